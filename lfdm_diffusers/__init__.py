@@ -1,0 +1,16 @@
+"""Image-to-video generation by latent flow diffusion (LFDM), for the Hugging Face ecosystem."""
+
+from .hub import register_with_diffusers
+from .models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
+from .pipelines import LFDMPipeline, LFDMPipelineOutput
+from .version import __version__
+
+__all__ = [
+    "LFDMPipeline",
+    "LFDMPipelineOutput",
+    "LabelEmbeddings",
+    "LatentFlowAutoencoder",
+    "UNet3DVideoModel",
+]
+
+register_with_diffusers([LFDMPipeline], [LatentFlowAutoencoder, UNet3DVideoModel, LabelEmbeddings])

@@ -1,0 +1,306 @@
+"""Released LFDM and MRAA checkpoints -> the models of this package, tensor by tensor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+
+from .models import LatentFlowAutoencoder, UNet3DVideoModel
+
+# (pattern, replacement) on "<top-level module>.<key>"; the first that matches is used.
+LFAE_KEYS = [
+    (r"^generator\.pixelwise_flow_predictor\.hourglass\.encoder\.", "flow_predictor.hourglass.encoder."),
+    (r"^generator\.pixelwise_flow_predictor\.hourglass\.decoder\.", "flow_predictor.hourglass."),
+    (r"^generator\.pixelwise_flow_predictor\.down\.weight$", "flow_predictor.downsample.kernel"),
+    (r"^generator\.pixelwise_flow_predictor\.", "flow_predictor."),
+    (r"^generator\.first\.", "conv_in."),
+    (r"^generator\.final\.", "conv_out."),
+    (r"^generator\.bottleneck\.r(\d+)\.", r"bottleneck.\1."),
+    (r"^generator\.(down_blocks|up_blocks)\.", r"\1."),
+    (r"^region_predictor\.predictor\.encoder\.", "region_predictor.hourglass.encoder."),
+    (r"^region_predictor\.predictor\.decoder\.", "region_predictor.hourglass."),
+    (r"^region_predictor\.down\.weight$", "region_predictor.downsample.kernel"),
+    (r"^region_predictor\.", "region_predictor."),
+    (r"^bg_predictor\.", "background_predictor."),
+]
+LFAE_MODULES = ("generator", "region_predictor", "bg_predictor")
+
+RESNET = [
+    (r"\.mlp\.1\.", ".film."),
+    (r"\.block(\d)\.proj\.", r".conv\1."),
+    (r"\.block(\d)\.norm\.", r".norm\1."),
+    (r"\.res_conv\.", ".conv_shortcut."),
+]
+UNET_KEYS = [
+    (r"^time_rel_pos_bias\.relative_attention_bias\.", "position_bias.embedding."),
+    (r"^null_cond_emb$", "null_text_embed"),
+    (r"^init_conv\.", "conv_in."),
+    (r"^init_temporal_attn\.", "temporal_in."),
+    (r"^time_mlp\.1\.", "time_embedding.linear_1."),
+    (r"^time_mlp\.3\.", "time_embedding.linear_2."),
+    (r"^(down|up)s\.(\d+)\.([01])\.", r"\1_blocks.\2.resnets.\3."),
+    (r"^(down|up)s\.(\d+)\.2\.", r"\1_blocks.\2.attention.spatial."),
+    (r"^(down|up)s\.(\d+)\.3\.", r"\1_blocks.\2.attention.temporal."),
+    (r"^downs\.(\d+)\.4\.", r"down_blocks.\1.downsample."),
+    (r"^ups\.(\d+)\.4\.1\.", r"up_blocks.\1.upsample.conv."),
+    (r"^ups\.(\d+)\.4\.", r"up_blocks.\1.upsample."),
+    (r"^mid_block1\.", "mid_block.resnets.0."),
+    (r"^mid_block2\.", "mid_block.resnets.1."),
+    (r"^mid_spatial_attn\.", "mid_block.attention.spatial."),
+    (r"^mid_temporal_attn\.", "mid_block.attention.temporal."),
+    (r"^final_conv\.0\.", "flow_head.resnet."),
+    (r"^final_conv\.1\.", "flow_head.conv."),
+    (r"^occlusion_map\.0\.", "occlusion_head.resnet."),
+    (r"^occlusion_map\.1\.", "occlusion_head.conv."),
+]
+ATTENTION = [
+    (r"\.fn\.norm\.gamma$", ".norm.weight"),
+    (r"(\.fn)+\.to_out\.", ".to_out.0."),
+    (r"(\.fn)+\.to_qkv\.", ".to_qkv."),
+]
+
+
+def _renamed(key: str, table: list[tuple[str, str]]) -> str | None:
+    for pattern, replacement in table:
+        if re.search(pattern, key):
+            return re.sub(pattern, replacement, key)
+    return None
+
+
+def _tensors(name: str, state_dict) -> dict[str, torch.Tensor]:
+    """The state dict `name`, checked to hold finite tensors only."""
+    if not isinstance(state_dict, Mapping) or not state_dict:
+        raise ValueError(
+            f"`checkpoint[{name!r}]` must be a state dict (names to tensors), got {type(state_dict).__name__}."
+        )
+    for key, value in state_dict.items():
+        if not torch.is_tensor(value):
+            raise ValueError(f"`checkpoint[{name!r}][{key!r}]` must be a tensor, got {type(value).__name__}.")
+    broken = [k for k, v in state_dict.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    if broken:
+        raise ValueError(
+            f"`checkpoint[{name!r}]` holds NaN or infinite values in {_listed(broken)}: the training that made it diverged."
+        )
+    return dict(state_dict)
+
+
+def _listed(names, most: int = 8) -> str:
+    names = sorted(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _load(model: torch.nn.Module, converted: dict[str, torch.Tensor], unknown: list[str], what: str) -> None:
+    """Fill `model`; every tensor must have its place, and every place its tensor."""
+    expected = model.state_dict()
+    problems = []
+    if unknown:
+        problems.append(f"unknown keys: {_listed(unknown)}")
+    if missing := expected.keys() - converted.keys():
+        problems.append(f"missing (our names): {_listed(missing)}")
+    if unexpected := converted.keys() - expected.keys():
+        problems.append(f"no place for (our names): {_listed(unexpected)}")
+    shapes = [
+        f"{k} is {tuple(converted[k].shape)}, should be {tuple(expected[k].shape)}"
+        for k in expected.keys() & converted.keys()
+        if converted[k].shape != expected[k].shape
+    ]
+    if shapes:
+        problems.append(f"wrong shapes: {_listed(shapes, 4)}")
+    if problems:
+        raise ValueError(f"This {what} checkpoint does not fit the configuration given: {'; '.join(problems)}.")
+    model.load_state_dict(converted)
+
+
+def lfae_config(model_params: Mapping) -> dict:
+    """Configuration of `LatentFlowAutoencoder` for `model_params` as in the released YAML files.
+
+    Raises:
+        ValueError: for variants that no released LFDM or region-based MRAA model uses.
+    """
+    try:
+        generator, region = model_params["generator_params"], model_params["region_predictor_params"]
+        background, flow = model_params["bg_predictor_params"], generator["pixelwise_flow_predictor_params"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"`model_params` must hold generator_params, region_predictor_params and bg_predictor_params; {error} is missing."
+        ) from error
+    required = [
+        ("estimate_affine", model_params.get("estimate_affine", True)),
+        ("region_predictor_params.pca_based", region.get("pca_based", True)),
+        ("pixelwise_flow_predictor_params.estimate_occlusion_map", flow.get("estimate_occlusion_map", True)),
+    ]
+    for name, value in required:
+        if not value:
+            raise ValueError(
+                f"`model_params` has {name} = {value!r}, which is not supported: LFDM needs it to be true."
+            )
+    released = flow["num_blocks"] == 5 and flow.get("scale_factor", 1) == 0.25
+    return {
+        # No checkpoint tells its pictures' size. The released LFDM models have 128 pixels, the least that fits them.
+        "sample_size": 128 if released else None,
+        "in_channels": model_params.get("num_channels", 3),
+        "num_regions": model_params["num_regions"],
+        "base_channels": generator["block_expansion"],
+        "max_channels": generator["max_features"],
+        "num_down_blocks": generator["num_down_blocks"],
+        "num_bottleneck_blocks": generator["num_bottleneck_blocks"],
+        "use_skips": generator.get("skips", False),
+        "flow_base_channels": flow["block_expansion"],
+        "flow_max_channels": flow["max_features"],
+        "flow_num_blocks": flow["num_blocks"],
+        "flow_scale": flow.get("scale_factor", 1),
+        "use_deformed_source": flow.get("use_deformed_source", True),
+        "use_covar_heatmap": flow.get("use_covar_heatmap", True),
+        "revert_axis_swap": model_params.get("revert_axis_swap", False),
+        "region_base_channels": region["block_expansion"],
+        "region_max_channels": region["max_features"],
+        "region_num_blocks": region["num_blocks"],
+        "region_scale": region.get("scale_factor", 1),
+        "region_temperature": region["temperature"],
+        "region_padding": region.get("pad", 3),
+        "background_base_channels": background.get("block_expansion", 32),
+        "background_max_channels": background.get("max_features", 1024),
+        "background_num_blocks": background.get("num_blocks", 5),
+        "background_motion": background.get("bg_type", "zero"),
+    }
+
+
+def convert_lfae_checkpoint(checkpoint: dict, model_params: dict) -> LatentFlowAutoencoder:
+    """Convert a released LFAE or MRAA checkpoint.
+
+    Args:
+        checkpoint: as `torch.load` gives it: state dicts `generator`, `region_predictor` and `bg_predictor`; everything
+            else beside them (optimizer, counters, MRAA's `avd_network`) is left out.
+        model_params: the part of that name of the released YAML.
+
+    Returns:
+        `LatentFlowAutoencoder` in eval mode, float32.
+
+    Raises:
+        ValueError: if a tensor is missing, left over, of the wrong shape or not finite; lists which.
+    """
+    if missing := [name for name in LFAE_MODULES if name not in checkpoint]:
+        raise ValueError(
+            f"`checkpoint` is no LFAE or MRAA checkpoint: it has no {', '.join(missing)}, only {_listed(map(str, checkpoint))}."
+        )
+    model = LatentFlowAutoencoder(**lfae_config(model_params))
+    converted, unknown = {}, []
+    kernels = {name: buffer for name, buffer in model.named_buffers() if name.endswith("downsample.kernel")}
+    for module in LFAE_MODULES:
+        for key, value in _tensors(module, checkpoint[module]).items():
+            name = _renamed(f"{module}.{key}", LFAE_KEYS)
+            if name is None:
+                unknown.append(f"{module}.{key}")
+            elif name.endswith("downsample.kernel"):
+                # We compute the anti-alias kernel from the configuration. At scale 1 it is unused (and NaN there).
+                if (
+                    name not in kernels
+                    or value.shape != kernels[name].shape
+                    or not torch.allclose(value.float(), kernels[name], atol=1e-6)
+                ):
+                    raise ValueError(
+                        f"The anti-alias kernel `{module}.{key}` is not the one that the configuration's scale gives."
+                    )
+            else:
+                converted[name] = value
+    bias = "background_predictor.fc.bias"
+    if bias in converted and model.config.background_motion != "shift":
+        # Our layer gives the departure from the identity.
+        identity = torch.eye(3).flatten()[: converted[bias].numel()]
+        converted[bias] = converted[bias].float() - identity.to(converted[bias].device)
+    _load(model, converted, unknown, "LFAE")
+    return model.eval()
+
+
+def unet_config(state_dict: Mapping[str, torch.Tensor], padding_mode: str = "zeros") -> dict:
+    """Configuration of `UNet3DVideoModel`, read from the names and shapes of a released U-Net's tensors."""
+    try:
+        heads = state_dict["time_rel_pos_bias.relative_attention_bias.weight"].shape[1]
+        init = state_dict["init_conv.weight"]  # (base, 3 + C, 1, 7, 7)
+        levels = 1 + max(int(m[1]) for m in (re.match(r"downs\.(\d+)\.", k) for k in state_dict) if m)
+        out_channels = state_dict["final_conv.1.weight"].shape[0] + state_dict["occlusion_map.1.weight"].shape[0]
+        return {
+            "sample_size": 32 if levels == 4 else None,  # see `lfae_config`
+            "in_channels": 3,
+            "out_channels": out_channels,
+            "image_latent_channels": init.shape[1] - 3,
+            "text_embed_dim": state_dict["downs.0.0.mlp.1.weight"].shape[1] - state_dict["time_mlp.3.weight"].shape[0],
+            "base_channels": init.shape[0],
+            "block_out_channels": [state_dict[f"downs.{i}.1.block2.proj.weight"].shape[0] for i in range(levels)],
+            "num_attention_heads": heads,
+            "attention_head_dim": state_dict["init_temporal_attn.fn.fn.fn.to_qkv.weight"].shape[0] // (3 * heads),
+            "spatial_head_dim": state_dict["downs.0.2.fn.fn.to_qkv.weight"].shape[0] // (3 * heads),
+            "upsample_type": "nearest" if "ups.0.4.1.weight" in state_dict else "deconv",
+            "padding_mode": padding_mode,
+            "learned_null_embedding": "null_cond_emb" in state_dict,
+        }
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"`checkpoint` holds no LFDM U-Net: {error} is missing.") from error
+
+
+def convert_unet_checkpoint(checkpoint: dict, padding_mode: str = "zeros") -> UNet3DVideoModel:
+    """Convert a released diffusion model (DM) checkpoint.
+
+    Args:
+        checkpoint: as `torch.load` gives it; the state dict `diffusion` holds the U-Net under `denoise_fn.` and the
+            noise schedule's buffers, which a scheduler replaces (`lfdm_diffusers.schedulers.released_scheduler`).
+        padding_mode: of the upsampling convolution, which no tensor tells: "reflect" for natops128. Everything else is
+            read from the tensors' names and shapes.
+
+    Returns:
+        `UNet3DVideoModel` in eval mode, float32.
+
+    Raises:
+        ValueError: if a tensor is missing, left over, of the wrong shape or not finite; lists which.
+    """
+    if "diffusion" not in checkpoint:
+        raise ValueError(
+            f"`checkpoint` is no LFDM diffusion checkpoint: it has no diffusion, only {_listed(map(str, checkpoint))}."
+        )
+    tensors = _tensors("diffusion", checkpoint["diffusion"])
+    unet = {k.removeprefix("denoise_fn."): v for k, v in tensors.items() if k.startswith("denoise_fn.")}
+    unknown = [k for k in tensors if not k.startswith("denoise_fn.") and k not in SCHEDULE_BUFFERS]
+    model = UNet3DVideoModel(**unet_config(unet, padding_mode))
+    converted = {}
+    for key, value in unet.items():
+        name = _renamed(key, UNET_KEYS)
+        if "rotary_emb." in key:
+            continue  # computed from the configuration
+        if name is None:
+            unknown.append(f"denoise_fn.{key}")
+            continue
+        for pattern, replacement in RESNET + ATTENTION:
+            name = re.sub(pattern, replacement, name)
+        if value.ndim == 5:  # (out, in, 1, k, k): frames are folded into the batch here
+            value = value.squeeze(2) if name.endswith("weight") and ".norm." not in name else value.flatten()
+        if name == "conv_in.weight":
+            converted[name], converted["conv_image.weight"] = value[:, :3], value[:, 3:]
+        elif ".to_qkv." in name:
+            for letter, part in zip("qkv", value.flatten(1).chunk(3)):
+                converted[name.replace("to_qkv", f"to_{letter}")] = part
+        elif ".to_out.0.weight" in name:
+            converted[name] = value.flatten(1)
+        else:
+            converted[name] = value
+    _load(model, converted, unknown, "diffusion")
+    return model.eval()
+
+
+SCHEDULE_BUFFERS = frozenset(
+    {
+        "betas",
+        "alphas_cumprod",
+        "alphas_cumprod_prev",
+        "sqrt_alphas_cumprod",
+        "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod",
+        "sqrt_recip_alphas_cumprod",
+        "sqrt_recipm1_alphas_cumprod",
+        "posterior_variance",
+        "posterior_log_variance_clipped",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+    }
+)

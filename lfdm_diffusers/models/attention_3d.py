@@ -1,0 +1,151 @@
+"""Attention over the frames of a video and over the places of a frame.
+
+Activations are `(B * F, C, h, w)` in channels-last memory, so that `(B, F, h * w, C)` tokens are a view of them, a
+projection is one matrix product, and no layout ever changes between convolutions and attention.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from diffusers.models.attention import AttentionModuleMixin
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from torch import nn
+
+
+def rotary_angles(num_frames: int, rotary_dim: int, device: torch.device | None = None) -> torch.Tensor:
+    """Angles `(F, rotary_dim / 2)` of rotary position embeddings: frame * 10000^(-2i / rotary_dim), float32."""
+    frequency = 10000.0 ** (-torch.arange(0, rotary_dim, 2, dtype=torch.float32, device=device) / rotary_dim)
+    return torch.arange(num_frames, dtype=torch.float32, device=device)[:, None] * frequency
+
+
+def rotate_pairs(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Turn the neighbouring pairs (0, 1), (2, 3), ... of the first features of `x` `(..., F, N, heads, d)` by `(F, 1, 1, r/2)`."""
+    rotary_dim = 2 * cos.shape[-1]
+    a, b = x[..., :rotary_dim].unflatten(-1, (-1, 2)).unbind(dim=-1)
+    turned = torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2)
+    return turned if rotary_dim == x.shape[-1] else torch.cat((turned, x[..., rotary_dim:]), dim=-1)
+
+
+class RelativePositionBias(nn.Module):
+    """T5's bidirectional relative position bias: `(1, heads, F, F)` added to attention logits, one for all layers.
+
+    Distances below `num_buckets / 4` have a bucket each; larger ones share logarithmic buckets up to `max_distance`.
+    """
+
+    def __init__(self, heads: int, num_buckets: int = 32, max_distance: int = 32):
+        super().__init__()
+        self.num_buckets = num_buckets
+        self.max_distance = max_distance
+        self.embedding = nn.Embedding(num_buckets, heads)
+
+    def buckets(self, num_frames: int, device: torch.device | None = None) -> torch.Tensor:
+        """Bucket of every (query, key) pair, `(F, F)`."""
+        frame = torch.arange(num_frames, device=device)
+        distance = frame[:, None] - frame[None, :]  # query minus key
+        per_sign = self.num_buckets // 2
+        exact = per_sign // 2
+        size = distance.abs()
+        logarithmic = torch.log(size.clamp(min=1).float() / exact) / math.log(self.max_distance / exact)
+        logarithmic = exact + (logarithmic * (per_sign - exact)).long()
+        bucket = torch.where(size < exact, size, logarithmic.clamp(max=per_sign - 1))
+        return bucket + (distance < 0) * per_sign
+
+    def forward(self, num_frames: int, device: torch.device | None = None) -> torch.Tensor:
+        return self.embedding(self.buckets(num_frames, device)).permute(2, 0, 1)[None].contiguous()
+
+
+class VideoAttnProcessor:
+    """Softmax attention through diffusers' dispatcher, so that `set_attention_backend` applies."""
+
+    _attention_backend = None
+    _parallel_config = None
+
+    def __call__(self, attn: VideoAttention, query, key, value, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """`(B, L, heads, d)` in and out; `bias` is `(1, heads, L, L)`."""
+        return dispatch_attention_fn(
+            query,
+            key,
+            value,
+            attn_mask=bias,
+            backend=self._attention_backend,
+            parallel_config=self._parallel_config,
+        )
+
+
+class LinearAttnProcessor:
+    """Linear attention: softmax of queries over features and of keys over places, then q (k^T v).
+
+    It has no L x L map, so attention backends do not apply; it costs O(L).
+    """
+
+    def __call__(self, attn: VideoAttention, query, key, value, bias: None = None) -> torch.Tensor:
+        """`(B, L, heads, d)` in and out."""
+        scale = query.shape[-1] ** -0.5
+        query = query.softmax(dim=-1).transpose(1, 2) * scale  # (B, heads, L, d)
+        key = key.softmax(dim=1).permute(0, 2, 3, 1)  # (B, heads, d, L)
+        context = key @ value.transpose(1, 2)  # (B, heads, d, d)
+        return (query @ context).transpose(1, 2)
+
+
+class VideoAttention(nn.Module, AttentionModuleMixin):
+    """LayerNorm, multi-head attention over the frames or the places of a video, and the residual sum.
+
+    Args:
+        channels: C.
+        heads, head_dim: of queries, keys and values.
+        axis: "frames": the F frames of one place attend to each other, with rotary positions and a relative position
+            bias; "places": the h * w places of one frame do.
+        linear: linear attention instead of softmax attention ("places" only).
+        out_bias: whether the output projection has a bias.
+    """
+
+    _default_processor_cls = VideoAttnProcessor
+    _available_processors = [VideoAttnProcessor, LinearAttnProcessor]
+
+    def __init__(
+        self, channels: int, heads: int, head_dim: int, axis: str, linear: bool = False, out_bias: bool = False
+    ):
+        super().__init__()
+        inner = heads * head_dim
+        self.heads = heads
+        self.axis = axis
+        self.use_bias = False
+        self.is_cross_attention = False
+        self.norm = nn.LayerNorm(channels, eps=1e-5, bias=False)
+        self.to_q = nn.Linear(channels, inner, bias=False)
+        self.to_k = nn.Linear(channels, inner, bias=False)
+        self.to_v = nn.Linear(channels, inner, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(inner, channels, bias=out_bias)])
+        self.set_processor(LinearAttnProcessor() if linear else VideoAttnProcessor())
+
+    def project(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Queries, keys and values `(..., heads, d)` of tokens `(..., C)`."""
+        if self.fused_projections:
+            projected = self.to_qkv(tokens).chunk(3, dim=-1)
+        else:
+            projected = (self.to_q(tokens), self.to_k(tokens), self.to_v(tokens))
+        return tuple(x.unflatten(-1, (self.heads, -1)) for x in projected)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        num_frames: int,
+        rotary: tuple[torch.Tensor, torch.Tensor] | None = None,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """`(B * F, C, h, w)` in and out; `rotary` (cos, sin) and `bias` go with axis "frames"."""
+        places = x.permute(0, 2, 3, 1)  # (B*F, h, w, C), a view of channels-last memory
+        tokens = self.norm(places).flatten(1, 2)  # (B*F, N, C)
+        if self.axis == "places":
+            query, key, value = self.project(tokens)  # (B*F, N, heads, d)
+            out = self.processor(self, query, key, value).flatten(-2)  # (B*F, N, heads*d)
+        else:
+            query, key, value = self.project(tokens.unflatten(0, (-1, num_frames)))  # (B, F, N, heads, d)
+            query, key = rotate_pairs(query, *rotary), rotate_pairs(key, *rotary)
+            query, key, value = (t.transpose(1, 2).flatten(0, 1) for t in (query, key, value))  # (B*N, F, heads, d)
+            out = self.processor(self, query, key, value, bias)
+            out = out.flatten(-2).unflatten(0, (-1, tokens.shape[1])).transpose(1, 2).flatten(0, 1)
+        out = self.to_out[0](out)
+        return x + out.view_as(places).permute(0, 3, 1, 2)

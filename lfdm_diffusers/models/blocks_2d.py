@@ -1,0 +1,161 @@
+"""Convolutional parts of the latent flow auto-encoder, smallest first, and the sampling grid they share."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def sampling_grid(height: int, width: int, device: torch.device | None = None) -> torch.Tensor:
+    """The grid that flows of this package start from: x = 2i/(W-1) - 1, y likewise.
+
+    Its corners lie at -1 and 1 (as with `align_corners=True`) although every warp reads it with
+    `align_corners=False`. The released models were trained with this mismatch, which stretches a picture by
+    W/(W-1), so it is part of what their flows mean.
+
+    Returns:
+        `(height, width, 2)`, float32, last axis (x, y), values in [-1, 1].
+    """
+    # Flow is float32 whatever the model's dtype: a bfloat16 coordinate near 1 is off by up to 1/256 of the picture.
+    y, x = (
+        torch.linspace(-1.0, 1.0, n, device=device) if n > 1 else torch.zeros(1, device=device)
+        for n in (height, width)
+    )
+    return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1)
+
+
+def resample(feature: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Read `feature` at the places that `grid` names: bilinear, zeros outside, `align_corners=False`.
+
+    Args:
+        feature: `(B, C, H, W)`, or `(1, C, H, W)` to serve every grid.
+        grid: `(B, N, h, w, 2)`, N grids for each feature map, (x, y) in [-1, 1].
+
+    Returns:
+        `(B * N, C, h, w)` in `feature`'s dtype, channels-last. The arithmetic is float32.
+    """
+    batch, count, height, width, _ = grid.shape
+    # The N grids of one picture are stacked along the height: one call, and the picture is never repeated.
+    out = F.grid_sample(
+        feature.float().expand(batch, -1, -1, -1),
+        grid.reshape(batch, count * height, width, 2),
+        mode="bilinear",
+        padding_mode="zeros",
+        align_corners=False,
+    )
+    out = out.to(feature.dtype).unflatten(2, (count, height))  # (B, C, N, h, w)
+    return out.transpose(1, 2).reshape(batch * count, -1, height, width).contiguous(memory_format=torch.channels_last)
+
+
+class AntiAliasDownsample(nn.Module):
+    """Gaussian blur, then every (1/scale)-th pixel: sigma = (1/scale - 1)/2, 2*round(4*sigma) + 1 taps, zero padding."""
+
+    def __init__(self, channels: int, scale: float):
+        super().__init__()
+        self.stride = round(1 / scale)
+        sigma = (1 / scale - 1) / 2
+        self.radius = round(4 * sigma)
+        # Recomputed from the configuration, so it is not a weight. scale == 1 needs none (and has sigma 0).
+        self.register_buffer("kernel", self.gaussian(channels, sigma, self.radius), persistent=False)
+
+    @staticmethod
+    def gaussian(channels: int, sigma: float, radius: int) -> torch.Tensor:
+        """A depthwise kernel `(channels, 1, 2*radius + 1, 2*radius + 1)` that sums to 1."""
+        offset = torch.arange(-radius, radius + 1, dtype=torch.float32)
+        taps = torch.exp(-(offset**2) / (2 * sigma**2)) if radius else torch.ones(1)
+        kernel = taps[:, None] * taps[None, :]
+        return (kernel / kernel.sum()).expand(channels, 1, -1, -1).clone()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if self.stride == 1:
+            return image
+        kernel = self.kernel.to(image)  # a half-precision checkpoint leaves this buffer in float32
+        return F.conv2d(image, kernel, stride=self.stride, padding=self.radius, groups=image.shape[1])
+
+
+class ConvBlock(nn.Module):
+    """Convolution, BatchNorm, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.norm(self.conv(x)), inplace=True)
+
+
+class DownBlock2d(ConvBlock):
+    """`ConvBlock`, then 2x2 average pooling."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(super().forward(x), 2)
+
+
+class UpBlock2d(ConvBlock):
+    """Nearest-neighbour doubling, then `ConvBlock`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class ResBlock2d(nn.Module):
+    """Pre-activation residual block: x + conv(relu(bn(conv(relu(bn(x))))))."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.conv1(F.relu(self.norm1(x), inplace=True))
+        return x + self.conv2(F.relu(self.norm2(h), inplace=True))
+
+
+def channel_widths(base: int, count: int, maximum: int) -> list[int]:
+    """Channels after 0, 1, ..., `count` halvings: `base * 2**i`, at most `maximum`."""
+    return [min(maximum, base * 2**i) for i in range(count + 1)]
+
+
+class PyramidEncoder(nn.Module):
+    """`num_blocks` down blocks; returns the input and every level's output, finest first."""
+
+    def __init__(self, in_channels: int, base_channels: int, num_blocks: int, max_channels: int):
+        super().__init__()
+        widths = channel_widths(base_channels, num_blocks, max_channels)
+        widths[0] = in_channels
+        self.down_blocks = nn.ModuleList(DownBlock2d(a, b) for a, b in zip(widths, widths[1:]))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        levels = [x]
+        for block in self.down_blocks:
+            levels.append(block(levels[-1]))
+        return levels
+
+
+class Hourglass(nn.Module):
+    """Encoder and decoder with a concatenated skip at every level, the raw input included.
+
+    Maps `(B, in_channels, h, w)` to `(B, out_channels, h, w)` with `out_channels = base_channels + in_channels`;
+    h and w must be divisible by `2**num_blocks`.
+    """
+
+    def __init__(self, in_channels: int, base_channels: int, num_blocks: int, max_channels: int):
+        super().__init__()
+        self.encoder = PyramidEncoder(in_channels, base_channels, num_blocks, max_channels)
+        widths = channel_widths(base_channels, num_blocks, max_channels)
+        self.up_blocks = nn.ModuleList(  # deepest first; all but the deepest see [up, skip]
+            UpBlock2d(widths[i + 1] * (1 if i == num_blocks - 1 else 2), widths[i])
+            for i in reversed(range(num_blocks))
+        )
+        self.out_channels = widths[0] + in_channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        levels = self.encoder(x)
+        out = levels.pop()
+        for block in self.up_blocks:
+            out = torch.cat((block(out), levels.pop()), dim=1)
+        return out

@@ -1,0 +1,252 @@
+"""From two pictures to a backward latent flow and an occlusion map: regions, background motion, dense flow.
+
+The region-based motion model is that of MRAA (Siarohin et al., CVPR 2021), on which LFDM's stage one is built.
+Geometry (moments, axes, flows) is float32 whatever the model's dtype, written out element by element so that no
+autocast can lower it: a sampling coordinate in bfloat16 is wrong by whole pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers.utils import BaseOutput
+from torch import nn
+
+from .blocks_2d import AntiAliasDownsample, Hourglass, PyramidEncoder, channel_widths, resample, sampling_grid
+
+
+@dataclass
+class RegionParameters(BaseOutput):
+    """Where K soft regions of a picture lie, in the coordinates of the sampling grid ([-1, 1], (x, y)).
+
+    Attributes:
+        shift: `(B, K, 2)` region centres.
+        covar: `(B, K, 2, 2)` covariance of each region's heatmap.
+        affine: `(B, K, 2, 2)` principal axes scaled by their standard deviations: `affine @ affine.T == covar`.
+        heatmap: `(B, K, h, w)`, each summing to 1.
+    """
+
+    shift: torch.Tensor
+    covar: torch.Tensor
+    affine: torch.Tensor
+    heatmap: torch.Tensor
+
+
+@dataclass
+class LatentFlowOutput(BaseOutput):
+    """Motion from a reference picture to a driving one.
+
+    Attributes:
+        flow: `(B, 2, h, w)` float32 absolute sampling grid (x, y): where in the reference each place of the driving
+            picture comes from. `(B, 2, F, h, w)` for a clip of F driving pictures.
+        occlusion: `(B, 1, h, w)` (or `(B, 1, F, h, w)`) float32 in [0, 1]: 1 keeps the warped picture, 0 inpaints.
+        reference_regions, driving_regions: the regions that the flow was composed from.
+    """
+
+    flow: torch.Tensor
+    occlusion: torch.Tensor
+    reference_regions: RegionParameters
+    driving_regions: RegionParameters
+
+
+def principal_axes(covar: torch.Tensor) -> torch.Tensor:
+    """Principal axes of 2x2 covariances in closed form: U diag(sqrt(s)) of covar = U diag(s) U^T.
+
+    U is always a reflection [[p, q], [q, -p]], whose first column has the sign that LAPACK's SVD gives it, so that the
+    released models' `affine` comes out with the same signs. One fixed determinant matters: affine_a @ affine_b^-1 of
+    two regions would flip an axis if their determinants differed.
+
+    Where both eigenvalues are equal to a millionth, axes are undefined and the coordinate axes are taken; gradients are
+    finite everywhere.
+
+    Args:
+        covar: `(..., 2, 2)` symmetric, positive semi-definite; any dtype.
+
+    Returns:
+        `(..., 2, 2)` float32, columns in order of decreasing eigenvalue.
+    """
+    covar = covar.float()
+    a, b, c = covar[..., 0, 0], covar[..., 0, 1], covar[..., 1, 1]
+    mean, half_difference = (a + c) / 2, (a - c) / 2
+    radius_squared = half_difference**2 + b**2
+    isotropic = radius_squared <= (1e-6 * mean) ** 2
+    # Both branches of `where` are differentiated: give atan2 and sqrt harmless arguments where they are not used.
+    angle = 0.5 * torch.atan2(
+        torch.where(isotropic, torch.zeros_like(b), b),
+        torch.where(isotropic, torch.ones_like(b), half_difference),
+    )
+    radius = torch.where(
+        isotropic, torch.zeros_like(b), torch.where(isotropic, torch.ones_like(b), radius_squared).sqrt()
+    )
+    positive = (b == 0) | ((b > 0) & (a * c - b * b > a * a + b * b))
+    sign = torch.where(positive, 1.0, -1.0)
+    p, q = sign * angle.cos(), sign * angle.sin()
+    # A heatmap that sits on one pixel has zero variance; the floor keeps its square root differentiable.
+    deviations = [(mean + s * radius).clamp(min=1e-12).sqrt() for s in (1, -1)]
+    columns = [
+        torch.stack((p, q), dim=-1) * deviations[0][..., None],
+        torch.stack((q, -p), dim=-1) * deviations[1][..., None],
+    ]
+    return torch.stack(columns, dim=-1)
+
+
+def inverse_2x2(matrix: torch.Tensor) -> torch.Tensor:
+    """Inverse of `(..., 2, 2)` by cofactors."""
+    a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
+    adjugate = torch.stack((d, -b, -c, a), dim=-1).unflatten(-1, (2, 2))
+    return adjugate / (a * d - b * c)[..., None, None]
+
+
+def matmul_2x2(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """`left @ right` for `(..., 2, n)`, out of autocast's reach."""
+    return (left[..., :, :, None] * right[..., None, :, :]).sum(dim=-2)
+
+
+class RegionPredictor(nn.Module):
+    """K soft regions of a picture with principal axes; returns `RegionParameters` for a picture `(B, C, H, W)`."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_regions: int,
+        base_channels: int,
+        max_channels: int,
+        num_blocks: int,
+        temperature: float,
+        scale: float,
+        padding: int,
+    ):
+        super().__init__()
+        self.temperature = temperature
+        self.downsample = AntiAliasDownsample(in_channels, scale)
+        self.hourglass = Hourglass(in_channels, base_channels, num_blocks, max_channels)
+        self.regions = nn.Conv2d(self.hourglass.out_channels, num_regions, 7, padding=padding)
+
+    def forward(self, image: torch.Tensor) -> RegionParameters:
+        logits = self.regions(self.hourglass(self.downsample(image))).float()  # (B, K, h, w)
+        heatmap = (logits.flatten(2) / self.temperature).softmax(dim=-1).view_as(logits)
+        # With padding < 3 the logits are smaller than the picture, yet their grid still spans [-1, 1].
+        grid = sampling_grid(*logits.shape[-2:], device=logits.device)
+        weight = heatmap[..., None]  # (B, K, h, w, 1)
+        shift = (weight * grid).sum(dim=(2, 3))  # (B, K, 2)
+        centred = grid - shift[:, :, None, None]  # (B, K, h, w, 2)
+        covar = (weight[..., None] * centred[..., :, None] * centred[..., None, :]).sum(dim=(2, 3))
+        return RegionParameters(shift=shift, covar=covar, affine=principal_axes(covar), heatmap=heatmap)
+
+
+class BackgroundPredictor(nn.Module):
+    """Background motion between two pictures, as a homogeneous matrix `(B, 3, 3)`, float32.
+
+    The last layer gives the departure from the identity, so that half precision loses nothing of a motion that is small.
+    """
+
+    # For each kind of motion, the places of its parameters in the flattened 3x3 matrix.
+    ENTRIES = {
+        "zero": (),
+        "shift": (2, 5),
+        "affine": (0, 1, 2, 3, 4, 5),
+        "perspective": (0, 1, 2, 3, 4, 5, 6, 7),
+    }
+
+    def __init__(self, in_channels: int, base_channels: int, max_channels: int, num_blocks: int, motion: str):
+        super().__init__()
+        self.entries = list(self.ENTRIES[motion])
+        if self.entries:
+            self.encoder = PyramidEncoder(2 * in_channels, base_channels, num_blocks, max_channels)
+            self.fc = nn.Linear(channel_widths(base_channels, num_blocks, max_channels)[-1], len(self.entries))
+            nn.init.zeros_(self.fc.weight)
+            nn.init.zeros_(self.fc.bias)
+
+    def forward(self, reference: torch.Tensor, driving: torch.Tensor) -> torch.Tensor:
+        matrix = torch.eye(3, device=driving.device).flatten().repeat(driving.shape[0], 1)
+        if self.entries:
+            features = self.encoder(torch.cat((reference, driving), dim=1))[-1].mean(dim=(2, 3))
+            departure = self.fc(features).float()
+            columns = list(matrix.unbind(dim=1))
+            for place, value in zip(self.entries, departure.unbind(dim=1)):
+                columns[place] = columns[place] + value
+            matrix = torch.stack(columns, dim=1)
+        return matrix.unflatten(1, (3, 3))
+
+
+def gaussian_heatmap(shift: torch.Tensor, covar: torch.Tensor | None, grid: torch.Tensor) -> torch.Tensor:
+    """exp(-d^T C^-1 d / 2) around each region, `(B, K, h, w)`; a fixed variance of 0.01 where `covar` is None."""
+    d = grid - shift[:, :, None, None]  # (B, K, h, w, 2)
+    if covar is None:
+        return torch.exp(-0.5 * (d**2).sum(dim=-1) / 0.01)
+    precision = inverse_2x2(covar)[:, :, None, None]  # (B, K, 1, 1, 2, 2)
+    return torch.exp(-0.5 * (d[..., :, None] * precision * d[..., None, :]).sum(dim=(-1, -2)))
+
+
+class DenseFlowPredictor(nn.Module):
+    """Dense latent flow and occlusion, composed from the regions' and the background's motions.
+
+    Each region k moves by z -> A_ref A_drv^-1 (z - p_drv) + p_ref, the background by its homogeneous matrix; a softmax
+    over the K + 1 of them blends these into one flow.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_regions: int,
+        base_channels: int,
+        max_channels: int,
+        num_blocks: int,
+        scale: float,
+        use_deformed_source: bool,
+        use_covar_heatmap: bool,
+        revert_axis_swap: bool,
+    ):
+        super().__init__()
+        self.use_deformed_source = use_deformed_source
+        self.use_covar_heatmap = use_covar_heatmap
+        self.revert_axis_swap = revert_axis_swap
+        self.downsample = AntiAliasDownsample(in_channels, scale)
+        channels_per_motion = 1 + (in_channels if use_deformed_source else 0)
+        self.hourglass = Hourglass((num_regions + 1) * channels_per_motion, base_channels, num_blocks, max_channels)
+        self.mask = nn.Conv2d(self.hourglass.out_channels, num_regions + 1, 7, padding=3)
+        self.occlusion = nn.Conv2d(self.hourglass.out_channels, 1, 7, padding=3)
+
+    def heatmaps(self, reference: RegionParameters, driving: RegionParameters, grid: torch.Tensor) -> torch.Tensor:
+        """Where regions are now minus where they were, `(B, K + 1, h, w)`; the background's, first, is zero."""
+        now, before = (
+            gaussian_heatmap(r.shift, r.covar if self.use_covar_heatmap else None, grid) for r in (driving, reference)
+        )
+        return F.pad(now - before, (0, 0, 0, 0, 1, 0))
+
+    def motions(
+        self, reference: RegionParameters, driving: RegionParameters, background: torch.Tensor, grid: torch.Tensor
+    ) -> torch.Tensor:
+        """The K + 1 candidate flows, `(B, K + 1, h, w, 2)`, the background's first."""
+        affine = matmul_2x2(reference.affine, inverse_2x2(driving.affine))  # (B, K, 2, 2)
+        if self.revert_axis_swap:
+            affine = affine * affine[..., :1, :1].sign()
+        offset = grid - driving.shift[:, :, None, None]  # (B, K, h, w, 2)
+        regions = (affine[:, :, None, None] * offset[..., None, :]).sum(dim=-1) + reference.shift[:, :, None, None]
+        homogeneous = F.pad(grid, (0, 1), value=1.0)  # (h, w, 3)
+        mapped = (background[:, None, None] * homogeneous[..., None, :]).sum(dim=-1)  # (B, h, w, 3)
+        return torch.cat(((mapped[..., :2] / mapped[..., 2:])[:, None], regions), dim=1)
+
+    def forward(
+        self,
+        reference: torch.Tensor,
+        reference_regions: RegionParameters,
+        driving_regions: RegionParameters,
+        background: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Flow `(B, 2, h, w)` and occlusion `(B, 1, h, w)`, both float32, for `reference` pictures `(B, C, H, W)`."""
+        small = self.downsample(reference)
+        grid = sampling_grid(*small.shape[-2:], device=small.device)
+        motions = self.motions(reference_regions, driving_regions, background, grid)  # (B, K+1, h, w, 2)
+        count = motions.shape[1]
+        features = self.heatmaps(reference_regions, driving_regions, grid).to(small.dtype)[:, :, None]
+        if self.use_deformed_source:
+            deformed = resample(small, motions).unflatten(0, (-1, count))  # (B, K+1, C, h, w)
+            features = torch.cat((features, deformed), dim=2)
+        features = features.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        features = self.hourglass(features)
+        mask = self.mask(features).float().softmax(dim=1)  # (B, K+1, h, w)
+        flow = (mask[..., None] * motions).sum(dim=1).permute(0, 3, 1, 2).contiguous()
+        return flow, self.occlusion(features).float().sigmoid()

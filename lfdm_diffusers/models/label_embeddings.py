@@ -1,0 +1,134 @@
+"""Text embeddings of labels: how the released models pool BERT, and a table for a closed set of labels."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils import BaseOutput
+from torch import nn
+
+
+def pool_text(hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Mean of the last hidden states over the tokens after [CLS], padding left out, as the released models pool BERT.
+
+    Args:
+        hidden_states: `(B, L, D)`.
+        attention_mask: `(B, L)`, 1 for tokens, 0 for padding. [SEP] counts as a token.
+
+    Returns:
+        `(B, D)`, in the dtype of `hidden_states`.
+    """
+    mask = attention_mask[:, 1:, None].to(hidden_states.dtype)
+    return (hidden_states[:, 1:] * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+def embed_text(
+    text_encoder: nn.Module, tokenizer, texts: Sequence[str], device: torch.device | None = None
+) -> torch.Tensor:
+    """`(len(texts), D)` pooled embeddings of `texts` by a BERT-like encoder, in the encoder's dtype (see `pool_text`)."""
+    # A tokenizer without a configuration of its own reports a limit of 1e30.
+    limit = min(tokenizer.model_max_length, getattr(text_encoder.config, "max_position_embeddings", 512))
+    tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").to(device)
+    hidden_states = text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+    return pool_text(hidden_states, tokens.attention_mask)
+
+
+def normalized_label(label: str) -> str:
+    """What labels are compared by: lower case, single spaces."""
+    return " ".join(label.lower().split())
+
+
+@dataclass
+class LabelEmbeddingsOutput(BaseOutput):
+    """`text_embeds`: `(B, D)`, one row for each label asked for."""
+
+    text_embeds: torch.Tensor
+
+
+class LabelEmbeddings(ModelMixin, ConfigMixin):
+    r"""The frozen text embeddings of a closed set of labels, so that a known label needs no text encoder.
+
+    Parameters:
+        labels: the labels, in the order of the table's rows.
+        embedding_dim: D, the width of a text embedding (768 for BERT-base).
+    """
+
+    _supports_gradient_checkpointing = False
+
+    @register_to_config
+    def __init__(self, labels: Sequence[str] = ("neutral",), embedding_dim: int = 768):
+        super().__init__()
+        rows = {normalized_label(label): row for row, label in enumerate(labels)}
+        if not labels or isinstance(labels, str) or len(rows) != len(labels):
+            raise ValueError(f"`labels` must be a list of different names (whatever their case), got {labels!r}.")
+        self._rows = rows
+        self.embedding = nn.Embedding(len(labels), embedding_dim)
+
+    @classmethod
+    def from_embeddings(cls, labels: Sequence[str], embeddings: torch.Tensor) -> LabelEmbeddings:
+        """A table of given rows: `embeddings` is `(len(labels), D)`."""
+        if embeddings.ndim != 2 or len(labels) != len(embeddings):
+            raise ValueError(
+                f"`embeddings` must be ({len(labels)}, D), a row for each label, got {tuple(embeddings.shape)}."
+            )
+        table = cls(labels=list(labels), embedding_dim=embeddings.shape[1]).to(embeddings.dtype)
+        with torch.no_grad():
+            table.embedding.weight.copy_(embeddings)
+        return table.requires_grad_(False).eval()
+
+    @classmethod
+    @torch.no_grad()
+    def from_text_encoder(cls, labels: Sequence[str], text_encoder: nn.Module, tokenizer) -> LabelEmbeddings:
+        """The table that `text_encoder` gives for `labels`."""
+        return cls.from_embeddings(labels, embed_text(text_encoder, tokenizer, labels, text_encoder.device))
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, in the order of the table's rows."""
+        return list(self.config.labels)
+
+    def knows(self, label: str) -> bool:
+        """Whether `label` is one of the table's, whatever its case and spacing."""
+        return normalized_label(label) in self._rows
+
+    def label_ids(self, labels: str | Sequence[str]) -> list[int]:
+        """Rows of `labels`; case and spacing do not matter.
+
+        Raises:
+            ValueError: for an unknown label; names the closest known one and lists all.
+        """
+        ids = []
+        for label in [labels] if isinstance(labels, str) else labels:
+            key = normalized_label(label)
+            if key not in self._rows:
+                closest = difflib.get_close_matches(key, self._rows, n=1, cutoff=0.0)
+                raise ValueError(
+                    f"Unknown label {label!r}; the closest known one is {self.labels[self._rows[closest[0]]]!r}. "
+                    f"This model knows: {', '.join(self.labels)}. (Free text needs a text encoder.)"
+                )
+            ids.append(self._rows[key])
+        return ids
+
+    def forward(
+        self, labels: str | Sequence[str] | torch.Tensor, return_dict: bool = True
+    ) -> LabelEmbeddingsOutput | tuple[torch.Tensor]:
+        """Look embeddings up.
+
+        Args:
+            labels: one label, several, or a tensor of row numbers `(B,)`.
+
+        Returns:
+            `LabelEmbeddingsOutput` with `text_embeds` `(B, D)`.
+
+        Raises:
+            ValueError: for an unknown label, with the closest known one.
+        """
+        if not torch.is_tensor(labels):
+            labels = torch.tensor(self.label_ids(labels), device=self.embedding.weight.device)
+        text_embeds = self.embedding(labels)
+        return LabelEmbeddingsOutput(text_embeds=text_embeds) if return_dict else (text_embeds,)

@@ -1,0 +1,381 @@
+"""The latent flow auto-encoder (LFAE), stage one of LFDM."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils import BaseOutput
+from diffusers.utils.accelerate_utils import apply_forward_hook
+from torch import nn
+
+from .blocks_2d import ConvBlock, DownBlock2d, ResBlock2d, UpBlock2d, channel_widths, resample
+from .flow_predictor import (
+    BackgroundPredictor,
+    DenseFlowPredictor,
+    LatentFlowOutput,
+    RegionParameters,
+    RegionPredictor,
+)
+
+
+@dataclass
+class EncodedImage(BaseOutput):
+    """A picture as the decoder needs it, computed once and used for every frame.
+
+    Attributes:
+        latent: `(B, C, h, w)` the latent map z0 that is warped and masked; also what the U-Net is conditioned on.
+        skips: the encoder's feature maps, finest first; the last one is `latent`.
+        image: `(B, 3, H, W)` the picture itself, which the last blend warps.
+    """
+
+    latent: torch.Tensor
+    skips: tuple[torch.Tensor, ...]
+    image: torch.Tensor
+
+
+@dataclass
+class DecodedFrames(BaseOutput):
+    """Frames decoded from one picture and its motion: `(B, 3, H, W)`, or `(B, 3, F, H, W)` for a clip.
+
+    Attributes:
+        sample: the frames, in [0, 1].
+        warped: the picture warped by the flow alone, before occlusion and inpainting.
+        inpainted: what the decoder itself painted, before it is blended with `warped`.
+    """
+
+    sample: torch.Tensor
+    warped: torch.Tensor
+    inpainted: torch.Tensor
+
+
+@dataclass
+class LatentFlowAutoencoderOutput(BaseOutput):
+    """Reconstruction of a driving picture from a reference picture; see `DecodedFrames` and `LatentFlowOutput`."""
+
+    sample: torch.Tensor
+    warped: torch.Tensor
+    inpainted: torch.Tensor
+    flow: torch.Tensor
+    occlusion: torch.Tensor
+    reference_regions: RegionParameters
+    driving_regions: RegionParameters
+
+
+class LatentFlowAutoencoder(ModelMixin, ConfigMixin):
+    r"""Encoder, flow predictor and decoder: describes motion between two pictures and re-enacts it (LFDM, section 3.2).
+
+    Pictures are RGB in [0, 1]. Training runs with BatchNorm; call `.eval()` for everything else, as `from_pretrained`
+    and the pipeline do.
+
+    Parameters:
+        sample_size: side of the pictures it was trained on, in pixels; None if unknown.
+        in_channels: channels of a picture.
+        num_regions: K, the number of moving regions beside the background.
+        base_channels, max_channels: widths of encoder and decoder: `min(max, base * 2**i)` after i halvings.
+        num_down_blocks: halvings between the picture and its latent map (2: a quarter of the size).
+        num_bottleneck_blocks: residual blocks that inpaint at latent size.
+        use_skips: whether warped encoder features, and at last the warped picture, are blended into the decoder.
+        flow_base_channels, flow_max_channels, flow_num_blocks: hourglass of the dense flow predictor.
+        flow_scale: size of flow and occlusion relative to the picture.
+        use_deformed_source, use_covar_heatmap, revert_axis_swap: details of the dense flow predictor.
+        region_base_channels, region_max_channels, region_num_blocks, region_scale: hourglass of the region predictor.
+        region_temperature: of the softmax that makes heatmaps.
+        region_padding: padding of the 7x7 convolution that gives heatmap logits (3: same size; 0 in taichi's family).
+        background_base_channels, background_max_channels, background_num_blocks: encoder of the background predictor.
+        background_motion: "zero", "shift", "affine" or "perspective".
+    """
+
+    _supports_gradient_checkpointing = False
+    # encode, decode and predict_flow reach these directly, not through forward.
+    _group_offload_block_modules = [
+        "conv_in",
+        "down_blocks",
+        "bottleneck",
+        "up_blocks",
+        "conv_out",
+        "region_predictor",
+        "background_predictor",
+        "flow_predictor",
+    ]
+    _no_split_modules = ["ConvBlock", "DownBlock2d", "UpBlock2d", "ResBlock2d"]
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int | None = 128,
+        in_channels: int = 3,
+        num_regions: int = 10,
+        base_channels: int = 64,
+        max_channels: int = 512,
+        num_down_blocks: int = 2,
+        num_bottleneck_blocks: int = 6,
+        use_skips: bool = True,
+        flow_base_channels: int = 64,
+        flow_max_channels: int = 1024,
+        flow_num_blocks: int = 5,
+        flow_scale: float = 0.25,
+        use_deformed_source: bool = True,
+        use_covar_heatmap: bool = True,
+        revert_axis_swap: bool = True,
+        region_base_channels: int = 32,
+        region_max_channels: int = 1024,
+        region_num_blocks: int = 5,
+        region_scale: float = 0.25,
+        region_temperature: float = 0.1,
+        region_padding: int = 3,
+        background_base_channels: int = 32,
+        background_max_channels: int = 1024,
+        background_num_blocks: int = 5,
+        background_motion: str = "affine",
+    ):
+        super().__init__()
+        for name, scale in (("flow_scale", flow_scale), ("region_scale", region_scale)):
+            if not 0 < scale <= 1 or round(1 / scale) * scale != 1:
+                raise ValueError(f"`{name}` must be 1/n for a whole number n, got {scale}.")
+        if background_motion not in BackgroundPredictor.ENTRIES:
+            raise ValueError(
+                f"`background_motion` must be one of {list(BackgroundPredictor.ENTRIES)}, got {background_motion!r}."
+            )
+        self.region_predictor = RegionPredictor(
+            in_channels,
+            num_regions,
+            region_base_channels,
+            region_max_channels,
+            region_num_blocks,
+            region_temperature,
+            region_scale,
+            region_padding,
+        )
+        self.background_predictor = BackgroundPredictor(
+            in_channels,
+            background_base_channels,
+            background_max_channels,
+            background_num_blocks,
+            background_motion,
+        )
+        self.flow_predictor = DenseFlowPredictor(
+            in_channels,
+            num_regions,
+            flow_base_channels,
+            flow_max_channels,
+            flow_num_blocks,
+            flow_scale,
+            use_deformed_source,
+            use_covar_heatmap,
+            revert_axis_swap,
+        )
+        widths = channel_widths(base_channels, num_down_blocks, max_channels)
+        self.conv_in = ConvBlock(in_channels, widths[0], kernel_size=7)
+        self.down_blocks = nn.ModuleList(DownBlock2d(a, b) for a, b in zip(widths, widths[1:]))
+        self.bottleneck = nn.ModuleList(ResBlock2d(widths[-1]) for _ in range(num_bottleneck_blocks))
+        self.up_blocks = nn.ModuleList(UpBlock2d(b, a) for a, b in reversed(list(zip(widths, widths[1:]))))
+        self.conv_out = nn.Conv2d(widths[0], in_channels, 7, padding=3)
+
+    @property
+    def latent_channels(self) -> int:
+        """C, the channels of the latent map z0."""
+        config = self.config
+        return channel_widths(config.base_channels, config.num_down_blocks, config.max_channels)[-1]
+
+    @property
+    def downscale_factor(self) -> int:
+        """How many pixels of the picture one place of the latent map stands for, per side."""
+        return 2**self.config.num_down_blocks
+
+    @property
+    def flow_stride(self) -> int:
+        """Pictures for `predict_flow` must have sides divisible by this."""
+        config = self.config
+        strides = [self.downscale_factor]
+        strides += [round(1 / config.flow_scale) * 2**config.flow_num_blocks]
+        strides += [round(1 / config.region_scale) * 2**config.region_num_blocks]
+        if self.background_predictor.entries:
+            strides += [2**config.background_num_blocks]
+        return math.lcm(*strides)
+
+    def _check_image(self, name: str, image: torch.Tensor, stride: int, ndims: tuple[int, ...] = (4,)) -> None:
+        shapes = {4: "(batch, {c}, height, width)", 5: "(batch, {c}, frames, height, width)"}
+        channels = self.config.in_channels
+        if image.ndim not in ndims or image.shape[1] != channels:
+            allowed = " or ".join(shapes[n].format(c=channels) for n in ndims)
+            raise ValueError(f"`{name}` must have shape {allowed}, got {tuple(image.shape)}.")
+        height, width = image.shape[-2:]
+        if height % stride or width % stride or not height or not width:
+
+            def nearest(n: int) -> str:
+                down, up = n // stride * stride, -(-n // stride) * stride
+                return " or ".join(str(k) for k in dict.fromkeys((down, up)) if k) or str(stride)
+
+            raise ValueError(
+                f"`{name}` is {height}x{width} pixels (height x width), but both sides must be multiples of {stride}. "
+                f"Nearest allowed: height {nearest(height)}, width {nearest(width)}."
+            )
+
+    @apply_forward_hook
+    def encode(self, image: torch.Tensor, return_dict: bool = True) -> EncodedImage | tuple:
+        """Encode a picture once for all frames: eq. 1 of the LFDM paper, z = E(x).
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1]; sides divisible by `downscale_factor`.
+
+        Returns:
+            `EncodedImage` with the latent map `(B, C, H / downscale_factor, W / downscale_factor)`.
+
+        Raises:
+            ValueError: for another shape; the message names the nearest allowed sizes.
+        """
+        self._check_image("image", image, self.downscale_factor)
+        x = self.conv_in(image.contiguous(memory_format=torch.channels_last))
+        skips = [x]
+        for block in self.down_blocks:
+            skips.append(block(skips[-1]))
+        encoded = EncodedImage(latent=skips[-1], skips=tuple(skips), image=image)
+        return encoded if return_dict else encoded.to_tuple()
+
+    @apply_forward_hook
+    def predict_flow(
+        self, reference: torch.Tensor, driving: torch.Tensor, return_dict: bool = True
+    ) -> LatentFlowOutput | tuple:
+        """Backward latent flow and occlusion from `reference` to `driving`: [f, m] = F(x_ref, x_dri) of the LFDM paper.
+
+        Args:
+            reference: `(B, 3, H, W)` in [0, 1]; sides divisible by `flow_stride`.
+            driving: `(B, 3, H, W)`, or a clip `(B, 3, F, H, W)` whose frames are all driven from the same reference.
+
+        Returns:
+            `LatentFlowOutput`; its flow and occlusion are float32 of size `flow_scale` times the picture's.
+
+        Raises:
+            ValueError: for other shapes; the message names the nearest allowed sizes.
+        """
+        self._check_image("reference", reference, self.flow_stride)
+        self._check_image("driving", driving, self.flow_stride, ndims=(4, 5))
+        frames = driving.shape[2] if driving.ndim == 5 else None
+        if reference.shape != (driving.shape if frames is None else driving[:, :, 0].shape):
+            raise ValueError(
+                "`reference` and `driving` must agree in batch and size, got "
+                f"{tuple(reference.shape)} and {tuple(driving.shape)}."
+            )
+        reference = reference.contiguous(memory_format=torch.channels_last)
+        reference_regions = self.region_predictor(reference)
+        paired_regions, paired = reference_regions, reference
+        if frames is not None:
+            driving = driving.transpose(1, 2).flatten(0, 1)  # (B*F, 3, H, W)
+            paired = reference.repeat_interleave(frames, dim=0)
+            paired_regions = RegionParameters(
+                **{k: v.repeat_interleave(frames, dim=0) for k, v in reference_regions.items()}
+            )
+        driving = driving.contiguous(memory_format=torch.channels_last)
+        driving_regions = self.region_predictor(driving)
+        background = self.background_predictor(paired, driving)
+        flow, occlusion = self.flow_predictor(paired, paired_regions, driving_regions, background)
+        if frames is not None:
+            flow, occlusion = (x.unflatten(0, (-1, frames)).transpose(1, 2) for x in (flow, occlusion))
+        output = LatentFlowOutput(
+            flow=flow, occlusion=occlusion, reference_regions=reference_regions, driving_regions=driving_regions
+        )
+        return output if return_dict else output.to_tuple()
+
+    @apply_forward_hook
+    def decode(
+        self,
+        encoded: EncodedImage,
+        flow: torch.Tensor,
+        occlusion: torch.Tensor,
+        chunk_size: int | None = None,
+        return_dict: bool = True,
+    ) -> DecodedFrames | tuple:
+        """Warp, mask and decode: eq. 5 of the LFDM paper, z~ = m * W(z0, f), then x^ = D(z~).
+
+        Args:
+            encoded: from `encode`; a batch of one serves any number of clips.
+            flow: `(B, 2, h, w)` or `(B, 2, F, h, w)`, absolute sampling grids (x, y) in [-1, 1]; resized bilinearly to
+                each feature map it warps.
+            occlusion: `(B, 1, h, w)` or `(B, 1, F, h, w)` in [0, 1].
+            chunk_size: frames of each clip to decode at once; all of them by default. Changes memory, not results.
+
+        Returns:
+            `DecodedFrames`: `(B, 3, H, W)`, or `(B, 3, F, H, W)` for clips.
+
+        Raises:
+            ValueError: if the shapes do not fit together.
+        """
+        if flow.ndim not in (4, 5) or flow.shape[1] != 2:
+            raise ValueError(
+                f"`flow` must have shape (batch, 2, height, width) or (batch, 2, frames, height, width), got {tuple(flow.shape)}."
+            )
+        if occlusion.shape != flow[:, :1].shape:
+            raise ValueError(
+                f"`occlusion` must have shape {tuple(flow[:, :1].shape)} to fit `flow`, got {tuple(occlusion.shape)}."
+            )
+        batch = flow.shape[0]
+        if encoded.latent.shape[0] not in (1, batch):
+            raise ValueError(
+                f"`encoded` holds {encoded.latent.shape[0]} pictures for {batch} flows; allowed are 1 or {batch}."
+            )
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"`chunk_size` must be at least 1, or None for all frames at once, got {chunk_size}.")
+        clip = flow.ndim == 5
+        motion = torch.cat((flow.float(), occlusion.float()), dim=1)  # (B, 3, [F,] h, w)
+        motion = motion.movedim(1, -3) if clip else motion[:, None]  # (B, F, 3, h, w)
+        chunks = [self._decode_frames(encoded, part) for part in motion.split(chunk_size or motion.shape[1], dim=1)]
+        sample, warped, inpainted = (
+            torch.cat([chunk[i].unflatten(0, (batch, -1)) for chunk in chunks], dim=1) for i in range(3)
+        )
+        # (B, F, 3, H, W) -> (B, 3, F, H, W) or (B, 3, H, W)
+        sample, warped, inpainted = ((x.movedim(1, 2) if clip else x[:, 0]) for x in (sample, warped, inpainted))
+        output = DecodedFrames(sample=sample, warped=warped, inpainted=inpainted)
+        return output if return_dict else output.to_tuple()
+
+    def _decode_frames(self, encoded: EncodedImage, motion: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Sample, warped and inpainted frames `(B*F, 3, H, W)` of motion `(B, F, 3, h, w)`: flow x, flow y, occlusion."""
+        batch, frames = motion.shape[:2]
+        motion = motion.flatten(0, 1)
+
+        def warp(feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            """The feature warped by every frame's flow, and the occlusion at its size."""
+            resized = motion
+            if motion.shape[-2:] != feature.shape[-2:]:
+                resized = F.interpolate(motion, size=feature.shape[-2:], mode="bilinear", align_corners=False)
+            grid = resized[:, :2].movedim(1, -1).unflatten(0, (batch, frames))  # (B, F, H, W, 2)
+            warped = resample(feature, grid)
+            return warped, resized[:, 2:].to(feature.dtype)
+
+        warped, occlusion = warp(encoded.latent)
+        out = warped * occlusion  # eq. 5: z~ = m * W(z0, f)
+        for block in self.bottleneck:
+            out = block(out)
+        for level, block in zip(reversed(encoded.skips), self.up_blocks):
+            if self.config.use_skips:
+                if level is not encoded.latent:
+                    warped, occlusion = warp(level)
+                out = torch.lerp(out, warped, occlusion)
+            out = block(out)
+        if self.config.use_skips:
+            out = torch.lerp(out, *warp(encoded.skips[0]))
+        inpainted = self.conv_out(out).sigmoid()
+        warped, occlusion = warp(encoded.image)
+        sample = torch.lerp(inpainted, warped, occlusion) if self.config.use_skips else inpainted
+        return sample, warped, inpainted
+
+    def forward(
+        self, reference: torch.Tensor, driving: torch.Tensor, return_dict: bool = True
+    ) -> LatentFlowAutoencoderOutput | tuple:
+        """Reconstruct `driving` from `reference` and the motion between them: stage one's forward pass.
+
+        Args:
+            reference: `(B, 3, H, W)` in [0, 1]; sides divisible by `flow_stride`.
+            driving: `(B, 3, H, W)`, or a clip `(B, 3, F, H, W)`.
+
+        Returns:
+            `LatentFlowAutoencoderOutput`: reconstruction, motion, and the regions that the equivariance losses need.
+        """
+        motion = self.predict_flow(reference, driving)
+        decoded = self.decode(self.encode(reference), motion.flow, motion.occlusion)
+        output = LatentFlowAutoencoderOutput(**decoded, **motion)
+        return output if return_dict else output.to_tuple()

@@ -1,0 +1,402 @@
+"""The 3-D U-Net that denoises whole volumes of flow and occlusion, stage two of LFDM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.attention import AttentionMixin
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils import BaseOutput
+from diffusers.utils.accelerate_utils import apply_forward_hook
+from torch import nn
+
+from .attention_3d import RelativePositionBias, VideoAttention, rotary_angles
+
+# Rotary positions turn at most this many features of a head.
+MAX_ROTARY_DIM = 32
+
+
+@dataclass
+class UNet3DVideoOutput(BaseOutput):
+    """`sample`: `(B, out_channels, F, h, w)`, what the scheduler's prediction type names (noise by default)."""
+
+    sample: torch.Tensor
+
+
+class FrameContext(NamedTuple):
+    """What the layers of one forward pass share: the frame count and the frames' positions."""
+
+    num_frames: int
+    rotary: tuple[torch.Tensor, torch.Tensor]
+    bias: torch.Tensor
+
+
+class FrameGroupNorm(nn.GroupNorm):
+    """GroupNorm over all frames of a video together, with FiLM and SiLU: silu(norm(x) * (scale + 1) + shift)."""
+
+    def forward(self, x: torch.Tensor, num_frames: int, film: torch.Tensor | None = None) -> torch.Tensor:
+        """`x` `(B * F, C, h, w)` channels-last; `film` `(B, 2C)`: scale, then shift."""
+        _, channels, height, width = x.shape
+        # (B*F, C, h, w) -> (B, C, F*h, w): the same memory, so that a group's statistics span all frames.
+        volume = x.permute(0, 2, 3, 1).reshape(-1, num_frames * height, width, channels).permute(0, 3, 1, 2)
+        if film is None:
+            out = F.group_norm(volume, self.num_groups, self.weight, self.bias, self.eps)
+        else:
+            scale, shift = film.chunk(2, dim=1)
+            gain, offset = self.weight * (scale + 1), self.bias * (scale + 1) + shift  # (B, C)
+            if volume.shape[0] == 1:  # norm and FiLM are then one affine map, one pass over memory
+                out = F.group_norm(volume, self.num_groups, gain[0], offset[0], self.eps)
+            else:
+                out = F.group_norm(volume, self.num_groups, None, None, self.eps)
+                out = torch.addcmul(offset[:, :, None, None], out, gain[:, :, None, None])
+        out = F.silu(out, inplace=not torch.is_grad_enabled())
+        return out.permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+
+
+class ResnetBlock(nn.Module):
+    """Two (1, 3, 3) convolutions with GroupNorm and SiLU, FiLM after the first norm, and a residual sum."""
+
+    def __init__(self, in_channels: int, out_channels: int, groups: int, embed_dim: int | None = None):
+        super().__init__()
+        self.film = nn.Linear(embed_dim, 2 * out_channels) if embed_dim else None
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm1 = FrameGroupNorm(groups, out_channels, eps=1e-5)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.norm2 = FrameGroupNorm(groups, out_channels, eps=1e-5)
+        self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
+
+    def forward(self, x: torch.Tensor, num_frames: int, embed: torch.Tensor | None = None) -> torch.Tensor:
+        """`x` `(B * F, C, h, w)`; `embed` `(B, embed_dim)`, already through SiLU."""
+        film = self.film(embed) if self.film is not None else None
+        h = self.norm1(self.conv1(x), num_frames, film)
+        h = self.norm2(self.conv2(h), num_frames)
+        return h + (self.conv_shortcut(x) if self.conv_shortcut is not None else x)
+
+
+class AttentionPair(nn.Module):
+    """Attention over the places of each frame, then over the frames of each place."""
+
+    def __init__(self, channels: int, heads: int, head_dim: int, spatial_head_dim: int, linear: bool):
+        super().__init__()
+        self.spatial = VideoAttention(channels, heads, spatial_head_dim, "places", linear=linear, out_bias=linear)
+        self.temporal = VideoAttention(channels, heads, head_dim, "frames")
+
+    def forward(self, x: torch.Tensor, context: FrameContext) -> torch.Tensor:
+        x = self.spatial(x, context.num_frames)
+        return self.temporal(x, context.num_frames, context.rotary, context.bias)
+
+
+class DownBlock(nn.Module):
+    """Two residual blocks, attention, and a halving (none at the deepest level); returns the skip too."""
+
+    def __init__(self, in_channels, out_channels, groups, embed_dim, heads, head_dim, spatial_head_dim, downsample):
+        super().__init__()
+        self.resnets = nn.ModuleList(
+            [
+                ResnetBlock(in_channels, out_channels, groups, embed_dim),
+                ResnetBlock(out_channels, out_channels, groups, embed_dim),
+            ]
+        )
+        self.attention = AttentionPair(out_channels, heads, head_dim, spatial_head_dim, linear=True)
+        self.downsample = nn.Conv2d(out_channels, out_channels, 4, stride=2, padding=1) if downsample else None
+
+    def forward(
+        self, x: torch.Tensor, embed: torch.Tensor, context: FrameContext
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        for resnet in self.resnets:
+            x = resnet(x, context.num_frames, embed)
+        skip = self.attention(x, context)
+        return (self.downsample(skip) if self.downsample is not None else skip), skip
+
+
+class MidBlock(nn.Module):
+    """Residual block, full attention, residual block, at the smallest size."""
+
+    def __init__(self, channels, groups, embed_dim, heads, head_dim, spatial_head_dim):
+        super().__init__()
+        self.resnets = nn.ModuleList([ResnetBlock(channels, channels, groups, embed_dim) for _ in range(2)])
+        self.attention = AttentionPair(channels, heads, head_dim, spatial_head_dim, linear=False)
+
+    def forward(self, x: torch.Tensor, embed: torch.Tensor, context: FrameContext) -> torch.Tensor:
+        x = self.resnets[0](x, context.num_frames, embed)
+        return self.resnets[1](self.attention(x, context), context.num_frames, embed)
+
+
+class NearestUpsample(nn.Module):
+    """Nearest-neighbour doubling and a convolution with a padding mode of choice."""
+
+    def __init__(self, channels: int, padding_mode: str):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class UpBlock(nn.Module):
+    """The skip concatenated, two residual blocks, attention, and a doubling (none at the finest level)."""
+
+    def __init__(self, in_channels, out_channels, groups, embed_dim, heads, head_dim, spatial_head_dim, upsample):
+        super().__init__()
+        self.resnets = nn.ModuleList(
+            [
+                ResnetBlock(2 * in_channels, out_channels, groups, embed_dim),
+                ResnetBlock(out_channels, out_channels, groups, embed_dim),
+            ]
+        )
+        self.attention = AttentionPair(out_channels, heads, head_dim, spatial_head_dim, linear=True)
+        self.upsample = upsample
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor, embed: torch.Tensor, context: FrameContext) -> torch.Tensor:
+        x = torch.cat((x, skip), dim=1)
+        for resnet in self.resnets:
+            x = resnet(x, context.num_frames, embed)
+        x = self.attention(x, context)
+        return self.upsample(x) if self.upsample is not None else x
+
+
+class OutputHead(nn.Module):
+    """An unconditioned residual block and a 1x1 convolution."""
+
+    def __init__(self, in_channels: int, channels: int, out_channels: int, groups: int):
+        super().__init__()
+        self.resnet = ResnetBlock(in_channels, channels, groups)
+        self.conv = nn.Conv2d(channels, out_channels, 1)
+
+    def forward(self, x: torch.Tensor, num_frames: int) -> torch.Tensor:
+        return self.conv(self.resnet(x, num_frames))
+
+
+class UNet3DVideoModel(ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin):
+    r"""Denoises a flow + occlusion volume given a picture's latent map and a text embedding (LFDM, section 3.3).
+
+    Frames are folded into the batch for every spatial operation and memory is channels-last from end to end. The
+    picture's share of the first convolution is a convolution of its own, computed once per picture (`project_image`).
+
+    Parameters:
+        sample_size: h (and w) of the volumes it was trained on, None if unknown; others work if all halvings divide them.
+        num_frames: F of the volumes it was trained on; others work.
+        in_channels, out_channels: of a volume: flow x, flow y, occlusion. The last output channel has its own head.
+        image_latent_channels: C of the picture's latent map.
+        text_embed_dim: D of the text embedding.
+        base_channels: channels after the first convolution; `block_out_channels[0]` by default.
+        block_out_channels: channels of each level, finest first.
+        num_attention_heads, attention_head_dim: of the attention over frames (and the former of all attention).
+        spatial_head_dim: features per head of the attention over places.
+        norm_num_groups: groups of each GroupNorm.
+        upsample_type: "deconv" (transposed convolution) or "nearest" (nearest neighbour and convolution).
+        padding_mode: of the convolution behind "nearest": "zeros", "reflect", "replicate" or "circular".
+        learned_null_embedding: whether the null condition is a learned vector rather than zeros.
+        prediction_type: what it was trained to predict: "epsilon", "v_prediction", "sample" or "flow_prediction".
+        flow_target: "absolute": the flow channels hold the sampling grid itself, as in the released models;
+            "residual": the grid minus the identity grid (`sampling_grid`).
+        target_mean, target_std: per channel; flow and occlusion are `volume * std + mean`. By default those of the
+            released models, whose third channel is 2 * occlusion - 1.
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ["ResnetBlock", "VideoAttention", "UpBlock"]
+    _skip_layerwise_casting_patterns = ["norm"]
+    _group_offload_block_modules = ["conv_image"]  # project_image reaches it outside forward
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int | None = 32,
+        num_frames: int = 40,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        image_latent_channels: int = 256,
+        text_embed_dim: int = 768,
+        base_channels: int | None = None,
+        block_out_channels: Sequence[int] = (64, 128, 256, 512),
+        num_attention_heads: int = 8,
+        attention_head_dim: int = 32,
+        spatial_head_dim: int = 32,
+        norm_num_groups: int = 8,
+        upsample_type: str = "deconv",
+        padding_mode: str = "zeros",
+        learned_null_embedding: bool = False,
+        prediction_type: str = "epsilon",
+        flow_target: str = "absolute",
+        target_mean: Sequence[float] = (0.0, 0.0, 0.5),
+        target_std: Sequence[float] = (1.0, 1.0, 0.5),
+    ):
+        super().__init__()
+        allowed = {
+            "upsample_type": (upsample_type, ("deconv", "nearest")),
+            "padding_mode": (padding_mode, ("zeros", "reflect", "replicate", "circular")),
+            "prediction_type": (prediction_type, ("epsilon", "v_prediction", "sample", "flow_prediction")),
+            "flow_target": (flow_target, ("absolute", "residual")),
+        }
+        for name, (value, values) in allowed.items():
+            if value not in values:
+                raise ValueError(f"`{name}` must be one of {', '.join(map(repr, values))}, got {value!r}.")
+        if out_channels < 2:
+            raise ValueError(f"`out_channels` must be at least 2, as the last has its own head, got {out_channels}.")
+
+        base = base_channels or block_out_channels[0]
+        widths = [base, *block_out_channels]
+        levels = list(zip(widths, widths[1:]))  # (in, out) of each level, finest first
+        embed_dim = 4 * base + text_embed_dim
+        attention = (num_attention_heads, attention_head_dim, spatial_head_dim)
+
+        # One (1, 7, 7) convolution over [volume, picture], split in two because it is linear.
+        self.conv_in = nn.Conv2d(in_channels, base, 7, padding=3)
+        self.conv_image = nn.Conv2d(image_latent_channels, base, 7, padding=3, bias=False)
+        self.time_proj = Timesteps(base, flip_sin_to_cos=False, downscale_freq_shift=1)
+        self.time_embedding = TimestepEmbedding(base, 4 * base, act_fn="gelu")
+        self.null_text_embed = nn.Parameter(torch.randn(1, text_embed_dim)) if learned_null_embedding else None
+        self.position_bias = RelativePositionBias(num_attention_heads)
+        self.temporal_in = VideoAttention(base, num_attention_heads, attention_head_dim, "frames")
+
+        self.down_blocks = nn.ModuleList(
+            DownBlock(a, b, norm_num_groups, embed_dim, *attention, downsample=i < len(levels) - 1)
+            for i, (a, b) in enumerate(levels)
+        )
+        self.mid_block = MidBlock(widths[-1], norm_num_groups, embed_dim, *attention)
+        self.up_blocks = nn.ModuleList()
+        for i, (a, b) in reversed(list(enumerate(levels))):
+            upsample = None
+            if i > 0 and upsample_type == "deconv":
+                upsample = nn.ConvTranspose2d(a, a, 4, stride=2, padding=1)
+            elif i > 0:
+                upsample = NearestUpsample(a, padding_mode)
+            self.up_blocks.append(UpBlock(b, a, norm_num_groups, embed_dim, *attention, upsample=upsample))
+        self.flow_head = OutputHead(2 * base, base, out_channels - 1, norm_num_groups)
+        self.occlusion_head = OutputHead(2 * base, base, 1, norm_num_groups)
+        self.gradient_checkpointing = False
+
+    @property
+    def size_stride(self) -> int:
+        """h and w of a volume must be divisible by this."""
+        return 2 ** (len(self.config.block_out_channels) - 1)
+
+    @apply_forward_hook
+    def project_image(self, image_latents: torch.Tensor) -> torch.Tensor:
+        """The picture's share of the first convolution, `(B, base_channels, h, w)`.
+
+        It is the same for every frame and every denoising step: compute it once and pass it to `forward`.
+
+        Args:
+            image_latents: `(B, image_latent_channels, h, w)`.
+        """
+        expected = self.config.image_latent_channels
+        if image_latents.ndim != 4 or image_latents.shape[1] != expected:
+            raise ValueError(
+                f"`image_latents` must have shape (batch, {expected}, height, width), got {tuple(image_latents.shape)}."
+            )
+        return self.conv_image(image_latents.contiguous(memory_format=torch.channels_last))
+
+    def _check_sample(self, sample: torch.Tensor) -> None:
+        channels, stride = self.config.in_channels, self.size_stride
+        if sample.ndim != 5 or sample.shape[1] != channels:
+            raise ValueError(
+                f"`sample` must have shape (batch, {channels}, frames, height, width), got {tuple(sample.shape)}."
+            )
+        if sample.shape[3] % stride or sample.shape[4] % stride:
+            raise ValueError(
+                f"`sample` is {sample.shape[3]}x{sample.shape[4]} (height x width), "
+                f"but both must be multiples of {stride}."
+            )
+
+    def _embed_condition(
+        self,
+        timestep: torch.Tensor | float | int,
+        text_embeds: torch.Tensor | None,
+        null_mask: torch.Tensor | None,
+        sample: torch.Tensor,
+    ) -> torch.Tensor:
+        """Time and text, `(B, embed_dim)`, through the SiLU that every FiLM begins with."""
+        batch, dim = sample.shape[0], self.config.text_embed_dim
+        if not torch.is_tensor(timestep):
+            timestep = torch.tensor(timestep, device=sample.device)
+        timestep = timestep.to(sample.device).reshape(-1).expand(batch)
+        time = self.time_embedding(self.time_proj(timestep).to(sample.dtype))  # sinusoids are float32
+        null = self.null_text_embed
+        null = sample.new_zeros(1, dim) if null is None else null.to(sample.dtype)
+        if text_embeds is None:
+            text = null.expand(batch, -1)
+        else:
+            if text_embeds.ndim != 2 or text_embeds.shape[1] != dim or text_embeds.shape[0] not in (1, batch):
+                raise ValueError(f"`text_embeds` must have shape ({batch}, {dim}), got {tuple(text_embeds.shape)}.")
+            text = text_embeds.to(sample.dtype).expand(batch, -1)
+            if null_mask is None and self.null_text_embed is not None and self.training:
+                # Keep a learned null vector in the graph: DDP refuses parameters without a gradient.
+                null_mask = torch.zeros(batch, dtype=torch.bool, device=sample.device)
+            if null_mask is not None:
+                text = torch.where(null_mask.to(sample.device)[:, None], null, text)
+        return F.silu(torch.cat((time, text), dim=1))
+
+    def forward(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor | float | int,
+        text_embeds: torch.Tensor | None = None,
+        image_latents: torch.Tensor | None = None,
+        null_mask: torch.Tensor | None = None,
+        image_projection: torch.Tensor | None = None,
+        return_dict: bool = True,
+    ) -> UNet3DVideoOutput | tuple[torch.Tensor]:
+        """Denoise: epsilon_theta(x_t, t, z0, e) of eq. 4 of the LFDM paper.
+
+        Args:
+            sample: `(B, 3, F, h, w)` noisy volume: flow x, flow y, occlusion.
+            timestep: one number, or one for each row.
+            text_embeds: `(B, D)`; None is the null condition.
+            image_latents: `(B, C, h, w)` latent map of the picture. A batch of one serves all rows.
+            null_mask: `(B,)` booleans; True gives that row the null condition (classifier-free training).
+            image_projection: `project_image(image_latents)`, instead of `image_latents`, to compute it only once.
+
+        Returns:
+            `UNet3DVideoOutput` with `sample` `(B, 3, F, h, w)`.
+
+        Raises:
+            ValueError: for shapes that do not fit; says which are allowed.
+        """
+        self._check_sample(sample)
+        batch, _, frames, height, width = sample.shape
+        if (image_latents is None) == (image_projection is None):
+            raise ValueError("Pass either `image_latents` or `image_projection`, not both and not neither.")
+        image = self.project_image(image_latents.to(sample.dtype)) if image_projection is None else image_projection
+        if image.shape[0] not in (1, batch) or image.shape[-2:] != (height, width):
+            raise ValueError(
+                f"The picture's latent map must be {height}x{width} like `sample`, for {batch} rows or one, "
+                f"got {tuple(image.shape)}."
+            )
+        embed = self._embed_condition(timestep, text_embeds, null_mask, sample)
+        angles = rotary_angles(frames, min(MAX_ROTARY_DIM, self.config.attention_head_dim), sample.device)
+        rotary = tuple(t[:, None, None].to(sample.dtype) for t in (angles.cos(), angles.sin()))  # (F, 1, 1, r/2)
+        bias = self.position_bias(frames, sample.device).to(sample.dtype)
+        context = FrameContext(num_frames=frames, rotary=rotary, bias=bias)
+
+        # (B, C, F, h, w) -> (B*F, C, h, w)
+        x = sample.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        x = (self.conv_in(x).unflatten(0, (batch, frames)) + image[:, None]).flatten(0, 1)
+        residual = x
+        x = self.temporal_in(x, frames, rotary, bias)
+
+        skips = []
+        for block in self.down_blocks:
+            x, skip = self._run(block, x, embed, context)
+            skips.append(skip)
+        x = self._run(self.mid_block, x, embed, context)
+        for block in self.up_blocks:
+            x = self._run(block, x, skips.pop(), embed, context)
+
+        x = torch.cat((x, residual), dim=1)
+        x = torch.cat((self.flow_head(x, frames), self.occlusion_head(x, frames)), dim=1)
+        x = x.unflatten(0, (batch, frames)).transpose(1, 2).contiguous()
+        return UNet3DVideoOutput(sample=x) if return_dict else (x,)
+
+    def _run(self, block: nn.Module, *args):
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return self._gradient_checkpointing_func(block, *args)
+        return block(*args)

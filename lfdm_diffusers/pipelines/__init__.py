@@ -1,0 +1,3 @@
+from .pipeline_lfdm import LFDMPipeline, LFDMPipelineOutput
+
+__all__ = ["LFDMPipeline", "LFDMPipelineOutput"]

@@ -1,0 +1,113 @@
+"""Any picture a user may hand over -> RGB tensors of the model's size, without distortion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import torch
+import torch.nn.functional as F
+
+Picture = PIL.Image.Image | np.ndarray | torch.Tensor
+FITS = ("letterbox", "center_crop")
+
+
+def _pil_to_array(image: PIL.Image.Image) -> np.ndarray:
+    """`(H, W, c)` uint8 (or a 16-bit `(H, W)`), turned upright as EXIF says, palettes resolved, transparency kept."""
+    image = PIL.ImageOps.exif_transpose(image)
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N"):
+        return np.asarray(image).astype(np.uint16)
+    transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+    return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+
+
+def _to_rgb(picture: torch.Tensor, name: str) -> torch.Tensor:
+    """Float RGB `(N, 3, H, W)` in [0, 1] of a float or uint8 `(N, c, H, W)` of 1, 2, 3 or 4 channels."""
+    if picture.dtype == torch.uint8:
+        picture = picture.float() / 255
+    if not picture.is_floating_point():
+        raise ValueError(f"`{name}` must be uint8 in [0, 255] or float in [0, 1], got {picture.dtype}.")
+    picture = picture.float()
+    if not torch.isfinite(picture).all():
+        raise ValueError(f"`{name}` holds NaN or infinite values; allowed are floats in [0, 1].")
+    low, high = picture.min().item(), picture.max().item()
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise ValueError(
+            f"`{name}` holds floats from {low:.3g} to {high:.3g}; allowed are floats in [0, 1] (or uint8 in [0, 255])."
+        )
+    channels = picture.shape[1]
+    if channels in (2, 4):  # transparency: over white, as pages show it
+        picture, alpha = picture[:, :-1], picture[:, -1:]
+        picture = picture * alpha + (1 - alpha)
+    return picture.clamp(0, 1).expand(-1, 3, -1, -1)
+
+
+def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> list[torch.Tensor]:
+    """The pictures in `image`, each `(3, H, W)` float32 in [0, 1].
+
+    Args:
+        image: PIL image of any mode (turned as its EXIF says, transparency laid over white); array `(H, W)`,
+            `(H, W, c)` or `(N, H, W, c)`; tensor `(c, H, W)` or `(N, c, H, W)`; uint8 or float in [0, 1]; or a list of
+            these, of any sizes.
+
+    Raises:
+        ValueError: naming what came and what is allowed.
+    """
+    if isinstance(image, (list, tuple)):
+        if not image:
+            raise ValueError(f"`{name}` is an empty list; at least one picture is needed.")
+        return [tensor for item in image for tensor in to_rgb_tensors(item, name)]
+    if isinstance(image, PIL.Image.Image):
+        image = _pil_to_array(image)
+    if isinstance(image, np.ndarray):
+        shape = image.shape
+        if image.ndim == 2:
+            image = image[None, ..., None]
+        elif image.ndim == 3:
+            image = image[None]
+        if image.ndim != 4 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
+            raise ValueError(
+                f"`{name}` as an array must be (height, width), (height, width, channels) or (batch, height, width, "
+                f"channels) with 1 to 4 channels, got {shape}."
+            )
+        if image.dtype == np.uint16:
+            image = image.astype(np.float32) / 65535
+        image = torch.from_numpy(np.ascontiguousarray(image)).permute(0, 3, 1, 2)
+    elif torch.is_tensor(image):
+        shape = tuple(image.shape)
+        image = image[None] if image.ndim == 3 else image
+        if image.ndim != 4 or image.shape[1] not in (1, 2, 3, 4) or 0 in image.shape:
+            raise ValueError(
+                f"`{name}` as a tensor must be (channels, height, width) or (batch, channels, height, width) with 1 to 4 "
+                f"channels, got {shape}."
+            )
+    else:
+        hint = " Open files first, for example with diffusers.utils.load_image." if isinstance(image, str) else ""
+        raise ValueError(
+            f"`{name}` must be a PIL image, an array, a tensor, or a list of these, got {type(image).__name__}.{hint}"
+        )
+    return list(_to_rgb(image, name))
+
+
+def fit_picture(picture: torch.Tensor, height: int, width: int, fit: str = "letterbox") -> torch.Tensor:
+    """Fit `(3, H, W)` into `(3, height, width)`, keeping its proportions.
+
+    Args:
+        fit: "letterbox": the whole picture, centred on black (as the released models were trained; an odd pixel of
+            black goes to the bottom or right); "center_crop": fills the frame, and cuts off what reaches beyond it.
+    """
+    if fit not in FITS:
+        raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {fit!r}.")
+    source_height, source_width = picture.shape[-2:]
+    if (source_height, source_width) == (height, width):
+        return picture
+    ratios = height / source_height, width / source_width
+    ratio = min(ratios) if fit == "letterbox" else max(ratios)
+    size = max(1, round(source_height * ratio)), max(1, round(source_width * ratio))
+    resized = F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+    # Positive margins are black bars, negative ones are cut off.
+    margin_y, margin_x = height - size[0], width - size[1]
+    top, left = int(margin_y / 2), int(margin_x / 2)
+    return F.pad(resized, (left, margin_x - left, top, margin_y - top))

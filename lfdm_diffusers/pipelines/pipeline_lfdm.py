@@ -1,0 +1,523 @@
+"""One picture and one label in, a short video of that subject doing it out, with its motion."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.schedulers import DDPMScheduler, SchedulerMixin
+from diffusers.utils import BaseOutput, logging
+from diffusers.utils.torch_utils import randn_tensor
+from diffusers.video_processor import VideoProcessor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
+from ..models.blocks_2d import sampling_grid
+from ..models.label_embeddings import embed_text
+from ..models.latent_flow_autoencoder import EncodedImage
+from ..schedulers import check_scheduler
+from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass
+class LFDMPipelineOutput(BaseOutput):
+    """Generated videos and their motion.
+
+    Attributes:
+        frames: the videos: a list of lists of PIL images, an array `(B, F, H, W, 3)`, a tensor `(B, F, 3, H, W)` in
+            [0, 1], or with `output_type="latent"` the denoised volumes `(B, 3, F, h, w)`.
+        flow: `(B, F, 2, h, w)` tensor: for each place of a frame, where in the picture it comes from; absolute
+            sampling grid (x, y) in [-1, 1].
+        occlusion: `(B, F, 1, h, w)` tensor in [0, 1]: 1 keeps the warped picture, 0 inpaints.
+        warped: the picture warped by the flow alone, in the form of `frames`; None for "latent".
+    """
+
+    frames: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
+    flow: torch.Tensor
+    occlusion: torch.Tensor
+    warped: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor | None
+
+
+class LFDMPipeline(DiffusionPipeline):
+    r"""Image-to-video generation by latent flow diffusion (LFDM, CVPR 2023, arXiv 2303.13744).
+
+    A flow + occlusion volume is denoised, given the picture's latent map and a text embedding; then the latent map is
+    warped by each frame's flow, masked by its occlusion, and decoded. Every frame is made from the one given picture.
+
+    Args:
+        lfae: encodes the picture, warps and decodes.
+        unet: denoises the volume.
+        scheduler: any epsilon-, v- or sample-predicting scheduler of diffusers.
+        text_encoder, tokenizer: a BERT-like encoder, for free text.
+        label_embeddings: embeddings of a closed set of labels; a known label is looked up here first.
+        default_num_inference_steps: denoising steps of a call that does not say; None leaves it to the scheduler: all
+            trained steps for DDPM, at most 100 for others.
+    """
+
+    model_cpu_offload_seq = "text_encoder->label_embeddings->unet->lfae"
+    _optional_components = ["text_encoder", "tokenizer", "label_embeddings"]
+    _callback_tensor_inputs = ["latents", "prompt_embeds"]
+
+    def __init__(
+        self,
+        lfae: LatentFlowAutoencoder,
+        unet: UNet3DVideoModel,
+        scheduler: SchedulerMixin,
+        text_encoder: PreTrainedModel | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        label_embeddings: LabelEmbeddings | None = None,
+        default_num_inference_steps: int | None = None,
+    ):
+        super().__init__()
+        self.register_modules(
+            lfae=lfae,
+            unet=unet,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            label_embeddings=label_embeddings,
+        )
+        self.register_to_config(default_num_inference_steps=default_num_inference_steps)
+        self.video_processor = VideoProcessor(do_resize=False, do_normalize=False)
+
+    @property
+    def labels(self) -> list[str] | None:
+        """The labels that need no text encoder; None if this model has no table of them."""
+        return self.label_embeddings.labels if self.label_embeddings is not None else None
+
+    @property
+    def guidance_scale(self) -> float:
+        return self._guidance_scale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether a step needs both the conditional and the null prediction."""
+        return self._guidance_scale not in (0.0, 1.0)
+
+    @property
+    def num_timesteps(self) -> int:
+        return self._num_timesteps
+
+    @property
+    def current_timestep(self) -> torch.Tensor | None:
+        return self._current_timestep
+
+    @property
+    def interrupt(self) -> bool:
+        return self._interrupt
+
+    def check_inputs(
+        self,
+        prompt,
+        prompt_embeds,
+        num_frames,
+        num_inference_steps,
+        num_videos_per_prompt,
+        height,
+        width,
+        image_fit,
+        output_type,
+        decode_chunk_size,
+        callback_on_step_end_tensor_inputs,
+    ) -> None:
+        """Raise a ValueError that names the argument, what came and what is allowed, before any work is done."""
+        check_scheduler(self.scheduler, self.unet.config.prediction_type)
+        if prompt is not None and prompt_embeds is not None:
+            raise ValueError("Pass either `prompt` or `prompt_embeds`, not both.")
+        texts = [prompt] if isinstance(prompt, str) else prompt
+        if texts is not None and (
+            not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(text, str) for text in texts)
+        ):
+            raise ValueError(
+                f"`prompt` must be a string, a non-empty list of strings, or None (no condition), got {prompt!r}."
+            )
+        dim = self.unet.config.text_embed_dim
+        if prompt_embeds is not None and (prompt_embeds.ndim != 2 or prompt_embeds.shape[1] != dim):
+            raise ValueError(f"`prompt_embeds` must have shape (batch, {dim}), got {tuple(prompt_embeds.shape)}.")
+        counts = {
+            "num_frames": num_frames,
+            "num_inference_steps": num_inference_steps,
+            "num_videos_per_prompt": num_videos_per_prompt,
+            "decode_chunk_size": decode_chunk_size,
+        }
+        for name, value in counts.items():
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
+        stride = self.lfae.downscale_factor * self.unet.size_stride
+        for name, value in (("height", height), ("width", width)):
+            if value < stride or value % stride:
+                down = max(value // stride, 1) * stride
+                raise ValueError(
+                    f"`{name}` must be a multiple of {stride}, got {value}; the nearest are {down} and {down + stride}."
+                )
+        if image_fit not in FITS:
+            raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {image_fit!r}.")
+        if output_type not in ("pil", "np", "pt", "latent"):
+            raise ValueError(f"`output_type` must be 'pil', 'np', 'pt' or 'latent', got {output_type!r}.")
+        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
+        if unknown:
+            raise ValueError(
+                f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {sorted(unknown)}."
+            )
+
+    def encode_prompt(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        device: torch.device | None = None,
+        num_videos_per_prompt: int = 1,
+        prompt_embeds: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor | None]:
+        """Embed labels or sentences, `(len(prompt) * num_videos_per_prompt, D)`; None stays None, the null condition.
+
+        A label of the table `label_embeddings` is looked up; any other text goes through the text encoder.
+
+        Raises:
+            ValueError: for an unknown label where there is no text encoder, naming the closest one and all.
+        """
+        device = device or self._execution_device
+        if prompt is not None and prompt_embeds is None:
+            texts = [prompt] if isinstance(prompt, str) else list(prompt)
+            prompt_embeds = self._embed(texts, device)
+        if prompt_embeds is not None:
+            prompt_embeds = prompt_embeds.to(device).repeat_interleave(num_videos_per_prompt, dim=0)
+        return (prompt_embeds,)
+
+    def _embed(self, texts: list[str], device: torch.device) -> torch.Tensor:
+        free_text = self.text_encoder is not None and self.tokenizer is not None
+        if self.label_embeddings is None and not free_text:
+            raise ValueError(
+                "`prompt` needs either `label_embeddings` or both `text_encoder` and `tokenizer`, and this pipeline has "
+                "neither. Pass `prompt_embeds`, or no prompt for stochastic generation."
+            )
+        if self.label_embeddings is not None:
+            if not free_text or all(self.label_embeddings.knows(text) for text in texts):
+                rows = torch.tensor(self.label_embeddings.label_ids(texts), device=device)
+                return self.label_embeddings(rows).text_embeds
+        return embed_text(self.text_encoder, self.tokenizer, texts, device)
+
+    def encode_image(
+        self,
+        image: Picture | Sequence[Picture],
+        height: int | None = None,
+        width: int | None = None,
+        image_fit: str = "letterbox",
+        device: torch.device | None = None,
+    ) -> EncodedImage:
+        """Fit pictures to `height` x `width` (see `frame_size`) and encode each once."""
+        pictures = to_rgb_tensors(image)
+        height, width = self.frame_size(pictures, height, width)
+        pictures = torch.stack([fit_picture(picture, height, width, image_fit) for picture in pictures])
+        return self.lfae.encode(pictures.to(device or self._execution_device, self.lfae.dtype))
+
+    def frame_size(
+        self,
+        pictures: Sequence[torch.Tensor],
+        height: int | None = None,
+        width: int | None = None,
+        latents: torch.Tensor | None = None,
+    ) -> tuple[int, int]:
+        """Height and width of the videos: as asked for, else as `latents` say, else as trained.
+
+        Where the trained size is unknown (`sample_size` None), pictures `(3, H, W)` of one allowed size keep it, and
+        others are fitted to the allowed size nearest to 128 pixels.
+        """
+        stride = self.lfae.downscale_factor * self.unet.size_stride
+        default = (self.lfae.config.sample_size,) * 2
+        if latents is not None and latents.ndim == 5:
+            default = tuple(side * self.lfae.downscale_factor for side in latents.shape[-2:])
+        elif default[0] is None:
+            sizes = {tuple(picture.shape[-2:]) for picture in pictures}
+            allowed = len(sizes) == 1 and all(side % stride == 0 for size in sizes for side in size)
+            default = sizes.pop() if allowed else (max(round(128 / stride), 1) * stride,) * 2
+        return height or default[0], width or default[1]
+
+    def prepare_latents(
+        self,
+        batch_size: int,
+        num_frames: int,
+        height: int,
+        width: int,
+        device: torch.device,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Initial noise `(batch_size, 3, num_frames, height, width)` (in latent places), scaled for the scheduler.
+
+        It stays float32 in a half-precision pipeline: it holds sampling coordinates, which bfloat16 places a quarter of
+        a latent pixel off.
+        """
+        shape = (batch_size, self.unet.config.in_channels, num_frames, height, width)
+        if isinstance(generator, list) and len(generator) != batch_size:
+            raise ValueError(f"`generator` must be one generator or a list of {batch_size}, got {len(generator)}.")
+        if latents is None:
+            latents = randn_tensor(shape, generator=generator, device=device)
+        elif tuple(latents.shape) != shape:
+            raise ValueError(f"`latents` must have shape {shape}, got {tuple(latents.shape)}.")
+        return latents.to(device, torch.float32) * self.scheduler.init_noise_sigma
+
+    def prepare_extra_step_kwargs(self, generator, eta: float) -> dict[str, Any]:
+        """`eta` and `generator`, for those schedulers whose `step` takes them."""
+        accepted = inspect.signature(self.scheduler.step).parameters
+        return {k: v for k, v in (("eta", eta), ("generator", generator)) if k in accepted}
+
+    def latents_to_motion(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Flow `(B, 2, F, h, w)` and occlusion `(B, 1, F, h, w)` that a denoised volume `(B, 3, F, h, w)` stands for."""
+        config = self.unet.config
+        mean, std = (latents.new_tensor(v).view(1, -1, 1, 1, 1) for v in (config.target_mean, config.target_std))
+        motion = latents * std + mean
+        flow, occlusion = motion[:, :2], motion[:, 2:3].clamp(0, 1)
+        if config.flow_target == "residual":
+            flow = flow + self._identity_grid(flow, sampling_grid(*flow.shape[-2:]))
+        return flow, occlusion
+
+    @staticmethod
+    def _identity_grid(flow: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+        """`grid` `(h, w, 2)` as `(1, 2, 1, h, w)` beside `flow`."""
+        return grid.to(flow.device, flow.dtype).permute(2, 0, 1)[None, :, None]
+
+    def scale_motion(
+        self, flow: torch.Tensor, occlusion: torch.Tensor, motion_scale: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Interpolate from stillness (0) to the motion as generated (1), and beyond it (exaggerated).
+
+        Stillness is the grid that reads every place where it is, with nothing occluded. Beyond 1 the flow is
+        extrapolated and the occlusion stays as generated.
+        """
+        if motion_scale == 1.0:
+            return flow, occlusion
+        height, width = flow.shape[-2:]
+        # Not `sampling_grid`: that one, read as the warps read it, stretches the picture a little.
+        still = sampling_grid(height, width) * torch.tensor([(width - 1) / width, (height - 1) / height])
+        flow = torch.lerp(self._identity_grid(flow, still).expand_as(flow), flow, motion_scale)
+        return flow, torch.lerp(torch.ones_like(occlusion), occlusion, min(max(motion_scale, 0.0), 1.0))
+
+    def decode_latents(
+        self,
+        latents: torch.Tensor,
+        encoded: EncodedImage,
+        motion_scale: float = 1.0,
+        decode_chunk_size: int | None = None,
+        output_type: str = "pt",
+    ) -> LFDMPipelineOutput:
+        """Denoised volumes `(B, 3, F, h, w)` to videos: eq. 5 of the LFDM paper for every frame."""
+        flow, occlusion = self.scale_motion(*self.latents_to_motion(latents), motion_scale)
+        if output_type == "latent":
+            frames, warped = latents, None
+        else:
+            decoded = self.lfae.decode(encoded, flow, occlusion, chunk_size=decode_chunk_size)
+            frames, warped = (
+                self.video_processor.postprocess_video(video.float(), output_type)
+                for video in (decoded.sample, decoded.warped)
+            )
+        return LFDMPipelineOutput(
+            frames=frames, flow=flow.transpose(1, 2), occlusion=occlusion.transpose(1, 2), warped=warped
+        )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Picture | Sequence[Picture],
+        prompt: str | Sequence[str] | None = None,
+        num_frames: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float = 1.0,
+        eta: float = 1.0,
+        num_videos_per_prompt: int = 1,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: torch.Tensor | None = None,
+        prompt_embeds: torch.Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        decode_chunk_size: int | None = None,
+        motion_scale: float = 1.0,
+        callback_on_step_end: Callable | PipelineCallback | MultiPipelineCallbacks | None = None,
+        callback_on_step_end_tensor_inputs: list[str] = ["latents"],
+        image_fit: str = "letterbox",
+        height: int | None = None,
+        width: int | None = None,
+    ) -> LFDMPipelineOutput | tuple:
+        r"""Generate videos.
+
+        Pictures and prompts pair up: n pictures with n prompts, or one of either with many of the other.
+
+        Args:
+            image: PIL image, array `(H, W, 3)` or `(N, H, W, 3)`, tensor `(3, H, W)` or `(N, 3, H, W)`, uint8 or float
+                in [0, 1], or a list of these.
+            prompt: label or sentence, or a list of them; None generates without a condition.
+            num_frames: F; as trained by default (or as `latents` say), but others work.
+            num_inference_steps: denoising steps; see `default_num_inference_steps`.
+            guidance_scale: w of classifier-free guidance, null + w (cond - null); 1 uses the condition alone, 0 the
+                null condition alone.
+            eta: noise of DDIM and its kin, from 0 (deterministic) to 1 (as DDPM); ignored by other schedulers.
+            num_videos_per_prompt: videos for each picture-prompt pair.
+            generator: for reproducible results; a list gives each video its own seed.
+            latents: initial noise `(B, 3, F, h, w)` to start from.
+            prompt_embeds: text embeddings `(B, D)`, instead of `prompt`.
+            output_type: "pil", "np", "pt", or "latent" for the denoised volume without decoding.
+            return_dict: whether to return an `LFDMPipelineOutput` rather than a tuple of its fields.
+            decode_chunk_size: frames of each video to decode at once; all by default. Saves memory.
+            motion_scale: 0 is still, 1 as generated, more exaggerates.
+            callback_on_step_end: called as `callback(pipe, step, timestep, tensors)` after each step; may return
+                changed tensors, and stop the loop by setting `pipe._interrupt = True`.
+            callback_on_step_end_tensor_inputs: tensors that the callback gets: "latents", "prompt_embeds".
+            image_fit: how pictures of other proportions are fitted: "letterbox" (whole, on black) or "center_crop".
+            height, width: size of the videos in pixels; as trained by default (see `frame_size`).
+
+        Returns:
+            `LFDMPipelineOutput`, or the tuple `(frames, flow, occlusion, warped)`.
+
+        Raises:
+            ValueError: for bad input; names the argument, what came and what is allowed.
+        """
+        if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
+            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
+        pictures = to_rgb_tensors(image)
+        height, width = self.frame_size(pictures, height, width, latents)
+        if num_frames is None:
+            num_frames = self.unet.config.num_frames if latents is None or latents.ndim != 5 else latents.shape[2]
+        num_inference_steps = self._default_steps() if num_inference_steps is None else num_inference_steps
+
+        # 1. Check inputs.
+        self.check_inputs(
+            prompt,
+            prompt_embeds,
+            num_frames,
+            num_inference_steps,
+            num_videos_per_prompt,
+            height,
+            width,
+            image_fit,
+            output_type,
+            decode_chunk_size,
+            callback_on_step_end_tensor_inputs,
+        )
+        self._guidance_scale = guidance_scale
+        self._interrupt = False
+        self._current_timestep = None
+        device = self._execution_device
+
+        # 2. Encode prompts and pictures, each once.
+        (prompt_embeds,) = self.encode_prompt(prompt, device, num_videos_per_prompt, prompt_embeds)
+        frozen = _EvalMode(self.lfae)
+        with frozen:
+            encoded = self.encode_image(pictures, height, width, image_fit, device)
+        num_pictures = encoded.latent.shape[0]
+        num_prompts = 1 if prompt_embeds is None else prompt_embeds.shape[0] // num_videos_per_prompt
+        if num_pictures != num_prompts and 1 not in (num_pictures, num_prompts):
+            raise ValueError(
+                f"`image` holds {num_pictures} pictures and `prompt` {num_prompts} prompts; allowed are as many of each, "
+                "or one of either."
+            )
+        batch_size = max(num_pictures, num_prompts) * num_videos_per_prompt
+        if prompt_embeds is not None and prompt_embeds.shape[0] < batch_size:
+            prompt_embeds = prompt_embeds[:1].expand(batch_size, -1)
+        # A single picture stays a batch of one, which serves all videos; several are repeated as often as needed.
+        image_projection = self.unet.project_image(encoded.latent.to(self.unet.dtype))
+        if num_pictures > 1 and num_videos_per_prompt > 1:
+            encoded = _repeat(encoded, num_videos_per_prompt)
+            image_projection = image_projection.repeat_interleave(num_videos_per_prompt, dim=0)
+
+        # 3. Prepare the schedule and the initial noise.
+        self.scheduler.set_timesteps(num_inference_steps, device=device)
+        timesteps = self.scheduler.timesteps
+        self._num_timesteps = len(timesteps)
+        latent_size = [side // self.lfae.downscale_factor for side in (height, width)]
+        latents = self.prepare_latents(batch_size, num_frames, *latent_size, device, generator, latents)
+        extra_step_kwargs = self.prepare_extra_step_kwargs(generator, eta)
+
+        # 4. Denoise.
+        num_warmup_steps = len(timesteps) - num_inference_steps * self.scheduler.order
+        with self.progress_bar(total=num_inference_steps) as progress_bar:
+            for i, t in enumerate(timesteps):
+                if self.interrupt:
+                    continue
+                self._current_timestep = t
+                noise_pred = self._predict(latents, t, prompt_embeds, image_projection)
+                latents = self.scheduler.step(noise_pred, t, latents, **extra_step_kwargs, return_dict=False)[0]
+
+                if callback_on_step_end is not None:
+                    callback_kwargs = {}
+                    for name in callback_on_step_end_tensor_inputs:
+                        callback_kwargs[name] = locals()[name]
+                    changed = callback_on_step_end(self, i, t, callback_kwargs)
+                    latents = changed.pop("latents", latents)
+                    prompt_embeds = changed.pop("prompt_embeds", prompt_embeds)
+                if i == len(timesteps) - 1 or (i + 1 > num_warmup_steps and (i + 1) % self.scheduler.order == 0):
+                    progress_bar.update()
+        self._current_timestep = None
+
+        # 5. Warp, mask and decode.
+        with frozen:
+            output = self.decode_latents(latents, encoded, motion_scale, decode_chunk_size, output_type)
+        self.maybe_free_model_hooks()
+        return output if return_dict else (output.frames, output.flow, output.occlusion, output.warped)
+
+    def _default_steps(self) -> int:
+        if self.config.default_num_inference_steps is not None:
+            return self.config.default_num_inference_steps
+        trained = self.scheduler.config.num_train_timesteps
+        return trained if isinstance(self.scheduler, DDPMScheduler) else min(100, trained)
+
+    def _predict(
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        prompt_embeds: torch.Tensor | None,
+        image_projection: torch.Tensor,
+    ) -> torch.Tensor:
+        """The U-Net's prediction, guided: null + w (cond - null), both by one batched pass."""
+        guided = self.do_classifier_free_guidance and prompt_embeds is not None
+        null_mask = None
+        if guided:
+            batch_size = latents.shape[0]
+            latents = torch.cat((latents, latents))
+            prompt_embeds = torch.cat((prompt_embeds, prompt_embeds))
+            if image_projection.shape[0] > 1:
+                image_projection = torch.cat((image_projection, image_projection))
+            null_mask = torch.arange(2 * batch_size, device=latents.device) < batch_size
+        elif self.guidance_scale == 0:
+            prompt_embeds = None
+        model_input = self.scheduler.scale_model_input(latents, timestep)
+        prediction = self.unet(
+            model_input.to(self.unet.dtype),
+            timestep,
+            prompt_embeds,
+            null_mask=null_mask,
+            image_projection=image_projection,
+            return_dict=False,
+        )[0].to(latents.dtype)
+        if guided:
+            null, conditional = prediction.chunk(2)
+            prediction = null + self.guidance_scale * (conditional - null)
+        return prediction
+
+
+class _EvalMode:
+    """BatchNorm must use its running statistics here even if the model is being trained around the pipeline."""
+
+    def __init__(self, model: torch.nn.Module):
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.was_training = self.model.training
+        if self.was_training:
+            self.model.eval()
+
+    def __exit__(self, *_) -> None:
+        if self.was_training:
+            self.model.train()
+
+
+def _repeat(encoded: EncodedImage, times: int) -> EncodedImage:
+    """Each picture `times` times in a row."""
+    latent, *_ = skips = tuple(skip.repeat_interleave(times, dim=0) for skip in reversed(encoded.skips))
+    return EncodedImage(latent=latent, skips=skips[::-1], image=encoded.image.repeat_interleave(times, dim=0))

@@ -1,0 +1,66 @@
+"""The noise schedule that LFDM was trained with, as a standard diffusers scheduler."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from diffusers import DDPMScheduler
+
+
+def cosine_betas(num_train_timesteps: int = 1000, offset: float = 0.008, max_beta: float = 0.9999) -> list[float]:
+    """Cosine noise schedule (Nichol and Dhariwal 2021, eq. 17), float64.
+
+    diffusers' own "squaredcos_cap_v2" clips the last beta at 0.999, which makes the first denoising step another one.
+    """
+
+    def alpha_bar(t: float) -> float:
+        return math.cos((t / num_train_timesteps + offset) / (1 + offset) * math.pi / 2) ** 2
+
+    return [min(max(1 - alpha_bar(t + 1) / alpha_bar(t), 0.0), max_beta) for t in range(num_train_timesteps)]
+
+
+def released_scheduler(
+    trained_betas: Sequence[float] | None = None, prediction_type: str = "epsilon"
+) -> DDPMScheduler:
+    """The released models' sampler: DDPM, cosine schedule of 1,000 steps, dynamic thresholding at the 0.9 quantile.
+
+    Other schedulers take over betas and thresholding with `from_config(pipe.scheduler.config)`.
+
+    Args:
+        trained_betas: another noise schedule.
+        prediction_type: what the U-Net predicts.
+    """
+    betas = [float(beta) for beta in (cosine_betas() if trained_betas is None else trained_betas)]
+    return DDPMScheduler(
+        num_train_timesteps=len(betas),
+        trained_betas=betas,
+        prediction_type=prediction_type,
+        variance_type="fixed_small",
+        clip_sample=False,
+        thresholding=True,
+        dynamic_thresholding_ratio=0.9,
+        # The default, 1.0, would cap the threshold and so turn dynamic thresholding into plain clamping.
+        sample_max_value=1e9,
+        timestep_spacing="trailing",  # sampling starts at the last step trained, whatever the number of steps
+    )
+
+
+def check_scheduler(scheduler, prediction_type: str) -> None:
+    """Refuse a scheduler whose process is not the one that the U-Net was trained for.
+
+    Raises:
+        ValueError: for a flow-matching scheduler with a model of a diffusion process, or the other way round.
+    """
+    name = type(scheduler).__name__
+    predicts_flow = "FlowMatch" in name or scheduler.config.get("prediction_type") == "flow_prediction"
+    if predicts_flow and prediction_type != "flow_prediction":
+        raise ValueError(
+            f"`scheduler` is {name}, which integrates the velocity of a flow-matching model, but this U-Net was trained to "
+            f"predict {prediction_type!r} of a diffusion process, so the result would be noise. Use a diffusion scheduler, "
+            "for example DDIMScheduler.from_config(pipe.scheduler.config)."
+        )
+    if prediction_type == "flow_prediction" and not predicts_flow:
+        raise ValueError(
+            f"`scheduler` is {name}, but this U-Net was trained by flow matching. Use FlowMatchEulerDiscreteScheduler."
+        )
