@@ -11,6 +11,7 @@ __all__ = [
     "LabelEmbeddings",
     "LatentFlowAutoencoder",
     "UNet3DVideoModel",
+    "__version__",
 ]
 
 register_with_diffusers([LFDMPipeline], [LatentFlowAutoencoder, UNet3DVideoModel, LabelEmbeddings])

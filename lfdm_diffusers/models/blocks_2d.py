@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -127,7 +129,7 @@ class PyramidEncoder(nn.Module):
         super().__init__()
         widths = channel_widths(base_channels, num_blocks, max_channels)
         widths[0] = in_channels
-        self.down_blocks = nn.ModuleList(DownBlock2d(a, b) for a, b in zip(widths, widths[1:]))
+        self.down_blocks = nn.ModuleList(DownBlock2d(a, b) for a, b in itertools.pairwise(widths))
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         levels = [x]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -171,9 +172,9 @@ class LatentFlowAutoencoder(ModelMixin, ConfigMixin):
         )
         widths = channel_widths(base_channels, num_down_blocks, max_channels)
         self.conv_in = ConvBlock(in_channels, widths[0], kernel_size=7)
-        self.down_blocks = nn.ModuleList(DownBlock2d(a, b) for a, b in zip(widths, widths[1:]))
+        self.down_blocks = nn.ModuleList(DownBlock2d(a, b) for a, b in itertools.pairwise(widths))
         self.bottleneck = nn.ModuleList(ResBlock2d(widths[-1]) for _ in range(num_bottleneck_blocks))
-        self.up_blocks = nn.ModuleList(UpBlock2d(b, a) for a, b in reversed(list(zip(widths, widths[1:]))))
+        self.up_blocks = nn.ModuleList(UpBlock2d(b, a) for a, b in reversed(list(itertools.pairwise(widths))))
         self.conv_out = nn.Conv2d(widths[0], in_channels, 7, padding=3)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -244,7 +245,7 @@ class UNet3DVideoModel(ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin
 
         base = base_channels or block_out_channels[0]
         widths = [base, *block_out_channels]
-        levels = list(zip(widths, widths[1:]))  # (in, out) of each level, finest first
+        levels = list(itertools.pairwise(widths))  # (in, out) of each level, finest first
         embed_dim = 4 * base + text_embed_dim
         attention = (num_attention_heads, attention_head_dim, spatial_head_dim)
 
