@@ -198,10 +198,9 @@ class LFDMPipeline(DiffusionPipeline):
                 "`prompt` needs either `label_embeddings` or both `text_encoder` and `tokenizer`, and this pipeline has "
                 "neither. Pass `prompt_embeds`, or no prompt for stochastic generation."
             )
-        if self.label_embeddings is not None:
-            if not free_text or all(self.label_embeddings.knows(text) for text in texts):
-                rows = torch.tensor(self.label_embeddings.label_ids(texts), device=device)
-                return self.label_embeddings(rows).text_embeds
+        table = self.label_embeddings
+        if table is not None and (not free_text or all(table.knows(text) for text in texts)):
+            return table(torch.tensor(table.label_ids(texts), device=device)).text_embeds
         return embed_text(self.text_encoder, self.tokenizer, texts, device)
 
     def encode_image(
