@@ -76,7 +76,8 @@ class LabelEmbeddings(ModelMixin, ConfigMixin):
             raise ValueError(
                 f"`embeddings` must be ({len(labels)}, D), a row for each label, got {tuple(embeddings.shape)}."
             )
-        table = cls(labels=list(labels), embedding_dim=embeddings.shape[1]).to(embeddings.dtype)
+        table = cls(labels=list(labels), embedding_dim=embeddings.shape[1])
+        table.embedding.to(embeddings.dtype)
         with torch.no_grad():
             table.embedding.weight.copy_(embeddings)
         return table.requires_grad_(False).eval()

@@ -1,0 +1,21 @@
+"""What every test gets: no network, no caches of the user's, one torch thread; and a Hub on loopback for those who ask."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+# huggingface_hub reads these once, at its import: they must stand before any test module is imported.
+_HF_HOME = tempfile.TemporaryDirectory(prefix="lfdm_tests_hf_home_")
+os.environ["HF_HOME"] = _HF_HOME.name
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _HF_HOME.cleanup()

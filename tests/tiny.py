@@ -1,0 +1,111 @@
+"""The real classes at sizes that run in milliseconds: seeded weights, eval mode, 32x32 pictures, 8x8 latents, 4 frames.
+
+Every factory takes overrides of the constructor's arguments: `tiny_unet(num_frames=6)`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerBase
+
+from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
+from lfdm_diffusers.schedulers import released_scheduler
+
+IMAGE_SIZE = 32
+LATENT_SIZE = 8
+NUM_FRAMES = 4
+LATENT_CHANNELS = 16
+TEXT_DIM = 16
+LABELS = ("anger", "happiness", "surprise")
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LABELS, "a", "and", "face", "of", "smiles", "the", "waves")
+
+
+def tiny_lfae(seed: int = 0, **overrides) -> LatentFlowAutoencoder:
+    """Pictures 32x32 (`flow_stride` 16), latent maps `(B, 16, 8, 8)`, 3 regions."""
+    config = {
+        "sample_size": IMAGE_SIZE,
+        "num_regions": 3,
+        "base_channels": 8,
+        "max_channels": LATENT_CHANNELS,
+        "num_bottleneck_blocks": 1,
+        "flow_base_channels": 8,
+        "flow_max_channels": 16,
+        "flow_num_blocks": 2,
+        "region_base_channels": 8,
+        "region_max_channels": 16,
+        "region_num_blocks": 2,
+        "background_base_channels": 8,
+        "background_max_channels": 16,
+        "background_num_blocks": 3,
+    }
+    torch.manual_seed(seed)
+    return LatentFlowAutoencoder(**{**config, **overrides}).eval()
+
+
+def tiny_unet(seed: int = 0, **overrides) -> UNet3DVideoModel:
+    """Volumes `(B, 3, 4, 8, 8)`; two levels, so sides must be even; text embeddings of 16."""
+    config = {
+        "sample_size": LATENT_SIZE,
+        "num_frames": NUM_FRAMES,
+        "image_latent_channels": LATENT_CHANNELS,
+        "text_embed_dim": TEXT_DIM,
+        "block_out_channels": (16, 32),
+        "num_attention_heads": 2,
+        "attention_head_dim": 8,
+        "spatial_head_dim": 8,
+        "norm_num_groups": 4,
+    }
+    torch.manual_seed(seed)
+    return UNet3DVideoModel(**{**config, **overrides}).eval()
+
+
+def tiny_text_encoder(seed: int = 0, **overrides) -> tuple[BertModel, PreTrainedTokenizerBase]:
+    """A two-layer BERT of width 16 and its word-level tokenizer (the words are `WORDS`)."""
+    config = {
+        "vocab_size": len(WORDS),
+        "hidden_size": TEXT_DIM,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 32,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "vocab.txt").write_text("\n".join(WORDS) + "\n")
+        tokenizer = BertTokenizerFast.from_pretrained(folder)
+    torch.manual_seed(seed)
+    return BertModel(BertConfig(**{**config, **overrides})).eval(), tokenizer
+
+
+def tiny_label_embeddings(seed: int = 0, labels: tuple[str, ...] = LABELS) -> LabelEmbeddings:
+    """A table of 16 numbers for each of three labels."""
+    rows = torch.randn(len(labels), TEXT_DIM, generator=torch.Generator().manual_seed(seed))
+    return LabelEmbeddings.from_embeddings(labels, rows)
+
+
+def tiny_pipeline(text_encoder: bool = False, label_embeddings: bool = True, **components) -> LFDMPipeline:
+    """A pipeline of the parts above with the released scheduler; its progress bar is off.
+
+    Args:
+        text_encoder: whether to add the text encoder and its tokenizer.
+        label_embeddings: whether to add the table of labels.
+        components: take the place of parts, or pass other arguments of `LFDMPipeline`.
+    """
+    parts = {"lfae": tiny_lfae, "unet": tiny_unet, "scheduler": released_scheduler}
+    if label_embeddings:
+        parts["label_embeddings"] = tiny_label_embeddings
+    parts = {name: make for name, make in parts.items() if name not in components}
+    components |= {name: make() for name, make in parts.items()}
+    if text_encoder:
+        components["text_encoder"], components["tokenizer"] = tiny_text_encoder()
+    pipe = LFDMPipeline(**components)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_image(size: int = IMAGE_SIZE) -> torch.Tensor:
+    """A smooth RGB picture `(3, size, size)` in [0, 1]."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, size), torch.linspace(0, 1, size), indexing="ij")
+    return torch.stack((x, y, 1 - x * y))
