@@ -18,7 +18,7 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
-from .attention_3d import RelativePositionBias, VideoAttention, rotary_angles
+from .attention_3d import RelativePositionBias, RotaryPositions, VideoAttention
 
 # Rotary positions turn at most this many features of a head.
 MAX_ROTARY_DIM = 32
@@ -35,7 +35,7 @@ class FrameContext(NamedTuple):
     """What the layers of one forward pass share: the frame count and the frames' positions."""
 
     num_frames: int
-    rotary: tuple[torch.Tensor, torch.Tensor]
+    rotary: RotaryPositions
     bias: torch.Tensor
 
 
@@ -373,8 +373,8 @@ class UNet3DVideoModel(ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin
                 f"got {tuple(image.shape)}."
             )
         embed = self._embed_condition(timestep, text_embeds, null_mask, sample)
-        angles = rotary_angles(frames, min(MAX_ROTARY_DIM, self.config.attention_head_dim), sample.device)
-        rotary = tuple(t[:, None, None].to(sample.dtype) for t in (angles.cos(), angles.sin()))  # (F, 1, 1, r/2)
+        head_dim = self.config.attention_head_dim
+        rotary = RotaryPositions.create(frames, head_dim, min(MAX_ROTARY_DIM, head_dim), sample.device, sample.dtype)
         bias = self.position_bias(frames, sample.device).to(sample.dtype)
         context = FrameContext(num_frames=frames, rotary=rotary, bias=bias)
 
