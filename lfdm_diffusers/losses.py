@@ -1,0 +1,154 @@
+"""Losses of stage one: equivariance of regions under a known transform, and a perceptual pyramid.
+
+Both follow MRAA (Siarohin et al., CVPR 2021), from which LFDM takes them (section 3.2, "the reconstruction loss").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .models.blocks_2d import AntiAliasDownsample, sampling_grid
+from .models.flow_predictor import RegionParameters, inverse_2x2, matmul_2x2
+
+
+@dataclass
+class RandomTransform:
+    """A random affine map with a thin-plate spline on top, in sampling-grid coordinates.
+
+    T(z) = theta [z; 1] + sum_i w_i d_i^2 log(d_i + 1e-6), with d_i = |z - c_i|_1 the distance to control point i; the
+    same sum is added to x and y.
+
+    Attributes:
+        theta: `(B, 2, 3)`.
+        control_params: `(B, 1, n * n)`, the w_i of an n x n grid of control points over [-1, 1].
+    """
+
+    theta: torch.Tensor
+    control_params: torch.Tensor
+
+    @classmethod
+    def sample(
+        cls,
+        batch_size: int,
+        sigma_affine: float = 0.05,
+        sigma_tps: float = 0.005,
+        points_tps: int = 5,
+        generator: torch.Generator | None = None,
+        device: torch.device | None = None,
+    ) -> RandomTransform:
+        """Entries of theta - [I 0] from N(0, sigma_affine), spline weights from N(0, sigma_tps); drawn on the CPU."""
+        theta = torch.eye(2, 3) + sigma_affine * torch.randn(batch_size, 2, 3, generator=generator)
+        weights = sigma_tps * torch.randn(batch_size, 1, points_tps**2, generator=generator)
+        return cls(theta.to(device), weights.to(device))
+
+    def _offsets(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """z - c_i `(B, N, n*n, 2)` and its L1 norm `(B, N, n*n)`."""
+        side = round(self.control_params.shape[-1] ** 0.5)
+        control_points = sampling_grid(side, side, points.device).flatten(0, 1)
+        offset = points[:, :, None] - control_points
+        return offset, offset.abs().sum(dim=-1)
+
+    def warp_points(self, points: torch.Tensor) -> torch.Tensor:
+        """T of points `(B, N, 2)`."""
+        _, distance = self._offsets(points)
+        spline = (self.control_params * distance**2 * torch.log(distance + 1e-6)).sum(dim=-1, keepdim=True)
+        affine = (self.theta[:, None, :, :2] * points[:, :, None]).sum(dim=-1) + self.theta[:, None, :, 2]
+        return affine + spline
+
+    def jacobian(self, points: torch.Tensor) -> torch.Tensor:
+        """dT/dz at points `(B, N, 2)`: `(B, N, 2, 2)`, in closed form."""
+        offset, distance = self._offsets(points)
+        slope = 2 * distance * torch.log(distance + 1e-6) + distance**2 / (distance + 1e-6)
+        gradient = ((self.control_params * slope)[..., None] * offset.sign()).sum(dim=2)  # (B, N, 2)
+        return self.theta[:, None, :, :2] + gradient[:, :, None]
+
+    def warp_picture(self, picture: torch.Tensor) -> torch.Tensor:
+        """`picture` `(B, C, H, W)` read at T(z), with reflection at the borders."""
+        batch, _, height, width = picture.shape
+        grid = sampling_grid(height, width, picture.device).flatten(0, 1).expand(batch, -1, -1)
+        grid = self.warp_points(grid).unflatten(1, (height, width))
+        return F.grid_sample(picture.float(), grid, padding_mode="reflection", align_corners=False).to(picture.dtype)
+
+
+def equivariance_losses(
+    driving: RegionParameters, transformed: RegionParameters, transform: RandomTransform
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far regions of a transformed picture are from the transformed regions (weights of 10 included).
+
+    Args:
+        driving: regions of the picture.
+        transformed: regions of `transform.warp_picture(picture)`.
+
+    Returns:
+        Shift loss 10 mean |p - T(p')| and affine loss 10 mean |I - A^-1 J_T(p') A'|, the latter up to a common sign.
+    """
+    shift = (driving.shift - transform.warp_points(transformed.shift)).abs().mean()
+    value = matmul_2x2(
+        inverse_2x2(driving.affine), matmul_2x2(transform.jacobian(transformed.shift), transformed.affine)
+    )
+    value = value * value[..., :1, :1].sign()
+    affine = (torch.eye(2, device=value.device) - value).abs().mean()
+    return 10 * shift, 10 * affine
+
+
+class VGG19Features(nn.Sequential):
+    """The convolutional trunk of VGG-19 (Simonyan and Zisserman 2015) up to relu5_1; keys as in torchvision's `features`.
+
+    Input `(B, 3, H, W)` in [0, 1], normalised by ImageNet's mean and standard deviation here.
+    """
+
+    WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
+    MEAN = (0.485, 0.456, 0.406)
+    STD = (0.229, 0.224, 0.225)
+
+    def __init__(self):
+        layers, channels, self.taps, first = [], 3, [], True
+        for width in self.WIDTHS:
+            if width == "pool":
+                layers.append(nn.MaxPool2d(2))
+                first = True
+                continue
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            if first:  # relu{1..5}_1
+                self.taps.append(len(layers) - 1)
+            channels, first = width, False
+        super().__init__(*layers)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Outputs of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
+        mean, std = (x.new_tensor(v).view(1, 3, 1, 1) for v in (self.MEAN, self.STD))
+        x, outputs = (x - mean) / std, []
+        for i, layer in enumerate(self):
+            x = layer(x)
+            if i in self.taps:
+                outputs.append(x)
+        return outputs
+
+
+class PerceptualPyramidLoss(nn.Module):
+    """Sum over scales and layers of 10 * mean |features(prediction) - features(target)|.
+
+    Args:
+        features: maps pictures in [0, 1] to a list of feature maps; frozen here.
+        scales: sizes of the anti-aliased pictures to compare, relative to the whole.
+    """
+
+    def __init__(self, features: nn.Module, scales: Sequence[float] = (1.0, 0.5, 0.25, 0.125)):
+        super().__init__()
+        self.features = features.eval().requires_grad_(False)
+        self.pyramid = nn.ModuleList(AntiAliasDownsample(3, scale) for scale in scales)
+
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Both `(B, 3, H, W)` in [0, 1]; gradients flow to `prediction` only."""
+        loss = prediction.new_zeros(())
+        for downsample in self.pyramid:
+            with torch.no_grad():
+                wanted = self.features(downsample(target))
+            for made, want in zip(self.features(downsample(prediction)), wanted):
+                loss = loss + 10 * (made - want).abs().mean()
+        return loss
