@@ -359,7 +359,7 @@ class LatentFlowAutoencoder(ModelMixin, ConfigMixin):
             out = block(out)
         if self.config.use_skips:
             out = torch.lerp(out, *warp(encoded.skips[0]))
-        inpainted = self.conv_out(out).sigmoid()
+        inpainted = self.conv_out(out).sigmoid().to(encoded.image.dtype)  # autocast may have lowered it
         warped, occlusion = warp(encoded.image)
         sample = torch.lerp(inpainted, warped, occlusion) if self.config.use_skips else inpainted
         return sample, warped, inpainted

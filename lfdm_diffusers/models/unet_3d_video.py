@@ -319,6 +319,8 @@ class UNet3DVideoModel(ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin
         batch, dim = sample.shape[0], self.config.text_embed_dim
         if not torch.is_tensor(timestep):
             timestep = torch.tensor(timestep, device=sample.device)
+        if timestep.numel() not in (1, batch):
+            raise ValueError(f"`timestep` must be one number or {batch}, got {timestep.numel()}.")
         timestep = timestep.to(sample.device).reshape(-1).expand(batch)
         time = self.time_embedding(self.time_proj(timestep).to(sample.dtype))  # sinusoids are float32
         null = self.null_text_embed
@@ -333,6 +335,8 @@ class UNet3DVideoModel(ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin
                 # Keep a learned null vector in the graph: DDP refuses parameters without a gradient.
                 null_mask = torch.zeros(batch, dtype=torch.bool, device=sample.device)
             if null_mask is not None:
+                if tuple(null_mask.shape) != (batch,):
+                    raise ValueError(f"`null_mask` must have shape ({batch},), got {tuple(null_mask.shape)}.")
                 text = torch.where(null_mask.to(sample.device)[:, None], null, text)
         return F.silu(torch.cat((time, text), dim=1))
 
