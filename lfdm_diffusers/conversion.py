@@ -7,7 +7,10 @@ from collections.abc import Mapping
 
 import torch
 
-from .models import LatentFlowAutoencoder, UNet3DVideoModel
+from .models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
+from .pipelines import LFDMPipeline
+from .presets import Preset
+from .schedulers import released_scheduler
 
 # (pattern, replacement) on "<top-level module>.<key>"; the first that matches is used.
 LFAE_KEYS = [
@@ -26,6 +29,21 @@ LFAE_KEYS = [
     (r"^bg_predictor\.", "background_predictor."),
 ]
 LFAE_MODULES = ("generator", "region_predictor", "bg_predictor")
+
+SCHEDULE_BUFFERS = (
+    "betas",
+    "alphas_cumprod",
+    "alphas_cumprod_prev",
+    "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod",
+    "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod",
+    "posterior_variance",
+    "posterior_log_variance_clipped",
+    "posterior_mean_coef1",
+    "posterior_mean_coef2",
+)
 
 RESNET = [
     (r"\.mlp\.1\.", ".film."),
@@ -67,6 +85,22 @@ def _renamed(key: str, table: list[tuple[str, str]]) -> str | None:
         if re.search(pattern, key):
             return re.sub(pattern, replacement, key)
     return None
+
+
+def _require(checkpoint, names: tuple[str, ...], what: str) -> None:
+    """Raise unless `checkpoint` has `names`, saying what it is instead if that is known."""
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"`checkpoint` must be a dict as torch.load gives it, got {type(checkpoint).__name__}.")
+    if missing := [name for name in names if name not in checkpoint]:
+        is_a = ""
+        if "diffusion" in checkpoint:
+            is_a = "; this is the diffusion model's (DM) file"
+        elif all(name in checkpoint for name in LFAE_MODULES):
+            is_a = "; this is the auto-encoder's (LFAE) file"
+        raise ValueError(
+            f"`checkpoint` is no {what} checkpoint: it has no {', '.join(missing)}, only "
+            f"{_listed(map(str, checkpoint)) or 'nothing'}{is_a}."
+        )
 
 
 def _tensors(name: str, state_dict) -> dict[str, torch.Tensor]:
@@ -120,12 +154,16 @@ def lfae_config(model_params: Mapping) -> dict:
         ValueError: for variants that no released LFDM or region-based MRAA model uses.
     """
     try:
-        generator, region = model_params["generator_params"], model_params["region_predictor_params"]
-        background, flow = model_params["bg_predictor_params"], generator["pixelwise_flow_predictor_params"]
-    except (KeyError, TypeError) as error:
+        return _lfae_config(model_params)
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"`model_params` must hold generator_params, region_predictor_params and bg_predictor_params; {error} is missing."
+            f"`model_params` must be the part of that name of a released YAML file; {error} is missing or no section."
         ) from error
+
+
+def _lfae_config(model_params: Mapping) -> dict:
+    generator, region = model_params["generator_params"], model_params["region_predictor_params"]
+    background, flow = model_params["bg_predictor_params"], generator["pixelwise_flow_predictor_params"]
     required = [
         ("estimate_affine", model_params.get("estimate_affine", True)),
         ("region_predictor_params.pca_based", region.get("pca_based", True)),
@@ -181,10 +219,7 @@ def convert_lfae_checkpoint(checkpoint: dict, model_params: dict) -> LatentFlowA
     Raises:
         ValueError: if a tensor is missing, left over, of the wrong shape or not finite; lists which.
     """
-    if missing := [name for name in LFAE_MODULES if name not in checkpoint]:
-        raise ValueError(
-            f"`checkpoint` is no LFAE or MRAA checkpoint: it has no {', '.join(missing)}, only {_listed(map(str, checkpoint))}."
-        )
+    _require(checkpoint, LFAE_MODULES, "LFAE or MRAA")
     model = LatentFlowAutoencoder(**lfae_config(model_params))
     converted, unknown = {}, []
     kernels = {name: buffer for name, buffer in model.named_buffers() if name.endswith("downsample.kernel")}
@@ -236,8 +271,9 @@ def unet_config(state_dict: Mapping[str, torch.Tensor], padding_mode: str = "zer
             "padding_mode": padding_mode,
             "learned_null_embedding": "null_cond_emb" in state_dict,
         }
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"`checkpoint` holds no LFDM U-Net: {error} is missing.") from error
+    except (KeyError, ValueError, IndexError) as error:
+        missing = error if isinstance(error, KeyError) else "a U-Net level"
+        raise ValueError(f"`checkpoint` holds no LFDM U-Net: {missing} is missing or misshapen.") from error
 
 
 def convert_unet_checkpoint(checkpoint: dict, padding_mode: str = "zeros") -> UNet3DVideoModel:
@@ -255,10 +291,7 @@ def convert_unet_checkpoint(checkpoint: dict, padding_mode: str = "zeros") -> UN
     Raises:
         ValueError: if a tensor is missing, left over, of the wrong shape or not finite; lists which.
     """
-    if "diffusion" not in checkpoint:
-        raise ValueError(
-            f"`checkpoint` is no LFDM diffusion checkpoint: it has no diffusion, only {_listed(map(str, checkpoint))}."
-        )
+    _require(checkpoint, ("diffusion",), "LFDM diffusion (DM)")
     tensors = _tensors("diffusion", checkpoint["diffusion"])
     unet = {k.removeprefix("denoise_fn."): v for k, v in tensors.items() if k.startswith("denoise_fn.")}
     unknown = [k for k in tensors if not k.startswith("denoise_fn.") and k not in SCHEDULE_BUFFERS]
@@ -288,19 +321,118 @@ def convert_unet_checkpoint(checkpoint: dict, padding_mode: str = "zeros") -> UN
     return model.eval()
 
 
-SCHEDULE_BUFFERS = frozenset(
-    {
-        "betas",
-        "alphas_cumprod",
-        "alphas_cumprod_prev",
-        "sqrt_alphas_cumprod",
-        "sqrt_one_minus_alphas_cumprod",
-        "log_one_minus_alphas_cumprod",
-        "sqrt_recip_alphas_cumprod",
-        "sqrt_recipm1_alphas_cumprod",
-        "posterior_variance",
-        "posterior_log_variance_clipped",
-        "posterior_mean_coef1",
-        "posterior_mean_coef2",
+def read_betas(checkpoint: dict) -> list[float]:
+    """The noise schedule that a released diffusion model (DM) checkpoint was trained with.
+
+    Args:
+        checkpoint: as `torch.load` gives it.
+
+    Returns:
+        beta_t of every training step t, for `lfdm_diffusers.schedulers.released_scheduler`.
+
+    Raises:
+        ValueError: if there is none, or the buffers beside it belong to another schedule.
+    """
+    _require(checkpoint, ("diffusion",), "LFDM diffusion (DM)")
+    buffers = _tensors("diffusion", checkpoint["diffusion"])
+    betas = buffers.get("betas")
+    if betas is None or betas.ndim != 1 or not ((betas > 0) & (betas < 1)).all():
+        raise ValueError(
+            "`checkpoint['diffusion']['betas']` must hold a noise schedule, one number in (0, 1) per step."
+        )
+    # The other buffers follow from betas, so a scheduler computes them anew; two tell whether they are of this schedule.
+    products = (1 - betas.double()).cumprod(dim=0)
+    shifted = torch.cat((torch.ones(1, dtype=products.dtype), products[:-1]))
+    for name, expected in (("alphas_cumprod", products), ("alphas_cumprod_prev", shifted)):
+        found = buffers.get(name, expected)
+        if found.shape != expected.shape or not torch.allclose(found.double(), expected, atol=1e-5):
+            raise ValueError(f"`checkpoint['diffusion']['{name}']` does not belong to the noise schedule beside it.")
+    return betas.tolist()
+
+
+def convert_lfae(checkpoint: dict, preset: Preset, model_params: Mapping | None = None) -> LatentFlowAutoencoder:
+    """`convert_lfae_checkpoint` for a preset: checks that the file is of its family, and notes the pictures' size.
+
+    Args:
+        checkpoint: as `torch.load` gives it.
+        preset: what the file is.
+        model_params: in place of the preset's.
+
+    Raises:
+        ValueError: as `convert_lfae_checkpoint`, and for an MRAA file given as LFDM's or the other way round.
+    """
+    lfae = convert_lfae_checkpoint(checkpoint, preset.model_params if model_params is None else model_params)
+    if not preset.is_mraa and "avd_network" in checkpoint:
+        raise ValueError(
+            f"The LFAE checkpoint holds an avd_network, so it is one of MRAA's (presets vox256, taichi256), not {preset.name}'s."
+        )
+    if preset.is_mraa and "avd_network" not in checkpoint and "example" in checkpoint:
+        raise ValueError(
+            f"The LFAE checkpoint counts examples and holds no avd_network, so it is one of LFDM's, not MRAA's {preset.name}."
+        )
+    if preset.sample_size < 1 or preset.sample_size % lfae.flow_stride:
+        raise ValueError(
+            f"`sample_size` must be a multiple of {lfae.flow_stride} for this LFAE, got {preset.sample_size}."
+        )
+    lfae.register_to_config(sample_size=preset.sample_size)
+    return lfae
+
+
+def convert_pipeline(
+    lfae_checkpoint: dict,
+    unet_checkpoint: dict,
+    preset: Preset,
+    text_encoder=None,
+    tokenizer=None,
+    model_params: Mapping | None = None,
+) -> LFDMPipeline:
+    """One pipeline of a released LFAE and a released diffusion model, with the latter's own noise schedule.
+
+    Args:
+        lfae_checkpoint, unet_checkpoint: as `torch.load` gives them.
+        preset: what they are (see `lfdm_diffusers.presets`).
+        text_encoder, tokenizer: the BERT that the diffusion model was trained with; embeds the preset's labels, and goes
+            into the pipeline. None: no labels, only `prompt_embeds` and stochastic generation.
+        model_params: in place of the preset's.
+
+    Raises:
+        ValueError: as the two conversions, for files of another preset, and for parts that do not fit together.
+    """
+    if preset.is_mraa:
+        raise ValueError(
+            f"Preset {preset.name} is one of MRAA's, which has no U-Net; leave the U-Net's checkpoint out."
+        )
+    lfae = convert_lfae(lfae_checkpoint, preset, model_params)
+    unet = convert_unet_checkpoint(unet_checkpoint, padding_mode=preset.padding_mode)
+    traits = {
+        "upsampling": (unet.config.upsample_type, preset.upsample_type),
+        "learned null embedding": (unet.config.learned_null_embedding, preset.learned_null_embedding),
     }
-)
+    if wrong := [f"{k} {got!r} instead of {want!r}" for k, (got, want) in traits.items() if want not in (None, got)]:
+        raise ValueError(f"The U-Net checkpoint is not of preset {preset.name}: it has {', '.join(wrong)}.")
+    if lfae.latent_channels != unet.config.image_latent_channels:
+        raise ValueError(
+            f"The LFAE's latent maps have {lfae.latent_channels} channels and the U-Net expects "
+            f"{unet.config.image_latent_channels}: they do not belong together."
+        )
+    stride = lfae.downscale_factor * unet.size_stride
+    if preset.sample_size % stride:
+        raise ValueError(f"`sample_size` must be a multiple of {stride} for this U-Net, got {preset.sample_size}.")
+    unet.register_to_config(sample_size=preset.sample_size // lfae.downscale_factor, num_frames=preset.num_frames)
+    label_embeddings = None
+    if text_encoder is not None:
+        width, expected = text_encoder.config.hidden_size, unet.config.text_embed_dim
+        if width != expected:
+            raise ValueError(
+                f"`text_encoder` gives {width} numbers per text, but the U-Net was trained with {expected}: another encoder."
+            )
+        if preset.labels:
+            label_embeddings = LabelEmbeddings.from_text_encoder(preset.labels, text_encoder, tokenizer)
+    return LFDMPipeline(
+        lfae=lfae,
+        unet=unet,
+        scheduler=released_scheduler(read_betas(unet_checkpoint)),
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        label_embeddings=label_embeddings,
+    )
