@@ -12,7 +12,11 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention import AttentionModuleMixin
-from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.attention_dispatch import (
+    AttentionBackendName,
+    _AttentionBackendRegistry,
+    dispatch_attention_fn,
+)
 from torch import nn
 
 # Up to this many tokens the attention map of one head fits a core's cache, and plain products beat the fused kernel
@@ -88,7 +92,10 @@ class VideoAttnProcessor:
 
     def __call__(self, attn: VideoAttention, query, key, value, bias: torch.Tensor | None = None) -> torch.Tensor:
         """`(B, L, heads, d)` in and out; `bias` is `(1, heads, L, L)`."""
-        if self._attention_backend is None and query.device.type == "cpu" and query.shape[1] <= MAX_PLAIN_TOKENS:
+        # A backend may have been asked for on the model, or by diffusers' `attention_backend` context.
+        default = self._attention_backend is None
+        default = default and _AttentionBackendRegistry.get_active_backend()[0] == AttentionBackendName.NATIVE
+        if default and query.device.type == "cpu" and query.shape[1] <= MAX_PLAIN_TOKENS:
             return self.plain_attention(query, key, value, bias)
         return dispatch_attention_fn(
             query,

@@ -28,10 +28,11 @@ class RegionParameters(BaseOutput):
         heatmap: `(B, K, h, w)`, each summing to 1.
     """
 
-    shift: torch.Tensor
-    covar: torch.Tensor
-    affine: torch.Tensor
-    heatmap: torch.Tensor
+    # Defaults, because offloading hooks rebuild outputs field by field.
+    shift: torch.Tensor | None = None
+    covar: torch.Tensor | None = None
+    affine: torch.Tensor | None = None
+    heatmap: torch.Tensor | None = None
 
 
 @dataclass
@@ -45,10 +46,10 @@ class LatentFlowOutput(BaseOutput):
         reference_regions, driving_regions: the regions that the flow was composed from.
     """
 
-    flow: torch.Tensor
-    occlusion: torch.Tensor
-    reference_regions: RegionParameters
-    driving_regions: RegionParameters
+    flow: torch.Tensor | None = None
+    occlusion: torch.Tensor | None = None
+    reference_regions: RegionParameters | None = None
+    driving_regions: RegionParameters | None = None
 
 
 def principal_axes(covar: torch.Tensor) -> torch.Tensor:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import BaseOutput
 from torch import nn
+
+from ..hub import HubModel
 
 
 def pool_text(hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -33,7 +34,9 @@ def embed_text(
     """`(len(texts), D)` pooled embeddings of `texts` by a BERT-like encoder, in the encoder's dtype (see `pool_text`)."""
     # A tokenizer without a configuration of its own reports a limit of 1e30.
     limit = min(tokenizer.model_max_length, getattr(text_encoder.config, "max_position_embeddings", 512))
-    tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").to(device)
+    tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").to(
+        device or text_encoder.device
+    )
     hidden_states = text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
     return pool_text(hidden_states, tokens.attention_mask)
 
@@ -50,7 +53,7 @@ class LabelEmbeddingsOutput(BaseOutput):
     text_embeds: torch.Tensor
 
 
-class LabelEmbeddings(ModelMixin, ConfigMixin):
+class LabelEmbeddings(HubModel, ConfigMixin):
     r"""The frozen text embeddings of a closed set of labels, so that a known label needs no text encoder.
 
     Parameters:
@@ -59,6 +62,7 @@ class LabelEmbeddings(ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = False
+    _repeated_blocks = None
 
     @register_to_config
     def __init__(self, labels: Sequence[str] = ("neutral",), embedding_dim: int = 768):
@@ -86,7 +90,7 @@ class LabelEmbeddings(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def from_text_encoder(cls, labels: Sequence[str], text_encoder: nn.Module, tokenizer) -> LabelEmbeddings:
         """The table that `text_encoder` gives for `labels`."""
-        return cls.from_embeddings(labels, embed_text(text_encoder, tokenizer, labels, text_encoder.device))
+        return cls.from_embeddings(labels, embed_text(text_encoder, tokenizer, labels))
 
     @property
     def labels(self) -> list[str]:

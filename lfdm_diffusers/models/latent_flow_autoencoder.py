@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
+from ..hub import HubModel
 from .blocks_2d import ConvBlock, DownBlock2d, ResBlock2d, UpBlock2d, channel_widths, resample
 from .flow_predictor import (
     BackgroundPredictor,
@@ -34,9 +34,9 @@ class EncodedImage(BaseOutput):
         image: `(B, 3, H, W)` the picture itself, which the last blend warps.
     """
 
-    latent: torch.Tensor
-    skips: tuple[torch.Tensor, ...]
-    image: torch.Tensor
+    latent: torch.Tensor | None = None
+    skips: tuple[torch.Tensor, ...] | None = None
+    image: torch.Tensor | None = None
 
 
 @dataclass
@@ -49,25 +49,25 @@ class DecodedFrames(BaseOutput):
         inpainted: what the decoder itself painted, before it is blended with `warped`.
     """
 
-    sample: torch.Tensor
-    warped: torch.Tensor
-    inpainted: torch.Tensor
+    sample: torch.Tensor | None = None
+    warped: torch.Tensor | None = None
+    inpainted: torch.Tensor | None = None
 
 
 @dataclass
 class LatentFlowAutoencoderOutput(BaseOutput):
     """Reconstruction of a driving picture from a reference picture; see `DecodedFrames` and `LatentFlowOutput`."""
 
-    sample: torch.Tensor
-    warped: torch.Tensor
-    inpainted: torch.Tensor
-    flow: torch.Tensor
-    occlusion: torch.Tensor
-    reference_regions: RegionParameters
-    driving_regions: RegionParameters
+    sample: torch.Tensor | None = None
+    warped: torch.Tensor | None = None
+    inpainted: torch.Tensor | None = None
+    flow: torch.Tensor | None = None
+    occlusion: torch.Tensor | None = None
+    reference_regions: RegionParameters | None = None
+    driving_regions: RegionParameters | None = None
 
 
-class LatentFlowAutoencoder(ModelMixin, ConfigMixin):
+class LatentFlowAutoencoder(HubModel, ConfigMixin):
     r"""Encoder, flow predictor and decoder: describes motion between two pictures and re-enacts it (LFDM, section 3.2).
 
     Pictures are RGB in [0, 1]. Training runs with BatchNorm; call `.eval()` for everything else, as `from_pretrained`
@@ -92,12 +92,10 @@ class LatentFlowAutoencoder(ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = False
-    # encode, decode and predict_flow reach these directly, not through forward.
+    _repeated_blocks = None
+    # encode, decode and predict_flow reach these directly, not through forward. (Lists are groups of their own.)
     _group_offload_block_modules = [
         "conv_in",
-        "down_blocks",
-        "bottleneck",
-        "up_blocks",
         "conv_out",
         "region_predictor",
         "background_predictor",
@@ -177,6 +175,13 @@ class LatentFlowAutoencoder(ModelMixin, ConfigMixin):
         self.up_blocks = nn.ModuleList(UpBlock2d(b, a) for a, b in reversed(list(itertools.pairwise(widths))))
         self.conv_out = nn.Conv2d(widths[0], in_channels, 7, padding=3)
 
+        strides = [2**num_down_blocks]
+        strides += [round(1 / flow_scale) * 2**flow_num_blocks, round(1 / region_scale) * 2**region_num_blocks]
+        if self.background_predictor.entries:
+            strides += [2**background_num_blocks]
+        # Pictures for `predict_flow` must have sides divisible by this.
+        self.flow_stride = math.lcm(*strides)
+
     @property
     def latent_channels(self) -> int:
         """C, the channels of the latent map z0."""
@@ -187,17 +192,6 @@ class LatentFlowAutoencoder(ModelMixin, ConfigMixin):
     def downscale_factor(self) -> int:
         """How many pixels of the picture one place of the latent map stands for, per side."""
         return 2**self.config.num_down_blocks
-
-    @property
-    def flow_stride(self) -> int:
-        """Pictures for `predict_flow` must have sides divisible by this."""
-        config = self.config
-        strides = [self.downscale_factor]
-        strides += [round(1 / config.flow_scale) * 2**config.flow_num_blocks]
-        strides += [round(1 / config.region_scale) * 2**config.region_num_blocks]
-        if self.background_predictor.entries:
-            strides += [2**config.background_num_blocks]
-        return math.lcm(*strides)
 
     def _check_image(self, name: str, image: torch.Tensor, stride: int, ndims: tuple[int, ...] = (4,)) -> None:
         shapes = {4: "(batch, {c}, height, width)", 5: "(batch, {c}, frames, height, width)"}
@@ -355,10 +349,10 @@ class LatentFlowAutoencoder(ModelMixin, ConfigMixin):
             if self.config.use_skips:
                 if level is not encoded.latent:
                     warped, occlusion = warp(level)
-                out = torch.lerp(out, warped, occlusion)
+                out = torch.lerp(out, warped.to(out.dtype), occlusion.to(out.dtype))
             out = block(out)
         if self.config.use_skips:
-            out = torch.lerp(out, *warp(encoded.skips[0]))
+            out = torch.lerp(out, *(x.to(out.dtype) for x in warp(encoded.skips[0])))
         inpainted = self.conv_out(out).sigmoid().to(encoded.image.dtype)  # autocast may have lowered it
         warped, occlusion = warp(encoded.image)
         sample = torch.lerp(inpainted, warped, occlusion) if self.config.use_skips else inpainted

@@ -13,11 +13,11 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.attention import AttentionMixin
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
-from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
+from ..hub import HubModel
 from .attention_3d import RelativePositionBias, RotaryPositions, VideoAttention
 
 # Rotary positions turn at most this many features of a head.
@@ -175,7 +175,7 @@ class OutputHead(nn.Module):
         return self.conv(self.resnet(x, num_frames))
 
 
-class UNet3DVideoModel(ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin):
+class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
     r"""Denoises a flow + occlusion volume given a picture's latent map and a text embedding (LFDM, section 3.3).
 
     Frames are folded into the batch for every spatial operation and memory is channels-last from end to end. The
@@ -203,6 +203,7 @@ class UNet3DVideoModel(ModelMixin, AttentionMixin, ConfigMixin, PeftAdapterMixin
     """
 
     _supports_gradient_checkpointing = True
+    _repeated_blocks = None  # every level has its own widths: compile the whole model
     _no_split_modules = ["ResnetBlock", "VideoAttention", "UpBlock"]
     _skip_layerwise_casting_patterns = ["norm"]
     _group_offload_block_modules = ["conv_image"]  # project_image reaches it outside forward

@@ -74,7 +74,7 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
             )
         if image.dtype == np.uint16:
             image = image.astype(np.float32) / 65535
-        image = torch.from_numpy(np.ascontiguousarray(image)).permute(0, 3, 1, 2)
+        image = torch.from_numpy(np.array(image)).permute(0, 3, 1, 2)  # a copy: PIL's own memory is read-only
     elif torch.is_tensor(image):
         shape = tuple(image.shape)
         image = image[None] if image.ndim == 3 else image
@@ -106,7 +106,9 @@ def fit_picture(picture: torch.Tensor, height: int, width: int, fit: str = "lett
     ratios = height / source_height, width / source_width
     ratio = min(ratios) if fit == "letterbox" else max(ratios)
     size = max(1, round(source_height * ratio)), max(1, round(source_width * ratio))
-    resized = F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+    resized = F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0].clamp(
+        0, 1
+    )
     # Positive margins are black bars, negative ones are cut off.
     margin_y, margin_x = height - size[0], width - size[1]
     top, left = int(margin_y / 2), int(margin_x / 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import DDPMScheduler, SchedulerMixin
 from diffusers.utils import BaseOutput, logging
@@ -18,11 +18,12 @@ from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..hub import HubPipeline
 from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.blocks_2d import sampling_grid
 from ..models.label_embeddings import embed_text
 from ..models.latent_flow_autoencoder import EncodedImage
-from ..schedulers import check_scheduler
+from ..schedulers import check_scheduler, refine_schedule
 from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
 
 logger = logging.get_logger(__name__)
@@ -47,7 +48,7 @@ class LFDMPipelineOutput(BaseOutput):
     warped: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor | None
 
 
-class LFDMPipeline(DiffusionPipeline):
+class LFDMPipeline(HubPipeline):
     r"""Image-to-video generation by latent flow diffusion (LFDM, CVPR 2023, arXiv 2303.13744).
 
     A flow + occlusion volume is denoised, given the picture's latent map and a text embedding; then the latent map is
@@ -122,6 +123,9 @@ class LFDMPipeline(DiffusionPipeline):
         num_frames,
         num_inference_steps,
         num_videos_per_prompt,
+        guidance_scale,
+        eta,
+        motion_scale,
         height,
         width,
         image_fit,
@@ -152,6 +156,9 @@ class LFDMPipeline(DiffusionPipeline):
         for name, value in counts.items():
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
+        for name, value in (("guidance_scale", guidance_scale), ("eta", eta), ("motion_scale", motion_scale)):
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(f"`{name}` must be a finite number, got {value!r}.")
         stride = self.lfae.downscale_factor * self.unet.size_stride
         for name, value in (("height", height), ("width", width)):
             if value < stride or value % stride:
@@ -199,9 +206,19 @@ class LFDMPipeline(DiffusionPipeline):
                 "neither. Pass `prompt_embeds`, or no prompt for stochastic generation."
             )
         table = self.label_embeddings
-        if table is not None and (not free_text or all(table.knows(text) for text in texts)):
-            return table(torch.tensor(table.label_ids(texts), device=device)).text_embeds
-        return embed_text(self.text_encoder, self.tokenizer, texts, device)
+        known = [table is not None and (table.knows(text) or not free_text) for text in texts]
+        looked_up = encoded = None
+        if any(known):
+            rows = table.label_ids([text for text, is_known in zip(texts, known) if is_known])
+            looked_up = table(torch.tensor(rows, device=device)).text_embeds
+        if not all(known):
+            unknown = [text for text, is_known in zip(texts, known) if not is_known]
+            encoded = embed_text(self.text_encoder, self.tokenizer, unknown, device)
+        if looked_up is None or encoded is None:
+            return encoded if looked_up is None else looked_up
+        # In the order of `texts`: a text's embedding must not depend on its neighbours.
+        sources = iter(looked_up), iter(encoded.to(looked_up.dtype))
+        return torch.stack([next(sources[0] if is_known else sources[1]) for is_known in known])
 
     def encode_image(
         self,
@@ -261,7 +278,7 @@ class LFDMPipeline(DiffusionPipeline):
             latents = randn_tensor(shape, generator=generator, device=device)
         elif tuple(latents.shape) != shape:
             raise ValueError(f"`latents` must have shape {shape}, got {tuple(latents.shape)}.")
-        return latents.to(device, torch.float32) * self.scheduler.init_noise_sigma
+        return latents.to(device, torch.float32) * getattr(self.scheduler, "init_noise_sigma", 1.0)
 
     def prepare_extra_step_kwargs(self, generator, eta: float) -> dict[str, Any]:
         """`eta` and `generator`, for those schedulers whose `step` takes them."""
@@ -392,6 +409,9 @@ class LFDMPipeline(DiffusionPipeline):
             num_frames,
             num_inference_steps,
             num_videos_per_prompt,
+            guidance_scale,
+            eta,
+            motion_scale,
             height,
             width,
             image_fit,
@@ -426,6 +446,7 @@ class LFDMPipeline(DiffusionPipeline):
             image_projection = image_projection.repeat_interleave(num_videos_per_prompt, dim=0)
 
         # 3. Prepare the schedule and the initial noise.
+        refine_schedule(self.scheduler)
         self.scheduler.set_timesteps(num_inference_steps, device=device)
         timesteps = self.scheduler.timesteps
         self._num_timesteps = len(timesteps)
@@ -485,7 +506,9 @@ class LFDMPipeline(DiffusionPipeline):
             null_mask = torch.arange(2 * batch_size, device=latents.device) < batch_size
         elif self.guidance_scale == 0:
             prompt_embeds = None
-        model_input = self.scheduler.scale_model_input(latents, timestep)
+        model_input = latents
+        if hasattr(self.scheduler, "scale_model_input"):  # flow matching has none
+            model_input = self.scheduler.scale_model_input(latents, timestep)
         prediction = self.unet(
             model_input.to(self.unet.dtype),
             timestep,
