@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerBase
+from video import tiny_image, tiny_video  # noqa: F401 (part of this module for whoever imports it)
 
 from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.schedulers import released_scheduler
@@ -103,9 +104,3 @@ def tiny_pipeline(text_encoder: bool = False, label_embeddings: bool = True, **c
     pipe = LFDMPipeline(**components)
     pipe.set_progress_bar_config(disable=True)
     return pipe
-
-
-def tiny_image(size: int = IMAGE_SIZE) -> torch.Tensor:
-    """A smooth RGB picture `(3, size, size)` in [0, 1]."""
-    y, x = torch.meshgrid(torch.linspace(0, 1, size), torch.linspace(0, 1, size), indexing="ij")
-    return torch.stack((x, y, 1 - x * y))
