@@ -19,7 +19,6 @@ from diffusers.video_processor import VideoProcessor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..hub import HubPipeline
-from ..hub import HubPipeline
 from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.blocks_2d import sampling_grid
 from ..models.label_embeddings import embed_text
