@@ -183,7 +183,7 @@ def test_lora(tmp_path):
     assert (adapted - before).abs().max() > 1e-3
     unet.save_lora_adapter(tmp_path)
     fresh = tiny_unet()
-    fresh.load_lora_adapter(tmp_path, prefix=None, use_safetensors=True)
+    fresh.load_lora_adapter(tmp_path, prefix=None, weight_name="pytorch_lora_weights.safetensors")
     torch.testing.assert_close(fresh(**arguments).sample, adapted)
     fresh.disable_adapters()
     torch.testing.assert_close(fresh(**arguments).sample, before)
