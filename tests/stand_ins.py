@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import reference
@@ -52,4 +53,4 @@ if __name__ == "__main__":
     hub = LoopbackHub()
     hub.add("google-bert/bert-base-cased", bert_files())
     print(f"HF_ENDPOINT={hub.url}", flush=True)
-    input()  # until whoever started this closes our input or kills us
+    threading.Event().wait()  # until whoever started this kills it

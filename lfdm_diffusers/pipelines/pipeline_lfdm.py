@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..hub import HubPipeline
 from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
-from ..models.blocks_2d import sampling_grid
 from ..models.label_embeddings import embed_text
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..schedulers import check_scheduler, refine_schedule
+from .motion import scale_motion, volume_to_motion
 from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
 
 logger = logging.get_logger(__name__)
@@ -285,37 +286,6 @@ class LFDMPipeline(HubPipeline):
         accepted = inspect.signature(self.scheduler.step).parameters
         return {k: v for k, v in (("eta", eta), ("generator", generator)) if k in accepted}
 
-    def latents_to_motion(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Flow `(B, 2, F, h, w)` and occlusion `(B, 1, F, h, w)` that a denoised volume `(B, 3, F, h, w)` stands for."""
-        config = self.unet.config
-        mean, std = (latents.new_tensor(v).view(1, -1, 1, 1, 1) for v in (config.target_mean, config.target_std))
-        motion = latents * std + mean
-        flow, occlusion = motion[:, :2], motion[:, 2:3].clamp(0, 1)
-        if config.flow_target == "residual":
-            flow = flow + self._identity_grid(flow, sampling_grid(*flow.shape[-2:]))
-        return flow, occlusion
-
-    @staticmethod
-    def _identity_grid(flow: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        """`grid` `(h, w, 2)` as `(1, 2, 1, h, w)` beside `flow`."""
-        return grid.to(flow.device, flow.dtype).permute(2, 0, 1)[None, :, None]
-
-    def scale_motion(
-        self, flow: torch.Tensor, occlusion: torch.Tensor, motion_scale: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Interpolate from stillness (0) to the motion as generated (1), and beyond it (exaggerated).
-
-        Stillness is the grid that reads every place where it is, with nothing occluded. Beyond 1 the flow is
-        extrapolated and the occlusion stays as generated.
-        """
-        if motion_scale == 1.0:
-            return flow, occlusion
-        height, width = flow.shape[-2:]
-        # Not `sampling_grid`: that one, read as the warps read it, stretches the picture a little.
-        still = sampling_grid(height, width) * torch.tensor([(width - 1) / width, (height - 1) / height])
-        flow = torch.lerp(self._identity_grid(flow, still).expand_as(flow), flow, motion_scale)
-        return flow, torch.lerp(torch.ones_like(occlusion), occlusion, min(max(motion_scale, 0.0), 1.0))
-
     def decode_latents(
         self,
         latents: torch.Tensor,
@@ -325,7 +295,7 @@ class LFDMPipeline(HubPipeline):
         output_type: str = "pt",
     ) -> LFDMPipelineOutput:
         """Denoised volumes `(B, 3, F, h, w)` to videos: eq. 5 of the LFDM paper for every frame."""
-        flow, occlusion = self.scale_motion(*self.latents_to_motion(latents), motion_scale)
+        flow, occlusion = scale_motion(*volume_to_motion(latents, self.unet.config), motion_scale)
         if output_type == "latent":
             frames, warped = latents, None
         else:
@@ -426,8 +396,7 @@ class LFDMPipeline(HubPipeline):
 
         # 2. Encode prompts and pictures, each once.
         (prompt_embeds,) = self.encode_prompt(prompt, device, num_videos_per_prompt, prompt_embeds)
-        frozen = _EvalMode(self.lfae)
-        with frozen:
+        with _eval_mode(self.lfae):
             encoded = self.encode_image(pictures, height, width, image_fit, device)
         num_pictures = encoded.latent.shape[0]
         num_prompts = 1 if prompt_embeds is None else prompt_embeds.shape[0] // num_videos_per_prompt
@@ -476,7 +445,7 @@ class LFDMPipeline(HubPipeline):
         self._current_timestep = None
 
         # 5. Warp, mask and decode.
-        with frozen:
+        with _eval_mode(self.lfae):
             output = self.decode_latents(latents, encoded, motion_scale, decode_chunk_size, output_type)
         self.maybe_free_model_hooks()
         return output if return_dict else (output.frames, output.flow, output.occlusion, output.warped)
@@ -523,20 +492,17 @@ class LFDMPipeline(HubPipeline):
         return prediction
 
 
-class _EvalMode:
+@contextmanager
+def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
     """BatchNorm must use its running statistics here even if the model is being trained around the pipeline."""
-
-    def __init__(self, model: torch.nn.Module):
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.was_training = self.model.training
-        if self.was_training:
-            self.model.eval()
-
-    def __exit__(self, *_) -> None:
-        if self.was_training:
-            self.model.train()
+    was_training = model.training
+    if was_training:
+        model.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            model.train()
 
 
 def _repeat(encoded: EncodedImage, times: int) -> EncodedImage:
