@@ -3,92 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from .checkpoint_names import (
+    LFAE_MODULES,
+    LFAE_NAMES,
+    SCHEDULE_BUFFERS,
+    UNET_NAMES,
+    released_lfae_name,
+    released_unet_name,
+    renamed,
+)
 from .models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from .pipelines import LFDMPipeline
 from .presets import Preset
 from .schedulers import released_scheduler
 
-# (pattern, replacement) on "<top-level module>.<key>"; the first that matches is used.
-LFAE_KEYS = [
-    (r"^generator\.pixelwise_flow_predictor\.hourglass\.encoder\.", "flow_predictor.hourglass.encoder."),
-    (r"^generator\.pixelwise_flow_predictor\.hourglass\.decoder\.", "flow_predictor.hourglass."),
-    (r"^generator\.pixelwise_flow_predictor\.down\.weight$", "flow_predictor.downsample.kernel"),
-    (r"^generator\.pixelwise_flow_predictor\.", "flow_predictor."),
-    (r"^generator\.first\.", "conv_in."),
-    (r"^generator\.final\.", "conv_out."),
-    (r"^generator\.bottleneck\.r(\d+)\.", r"bottleneck.\1."),
-    (r"^generator\.(down_blocks|up_blocks)\.", r"\1."),
-    (r"^region_predictor\.predictor\.encoder\.", "region_predictor.hourglass.encoder."),
-    (r"^region_predictor\.predictor\.decoder\.", "region_predictor.hourglass."),
-    (r"^region_predictor\.down\.weight$", "region_predictor.downsample.kernel"),
-    (r"^region_predictor\.", "region_predictor."),
-    (r"^bg_predictor\.", "background_predictor."),
-]
-LFAE_MODULES = ("generator", "region_predictor", "bg_predictor")
-
-SCHEDULE_BUFFERS = (
-    "betas",
-    "alphas_cumprod",
-    "alphas_cumprod_prev",
-    "sqrt_alphas_cumprod",
-    "sqrt_one_minus_alphas_cumprod",
-    "log_one_minus_alphas_cumprod",
-    "sqrt_recip_alphas_cumprod",
-    "sqrt_recipm1_alphas_cumprod",
-    "posterior_variance",
-    "posterior_log_variance_clipped",
-    "posterior_mean_coef1",
-    "posterior_mean_coef2",
-)
-
-RESNET = [
-    (r"\.mlp\.1\.", ".film."),
-    (r"\.block(\d)\.proj\.", r".conv\1."),
-    (r"\.block(\d)\.norm\.", r".norm\1."),
-    (r"\.res_conv\.", ".conv_shortcut."),
-]
-UNET_KEYS = [
-    (r"^time_rel_pos_bias\.relative_attention_bias\.", "position_bias.embedding."),
-    (r"^null_cond_emb$", "null_text_embed"),
-    (r"^init_conv\.", "conv_in."),
-    (r"^init_temporal_attn\.", "temporal_in."),
-    (r"^time_mlp\.1\.", "time_embedding.linear_1."),
-    (r"^time_mlp\.3\.", "time_embedding.linear_2."),
-    (r"^(down|up)s\.(\d+)\.([01])\.", r"\1_blocks.\2.resnets.\3."),
-    (r"^(down|up)s\.(\d+)\.2\.", r"\1_blocks.\2.attention.spatial."),
-    (r"^(down|up)s\.(\d+)\.3\.", r"\1_blocks.\2.attention.temporal."),
-    (r"^downs\.(\d+)\.4\.", r"down_blocks.\1.downsample."),
-    (r"^ups\.(\d+)\.4\.1\.", r"up_blocks.\1.upsample.conv."),
-    (r"^ups\.(\d+)\.4\.", r"up_blocks.\1.upsample."),
-    (r"^mid_block1\.", "mid_block.resnets.0."),
-    (r"^mid_block2\.", "mid_block.resnets.1."),
-    (r"^mid_spatial_attn\.", "mid_block.attention.spatial."),
-    (r"^mid_temporal_attn\.", "mid_block.attention.temporal."),
-    (r"^final_conv\.0\.", "flow_head.resnet."),
-    (r"^final_conv\.1\.", "flow_head.conv."),
-    (r"^occlusion_map\.0\.", "occlusion_head.resnet."),
-    (r"^occlusion_map\.1\.", "occlusion_head.conv."),
-]
-ATTENTION = [
-    (r"\.fn\.norm\.gamma$", ".norm.weight"),
-    (r"(\.fn)+\.to_out\.", ".to_out.0."),
-    (r"(\.fn)+\.to_qkv\.", ".to_qkv."),
-]
-
-
-def _renamed(key: str, table: list[tuple[str, str]]) -> str | None:
-    for pattern, replacement in table:
-        if re.search(pattern, key):
-            return re.sub(pattern, replacement, key)
-    return None
-
 
 def _require(checkpoint, names: tuple[str, ...], what: str) -> None:
-    """Raise unless `checkpoint` has `names`, saying what it is instead if that is known."""
+    """Raise unless `checkpoint` has `names` and no tensors of unknown use; say what it is instead if that is known."""
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"`checkpoint` must be a dict as torch.load gives it, got {type(checkpoint).__name__}.")
     if missing := [name for name in names if name not in checkpoint]:
@@ -101,6 +36,18 @@ def _require(checkpoint, names: tuple[str, ...], what: str) -> None:
             f"`checkpoint` is no {what} checkpoint: it has no {', '.join(missing)}, only "
             f"{_listed(map(str, checkpoint)) or 'nothing'}{is_a}."
         )
+
+    known = r"example|epoch|avd_network|optimizer.*|diffusion|" + "|".join(LFAE_MODULES)
+    if strange := [k for k, v in checkpoint.items() if not re.fullmatch(known, str(k)) and _holds_tensors(v)]:
+        raise ValueError(
+            f"`checkpoint` holds tensors that no {what} checkpoint has, under {_listed(map(str, strange))}."
+        )
+
+
+def _holds_tensors(value) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_tensors(v) for v in value.values())
+    return torch.is_tensor(value) or (isinstance(value, (list, tuple)) and any(_holds_tensors(v) for v in value))
 
 
 def _tensors(name: str, state_dict) -> dict[str, torch.Tensor]:
@@ -125,20 +72,24 @@ def _listed(names, most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _load(model: torch.nn.Module, converted: dict[str, torch.Tensor], unknown: list[str], what: str) -> None:
-    """Fill `model`; every tensor must have its place, and every place its tensor."""
+def _load(
+    model: torch.nn.Module,
+    converted: dict[str, torch.Tensor],
+    unknown: list[str],
+    what: str,
+    released_name: Callable[[str], str],
+) -> None:
+    """Fill `model`; every tensor must have its place, and every place its tensor. Errors give the checkpoint's names."""
     expected = model.state_dict()
     problems = []
-    if unknown:
-        problems.append(f"unknown keys: {_listed(unknown)}")
-    if missing := expected.keys() - converted.keys():
-        problems.append(f"missing (our names): {_listed(missing)}")
-    if unexpected := converted.keys() - expected.keys():
-        problems.append(f"no place for (our names): {_listed(unexpected)}")
+    if missing := {released_name(name) for name in expected.keys() - converted.keys()}:
+        problems.append(f"missing: {_listed(missing)}")
+    if unexpected := {released_name(name) for name in converted.keys() - expected.keys()} | set(unknown):
+        problems.append(f"unexpected: {_listed(unexpected)}")
     shapes = [
-        f"{k} is {tuple(converted[k].shape)}, should be {tuple(expected[k].shape)}"
-        for k in expected.keys() & converted.keys()
-        if converted[k].shape != expected[k].shape
+        f"{released_name(name)} gives {tuple(converted[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected.keys() & converted.keys()
+        if converted[name].shape != expected[name].shape
     ]
     if shapes:
         problems.append(f"wrong shapes: {_listed(shapes, 4)}")
@@ -209,8 +160,8 @@ def convert_lfae_checkpoint(checkpoint: dict, model_params: dict) -> LatentFlowA
     """Convert a released LFAE or MRAA checkpoint.
 
     Args:
-        checkpoint: as `torch.load` gives it: state dicts `generator`, `region_predictor` and `bg_predictor`; everything
-            else beside them (optimizer, counters, MRAA's `avd_network`) is left out.
+        checkpoint: as `torch.load` gives it: state dicts `generator`, `region_predictor` and `bg_predictor`; what else
+            is known to stand beside them (optimizer, counters, MRAA's `avd_network`) is left out.
         model_params: the part of that name of the released YAML.
 
     Returns:
@@ -225,7 +176,7 @@ def convert_lfae_checkpoint(checkpoint: dict, model_params: dict) -> LatentFlowA
     kernels = {name: buffer for name, buffer in model.named_buffers() if name.endswith("downsample.kernel")}
     for module in LFAE_MODULES:
         for key, value in _tensors(module, checkpoint[module]).items():
-            name = _renamed(f"{module}.{key}", LFAE_KEYS)
+            name = renamed(f"{module}.{key}", LFAE_NAMES)
             if name is None:
                 unknown.append(f"{module}.{key}")
             elif name.endswith("downsample.kernel"):
@@ -245,7 +196,7 @@ def convert_lfae_checkpoint(checkpoint: dict, model_params: dict) -> LatentFlowA
         # Our layer gives the departure from the identity.
         identity = torch.eye(3).flatten()[: converted[bias].numel()]
         converted[bias] = converted[bias].float() - identity.to(converted[bias].device)
-    _load(model, converted, unknown, "LFAE")
+    _load(model, converted, unknown, "LFAE", released_lfae_name)
     return model.eval()
 
 
@@ -298,14 +249,12 @@ def convert_unet_checkpoint(checkpoint: dict, padding_mode: str = "zeros") -> UN
     model = UNet3DVideoModel(**unet_config(unet, padding_mode))
     converted = {}
     for key, value in unet.items():
-        name = _renamed(key, UNET_KEYS)
         if "rotary_emb." in key:
             continue  # computed from the configuration
+        name = renamed(key, UNET_NAMES)
         if name is None:
             unknown.append(f"denoise_fn.{key}")
             continue
-        for pattern, replacement in RESNET + ATTENTION:
-            name = re.sub(pattern, replacement, name)
         if value.ndim == 5:  # (out, in, 1, k, k): frames are folded into the batch here
             value = value.squeeze(2) if name.endswith("weight") and ".norm." not in name else value.flatten()
         if name == "conv_in.weight":
@@ -317,7 +266,7 @@ def convert_unet_checkpoint(checkpoint: dict, padding_mode: str = "zeros") -> UN
             converted[name] = value.flatten(1)
         else:
             converted[name] = value
-    _load(model, converted, unknown, "diffusion")
+    _load(model, converted, unknown, "diffusion", released_unet_name)
     return model.eval()
 
 
@@ -378,6 +327,65 @@ def convert_lfae(checkpoint: dict, preset: Preset, model_params: Mapping | None 
     return lfae
 
 
+def convert_unet(checkpoint: dict, preset: Preset) -> UNet3DVideoModel:
+    """`convert_unet_checkpoint` for a preset: checks that the file can be of it.
+
+    Raises:
+        ValueError: as `convert_unet_checkpoint`, for a file of another preset, and for a preset without a U-Net.
+    """
+    if preset.is_mraa:
+        raise ValueError(
+            f"Preset {preset.name} is one of MRAA's, which has no U-Net; leave the U-Net's checkpoint out."
+        )
+    unet = convert_unet_checkpoint(checkpoint, padding_mode=preset.padding_mode)
+    traits = {
+        "upsampling": (unet.config.upsample_type, preset.upsample_type),
+        "learned null embedding": (unet.config.learned_null_embedding, preset.learned_null_embedding),
+    }
+    if wrong := [f"{k} {got!r} instead of {want!r}" for k, (got, want) in traits.items() if want not in (None, got)]:
+        raise ValueError(f"The U-Net checkpoint is not of preset {preset.name}: it has {', '.join(wrong)}.")
+    return unet
+
+
+def join_pipeline(
+    lfae: LatentFlowAutoencoder, unet: UNet3DVideoModel, betas: list[float], preset: Preset
+) -> LFDMPipeline:
+    """A pipeline of converted parts, without texts, whose sizes are the preset's.
+
+    Args:
+        betas: the noise schedule that the U-Net was trained with (`read_betas`).
+
+    Raises:
+        ValueError: if the parts do not fit together, or the preset's picture size does not fit them.
+    """
+    if lfae.latent_channels != unet.config.image_latent_channels:
+        raise ValueError(
+            f"The LFAE's latent maps have {lfae.latent_channels} channels and the U-Net expects "
+            f"{unet.config.image_latent_channels}: they do not belong together."
+        )
+    stride = lfae.downscale_factor * unet.size_stride
+    if preset.sample_size % stride:
+        raise ValueError(f"`sample_size` must be a multiple of {stride} for this U-Net, got {preset.sample_size}.")
+    unet.register_to_config(sample_size=preset.sample_size // lfae.downscale_factor, num_frames=preset.num_frames)
+    return LFDMPipeline(lfae=lfae, unet=unet, scheduler=released_scheduler(betas))
+
+
+def add_texts(pipe: LFDMPipeline, labels: Sequence[str], text_encoder, tokenizer) -> None:
+    """Give a pipeline a text encoder, and a table of its embeddings of `labels` (if any).
+
+    Raises:
+        ValueError: if the encoder is not of the width that the U-Net was trained with.
+    """
+    width, expected = getattr(text_encoder.config, "hidden_size", None), pipe.unet.config.text_embed_dim
+    if width != expected:
+        raise ValueError(
+            f"`text_encoder` gives {width} numbers per text, but the U-Net was trained with {expected}: use the encoder that "
+            "it was trained with."
+        )
+    table = LabelEmbeddings.from_text_encoder(labels, text_encoder, tokenizer) if labels else None
+    pipe.register_modules(text_encoder=text_encoder, tokenizer=tokenizer, label_embeddings=table)
+
+
 def convert_pipeline(
     lfae_checkpoint: dict,
     unet_checkpoint: dict,
@@ -398,41 +406,8 @@ def convert_pipeline(
     Raises:
         ValueError: as the two conversions, for files of another preset, and for parts that do not fit together.
     """
-    if preset.is_mraa:
-        raise ValueError(
-            f"Preset {preset.name} is one of MRAA's, which has no U-Net; leave the U-Net's checkpoint out."
-        )
-    lfae = convert_lfae(lfae_checkpoint, preset, model_params)
-    unet = convert_unet_checkpoint(unet_checkpoint, padding_mode=preset.padding_mode)
-    traits = {
-        "upsampling": (unet.config.upsample_type, preset.upsample_type),
-        "learned null embedding": (unet.config.learned_null_embedding, preset.learned_null_embedding),
-    }
-    if wrong := [f"{k} {got!r} instead of {want!r}" for k, (got, want) in traits.items() if want not in (None, got)]:
-        raise ValueError(f"The U-Net checkpoint is not of preset {preset.name}: it has {', '.join(wrong)}.")
-    if lfae.latent_channels != unet.config.image_latent_channels:
-        raise ValueError(
-            f"The LFAE's latent maps have {lfae.latent_channels} channels and the U-Net expects "
-            f"{unet.config.image_latent_channels}: they do not belong together."
-        )
-    stride = lfae.downscale_factor * unet.size_stride
-    if preset.sample_size % stride:
-        raise ValueError(f"`sample_size` must be a multiple of {stride} for this U-Net, got {preset.sample_size}.")
-    unet.register_to_config(sample_size=preset.sample_size // lfae.downscale_factor, num_frames=preset.num_frames)
-    label_embeddings = None
+    lfae, unet = convert_lfae(lfae_checkpoint, preset, model_params), convert_unet(unet_checkpoint, preset)
+    pipe = join_pipeline(lfae, unet, read_betas(unet_checkpoint), preset)
     if text_encoder is not None:
-        width, expected = text_encoder.config.hidden_size, unet.config.text_embed_dim
-        if width != expected:
-            raise ValueError(
-                f"`text_encoder` gives {width} numbers per text, but the U-Net was trained with {expected}: another encoder."
-            )
-        if preset.labels:
-            label_embeddings = LabelEmbeddings.from_text_encoder(preset.labels, text_encoder, tokenizer)
-    return LFDMPipeline(
-        lfae=lfae,
-        unet=unet,
-        scheduler=released_scheduler(read_betas(unet_checkpoint)),
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        label_embeddings=label_embeddings,
-    )
+        add_texts(pipe, preset.labels, text_encoder, tokenizer)
+    return pipe

@@ -1,17 +1,174 @@
-"""Model cards, filled from the models themselves."""
+"""Model cards, filled from the models themselves and from what only the person who made them knows."""
 
 from __future__ import annotations
 
+from typing import TypedDict
+
+from diffusers import DDPMScheduler
 from huggingface_hub import ModelCard, ModelCardData
 
+PAPER = "https://arxiv.org/abs/2303.13744"
+CITATION = """```bibtex
+@inproceedings{ni2023conditional,
+  title     = {Conditional Image-to-Video Generation with Latent Flow Diffusion Models},
+  author    = {Ni, Haomiao and Shi, Changhao and Li, Kai and Huang, Sharon X. and Min, Martin Renqiang},
+  booktitle = {CVPR},
+  year      = {2023}
+}
+```"""
+# Why a converted file needs a word about its licence.
+CONVERTED_LICENSE = (
+    "These weights were converted from files that their authors published without a licence of their own, and made from "
+    "data sets with terms of their own. Conversion changes neither: check both before you redistribute this model or use "
+    "it for more than research. The code of `lfdm_diffusers` is Apache-2.0."
+)
 
-def pipeline_card(pipe, *, repo_id: str | None = None, facts: dict | None = None) -> ModelCard:
-    """The card of a whole pipeline."""
-    data = ModelCardData(library_name="diffusers", pipeline_tag="image-to-video", tags=["lfdm_diffusers", "lfdm"])
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {repo_id or 'LFDM pipeline'}\n\nLabels: {pipe.labels}\n")
+
+class CardFacts(TypedDict, total=False):
+    """What a model does not tell about itself.
+
+    Attributes:
+        name: the card's title.
+        dataset: what it was trained on, in words.
+        sources: SHA-256 of each file that it was converted from, by file name.
+        license: identifier for the Hub ("apache-2.0", "other", ...).
+        license_note: what to know about it, in words.
+        notes: further paragraphs.
+    """
+
+    name: str
+    dataset: str
+    sources: dict[str, str]
+    license: str
+    license_note: str
+    notes: list[str]
 
 
-def lfae_card(lfae, *, repo_id: str | None = None, facts: dict | None = None) -> ModelCard:
-    """The card of a latent flow auto-encoder."""
-    data = ModelCardData(library_name="diffusers", tags=["lfdm_diffusers", "lfdm"])
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {repo_id or 'Latent flow auto-encoder'}\n")
+def pipeline_card(pipe, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
+    """The card of an `LFDMPipeline`.
+
+    Args:
+        pipe: the pipeline.
+        repo_id: where it will be found; a placeholder folder by default.
+        facts: what it does not tell about itself.
+    """
+    facts = _checked(facts)
+    size, frames = pipe.lfae.config.sample_size, pipe.unet.config.num_frames
+    side = f"{size}x{size}" if size else "any size"
+    labels = pipe.labels
+    made = f"{frames} frames of {side} pixels"
+    scheduler = pipe.scheduler.config
+    rows = {
+        "output": made,
+        "trained on": facts.get("dataset"),
+        "latent flow auto-encoder": _parameters(pipe.lfae),
+        "U-Net": f"{_parameters(pipe.unet)}, predicts {pipe.unet.config.prediction_type}, flow {pipe.unet.config.flow_target}",
+        "text": _text(pipe),
+        "scheduler": f"{type(pipe.scheduler).__name__}, {scheduler.num_train_timesteps} training steps",
+        "denoising steps by default": pipe.config.default_num_inference_steps,
+    }
+    argument = f", {labels[0]!r}" if labels else ""
+    body = [
+        f"Given one picture{' and one label' if labels or pipe.text_encoder is not None else ''}, this model makes a short "
+        f"video of that subject ({made}) by [latent flow diffusion]({PAPER}): a U-Net denoises a volume of optical flow and "
+        "occlusion, and an auto-encoder warps, masks and decodes the picture's latent map by it.",
+        "## Use",
+        "```python\nimport lfdm_diffusers\nfrom diffusers import DiffusionPipeline\n\n"
+        f"pipe = DiffusionPipeline.from_pretrained({repo_id or 'path/to/this/folder'!r})\n"
+        f"video = pipe(image{argument}).frames[0]  # a list of PIL images\n```",
+        _prompts(pipe),
+        "## Facts",
+        _table(rows),
+    ]
+    if isinstance(pipe.scheduler, DDPMScheduler):
+        steps = "pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)"
+        body.insert(4, f"Fewer steps: `{steps}`, then `pipe(..., num_inference_steps=50)`.")
+    if labels:
+        body += ["## Labels", ", ".join(f"`{label}`" for label in labels)]
+    body += [
+        "## Limits",
+        "The model knows the kind of picture it was trained on: the same framing, background and subjects. Every frame is "
+        "made from the one given picture, so what it does not show (an open mouth's teeth, the back of a hand) is painted "
+        "in blurred. Do not use it to put real people into videos without their consent.",
+    ]
+    return _card(facts, "Latent flow diffusion", repo_id, body, pipeline_tag="image-to-video")
+
+
+def lfae_card(lfae, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
+    """The card of a `LatentFlowAutoencoder` by itself; arguments as in `pipeline_card`."""
+    facts = _checked(facts)
+    config = lfae.config
+    size = config.sample_size
+    rows = {
+        "pictures": f"{size}x{size} pixels" if size else f"sides divisible by {lfae.flow_stride}",
+        "trained on": facts.get("dataset"),
+        "parameters": _parameters(lfae),
+        "latent map": f"{lfae.latent_channels} channels at 1/{lfae.downscale_factor} of the size",
+        "regions": config.num_regions,
+    }
+    body = [
+        f"The auto-encoder of [latent flow diffusion]({PAPER}): it describes the motion between two pictures as a backward "
+        "flow and an occlusion map, and makes the second picture from the first by them. By itself it re-enacts; to "
+        "generate, it needs a U-Net. It is also what training on other pictures starts from.",
+        "## Use",
+        "```python\nfrom lfdm_diffusers import LatentFlowAutoencoder\n\n"
+        f"lfae = LatentFlowAutoencoder.from_pretrained({repo_id or 'path/to/this/folder'!r})\n"
+        "out = lfae(reference, driving)  # both (B, 3, H, W) in [0, 1]; see out.sample, out.flow, out.occlusion\n```",
+        "## Facts",
+        _table(rows),
+    ]
+    return _card(facts, "Latent flow auto-encoder", repo_id, body)
+
+
+def _checked(facts: CardFacts | None) -> CardFacts:
+    if unknown := sorted(set(facts or ()) - set(CardFacts.__annotations__)):
+        raise ValueError(f"`facts` may hold {', '.join(CardFacts.__annotations__)}; got {', '.join(unknown)}.")
+    return facts or {}
+
+
+def _card(facts: CardFacts, kind: str, repo_id: str | None, body: list[str], **data) -> ModelCard:
+    """Metadata, title, `body`, and the sections that every card ends with."""
+    metadata = ModelCardData(
+        library_name="diffusers",
+        license=facts.get("license"),
+        tags=["lfdm_diffusers", "lfdm", "latent-flow-diffusion", "optical-flow"],
+        **data,
+    )
+    body = [*body, *facts.get("notes", [])]
+    if facts.get("sources"):
+        body += ["## Where the weights come from", _table(facts["sources"], ("converted from", "SHA-256"))]
+    note = facts.get("license_note") or f"The weights' licence is {facts.get('license', 'not stated here')}."
+    body += ["## Licence", note, "## Citation", CITATION]
+    title = facts.get("name") or repo_id or kind
+    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join([f"# {title}", *body]) + "\n")
+
+
+def _table(rows: dict, heads: tuple[str, str] = ("", "")) -> str:
+    lines = [f"| {heads[0]} | {heads[1]} |", "|-|-|"]
+    return "\n".join(lines + [f"| {name} | {value} |" for name, value in rows.items() if value is not None])
+
+
+def _parameters(model) -> str:
+    return f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} million parameters"
+
+
+def _text(pipe) -> str:
+    parts = [f"a table of {len(pipe.labels)} labels"] if pipe.labels else []
+    if pipe.text_encoder is not None:
+        parts.append(f"{type(pipe.text_encoder).__name__}, {_parameters(pipe.text_encoder)}")
+    return " and ".join(parts) or "none; takes `prompt_embeds`"
+
+
+def _prompts(pipe) -> str:
+    """Which prompts the pipeline takes."""
+    if pipe.labels and pipe.text_encoder is not None:
+        return (
+            "The labels below need no text encoder: save its memory with `from_pretrained(..., text_encoder=None, "
+            "tokenizer=None)`. Any other text goes through it, but the model was trained on the labels alone. Without a "
+            "prompt it generates without a condition."
+        )
+    if pipe.labels:
+        return "It takes the labels below, no free text; without a prompt it generates without a condition."
+    if pipe.text_encoder is not None:
+        return "It takes any text; without a prompt it generates without a condition."
+    return "It holds no labels: it generates without a condition, or from `prompt_embeds`."
