@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -72,7 +73,7 @@ def _keeping_card(save_pretrained: Callable) -> Callable:
             self._folder_card = None
             if card is None:
                 readme.unlink(missing_ok=True)
-            elif readme.read_bytes() != card:
+            elif not readme.is_file() or readme.read_bytes() != card:
                 readme.write_bytes(card)
 
     return wrapper
@@ -132,6 +133,17 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
     """Base of this package's pipelines: what is saved may carry code for those who have not imported the package."""
 
     _remote_code = False
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        # DiffusionPipeline.from_pretrained(..., text_encoder=None) leaves an optional part out only if the signature that
+        # it reads shows no default; it would load the part all the same, and download it. Calls are not affected.
+        signature = inspect.signature(cls.__init__)
+        parameters = [
+            parameter.replace(default=parameter.empty) if name in cls._optional_components else parameter
+            for name, parameter in signature.parameters.items()
+        ]
+        cls.__init__.__signature__ = signature.replace(parameters=parameters)
 
     @_keeping_card
     def save_pretrained(self, save_directory: str | os.PathLike, *args, remote_code: bool = False, **kwargs) -> None:

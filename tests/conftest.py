@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 
 # huggingface_hub reads these once, at its import: they must stand before any test module is imported.
 _HF_HOME = tempfile.TemporaryDirectory(prefix="lfdm_tests_hf_home_")
@@ -13,9 +14,18 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from loopback_hub import LoopbackHub  # noqa: E402
 
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     _HF_HOME.cleanup()
+
+
+@pytest.fixture(scope="session")
+def loopback_hub() -> Iterator[LoopbackHub]:
+    """A Hub on loopback; processes started with `loopback_python.LoopbackPython(loopback_hub.url, ...)` talk to it."""
+    hub = LoopbackHub()
+    yield hub
+    hub.close()

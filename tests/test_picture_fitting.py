@@ -94,9 +94,20 @@ def test_letterbox_keeps_proportions_and_centres():
 
 
 def test_the_released_crops_give_the_released_letterboxes():
-    # MHAD: 480x336 -> 128x90 (the released code truncates to 89); NATOPS: 229x260 -> 113x128.
-    assert (fit_picture(torch.ones(3, 480, 336), 128, 128)[0, 0] > 0).sum() == 90
-    assert (fit_picture(torch.ones(3, 229, 260), 128, 128)[0, :, 0] > 0).sum() == 113
+    """UTD-MHAD: 480x336 -> 128x89, 19 columns of black to the left; NATOPS: 229x260 -> 112x128, 8 rows above."""
+    (columns,) = (fit_picture(torch.ones(3, 480, 336), 128, 128)[0, 64] > 0).nonzero(as_tuple=True)
+    assert (columns[0], len(columns)) == (19, 89)
+    (rows,) = (fit_picture(torch.ones(3, 229, 260), 128, 128)[0, :, 64] > 0).nonzero(as_tuple=True)
+    assert (rows[0], len(rows)) == (8, 112)
+
+
+@pytest.mark.parametrize("size", [(7, 500), (500, 7), (127, 129), (129, 127), (1, 1), (1, 1000), (128, 64)])
+@pytest.mark.parametrize("fit", ["letterbox", "center_crop"])
+def test_every_proportion_fits(size, fit):
+    fitted = fit_picture(torch.ones(3, *size), 128, 96, fit)
+    assert fitted.shape == (3, 128, 96)
+    if fit == "center_crop":
+        assert fitted.min() > 0.999
 
 
 def test_center_crop_fills_the_frame():

@@ -103,9 +103,16 @@ def fit_picture(picture: torch.Tensor, height: int, width: int, fit: str = "lett
     source_height, source_width = picture.shape[-2:]
     if (source_height, source_width) == (height, width):
         return picture
-    ratios = height / source_height, width / source_width
-    ratio = min(ratios) if fit == "letterbox" else max(ratios)
-    size = max(1, round(source_height * ratio)), max(1, round(source_width * ratio))
+    # In whole numbers: rounded down in a letterbox, as for the released models, and up where the frame must be filled.
+    letterbox = fit == "letterbox"
+    if (height * source_width <= width * source_height) == letterbox:  # the height decides
+        size = (
+            height,
+            source_width * height // source_height if letterbox else -(-source_width * height // source_height),
+        )
+    else:
+        size = source_height * width // source_width if letterbox else -(-source_height * width // source_width), width
+    size = max(1, size[0]), max(1, size[1])
     resized = F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0].clamp(
         0, 1
     )
