@@ -49,7 +49,7 @@ def _explained_refusals() -> Iterator[None]:
         advice = {
             401: "Pushing needs a token: log in with `hf auth login`, set HF_TOKEN, or pass `token`.",
             403: "This token may not write there: use one with the right to write, or another `repo_id`.",
-        }.get(error.response.status_code)
+        }.get(getattr(error.response, "status_code", None))
         if advice and advice not in str(error):
             error.append_to_message("\n" + advice)
         raise
