@@ -103,19 +103,18 @@ def fit_picture(picture: torch.Tensor, height: int, width: int, fit: str = "lett
     source_height, source_width = picture.shape[-2:]
     if (source_height, source_width) == (height, width):
         return picture
-    # In whole numbers: rounded down in a letterbox, as for the released models, and up where the frame must be filled.
     letterbox = fit == "letterbox"
+
+    def scaled(side: int, to: int, of: int) -> int:
+        """In whole numbers: rounded down in a letterbox, as for the released models, and up to fill the frame."""
+        return max(1, side * to // of if letterbox else -(-side * to // of))
+
     if (height * source_width <= width * source_height) == letterbox:  # the height decides
-        size = (
-            height,
-            source_width * height // source_height if letterbox else -(-source_width * height // source_height),
-        )
+        size = height, scaled(source_width, height, source_height)
     else:
-        size = source_height * width // source_width if letterbox else -(-source_height * width // source_width), width
-    size = max(1, size[0]), max(1, size[1])
-    resized = F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0].clamp(
-        0, 1
-    )
+        size = scaled(source_height, width, source_width), width
+    resized = F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False, antialias=True)
+    resized = resized[0].clamp(0, 1)
     # Positive margins are black bars, negative ones are cut off.
     margin_y, margin_x = height - size[0], width - size[1]
     top, left = int(margin_y / 2), int(margin_x / 2)
