@@ -1,0 +1,1 @@
+"""Data: the toon-face generator (`toon_faces`)."""
