@@ -164,7 +164,7 @@ class Texture:
     @classmethod
     def bake(cls, distance: Array, colour: Array) -> Texture:
         return cls(
-            np.ascontiguousarray(np.concatenate([distance[None], np.broadcast_to(colour, (3,) + distance.shape)]))
+            np.ascontiguousarray(np.concatenate([distance[None], np.broadcast_to(colour, (3, *distance.shape))]))
         )
 
     def sample(self, x: Array, y: Array) -> tuple[Array, Array]:
@@ -209,8 +209,8 @@ class Canvas:
         self, window: tuple[slice, slice], colour: Colour | Array, alpha: Array, part: int | Array | None = None
     ):
         """Blend a colour, constant or (3, F, h, w), over a window by alpha (F, h, w)."""
-        view = self.colour[(slice(None), slice(None)) + window]
-        paint_over(view, self.part[(slice(None),) + window], colour, alpha, part)
+        view = self.colour[(slice(None), slice(None), *window)]
+        paint_over(view, self.part[(slice(None), *window)], colour, alpha, part)
 
 
 def paint_over(colour: Array, parts: Array, paint: Colour | Array, alpha: Array, part: int | Array | None = None):

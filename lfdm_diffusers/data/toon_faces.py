@@ -189,7 +189,7 @@ def write_toon_faces(
     if not 0 <= test_fraction <= 1:
         raise ValueError(f"test_fraction must be in [0, 1], got {test_fraction!r}")
     if num_test_subjects is None:
-        num_test_subjects = int(round(num_subjects * test_fraction))
+        num_test_subjects = round(num_subjects * test_fraction)
     require_integer("num_test_subjects", num_test_subjects, 0)
     if num_test_subjects > num_subjects:
         raise ValueError(f"num_test_subjects must be at most num_subjects = {num_subjects}, got {num_test_subjects}")

@@ -7,7 +7,7 @@ from numbers import Integral
 
 from .toon_drawing import Colour, choose, mix, random_stream, rgb, shade, uniform
 
-SKIN_TONES = "ffe3cc ffd8b8 f7c9a2 edb98c dfa674 cf9160 b87848 9c6238 875433 6e4229".split()
+SKIN_TONES = ["ffe3cc", "ffd8b8", "f7c9a2", "edb98c", "dfa674", "cf9160", "b87848", "9c6238", "875433", "6e4229"]
 HAIR_COLOURS = {
     "2b2730": 5, "3d2b26": 5, "5e3f2e": 5, "86552f": 4, "a8562c": 3, "d97a35": 3, "c99a55": 3, "eecb7c": 4,
     "f1e4c6": 1.5, "9a9aa4": 2, "dfe0e4": 1.5, "e87fa6": 1, "5b83d6": 1, "49b3a4": 1, "9a6bd0": 1,
@@ -17,8 +17,21 @@ DYED = ("e87fa6", "5b83d6", "49b3a4", "9a6bd0")
 IRIS_COLOURS = {
     "6b4326": 5, "4a2f1f": 4, "94662e": 2, "4f8f4c": 2.5, "3f86c6": 3, "6b7f93": 2, "2f9c9c": 1, "7d5bb0": 0.7,
 }  # fmt: skip
-CLOTHES_COLOURS = "e4572e f3a712 2e86ab 4b5d91 3fa07c d1495b 7b4b94 f2f2ee 2f3640 66b2b2 f4b6c2 8fb339".split()
-BACKGROUNDS = "8fd3e8 a8dcc2 ffd28c f7b7a8 c3b5ec f4c2d7 9fc3f2 d9dc8f b9d7d9 f2c6a0".split()
+CLOTHES_COLOURS = [
+    "e4572e",
+    "f3a712",
+    "2e86ab",
+    "4b5d91",
+    "3fa07c",
+    "d1495b",
+    "7b4b94",
+    "f2f2ee",
+    "2f3640",
+    "66b2b2",
+    "f4b6c2",
+    "8fb339",
+]
+BACKGROUNDS = ["8fd3e8", "a8dcc2", "ffd28c", "f7b7a8", "c3b5ec", "f4c2d7", "9fc3f2", "d9dc8f", "b9d7d9", "f2c6a0"]
 HAIR_STYLES = {
     "crop": 2, "side_part": 3, "quiff": 2.5, "messy": 2.5, "curls": 2.5, "afro": 2, "bob": 2.5, "long": 3,
     "waves": 2.5, "bun": 2, "pigtails": 1.6, "ponytail": 2, "bald": 1, "receding": 0.8, "beanie": 1.3,
@@ -130,7 +143,7 @@ class ToonSubject:
         natural_lip = tuple(
             mix(shade(skin, 0.10), rgb("c4504f"), 0.38 + 0.35 * max(depth - 0.35, 0.0)).ravel().tolist()
         )
-        lipstick = rgb(pick("d5425a c2334d e0607a b5485f d96a5b".split()))
+        lipstick = rgb(pick(["d5425a", "c2334d", "e0607a", "b5485f", "d96a5b"]))
         backdrop_colour = rgb(pick(BACKGROUNDS))
         clothes = rgb(pick(CLOTHES_COLOURS))
         accent = rgb(pick(CLOTHES_COLOURS))

@@ -45,7 +45,7 @@ class Portrait:
 @lru_cache(maxsize=4)
 def portrait(person: ToonSubject, size: int) -> Portrait:
     """Bake a person for pictures of size x size: texels are about three quarters of a pixel."""
-    texels = max(int(round(1.85 * size)), 96)
+    texels = max(round(1.85 * size), 96)
     hair_back, hair_front = draw_hair(person, texels)
     return Portrait(
         backdrop=draw_backdrop(person, size),
@@ -113,7 +113,7 @@ def draw_neck(person: ToonSubject, texels: int) -> Texture:
     x, y = ink.x, ink.y
     w = 0.36 * person.face_width + (0.0 if person.lashes > 0.5 else 0.025)
     points = [(w, 0.30), (w, 0.62), (w + 0.03, 0.76), (0.36, 0.86), (0.50, 1.0), (0.5, 1.35), (0, 1.35)]
-    d = polygon(x, y, closed_spline(mirrored([(0, 0.30)] + points)))
+    d = polygon(x, y, closed_spline(mirrored([(0, 0.3), *points])))
     skin = mix(person.skin, shade(person.skin, 0.22), smoothstep(-0.2, 0.25, -x * person.light))
     chin = head_shape(person, x + 0.03 * person.light, y - 0.10)
     ink.add(d, mix(skin, shade(person.skin, 0.46), 0.85 * smoothstep(0.10, -0.02, chin)))

@@ -127,7 +127,7 @@ class Features:
         if rows.size == 0:
             return None
         window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        return window, self.x[(slice(None),) + window], self.y[(slice(None),) + window]
+        return window, self.x[(slice(None), *window)], self.y[(slice(None), *window)]
 
     def crease(self, box: tuple[float, float, float, float], strength: Array, distance: Callable) -> None:
         """A soft dark line in the skin, where `distance` (a function of front coordinates) is small."""
@@ -226,7 +226,7 @@ class Features:
         line = np.maximum(np.abs(y - lower - 0.003) / lower_slope - 0.004, ends + 0.006)
         self.canvas.paint(window, shade(p.skin, 0.70), 0.60 * coverage(line, max(pixel, 0.010)))
         # Eyeball: white, iris, pupil and highlights share the opening's edge.
-        ball = np.empty((3,) + x.shape)
+        ball = np.empty((3, *x.shape))
         white = mix(rgb("fdfbf8"), rgb("c9c3d6"), 0.75 * smoothstep(0.055, 0.0, y - upper))
         white = mix(white, rgb("e6d9de"), 0.6 * smoothstep(0.7, 1.0, np.abs(s)))
         ball[:] = white
@@ -316,7 +316,7 @@ class Features:
         )
         self.canvas.paint(window, bottom_colour, coverage(bottom, pixel), self.number["lower_lip"])
         # Inside: dark, tongue and teeth share the opening's edge.
-        inside = np.empty((3,) + x.shape)
+        inside = np.empty((3, *x.shape))
         inside[:] = mix(
             rgb("4a1420"), rgb("7a2430"), smoothstep(0.0, 1.0, (y - upper) / np.maximum(lower - upper, 1e-3))
         )
