@@ -27,7 +27,7 @@ from .pipelines import LFDMPipeline
 from .presets import PRESETS, Preset, get_preset
 from .verification import fingerprint, verify_lfae, verify_unet
 
-TEXT_ENCODER = "bert-base-cased"  # the one that the released models were trained with
+TEXT_ENCODER = "google-bert/bert-base-cased"  # what the released models were trained with
 NONE = "none"
 # What tells a folder of ours: the class that one of these files names.
 OUR_FOLDERS = {"model_index.json": LFDMPipeline.__name__, "config.json": LatentFlowAutoencoder.__name__}
@@ -62,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--text_encoder",
         default=TEXT_ENCODER,
         metavar="ID|PATH|none",
-        help="the BERT it was trained with; embeds the labels and is saved too (default: %(default)s)",
+        help="the BERT it was trained with, which embeds the labels and is saved too (default: bert-base-cased, as "
+        f"{TEXT_ENCODER})",
     )
     own = parser.add_argument_group("models of other configurations, instead of the preset's")
     own.add_argument(
@@ -228,8 +229,7 @@ def convert_files(
         result = join_pipeline(result, *parts, preset)
         if str(text_encoder or NONE).lower() != NONE:
             say(f"embedding {len(preset.labels)} labels with {text_encoder}")
-            with _quiet():
-                add_texts(result, preset.labels, *_load_text_encoder(text_encoder))
+            add_texts(result, preset.labels, *_load_text_encoder(text_encoder))
         else:
             say("no text encoder, so no labels: generation is unconditional or from prompt_embeds")
         if drop_text_encoder:
@@ -296,17 +296,14 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no loading reports of the libraries: BERT's would list heads that are not needed."""
+    """No progress bars of the libraries for what takes a moment."""
     libraries = (diffusers.utils.logging, transformers.utils.logging)
     shown = [library.is_progress_bar_enabled() for library in libraries]
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
     for library in libraries:
         library.disable_progress_bar()
     try:
         yield
     finally:
-        transformers.logging.set_verbosity(verbosity)
         for library, was_on in zip(libraries, shown):
             if was_on:
                 library.enable_progress_bar()
@@ -332,12 +329,12 @@ def whole_folder(output: Path, overwrite: bool = False) -> Iterator[Path]:
         yield folder
         output.parent.mkdir(parents=True, exist_ok=True)
         _check_output(output, overwrite)  # time has passed
-        if output.exists():
-            output.rename(previous)
         try:
+            if output.exists():
+                output.rename(previous)
             folder.rename(output)
         except BaseException:
-            if previous.exists():
+            if previous.exists() and not output.exists():
                 previous.rename(output)
             raise
     finally:
@@ -355,6 +352,8 @@ def _naming(option: str, file: str | Path) -> Iterator[None]:
 
 def _load_text_encoder(name: str):
     """A BERT-like encoder, float32, in eval mode, and its tokenizer, from the Hub or a folder."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()  # it would list the heads of BERT that are not needed
     try:
         encoder = transformers.AutoModel.from_pretrained(name).float().eval()
         return encoder, transformers.AutoTokenizer.from_pretrained(name)
@@ -364,6 +363,8 @@ def _load_text_encoder(name: str):
             f"`--text_encoder` {name} could not be loaded ({reason.rstrip('.')}). Give a Hub id, a folder that holds a BERT and its "
             "tokenizer, or 'none'."
         ) from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
 
 
 def _card_facts(files: list[str | Path], preset: Preset) -> CardFacts:
