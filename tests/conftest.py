@@ -19,6 +19,13 @@ from loopback_hub import LoopbackHub  # noqa: E402
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test without a ring of its own belongs to the fast one."""
+    for item in items:
+        if not any(item.get_closest_marker(ring) for ring in ("fast", "parity", "integration", "gpu", "weights")):
+            item.add_marker(pytest.mark.fast)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     _HF_HOME.cleanup()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import os
 import pickle
 import subprocess
@@ -315,6 +316,53 @@ def test_checkpoints_of_another_kind_are_named():
     other_scale["region_predictor"]["down.weight"] *= 1.01
     with pytest.raises(ValueError, match=r"anti-alias kernel `region_predictor\.down\.weight`"):
         convert_lfae_checkpoint(other_scale, SMALL["model_params"])
+
+
+def released_layout(lfae: LatentFlowAutoencoder) -> dict:
+    """The checkpoint that the released code would have written for `lfae`."""
+    checkpoint = {module: {} for module in LFAE_MODULES}
+    kernels = {k: v for k, v in lfae.named_buffers() if k.endswith("downsample.kernel")}
+    for name, value in {**lfae.state_dict(), **kernels}.items():
+        module, key = released_lfae_name(name).split(".", 1)
+        if key.endswith("down.weight") and value.numel() == 3:  # scale 1: 0/0 there
+            value = torch.full_like(value, float("nan"))
+        if key == "fc.bias" and len(value) > 2:
+            value = value + torch.eye(3).flatten()[: len(value)]
+        checkpoint[module][key] = value
+    return checkpoint
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "section,changes",
+    [
+        ("bg_predictor_params", {"bg_type": "zero"}),
+        ("bg_predictor_params", {"bg_type": "shift"}),
+        ("bg_predictor_params", {"bg_type": "perspective"}),
+        ("generator_params", {"skips": False}),
+        ("generator_params.pixelwise_flow_predictor_params", {"use_deformed_source": False}),
+        ("generator_params.pixelwise_flow_predictor_params", {"use_covar_heatmap": False}),
+        ("generator_params.pixelwise_flow_predictor_params", {"scale_factor": 0.5}),
+        ("generator_params.pixelwise_flow_predictor_params", {"scale_factor": 1}),
+        ("region_predictor_params", {"scale_factor": 1}),
+        ("region_predictor_params", {"pad": 0}),
+        ("", {"revert_axis_swap": False}),
+    ],
+    ids=str,
+)
+def test_variants_of_the_released_code(section, changes):
+    params = copy.deepcopy(SMALL["model_params"])
+    place = params
+    for name in filter(None, section.split(".")):
+        place = place[name]
+    place.update(changes)
+    torch.manual_seed(0)
+    lfae = LatentFlowAutoencoder(**lfae_config(params)).eval()
+    if lfae.background_predictor.entries:
+        torch.nn.init.normal_(lfae.background_predictor.fc.weight, std=0.1)
+    converted = convert_lfae_checkpoint(released_layout(lfae), params)
+    pictures = reference.source(), reference.driving()
+    torch.testing.assert_close(converted(*pictures).sample, lfae(*pictures).sample, rtol=0, atol=1e-5)
 
 
 @pytest.mark.fast
