@@ -279,7 +279,7 @@ def tampered(checkpoint: dict, section: str, kind: str, key: str) -> dict:
         ("generator", "shape", "final.weight", r"generator\.final\.weight gives \(2, 16, 7, 7\) instead of \(3, 16"),
         ("region_predictor", "nan", "regions.weight", r"region_predictor.*NaN.*regions\.weight"),
         ("generator", "text", "final.bias", r"final\.bias.*must be a tensor, got str"),
-        ("generator", "nan", "pixelwise_flow_predictor.down.weight", "NaN"),
+        ("generator", "nan", "pixelwise_flow_predictor.down.weight", "anti-alias kernel"),
         ("diffusion", "missing", "denoise_fn.downs.1.2.fn.fn.to_qkv.weight", r"downs\.1\.2\.fn\.fn\.to_qkv\.weight"),
         ("diffusion", "missing", "denoise_fn.init_conv.bias", r"missing: denoise_fn\.init_conv\.bias"),
         ("diffusion", "missing", "denoise_fn.init_conv.weight", "init_conv.weight"),
