@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline
 from diffusers import pipelines as diffusers_pipelines
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines import pipeline_loading_utils
-from huggingface_hub import ModelCard, ModelCardData, file_exists
+from huggingface_hub import file_exists
 from huggingface_hub.errors import HfHubHTTPError
 
 PACKAGE = __name__.split(".")[0]
@@ -93,6 +93,8 @@ class FilledCardMixin:
             if self._folder_card is not None:
                 readme.write_bytes(self._folder_card)
             elif not file_exists(repo_id, CARD, token=kwargs.get("token")):
+                from .model_cards import card_of  # it describes models, which are built on this module
+
                 card_of(self, repo_id).save(readme)
         try:
             return super()._upload_folder(working_dir, repo_id, *args, **kwargs)
@@ -224,29 +226,3 @@ def write_remote_code(folder: Path, class_name: str, wanted: bool) -> None:
         partial = index_file.with_suffix(".partial")
         partial.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         partial.replace(index_file)
-
-
-def card_of(component: FilledCardMixin, repo_id: str) -> ModelCard:
-    """The filled card of a pipeline or of a single model that is pushed to `repo_id`."""
-    from . import model_cards  # it describes models, which are built on this module
-
-    make = {"LFDMPipeline": "pipeline_card", "LatentFlowAutoencoder": "lfae_card"}.get(type(component).__name__)
-    if make is not None:
-        return getattr(model_cards, make)(component, repo_id=repo_id)
-    return _component_card(component, repo_id)
-
-
-def _component_card(component: ModelMixin, repo_id: str) -> ModelCard:
-    """The card of a part that does nothing by itself: what it is, how to load it, and its configuration."""
-    name = type(component).__name__
-    about = (type(component).__doc__ or name).strip().splitlines()[0]
-    parameters = sum(parameter.numel() for parameter in component.parameters())
-    config = {key: value for key, value in component.config.items() if not key.startswith("_")}
-    data = ModelCardData(library_name="diffusers", tags=[PACKAGE, "lfdm"])
-    return ModelCard(
-        f"---\n{data.to_yaml()}\n---\n\n# {repo_id}\n\n"
-        f"`{name}` of [latent flow diffusion](https://arxiv.org/abs/2303.13744): {about}\n\n"
-        f"It has {parameters / 1e6:.1f} million parameters and is one part of an `LFDMPipeline`:\n\n"
-        f"```python\nfrom {PACKAGE} import {name}\n\nmodel = {name}.from_pretrained({repo_id!r})\n```\n\n"
-        f"## Configuration\n\n```json\n{json.dumps(config, indent=2)}\n```\n"
-    )

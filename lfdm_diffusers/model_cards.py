@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TypedDict
 
 from diffusers import DDPMScheduler
@@ -118,6 +119,28 @@ def lfae_card(lfae, *, repo_id: str | None = None, facts: CardFacts | None = Non
         _table(rows),
     ]
     return _card(facts, "Latent flow auto-encoder", repo_id, body)
+
+
+def component_card(component, *, repo_id: str | None = None) -> ModelCard:
+    """The card of a part that does nothing by itself: what it is, how to load it, and its configuration."""
+    name = type(component).__name__
+    about = (type(component).__doc__ or name).strip().splitlines()[0]
+    config = {key: value for key, value in component.config.items() if not key.startswith("_")}
+    body = [
+        f"`{name}` of [latent flow diffusion]({PAPER}): {about}",
+        f"It has {_parameters(component)} and is one part of an `LFDMPipeline`:",
+        f"```python\nfrom lfdm_diffusers import {name}\n\n"
+        f"model = {name}.from_pretrained({repo_id or 'path/to/this/folder'!r})\n```",
+        "## Configuration",
+        f"```json\n{json.dumps(config, indent=2)}\n```",
+    ]
+    return _card({}, name, repo_id, body)
+
+
+def card_of(component, repo_id: str) -> ModelCard:
+    """The card of a pipeline or of a single model that is pushed to `repo_id`."""
+    makers = {"LFDMPipeline": pipeline_card, "LatentFlowAutoencoder": lfae_card}
+    return makers.get(type(component).__name__, component_card)(component, repo_id=repo_id)
 
 
 def _checked(facts: CardFacts | None) -> CardFacts:
