@@ -81,11 +81,22 @@ class ResnetBlock(nn.Module):
         return h + (self.conv_shortcut(x) if self.conv_shortcut is not None else x)
 
 
+class BlockSettings(NamedTuple):
+    """What the blocks of all levels have in common: see the constructor of `UNet3DVideoModel`."""
+
+    groups: int
+    embed_dim: int
+    heads: int
+    head_dim: int
+    spatial_head_dim: int
+
+
 class AttentionPair(nn.Module):
     """Attention over the places of each frame, then over the frames of each place."""
 
-    def __init__(self, channels: int, heads: int, head_dim: int, spatial_head_dim: int, linear: bool):
+    def __init__(self, channels: int, settings: BlockSettings, linear: bool):
         super().__init__()
+        _, _, heads, head_dim, spatial_head_dim = settings
         self.spatial = VideoAttention(channels, heads, spatial_head_dim, "places", linear=linear, out_bias=linear)
         self.temporal = VideoAttention(channels, heads, head_dim, "frames")
 
@@ -97,15 +108,13 @@ class AttentionPair(nn.Module):
 class DownBlock(nn.Module):
     """Two residual blocks, attention, and a halving (none at the deepest level); returns the skip too."""
 
-    def __init__(self, in_channels, out_channels, groups, embed_dim, heads, head_dim, spatial_head_dim, downsample):
+    def __init__(self, in_channels: int, out_channels: int, settings: BlockSettings, downsample: bool):
         super().__init__()
         self.resnets = nn.ModuleList(
-            [
-                ResnetBlock(in_channels, out_channels, groups, embed_dim),
-                ResnetBlock(out_channels, out_channels, groups, embed_dim),
-            ]
+            ResnetBlock(channels, out_channels, settings.groups, settings.embed_dim)
+            for channels in (in_channels, out_channels)
         )
-        self.attention = AttentionPair(out_channels, heads, head_dim, spatial_head_dim, linear=True)
+        self.attention = AttentionPair(out_channels, settings, linear=True)
         self.downsample = nn.Conv2d(out_channels, out_channels, 4, stride=2, padding=1) if downsample else None
 
     def forward(
@@ -120,10 +129,12 @@ class DownBlock(nn.Module):
 class MidBlock(nn.Module):
     """Residual block, full attention, residual block, at the smallest size."""
 
-    def __init__(self, channels, groups, embed_dim, heads, head_dim, spatial_head_dim):
+    def __init__(self, channels: int, settings: BlockSettings):
         super().__init__()
-        self.resnets = nn.ModuleList([ResnetBlock(channels, channels, groups, embed_dim) for _ in range(2)])
-        self.attention = AttentionPair(channels, heads, head_dim, spatial_head_dim, linear=False)
+        self.resnets = nn.ModuleList(
+            ResnetBlock(channels, channels, settings.groups, settings.embed_dim) for _ in range(2)
+        )
+        self.attention = AttentionPair(channels, settings, linear=False)
 
     def forward(self, x: torch.Tensor, embed: torch.Tensor, context: FrameContext) -> torch.Tensor:
         x = self.resnets[0](x, context.num_frames, embed)
@@ -144,15 +155,13 @@ class NearestUpsample(nn.Module):
 class UpBlock(nn.Module):
     """The skip concatenated, two residual blocks, attention, and a doubling (none at the finest level)."""
 
-    def __init__(self, in_channels, out_channels, groups, embed_dim, heads, head_dim, spatial_head_dim, upsample):
+    def __init__(self, in_channels: int, out_channels: int, settings: BlockSettings, upsample: nn.Module | None):
         super().__init__()
         self.resnets = nn.ModuleList(
-            [
-                ResnetBlock(2 * in_channels, out_channels, groups, embed_dim),
-                ResnetBlock(out_channels, out_channels, groups, embed_dim),
-            ]
+            ResnetBlock(channels, out_channels, settings.groups, settings.embed_dim)
+            for channels in (2 * in_channels, out_channels)
         )
-        self.attention = AttentionPair(out_channels, heads, head_dim, spatial_head_dim, linear=True)
+        self.attention = AttentionPair(out_channels, settings, linear=True)
         self.upsample = upsample
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor, embed: torch.Tensor, context: FrameContext) -> torch.Tensor:
@@ -247,8 +256,13 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         base = base_channels or block_out_channels[0]
         widths = [base, *block_out_channels]
         levels = list(itertools.pairwise(widths))  # (in, out) of each level, finest first
-        embed_dim = 4 * base + text_embed_dim
-        attention = (num_attention_heads, attention_head_dim, spatial_head_dim)
+        settings = BlockSettings(
+            groups=norm_num_groups,
+            embed_dim=4 * base + text_embed_dim,
+            heads=num_attention_heads,
+            head_dim=attention_head_dim,
+            spatial_head_dim=spatial_head_dim,
+        )
 
         # One (1, 7, 7) convolution over [volume, picture], split in two because it is linear.
         self.conv_in = nn.Conv2d(in_channels, base, 7, padding=3)
@@ -260,10 +274,9 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         self.temporal_in = VideoAttention(base, num_attention_heads, attention_head_dim, "frames")
 
         self.down_blocks = nn.ModuleList(
-            DownBlock(a, b, norm_num_groups, embed_dim, *attention, downsample=i < len(levels) - 1)
-            for i, (a, b) in enumerate(levels)
+            DownBlock(a, b, settings, downsample=i < len(levels) - 1) for i, (a, b) in enumerate(levels)
         )
-        self.mid_block = MidBlock(widths[-1], norm_num_groups, embed_dim, *attention)
+        self.mid_block = MidBlock(widths[-1], settings)
         self.up_blocks = nn.ModuleList()
         for i, (a, b) in reversed(list(enumerate(levels))):
             upsample = None
@@ -271,7 +284,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
                 upsample = nn.ConvTranspose2d(a, a, 4, stride=2, padding=1)
             elif i > 0:
                 upsample = NearestUpsample(a, padding_mode)
-            self.up_blocks.append(UpBlock(b, a, norm_num_groups, embed_dim, *attention, upsample=upsample))
+            self.up_blocks.append(UpBlock(b, a, settings, upsample))
         self.flow_head = OutputHead(2 * base, base, out_channels - 1, norm_num_groups)
         self.occlusion_head = OutputHead(2 * base, base, 1, norm_num_groups)
         self.gradient_checkpointing = False
