@@ -20,7 +20,7 @@ ARCHIVE_STARTS = (b"\x1f\x8b", b"Rar!", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ")
 class LeftOut:
     """Takes a pickled object's place and keeps nothing of it."""
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: object) -> None:
         pass
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .checkpoint_names import (
     LFAE_MODULES,
@@ -22,7 +23,7 @@ from .presets import Preset
 from .schedulers import released_scheduler
 
 
-def _require(checkpoint, names: tuple[str, ...], what: str) -> None:
+def _require(checkpoint: object, names: tuple[str, ...], what: str) -> None:
     """Raise unless `checkpoint` has `names` and no tensors of unknown use; say what it is instead if that is known."""
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"`checkpoint` must be a dict as torch.load gives it, got {type(checkpoint).__name__}.")
@@ -44,13 +45,13 @@ def _require(checkpoint, names: tuple[str, ...], what: str) -> None:
         )
 
 
-def _holds_tensors(value) -> bool:
+def _holds_tensors(value: object) -> bool:
     if isinstance(value, Mapping):
         return any(_holds_tensors(v) for v in value.values())
     return torch.is_tensor(value) or (isinstance(value, (list, tuple)) and any(_holds_tensors(v) for v in value))
 
 
-def _tensors(name: str, state_dict) -> dict[str, torch.Tensor]:
+def _tensors(name: str, state_dict: object) -> dict[str, torch.Tensor]:
     """The state dict `name`, checked to hold finite tensors only."""
     if not isinstance(state_dict, Mapping) or (not state_dict and name != "bg_predictor"):  # "zero" motion has none
         raise ValueError(
@@ -69,7 +70,7 @@ def _tensors(name: str, state_dict) -> dict[str, torch.Tensor]:
     return dict(state_dict)
 
 
-def _listed(names, most: int = 8) -> str:
+def _listed(names: Iterable[str], most: int = 8) -> str:
     names = sorted(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
@@ -370,7 +371,9 @@ def join_pipeline(
     return LFDMPipeline(lfae=lfae, unet=unet, scheduler=released_scheduler(betas))
 
 
-def add_texts(pipe: LFDMPipeline, labels: Sequence[str], text_encoder, tokenizer) -> None:
+def add_texts(
+    pipe: LFDMPipeline, labels: Sequence[str], text_encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
     """Give a pipeline a text encoder, and a table of its embeddings of `labels` (if any).
 
     Raises:
@@ -390,8 +393,8 @@ def convert_pipeline(
     lfae_checkpoint: dict,
     unet_checkpoint: dict,
     preset: Preset,
-    text_encoder=None,
-    tokenizer=None,
+    text_encoder: PreTrainedModel | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     model_params: Mapping | None = None,
 ) -> LFDMPipeline:
     """One pipeline of a released LFAE and a released diffusion model, with the latter's own noise schedule.

@@ -350,7 +350,9 @@ def _naming(option: str, file: str | Path) -> Iterator[None]:
         raise ValueError(f"`{option}` {file}: {error}") from error
 
 
-def _load_text_encoder(name: str):
+def _load_text_encoder(
+    name: str,
+) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]:
     """A BERT-like encoder, float32, in eval mode, and its tokenizer, from the Hub or a folder."""
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # it would list the heads of BERT that are not needed

@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline
 from diffusers import pipelines as diffusers_pipelines
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines import pipeline_loading_utils
-from huggingface_hub import file_exists
+from huggingface_hub import CommitInfo, file_exists
 from huggingface_hub.errors import HfHubHTTPError
 
 PACKAGE = __name__.split(".")[0]
@@ -60,7 +60,7 @@ def _keeping_card(save_pretrained: Callable) -> Callable:
 
     # diffusers reads the signature to learn what it may pass on, hence `wraps`.
     @functools.wraps(save_pretrained)
-    def wrapper(self, save_directory: str | os.PathLike, *args, **kwargs):
+    def wrapper(self: FilledCardMixin, save_directory: str | os.PathLike, *args, **kwargs) -> None:
         if os.path.isfile(save_directory):
             raise ValueError(f"`save_directory` must be a folder, got the file {os.fspath(save_directory)!r}.")
         readme = Path(save_directory, CARD)
@@ -87,7 +87,7 @@ class FilledCardMixin:
 
     _folder_card: bytes | None = None
 
-    def _upload_folder(self, working_dir: str | os.PathLike, repo_id: str, *args, **kwargs):
+    def _upload_folder(self, working_dir: str | os.PathLike, repo_id: str, *args, **kwargs) -> CommitInfo:
         if not kwargs.get("subfolder"):
             readme = Path(working_dir, CARD)
             if self._folder_card is not None:

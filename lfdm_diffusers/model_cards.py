@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import TypedDict
 
-from diffusers import DDPMScheduler
+import torch
+from diffusers import DDPMScheduler, ModelMixin
 from huggingface_hub import ModelCard, ModelCardData
+
+from .models import LatentFlowAutoencoder
+from .pipelines import LFDMPipeline
 
 PAPER = "https://arxiv.org/abs/2303.13744"
 CITATION = """```bibtex
@@ -45,7 +49,7 @@ class CardFacts(TypedDict, total=False):
     notes: list[str]
 
 
-def pipeline_card(pipe, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
+def pipeline_card(pipe: LFDMPipeline, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
     """The card of an `LFDMPipeline`.
 
     Args:
@@ -95,7 +99,7 @@ def pipeline_card(pipe, *, repo_id: str | None = None, facts: CardFacts | None =
     return _card(facts, "Latent flow diffusion", repo_id, body, pipeline_tag="image-to-video")
 
 
-def lfae_card(lfae, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
+def lfae_card(lfae: LatentFlowAutoencoder, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
     """The card of a `LatentFlowAutoencoder` by itself; arguments as in `pipeline_card`."""
     facts = _checked(facts)
     config = lfae.config
@@ -121,7 +125,7 @@ def lfae_card(lfae, *, repo_id: str | None = None, facts: CardFacts | None = Non
     return _card(facts, "Latent flow auto-encoder", repo_id, body)
 
 
-def component_card(component, *, repo_id: str | None = None) -> ModelCard:
+def component_card(component: ModelMixin, *, repo_id: str | None = None) -> ModelCard:
     """The card of a part that does nothing by itself: what it is, how to load it, and its configuration."""
     name = type(component).__name__
     about = (type(component).__doc__ or name).strip().splitlines()[0]
@@ -137,7 +141,7 @@ def component_card(component, *, repo_id: str | None = None) -> ModelCard:
     return _card({}, name, repo_id, body)
 
 
-def card_of(component, repo_id: str) -> ModelCard:
+def card_of(component: ModelMixin | LFDMPipeline, repo_id: str) -> ModelCard:
     """The card of a pipeline or of a single model that is pushed to `repo_id`."""
     makers = {"LFDMPipeline": pipeline_card, "LatentFlowAutoencoder": lfae_card}
     return makers.get(type(component).__name__, component_card)(component, repo_id=repo_id)
@@ -171,18 +175,18 @@ def _table(rows: dict, heads: tuple[str, str] = ("", "")) -> str:
     return "\n".join(lines + [f"| {name} | {value} |" for name, value in rows.items() if value is not None])
 
 
-def _parameters(model) -> str:
+def _parameters(model: torch.nn.Module) -> str:
     return f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} million parameters"
 
 
-def _text(pipe) -> str:
+def _text(pipe: LFDMPipeline) -> str:
     parts = [f"a table of {len(pipe.labels)} labels"] if pipe.labels else []
     if pipe.text_encoder is not None:
         parts.append(f"{type(pipe.text_encoder).__name__}, {_parameters(pipe.text_encoder)}")
     return " and ".join(parts) or "none; takes `prompt_embeds`"
 
 
-def _prompts(pipe) -> str:
+def _prompts(pipe: LFDMPipeline) -> str:
     """Which prompts the pipeline takes."""
     if pipe.labels and pipe.text_encoder is not None:
         return (

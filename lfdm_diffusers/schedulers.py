@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, SchedulerMixin
 from diffusers.utils import logging
 
 logger = logging.get_logger(__name__)
@@ -50,7 +50,7 @@ def released_scheduler(
     )
 
 
-def refine_schedule(scheduler) -> None:
+def refine_schedule(scheduler: SchedulerMixin) -> None:
     """Recompute `alphas_cumprod` in float64 from the scheduler's betas, where it has both.
 
     In float32 the coefficients are off by up to 5.6e-4 at t = 1, and DDIM's noise-free share at t = 999 with eta 1, the
@@ -63,7 +63,7 @@ def refine_schedule(scheduler) -> None:
             scheduler.alphas_cumprod = refined  # stays on the CPU: the schedulers take single numbers out of it
 
 
-def check_scheduler(scheduler, prediction_type: str) -> None:
+def check_scheduler(scheduler: SchedulerMixin, prediction_type: str) -> None:
     """Refuse a scheduler whose process is not the one that the U-Net was trained for, and warn of another prediction type.
 
     Raises:

@@ -90,7 +90,14 @@ class VideoAttnProcessor:
     _attention_backend = None
     _parallel_config = None
 
-    def __call__(self, attn: VideoAttention, query, key, value, bias: torch.Tensor | None = None) -> torch.Tensor:
+    def __call__(
+        self,
+        attn: VideoAttention,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """`(B, L, heads, d)` in and out; `bias` is `(1, heads, L, L)`."""
         # A backend may have been asked for on the model, or by diffusers' `attention_backend` context.
         default = self._attention_backend is None
@@ -107,7 +114,9 @@ class VideoAttnProcessor:
         )
 
     @staticmethod
-    def plain_attention(query, key, value, bias: torch.Tensor | None) -> torch.Tensor:
+    def plain_attention(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         """What `__call__` computes, one head at a time."""
         heads = []
         for head in range(query.shape[2]):
@@ -125,7 +134,9 @@ class LinearAttnProcessor:
     It has no L x L map, so attention backends do not apply; it costs O(L).
     """
 
-    def __call__(self, attn: VideoAttention, query, key, value, bias: None = None) -> torch.Tensor:
+    def __call__(
+        self, attn: VideoAttention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: None = None
+    ) -> torch.Tensor:
         """`(B, L, heads, d)` in and out."""
         key = key.softmax(dim=1).permute(0, 2, 3, 1)  # (B, heads, d, L)
         context = (key @ value.transpose(1, 2)) * query.shape[-1] ** -0.5  # (B, heads, d, d)

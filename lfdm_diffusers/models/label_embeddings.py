@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -12,6 +13,9 @@ from diffusers.utils import BaseOutput
 from torch import nn
 
 from ..hub import HubModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def pool_text(hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -29,7 +33,10 @@ def pool_text(hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torc
 
 
 def embed_text(
-    text_encoder: nn.Module, tokenizer, texts: Sequence[str], device: torch.device | None = None
+    text_encoder: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    device: torch.device | None = None,
 ) -> torch.Tensor:
     """`(len(texts), D)` pooled embeddings of `texts` by a BERT-like encoder, in the encoder's dtype (see `pool_text`)."""
     # A tokenizer without a configuration of its own reports a limit of 1e30.
@@ -88,7 +95,9 @@ class LabelEmbeddings(HubModel, ConfigMixin):
 
     @classmethod
     @torch.no_grad()
-    def from_text_encoder(cls, labels: Sequence[str], text_encoder: nn.Module, tokenizer) -> LabelEmbeddings:
+    def from_text_encoder(
+        cls, labels: Sequence[str], text_encoder: nn.Module, tokenizer: PreTrainedTokenizerBase
+    ) -> LabelEmbeddings:
         """The table that `text_encoder` gives for `labels`."""
         return cls.from_embeddings(labels, embed_text(text_encoder, tokenizer, labels))
 

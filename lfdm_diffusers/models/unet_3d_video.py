@@ -415,7 +415,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         x = x.unflatten(0, (batch, frames)).transpose(1, 2).contiguous()
         return UNet3DVideoOutput(sample=x) if return_dict else (x,)
 
-    def _run(self, block: nn.Module, *args):
+    def _run(self, block: nn.Module, *args) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             return self._gradient_checkpointing_func(block, *args)
         return block(*args)

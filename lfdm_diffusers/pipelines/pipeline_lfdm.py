@@ -281,7 +281,9 @@ class LFDMPipeline(HubPipeline):
             raise ValueError(f"`latents` must have shape {shape}, got {tuple(latents.shape)}.")
         return latents.to(device, torch.float32) * getattr(self.scheduler, "init_noise_sigma", 1.0)
 
-    def prepare_extra_step_kwargs(self, generator, eta: float) -> dict[str, Any]:
+    def prepare_extra_step_kwargs(
+        self, generator: torch.Generator | list[torch.Generator] | None, eta: float
+    ) -> dict[str, Any]:
         """`eta` and `generator`, for those schedulers whose `step` takes them."""
         accepted = inspect.signature(self.scheduler.step).parameters
         return {k: v for k, v in (("eta", eta), ("generator", generator)) if k in accepted}
