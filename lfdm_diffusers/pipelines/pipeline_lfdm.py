@@ -255,7 +255,7 @@ class LFDMPipeline(HubPipeline):
             sizes = {tuple(picture.shape[-2:]) for picture in pictures}
             allowed = len(sizes) == 1 and all(side % stride == 0 for size in sizes for side in size)
             default = sizes.pop() if allowed else (max(round(128 / stride), 1) * stride,) * 2
-        return height or default[0], width or default[1]
+        return default[0] if height is None else height, default[1] if width is None else width
 
     def prepare_latents(
         self,
@@ -396,20 +396,23 @@ class LFDMPipeline(HubPipeline):
         self._current_timestep = None
         device = self._execution_device
 
-        # 2. Encode prompts and pictures, each once.
-        (prompt_embeds,) = self.encode_prompt(prompt, device, num_videos_per_prompt, prompt_embeds)
-        with _eval_mode(self.lfae):
-            encoded = self.encode_image(pictures, height, width, image_fit, device)
-        num_pictures = encoded.latent.shape[0]
-        num_prompts = 1 if prompt_embeds is None else prompt_embeds.shape[0] // num_videos_per_prompt
+        # 2. Pair pictures and prompts, and encode each once.
+        num_pictures = len(pictures)
+        if prompt_embeds is not None:
+            num_prompts = prompt_embeds.shape[0]
+        else:
+            num_prompts = len(prompt) if isinstance(prompt, (list, tuple)) else 1
         if num_pictures != num_prompts and 1 not in (num_pictures, num_prompts):
             raise ValueError(
                 f"`image` holds {num_pictures} pictures and `prompt` {num_prompts} prompts; allowed are as many of each, "
                 "or one of either."
             )
         batch_size = max(num_pictures, num_prompts) * num_videos_per_prompt
+        (prompt_embeds,) = self.encode_prompt(prompt, device, num_videos_per_prompt, prompt_embeds)
         if prompt_embeds is not None and prompt_embeds.shape[0] < batch_size:
             prompt_embeds = prompt_embeds[:1].expand(batch_size, -1)
+        with _eval_mode(self.lfae):
+            encoded = self.encode_image(pictures, height, width, image_fit, device)
         # A single picture stays a batch of one, which serves all videos; several are repeated as often as needed.
         image_projection = self.unet.project_image(encoded.latent.to(self.unet.dtype))
         if num_pictures > 1 and num_videos_per_prompt > 1:
