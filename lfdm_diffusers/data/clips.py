@@ -95,7 +95,7 @@ def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None
     except UnreadableClipError:
         raise
     except Exception as error:  # decoders raise many kinds: FFmpegError, OSError, SyntaxError, EOFError, ...
-        raise UnreadableClipError(f"{clip.name}: {error or type(error).__name__}") from error
+        raise UnreadableClipError(f"{clip.name}: {_reason(error)}") from error
 
 
 def read_clip(clip: Clip | str | Path, indices: Sequence[int] | None = None) -> np.ndarray:
@@ -141,6 +141,11 @@ def count_frames(clip: Clip | str | Path) -> int:
     return max(0, (length if clip.stop is None else min(clip.stop, length)) - clip.start)
 
 
+def _reason(error: Exception) -> str:
+    """In words; system and FFmpeg errors repeat number and path in their text."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def _is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
 
@@ -167,7 +172,7 @@ def _file_length(clip: Clip) -> int:
             return sum(1 for _ in video_frames(clip.path))
         return animation_length(clip.path)
     except Exception as error:
-        raise UnreadableClipError(f"{clip.name}: {error or type(error).__name__}") from error
+        raise UnreadableClipError(f"{clip.name}: {_reason(error)}") from error
 
 
 def _cropped(frame: np.ndarray, crop: tuple[int, int, int, int] | None) -> np.ndarray:

@@ -89,7 +89,7 @@ def clip_paths(root: Path) -> Iterator[Path]:
         # Opening every frame of every clip would take long: the first picture tells what the others are.
         animations = [p for p in pictures if p.suffix.lower() in ANIMATION_SUFFIXES]
         if videos:
-            animations = list(filter(is_animated, animations))
+            animations = [p for p in animations if is_animated(p) is not False]  # broken ones are for the scan to name
         elif not next((told for p in animations if (told := is_animated(p)) is not None), False):
             animations = []
         yield from videos + animations

@@ -18,7 +18,7 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", "
 def rgb_array(image: PIL.Image.Image) -> np.ndarray:
     """(H, W, 3) uint8, turned upright as EXIF says, transparency laid over white, 16 bits cut to 8."""
     if image.mode == "RGB" and "transparency" not in image.info and not image.getexif():
-        return np.asarray(image)
+        return np.array(image)  # a copy: PIL's own memory is read-only
     (tensor,) = to_rgb_tensors(image)
     return (tensor * 255).round().byte().permute(1, 2, 0).numpy()
 

@@ -71,10 +71,10 @@ def find_mhad(root: Path) -> list[Clip]:
             found[key] = (path, None)
     clips = []
     for (action, subject, take), (path, crop) in sorted(found.items()):
-        if crop is not None and depths and (action, subject, take) not in depths:
-            continue
         if not 1 <= action <= len(MHAD_LABELS):
             raise ValueError(f"UTD-MHAD has the actions 1 to {len(MHAD_LABELS)}, got {path}.")
+        if crop is not None and depths and (action, subject, take) not in depths:
+            continue
         split = "train" if subject in MHAD_TRAIN else "test" if subject in MHAD_TEST else ""
         clips.append(Clip(path, label=MHAD_LABELS[action - 1], subject=str(subject), split=split, crop=crop))
     return clips

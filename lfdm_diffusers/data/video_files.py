@@ -32,6 +32,7 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
         if not wanted:
             return
     with av.open(str(path)) as container:
+        frame = None
         for index, frame in enumerate(_decoded(container)):
             if wanted is None:
                 yield _rgb(frame)
@@ -41,6 +42,8 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
             if index == wanted[0]:
                 wanted = wanted[1:]
                 yield _rgb(frame)
+        if wanted is None and frame is not None:
+            _require_complete(container, frame)
 
 
 def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
@@ -49,6 +52,26 @@ def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
     # One thread: data loaders and scans run many readers side by side.
     container.streams.video[0].codec_context.thread_count = 1
     return container.decode(container.streams.video[0])
+
+
+def _require_complete(container: av.container.InputContainer, last: av.VideoFrame) -> None:
+    """Raise OSError if the frames end well before the file's duration: avi and Matroska play on when they are cut off.
+
+    With sound the duration may be the sound's, so that only the video stream's own is believed.
+    """
+    stream = container.streams.video[0]
+    if stream.duration is not None:
+        duration = float(stream.duration * stream.time_base)
+    elif container.duration is not None and len(container.streams) == 1:
+        duration = container.duration / av.time_base
+    else:
+        return
+    if last.time is None or stream.average_rate is None:
+        return
+    first = 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
+    end = last.time - first + float(1 / stream.average_rate)
+    if end < 0.9 * duration - 0.05:
+        raise OSError(f"it is cut off: its frames end after {end:.2f} of {duration:.2f} seconds")
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:

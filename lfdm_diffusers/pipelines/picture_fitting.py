@@ -124,6 +124,8 @@ def place_picture(picture: torch.Tensor, height: int, width: int) -> torch.Tenso
     """Centre `(..., H, W)` in `(..., height, width)`: black bars where it is smaller, edges cut off where larger."""
     # Positive margins are black bars, negative ones are cut off.
     margin_y, margin_x = height - picture.shape[-2], width - picture.shape[-1]
+    if margin_y == margin_x == 0:
+        return picture
     top, left = int(margin_y / 2), int(margin_x / 2)
     return F.pad(picture, (left, margin_x - left, top, margin_y - top))
 
