@@ -453,6 +453,18 @@ def test_clip_augmentation(monkeypatch):
         assert 0.97 * reach < np.abs(amounts - mid).max() <= reach and abs((amounts - mid).mean()) < 0.1 * reach
 
 
+def test_colours_may_change_after_scaling():
+    """Published: before. Smooth pictures come out alike, so that a cache may hold scaled frames."""
+    y, x = np.mgrid[:96, :128] / 128
+    picture = (255 * np.stack([x, y, 1 - x * y], -1)).astype(np.uint8)
+    scale = ClipReader(32, 32).scale
+    for seed in range(5):
+        before = scale(augment_clip(picture[None], np.random.default_rng(seed))[0])
+        after = augment_clip(scale(picture)[None], np.random.default_rng(seed))[0]
+        difference = np.abs(before.astype(int) - after)
+        assert before.shape == (24, 32, 3) and difference.mean() < 1 and np.quantile(difference, 0.99) <= 4
+
+
 # ---- data sets ------------------------------------------------------------------------------------------------------
 
 
@@ -577,20 +589,21 @@ def files_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_cache_holds_what_the_reader_reads(faces, tmp_path):
+@pytest.mark.parametrize("compress", [False, True])
+def test_cache_holds_what_the_reader_reads(faces, tmp_path, compress):
     for fit in ("letterbox", "center_crop"):
-        plain, cached = ClipReader(16, 16, fit), CachedClipReader(tmp_path / fit, 16, 16, fit)
+        plain, cached = ClipReader(16, 16, fit), CachedClipReader(tmp_path / fit, 16, 16, fit, compress)
         for clip in faces:
             indices = [clip.num_frames - 1, 0, 2, 2]
             for _ in range(2):
                 np.testing.assert_array_equal(cached.read(clip, indices), plain.read(clip, indices))
             assert cached.count(clip) == clip.num_frames
-            assert isinstance(cached._frames(clip), np.memmap)  # frames that are not asked for are not read
+            assert compress or isinstance(cached._frames(clip), np.memmap)  # what is not asked for is not read
             assert cached.place(cached.read(clip, [0])).shape == (1, 16, 16, 3)
             with pytest.raises(ValueError, match="`indices` must be from 0"):
                 cached.read(clip, [clip.num_frames])
         assert len(files_of(tmp_path / fit)) == len(faces)
-    # Black bars are not stored: 10 or 16 columns of 16.
+    # Black bars are not stored: 10 rows or columns of 16.
     total = sum(path.stat().st_size for path in files_of(tmp_path / "letterbox"))
     assert total < sum(clip.num_frames * 16 * 11 * 3 + 200 for clip in faces)
 
@@ -600,7 +613,7 @@ def test_cache_is_read_and_not_the_clip(tmp_path, monkeypatch):
     reader.read(clip, [0])
     from lfdm_diffusers.data import cache
 
-    monkeypatch.setattr(cache, "iterate_frames", None)
+    monkeypatch.setattr(cache, "read_clip", None)
     assert CachedClipReader(tmp_path / "cache", 16, 16).read(clip, [3]).shape == (1, 10, 16, 3)
 
 
@@ -620,9 +633,10 @@ def test_cache_notices_changes(tmp_path):
     assert len(paths) == 5
 
 
-def test_cache_survives_interruptions(tmp_path, monkeypatch):
+@pytest.mark.parametrize("compress", [False, True])
+def test_cache_survives_interruptions(tmp_path, monkeypatch, compress):
     clip, folder = Clip(write_clip(tmp_path / "a.gif", 4)), tmp_path / "cache"
-    reader = CachedClipReader(folder, 16, 16)
+    reader = CachedClipReader(folder, 16, 16, compress=compress)
 
     def killed(*args):
         raise KeyboardInterrupt
@@ -637,7 +651,8 @@ def test_cache_survives_interruptions(tmp_path, monkeypatch):
     for size in (0, 60, path.stat().st_size - 5):  # cut short
         with open(path, "r+b") as file:
             file.truncate(size)
-        np.testing.assert_array_equal(CachedClipReader(folder, 16, 16).read(clip, [0, 3]), whole)
+        again = CachedClipReader(folder, 16, 16, compress=compress)
+        np.testing.assert_array_equal(again.read(clip, [0, 3]), whole)
     old, new = path.with_name(".x.0.part"), path.with_name(".y.0.part")
     for part in (old, new):
         part.write_text("half")
@@ -688,7 +703,7 @@ def test_scan_names_every_bad_clip_and_goes_on(tmp_path):
             assert "cut off" in found["cut.webm"]
             text = str(report)
             assert text.count("left out: ") == 7 and "3 clips with 12 frames can be used, 7 cannot." in text
-    assert len(list((tmp_path / "cache").glob("*/*.npy"))) == 4  # the scan filled it; the short clip is in it too
+    assert len(files_of(tmp_path / "cache")) == 4  # the scan filled it; the short clip is in it too
     with pytest.raises(ValueError, match=r"(?s)`clips` must be readable.*cut\.webp.*gone\.mp4"):
         scan_clips(clips, ClipReader(16, 16), strict=True, progress=False)
     with pytest.raises(ValueError, match="0 clips"):

@@ -8,7 +8,7 @@ read_clip(clip, [0, 47])              # frames 100 and 147 of the file, cut to 2
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,27 +98,34 @@ def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None
         raise UnreadableClipError(f"{clip.name}: {_reason(error)}") from error
 
 
-def read_clip(clip: Clip | str | Path, indices: Sequence[int] | None = None) -> np.ndarray:
+def read_clip(
+    clip: Clip | str | Path,
+    indices: Sequence[int] | None = None,
+    change: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
     """Frames of a clip, (F, H, W, 3) uint8.
 
     Args:
         clip: a `Clip` or a path.
         indices: numbers of frames from 0, counted from the clip's start, in any order and with repeats; None is all.
+        change: done to every frame (H, W, 3) as it is decoded, such as scaling, so that a clip at its full size need
+            not fit into memory.
 
     Raises:
         UnreadableClipError: naming the clip and the reason, which may be that it has no frames.
         ValueError: for an index that the clip does not have.
     """
     clip = clip if isinstance(clip, Clip) else Clip(clip)
+    change = change or np.asarray
     if indices is None:
-        frames = list(iterate_frames(clip))
+        frames = [change(frame) for frame in iterate_frames(clip)]
         if not frames:
             raise UnreadableClipError(f"{clip.name}: it has no frames")
         return np.stack(frames)
     distinct, where = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
     if distinct.size == 0 or distinct[0] < 0:
         raise ValueError(f"`indices` must be one or more numbers of 0 or more, got {list(indices)}.")
-    frames = list(iterate_frames(clip, distinct.tolist()))
+    frames = [change(frame) for frame in iterate_frames(clip, distinct.tolist())]
     if len(frames) < len(distinct):
         raise ValueError(
             f"`indices` asks for frame {distinct[len(frames)]} of {clip.name}, which has {count_frames(clip)} frames."

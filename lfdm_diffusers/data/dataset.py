@@ -149,5 +149,6 @@ class ClipDataset(_ClipItems):
         indices = sample_indices(self.strategy, self._length(clip), self.num_frames, rng)
         frames = self.reader.read(clip, indices)
         if self.augment:
+            # The published code changes colours before it scales; a cache holds scaled frames. Both come before the bars.
             frames = augment_clip(frames, rng)
         return ClipSample(_to_tensor(self.reader.place(frames)), torch.from_numpy(indices), clip.label, clip.subject)

@@ -29,19 +29,18 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
             yield frame
             done += 1
         wanted = wanted[done:]
-        if not wanted:
-            return
+    if wanted == []:
+        return
     with av.open(str(path)) as container:
-        frame = None
+        frame, found = None, 0
         for index, frame in enumerate(_decoded(container)):
             if wanted is None:
                 yield _rgb(frame)
-                continue
-            if not wanted:
-                return
-            if index == wanted[0]:
-                wanted = wanted[1:]
+            elif index == wanted[found]:
                 yield _rgb(frame)
+                found += 1
+                if found == len(wanted):
+                    return
         if wanted is None and frame is not None:
             _require_complete(container, frame)
 
