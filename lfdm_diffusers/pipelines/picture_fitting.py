@@ -91,12 +91,12 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
     return list(_to_rgb(image, name))
 
 
-def fit_picture(picture: torch.Tensor, height: int, width: int, fit: str = "letterbox") -> torch.Tensor:
-    """Fit `(3, H, W)` into `(3, height, width)`, keeping its proportions.
+def scale_to_fit(picture: torch.Tensor, height: int, width: int, fit: str = "letterbox") -> torch.Tensor:
+    """Scale `(..., 3, H, W)`, uint8 or float in [0, 1], so that `place_picture` needs only add bars or cut edges.
 
-    Args:
-        fit: "letterbox": the whole picture, centred on black (as the released models were trained; an odd pixel of
-            black goes to the bottom or right); "center_crop": fills the frame, and cuts off what reaches beyond it.
+    Returns:
+        `(..., 3, h, w)` of the same dtype: in a letterbox h <= height, w <= width, and one of them is equal; for
+        "center_crop" h >= height, w >= width.
     """
     if fit not in FITS:
         raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {fit!r}.")
@@ -113,9 +113,28 @@ def fit_picture(picture: torch.Tensor, height: int, width: int, fit: str = "lett
         size = height, scaled(source_width, height, source_height)
     else:
         size = scaled(source_height, width, source_width), width
-    resized = F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False, antialias=True)
-    resized = resized[0].clamp(0, 1)
+    pictures = picture.flatten(0, -4) if picture.ndim > 3 else picture[None]
+    resized = F.interpolate(pictures, size=size, mode="bilinear", align_corners=False, antialias=True)
+    if resized.is_floating_point():
+        resized = resized.clamp(0, 1)
+    return resized.reshape(*picture.shape[:-2], *size)
+
+
+def place_picture(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Centre `(..., H, W)` in `(..., height, width)`: black bars where it is smaller, edges cut off where larger."""
     # Positive margins are black bars, negative ones are cut off.
-    margin_y, margin_x = height - size[0], width - size[1]
+    margin_y, margin_x = height - picture.shape[-2], width - picture.shape[-1]
+    if margin_y == margin_x == 0:
+        return picture
     top, left = int(margin_y / 2), int(margin_x / 2)
-    return F.pad(resized, (left, margin_x - left, top, margin_y - top))
+    return F.pad(picture, (left, margin_x - left, top, margin_y - top))
+
+
+def fit_picture(picture: torch.Tensor, height: int, width: int, fit: str = "letterbox") -> torch.Tensor:
+    """Fit `(3, H, W)` into `(3, height, width)`, keeping its proportions.
+
+    Args:
+        fit: "letterbox": the whole picture, centred on black (as the released models were trained; an odd pixel of
+            black goes to the bottom or right); "center_crop": fills the frame, and cuts off what reaches beyond it.
+    """
+    return place_picture(scale_to_fit(picture, height, width, fit), height, width)

@@ -1,0 +1,73 @@
+"""The published augmentations of both stages, on uint8 frames with Pillow, as the published code's libraries do.
+
+Stage one changes the finished picture, black bars included; stage two changes the clip before it gets its bars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import PIL.Image
+import PIL.ImageEnhance
+
+ENHANCERS = {
+    "brightness": PIL.ImageEnhance.Brightness,
+    "contrast": PIL.ImageEnhance.Contrast,
+    "saturation": PIL.ImageEnhance.Color,
+}
+
+
+def change_colors(frames: np.ndarray, changes: Sequence[tuple[str, float]]) -> np.ndarray:
+    """Apply colour changes, in their order, to every frame alike.
+
+    Args:
+        frames: (F, H, W, 3) uint8.
+        changes: ("brightness" | "contrast" | "saturation", factor): 1 changes nothing, 0 gives black, the frame's
+            mean grey, or grey; ("hue", turn): 0 changes nothing, 0.5 gives the opposite colours; in [-0.5, 0.5].
+
+    Returns:
+        (F, H, W, 3) uint8.
+    """
+    return np.stack([np.asarray(_change(PIL.Image.fromarray(frame), changes)) for frame in frames])
+
+
+def _change(image: PIL.Image.Image, changes: Sequence[tuple[str, float]]) -> PIL.Image.Image:
+    for name, amount in changes:
+        image = _turn_hue(image, amount) if name == "hue" else ENHANCERS[name](image).enhance(amount)
+    return image
+
+
+def _turn_hue(image: PIL.Image.Image, turn: float) -> PIL.Image.Image:
+    shift = round(turn * 255)
+    hue, saturation, value = image.convert("HSV").split()
+    hue = hue.point([(level + shift) % 256 for level in range(256)])
+    return PIL.Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+
+
+def augment_pair(pair: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Stage one: half the pairs change places in time; of the others, half are mirrored. Then colours, both alike.
+
+    Brightness, contrast and saturation by U(0.9, 1.1), hue by U(-0.1, 0.1), in random order.
+
+    Args:
+        pair: (2, H, W, 3) uint8, the reference and the driving picture.
+    """
+    if rng.random() < 0.5:
+        pair = pair[::-1]
+    elif rng.random() < 0.5:
+        pair = pair[:, :, ::-1]
+    changes = [(name, rng.uniform(0.9, 1.1)) for name in ENHANCERS] + [("hue", rng.uniform(-0.1, 0.1))]
+    return change_colors(np.ascontiguousarray(pair), [changes[i] for i in rng.permutation(len(changes))])
+
+
+def augment_clip(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Stage two: brightness U(1 - 64/255, 1 + 64/255), contrast and saturation U(0.75, 1.25), hue U(-0.04, 0.04).
+
+    One set of factors for the clip, in this order. No flips: labels may say left and right.
+
+    Args:
+        frames: (F, H, W, 3) uint8, without black bars, which contrast would turn grey.
+    """
+    ranges = (("brightness", 1, 64 / 255), ("contrast", 1, 0.25), ("saturation", 1, 0.25), ("hue", 0, 0.04))
+    return change_colors(frames, [(name, rng.uniform(mid - reach, mid + reach)) for name, mid, reach in ranges])

@@ -1,0 +1,192 @@
+"""A clip of any kind -> its frames: video files, animated pictures, folders of pictures.
+
+read_clip("smile.mp4")                # (F, H, W, 3) uint8
+read_clip("smile.webp", [0, 7, 7])    # three frames
+clip = Clip("gesture01/g01s03.avi", label="I Have Command", start=100, stop=148, crop=(30, 10, 290, 239))
+read_clip(clip, [0, 47])              # frames 100 and 147 of the file, cut to 229 x 260
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .picture_files import (
+    ANIMATION_SUFFIXES,
+    animation_frames,
+    animation_length,
+    folder_frames,
+    frame_files,
+)
+from .video_files import VIDEO_SUFFIXES, video_frames
+
+
+class UnreadableClipError(ValueError):
+    """A clip whose frames cannot be had; the message names the clip and the reason."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Where a clip is and what is known about it; no frames.
+
+    Attributes:
+        path: video file, animated picture, or folder of pictures.
+        label: what happens in it, the text condition; "" if unknown.
+        subject: who does it; "" if unknown.
+        split: "train", "test", "validation", or "" if the data set does not say.
+        start, stop: frames of the file that belong to the clip, half-open; stop None is the file's end.
+        crop: (left, top, right, bottom) in pixels of the file's frames, cut out before anything else; None is all.
+        num_frames: frames of the clip, once something (a scan) has counted them.
+    """
+
+    path: Path
+    label: str = ""
+    subject: str = ""
+    split: str = ""
+    start: int = 0
+    stop: int | None = None
+    crop: tuple[int, int, int, int] | None = None
+    num_frames: int | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", Path(self.path))
+        if self.start < 0 or (self.stop is not None and self.stop < self.start):
+            raise ValueError(f"`start` and `stop` must be 0 <= start <= stop, got {self.start} and {self.stop}.")
+
+    @property
+    def name(self) -> str:
+        """The path, with the range of frames if it is not the whole file."""
+        whole = self.start == 0 and self.stop is None
+        return str(self.path) if whole else f"{self.path}[{self.start}:{'' if self.stop is None else self.stop}]"
+
+
+def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+    """The frames of a clip, one by one, so that no clip need fit into memory.
+
+    Args:
+        clip: a `Clip` or a path.
+        indices: ascending numbers of frames, counted from the clip's start, without repeats; None is all.
+
+    Yields:
+        (H, W, 3) uint8, all of one size; fewer than asked for if the clip is shorter.
+
+    Raises:
+        UnreadableClipError: naming the clip and the reason.
+    """
+    clip = clip if isinstance(clip, Clip) else Clip(clip)
+    if indices is not None:
+        indices = [clip.start + index for index in indices if clip.stop is None or clip.start + index < clip.stop]
+        if not indices:
+            return
+    elif clip.stop is not None:
+        indices = range(clip.start, clip.stop)
+    elif clip.start:
+        indices = range(clip.start, _file_length(clip))
+    size = None
+    try:
+        for frame in _open(clip.path, indices):
+            if size is not None and frame.shape != size:
+                raise OSError(f"its frames differ in size: {size[1]}x{size[0]} and {frame.shape[1]}x{frame.shape[0]}")
+            size = frame.shape
+            yield _cropped(frame, clip.crop)
+    except UnreadableClipError:
+        raise
+    except Exception as error:  # decoders raise many kinds: FFmpegError, OSError, SyntaxError, EOFError, ...
+        raise UnreadableClipError(f"{clip.name}: {_reason(error)}") from error
+
+
+def read_clip(
+    clip: Clip | str | Path,
+    indices: Sequence[int] | None = None,
+    change: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Frames of a clip, (F, H, W, 3) uint8.
+
+    Args:
+        clip: a `Clip` or a path.
+        indices: numbers of frames from 0, counted from the clip's start, in any order and with repeats; None is all.
+        change: done to every frame (H, W, 3) as it is decoded, such as scaling, so that a clip at its full size need
+            not fit into memory.
+
+    Raises:
+        UnreadableClipError: naming the clip and the reason, which may be that it has no frames.
+        ValueError: for an index that the clip does not have.
+    """
+    clip = clip if isinstance(clip, Clip) else Clip(clip)
+    change = change or np.asarray
+    if indices is None:
+        frames = [change(frame) for frame in iterate_frames(clip)]
+        if not frames:
+            raise UnreadableClipError(f"{clip.name}: it has no frames")
+        return np.stack(frames)
+    distinct, where = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
+    if distinct.size == 0 or distinct[0] < 0:
+        raise ValueError(f"`indices` must be one or more numbers of 0 or more, got {list(indices)}.")
+    frames = [change(frame) for frame in iterate_frames(clip, distinct.tolist())]
+    if len(frames) < len(distinct):
+        raise ValueError(
+            f"`indices` asks for frame {distinct[len(frames)]} of {clip.name}, which has {count_frames(clip)} frames."
+        )
+    return np.stack(frames)[where.reshape(-1)]
+
+
+def count_frames(clip: Clip | str | Path) -> int:
+    """Number of frames in a clip. A video is decoded for it: what its header says may be missing or wrong.
+
+    Raises:
+        UnreadableClipError: naming the clip and the reason.
+    """
+    clip = clip if isinstance(clip, Clip) else Clip(clip)
+    if clip.num_frames is not None:
+        return clip.num_frames
+    if _is_video(clip.path):
+        return sum(1 for _ in iterate_frames(clip))
+    length = _file_length(clip)
+    return max(0, (length if clip.stop is None else min(clip.stop, length)) - clip.start)
+
+
+def _reason(error: Exception) -> str:
+    """In words; system and FFmpeg errors repeat number and path in their text."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+
+
+def _open(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
+    if not path.exists():
+        raise OSError("there is no such file or folder")
+    if path.is_dir():
+        return folder_frames(path, indices)
+    if _is_video(path):
+        return video_frames(path, indices)
+    if path.suffix.lower() in ANIMATION_SUFFIXES:
+        return animation_frames(path, indices)
+    known = ", ".join(sorted({*VIDEO_SUFFIXES, *ANIMATION_SUFFIXES}))
+    raise OSError(f"clips are folders of pictures or files ending in {known}")
+
+
+def _file_length(clip: Clip) -> int:
+    """Frames of the whole file behind a clip."""
+    try:
+        if clip.path.is_dir():
+            return len(frame_files(clip.path))
+        if _is_video(clip.path):
+            return sum(1 for _ in video_frames(clip.path))
+        return animation_length(clip.path)
+    except Exception as error:
+        raise UnreadableClipError(f"{clip.name}: {_reason(error)}") from error
+
+
+def _cropped(frame: np.ndarray, crop: tuple[int, int, int, int] | None) -> np.ndarray:
+    if crop is None:
+        return frame
+    left, top, right, bottom = crop
+    height, width = frame.shape[:2]
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise OSError(f"its frames of {width}x{height} are too small for the crop (left, top, right, bottom) {crop}")
+    return frame[top:bottom, left:right]

@@ -1,0 +1,154 @@
+"""What the two stages train on: pairs of frames, and sampled clips.
+
+clips = find_clips(root, split="train")
+reader = CachedClipReader(cache_folder, 128, 128)
+clips = scan_clips(clips, reader).clips
+dataset = ClipDataset(clips, reader, num_frames=40, strategy="random", seed=0)
+loader = DataLoader(dataset, batch_sampler=StepBatchSampler(len(dataset), 5, 111_600), num_workers=4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from .augmentation import augment_clip, augment_pair
+from .batches import Draw
+from .cache import ClipReader
+from .clips import Clip
+from .sampling import STRATEGIES, draws, sample_indices, sample_pair
+
+
+class FramePair(NamedTuple):
+    """Two frames of one clip, for stage one. A NamedTuple, because torch's loaders know how to batch those.
+
+    Attributes:
+        reference, driving: (3, H, W) float32 in [0, 1]; batched (B, 3, H, W).
+        label, subject: texts, "" if unknown; batched lists.
+    """
+
+    reference: torch.Tensor
+    driving: torch.Tensor
+    label: str
+    subject: str
+
+
+class ClipSample(NamedTuple):
+    """Some frames of one clip, for stage two.
+
+    Attributes:
+        frames: (3, F, H, W) float32 in [0, 1], the first of them the reference frame; batched (B, 3, F, H, W).
+        indices: (F,) int64, which frames of the clip they are.
+        label, subject: texts, "" if unknown; batched lists.
+    """
+
+    frames: torch.Tensor
+    indices: torch.Tensor
+    label: str
+    subject: str
+
+
+class _ClipItems(Dataset):
+    def __init__(self, clips: Sequence[Clip], reader: ClipReader, seed: int, augment: bool):
+        if not clips:
+            raise ValueError("`clips` is empty; at least one clip is needed.")
+        if seed < 0:
+            raise ValueError(f"`seed` must be 0 or more, got {seed}.")
+        self.clips, self.reader, self.seed, self.augment = list(clips), reader, seed, augment
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def _draw(self, key: int | Draw) -> tuple[int, np.random.Generator]:
+        """The item of a key, and its generator; a plain number is an item of epoch 0."""
+        epoch, item = key if isinstance(key, tuple) else (0, key)
+        if not -len(self) <= item < len(self):
+            raise IndexError(f"there are {len(self)} clips, got {item}")
+        item %= len(self)
+        return item, draws(self.seed, "item", epoch, item)
+
+    def _length(self, clip: Clip) -> int:
+        return self.reader.count(clip) if clip.num_frames is None else clip.num_frames
+
+
+def _to_tensor(frames: np.ndarray) -> torch.Tensor:
+    """(F, H, W, 3) uint8 -> (3, F, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2))).float() / 255
+
+
+class PairDataset(_ClipItems):
+    """Pairs of frames for stage one; item `Draw(epoch, i)` is the same in every run, process and worker.
+
+    Args:
+        clips: with `num_frames`, as a scan returns them; else videos are decoded once more to count.
+        reader: `ClipReader` or `CachedClipReader`.
+        seed: of all draws.
+        id_sampling: take a random clip of the same subject in the place of each clip (as published for UTD-MHAD).
+        augment: flips in time and space, and colours; see `augment_pair`.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], reader: ClipReader, seed: int = 0, id_sampling: bool = False, augment: bool = True
+    ):
+        super().__init__(clips, reader, seed, augment)
+        self.id_sampling = id_sampling
+        self._of_subject: dict[str, list[int]] = {}
+        for index, clip in enumerate(self.clips):
+            self._of_subject.setdefault(clip.subject, []).append(index)
+        if id_sampling and "" in self._of_subject:
+            nameless = self.clips[self._of_subject[""][0]].name
+            raise ValueError(f"`id_sampling` needs the subject of every clip, which {nameless} does not have.")
+
+    def __getitem__(self, key: int | Draw) -> FramePair:
+        item, rng = self._draw(key)
+        if self.id_sampling:
+            item = int(rng.choice(self._of_subject[self.clips[item].subject]))
+        clip = self.clips[item]
+        pair = self.reader.place(self.reader.read(clip, sample_pair(self._length(clip), rng)))
+        if self.augment:
+            pair = augment_pair(pair, rng)
+        reference, driving = _to_tensor(pair).unbind(1)
+        return FramePair(reference.contiguous(), driving.contiguous(), clip.label, clip.subject)
+
+
+class ClipDataset(_ClipItems):
+    """Sampled clips for stage two; item `Draw(epoch, i)` is the same in every run, process and worker.
+
+    Args:
+        clips, reader, seed: as in `PairDataset`.
+        num_frames: F.
+        strategy: "uniform", "random" or "very_random"; see `sample_indices`.
+        augment: one change of colours a clip; see `augment_clip`.
+
+    For testing: strategy="uniform", augment=False.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        reader: ClipReader,
+        num_frames: int = 40,
+        strategy: str = "random",
+        seed: int = 0,
+        augment: bool = True,
+    ):
+        super().__init__(clips, reader, seed, augment)
+        if strategy not in STRATEGIES:
+            raise ValueError(f"`strategy` must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
+        if num_frames < 1:
+            raise ValueError(f"`num_frames` must be 1 or more, got {num_frames}.")
+        self.num_frames, self.strategy = num_frames, strategy
+
+    def __getitem__(self, key: int | Draw) -> ClipSample:
+        item, rng = self._draw(key)
+        clip = self.clips[item]
+        indices = sample_indices(self.strategy, self._length(clip), self.num_frames, rng)
+        frames = self.reader.read(clip, indices)
+        if self.augment:
+            # The published code changes colours before it scales; a cache holds scaled frames. Both come before the bars.
+            frames = augment_clip(frames, rng)
+        return ClipSample(_to_tensor(self.reader.place(frames)), torch.from_numpy(indices), clip.label, clip.subject)

@@ -1,0 +1,77 @@
+"""Frames of animated pictures (GIF, WebP, PNG) and of folders of pictures, with Pillow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from ..pipelines.picture_fitting import to_rgb_tensors
+
+ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+
+
+def rgb_array(image: PIL.Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8, turned upright as EXIF says, transparency laid over white, 16 bits cut to 8."""
+    if image.mode == "RGB" and "transparency" not in image.info and not image.getexif():
+        return np.array(image)  # a copy: PIL's own memory is read-only
+    (tensor,) = to_rgb_tensors(image)
+    return (tensor * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def natural_order(path: Path) -> list:
+    """Sorting key that puts frame 2 before frame 10, with leading zeros or without."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), part) if i % 2 else (part.lower(), part) for i, part in enumerate(parts)]
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The pictures of a folder in their natural order; hidden files and everything else is left out."""
+    files = (f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and not f.name.startswith("."))
+    return sorted(files, key=natural_order)
+
+
+def folder_frames(folder: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
+    """The frames of a folder, one by one: all, or those of ascending `indices`."""
+    files = frame_files(folder)
+    for index in range(len(files)) if indices is None else indices:
+        if index >= len(files):
+            return
+        try:
+            with PIL.Image.open(files[index]) as image:
+                yield rgb_array(image)
+        except Exception as error:
+            raise OSError(f"{files[index].name}: {error}") from error
+
+
+def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
+    """The frames of an animation, one by one. They build on each other, so all before the last wanted are decoded."""
+    with PIL.Image.open(path) as image:
+        count = getattr(image, "n_frames", 1)
+        wanted = range(count) if indices is None else indices
+        for index in wanted:
+            if index >= count:
+                return
+            image.seek(index)
+            yield rgb_array(image)
+
+
+def animation_length(path: Path) -> int:
+    """Number of frames, as the file's own structure says."""
+    with PIL.Image.open(path) as image:
+        return getattr(image, "n_frames", 1)
+
+
+def is_animated(path: Path) -> bool | None:
+    """Whether a picture file has more than one frame; None for one that cannot be opened."""
+    if path.suffix.lower() not in ANIMATION_SUFFIXES:
+        return False
+    try:
+        with PIL.Image.open(path) as image:
+            return getattr(image, "is_animated", False)
+    except Exception:  # Pillow raises many kinds for broken files; the scan names them
+        return None

@@ -1,0 +1,77 @@
+"""Which frames of a clip are used, and where the chance in it comes from.
+
+Every draw comes from a generator made of (seed, purpose, epoch, item), so that item i of epoch e is the same whatever
+was drawn before it, in whichever process: an interrupted run that goes on repeats exactly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+STRATEGIES = ("uniform", "random", "very_random")
+PURPOSES = ("order", "item")
+
+
+def draws(seed: int, purpose: str, epoch: int, item: int = 0) -> np.random.Generator:
+    """The generator for the order of an epoch, or for one item in it.
+
+    Raises:
+        ValueError: for a number below 0, or an unknown purpose.
+    """
+    for name, value in (("seed", seed), ("epoch", epoch), ("item", item)):
+        if value < 0:
+            raise ValueError(f"`{name}` must be 0 or more, got {value}.")
+    if purpose not in PURPOSES:
+        raise ValueError(f"`purpose` must be one of {', '.join(PURPOSES)}, got {purpose!r}.")
+    # Always four numbers: numpy gives the same stream to (1, 2) and (1, 2, 0).
+    return np.random.default_rng((int(seed), PURPOSES.index(purpose), int(epoch), int(item)))
+
+
+def sample_indices(strategy: str, length: int, count: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """`count` ascending numbers of frames of a clip of `length` frames; the first is always 0, the reference frame.
+
+    As the published stage two does:
+        uniform: evenly spaced from the first to the last frame, rounded down.
+        random: uniform, with every interior frame moved by chance as far as its neighbours' places, then sorted.
+        very_random: drawn with replacement, sorted, the first set to 0.
+    uniform and random of a clip shorter than `count` are all its frames, the last one repeated.
+
+    Args:
+        length, count: 1 or more.
+        rng: for random and very_random.
+
+    Returns:
+        (count,) int64 in [0, length - 1].
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"`strategy` must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
+    for name, value in (("length", length), ("count", count)):
+        if value < 1:
+            raise ValueError(f"`{name}` must be 1 or more, got {value}.")
+    if strategy != "uniform" and rng is None:
+        raise ValueError(f"`rng` must be a numpy Generator for the strategy {strategy!r}, got None.")
+    if strategy == "very_random":
+        indices = np.sort(rng.choice(length, count, replace=True))
+        indices[0] = 0
+        return indices
+    if length < count:
+        return np.minimum(np.arange(count), length - 1)
+    # In floats, as published: a few of these, such as number 13 of 40 from 46, are one less than exact division gives.
+    indices = np.linspace(0, length - 1, count).astype(np.int64)
+    if strategy == "random" and count > 2:
+        steps = np.diff(indices)
+        indices[1:-1] += rng.integers(1 - steps[:-1], steps[1:])
+        indices.sort()
+    return indices
+
+
+def sample_pair(length: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Reference and driving frame of stage one: two draws with replacement, the earlier first.
+
+    The published loader sorts the draws for all data sets, but lists the frames of MHAD and NATOPS in whatever order
+    the file system gives; here frames are always in the order of time.
+    """
+    if length < 1:
+        raise ValueError(f"`length` must be 1 or more, got {length}.")
+    first, second = np.sort(rng.integers(0, length, 2))
+    return int(first), int(second)

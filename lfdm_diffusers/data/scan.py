@@ -1,0 +1,96 @@
+"""Look at every clip before training: name those that cannot be used, and go on without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from .cache import ClipReader
+from .clips import Clip, UnreadableClipError
+
+
+@dataclass(frozen=True)
+class BadClip:
+    """A clip that cannot be used, and why, in words."""
+
+    clip: Clip
+    reason: str
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a scan found.
+
+    Attributes:
+        clips: those that can be used, in their order, with `num_frames`.
+        bad: the others.
+    """
+
+    clips: list[Clip]
+    bad: list[BadClip]
+
+    def __str__(self) -> str:
+        """One line a bad clip, and a line that counts."""
+        lines = [f"left out: {bad.reason}" for bad in self.bad]
+        frames = sum(clip.num_frames or 0 for clip in self.clips)
+        return "\n".join(
+            [*lines, f"{len(self.clips)} clips with {frames} frames can be used, {len(self.bad)} cannot."]
+        )
+
+
+def scan_clips(
+    clips: Sequence[Clip],
+    reader: ClipReader,
+    min_frames: int = 2,
+    strict: bool = False,
+    workers: int = 0,
+    progress: bool = True,
+) -> ScanReport:
+    """Decode every frame of every clip; with a cached reader this fills the cache.
+
+    Args:
+        clips: as `find_clips` gives them.
+        reader: what training will read with.
+        min_frames: clips with fewer are too short; 2 is the least that shows motion.
+        strict: raise if any clip cannot be used.
+        workers: threads that decode side by side (decoders do not hold Python's lock); 0 decodes in this one.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: if no clip can be used; or, when strict, if any cannot, naming all of them.
+    """
+    if min_frames < 1:
+        raise ValueError(f"`min_frames` must be 1 or more, got {min_frames}.")
+    if workers < 0:
+        raise ValueError(f"`workers` must be 0 or more, got {workers}.")
+    from tqdm import tqdm
+
+    def look(clip: Clip) -> Clip | BadClip:
+        return _look(clip, reader, min_frames)
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        seen = map(look, clips) if workers == 0 else pool.map(look, clips)
+        results = list(tqdm(seen, total=len(clips), unit="clip", desc="scan", disable=not progress))
+    report = ScanReport([r for r in results if isinstance(r, Clip)], [r for r in results if isinstance(r, BadClip)])
+    if report.bad and (strict or not report.clips):
+        raise ValueError(f"`clips` must be readable, with {min_frames} frames or more each.\n{report}")
+    return report
+
+
+def _look(clip: Clip, reader: ClipReader, min_frames: int) -> Clip | BadClip:
+    try:
+        length = reader.check(clip)
+    except UnreadableClipError as error:
+        return BadClip(clip, str(error))
+    if length == 0:
+        return BadClip(clip, f"{clip.name}: it has no frames")
+    if clip.stop is not None and length < clip.stop - clip.start:
+        return BadClip(
+            clip, f"{clip.name}: the file ends {clip.stop - clip.start - length} frames before the clip does"
+        )
+    if length < min_frames:
+        return BadClip(
+            clip, f"{clip.name}: too short: {length} frame{'s' * (length > 1)}, at least {min_frames} needed"
+        )
+    return replace(clip, num_frames=length)
