@@ -174,7 +174,10 @@ def convert_lfae_checkpoint(checkpoint: dict, model_params: dict) -> LatentFlowA
         ValueError: if a tensor is missing, left over, of the wrong shape or not finite; lists which.
     """
     _require(checkpoint, LFAE_MODULES, "LFAE or MRAA")
-    model = LatentFlowAutoencoder(**lfae_config(model_params))
+    try:
+        model = LatentFlowAutoencoder(**lfae_config(model_params))
+    except (TypeError, RuntimeError, ArithmeticError) as error:
+        raise ValueError(f"`model_params` describes no network: {error}.") from error
     converted, unknown = {}, []
     kernels = {name: buffer for name, buffer in model.named_buffers() if name.endswith("downsample.kernel")}
     for module in LFAE_MODULES:
@@ -185,7 +188,8 @@ def convert_lfae_checkpoint(checkpoint: dict, model_params: dict) -> LatentFlowA
             elif name.endswith("downsample.kernel"):
                 # We compute the anti-alias kernel from the configuration.
                 if value.shape != kernels[name].shape or (
-                    kernels[name].shape[-1] > 1 and not torch.allclose(value.float(), kernels[name], atol=1e-6)
+                    kernels[name].shape[-1] > 1
+                    and not torch.allclose(value.float(), kernels[name].to(value.dtype).float(), atol=1e-6)
                 ):
                     raise ValueError(
                         f"The anti-alias kernel `{module}.{key}` is not the one that the configuration's scale gives."
@@ -223,7 +227,7 @@ def unet_config(state_dict: Mapping[str, torch.Tensor], padding_mode: str = "zer
             "padding_mode": padding_mode,
             "learned_null_embedding": "null_cond_emb" in state_dict,
         }
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, ArithmeticError) as error:
         missing = error if isinstance(error, KeyError) else "a U-Net level"
         raise ValueError(f"`checkpoint` holds no LFDM U-Net: {missing} is missing or misshapen.") from error
 
@@ -286,7 +290,7 @@ def read_betas(checkpoint: dict) -> list[float]:
     _require(checkpoint, ("diffusion",), "LFDM diffusion (DM)")
     buffers = _tensors("diffusion", checkpoint["diffusion"])
     betas = buffers.get("betas")
-    if betas is None or betas.ndim != 1 or not ((betas > 0) & (betas < 1)).all():
+    if betas is None or betas.ndim != 1 or not len(betas) or not ((betas > 0) & (betas < 1)).all():
         raise ValueError(
             "`checkpoint['diffusion']['betas']` must hold a noise schedule, one number in (0, 1) per step."
         )

@@ -162,7 +162,15 @@ def read_preset(args: argparse.Namespace) -> tuple[Preset, dict | None]:
 
 def _read_labels(text: str) -> tuple[str, ...]:
     path = Path(text)
-    given = path.read_text(encoding="utf-8").splitlines() if path.suffix and path.is_file() else text.split(",")
+    if path.is_file():
+        try:
+            given = path.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"`--labels` {text} is not a UTF-8 text file.") from error
+    elif path.suffix or path.is_dir() or len(path.parts) > 1:
+        raise ValueError(f"`--labels` {text} is no file; give a text file with a label a line, or labels with commas.")
+    else:
+        given = text.split(",")
     labels = tuple(label.strip() for label in given if label.strip())
     if not labels:
         raise ValueError("`--labels` must name at least one label.")
@@ -283,6 +291,9 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise ValueError(
             f"`--output` must be a folder, but {output} is a {'link' if output.is_symlink() else 'file'}."
         )
+    parent = next(folder for folder in output.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise ValueError(f"`--output` must be a folder, but {parent} is a file.")
     if not output.exists() or not any(output.iterdir()):
         return
     if not overwrite:

@@ -145,7 +145,9 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
             parameter.replace(default=parameter.empty) if name in cls._optional_components else parameter
             for name, parameter in signature.parameters.items()
         ]
-        cls.__init__.__signature__ = signature.replace(parameters=parameters)
+        # A subclass may order its arguments so that this cannot be said; it then has diffusers' own behaviour.
+        with contextlib.suppress(ValueError):
+            cls.__init__.__signature__ = signature.replace(parameters=parameters)
 
     @_keeping_card
     def save_pretrained(self, save_directory: str | os.PathLike, *args, remote_code: bool = False, **kwargs) -> None:

@@ -135,8 +135,11 @@ class PerceptualPyramidLoss(nn.Module):
 
     Args:
         features: maps pictures in [0, 1] to a list of feature maps; frozen here.
-        scales: sizes of the anti-aliased pictures to compare, relative to the whole.
+        scales: sizes of the anti-aliased pictures to compare, relative to the whole. A size under `MIN_SIZE` pixels is
+            left out: VGG's fifth block has nothing to see there.
     """
+
+    MIN_SIZE = 16
 
     def __init__(self, features: nn.Module, scales: Sequence[float] = (1.0, 0.5, 0.25, 0.125)):
         super().__init__()
@@ -147,6 +150,8 @@ class PerceptualPyramidLoss(nn.Module):
         """Both `(B, 3, H, W)` in [0, 1]; gradients flow to `prediction` only."""
         loss = prediction.new_zeros(())
         for downsample in self.pyramid:
+            if min(target.shape[-2:]) < self.MIN_SIZE * downsample.stride:
+                continue
             with torch.no_grad():
                 wanted = self.features(downsample(target))
             for made, want in zip(self.features(downsample(prediction)), wanted):

@@ -70,7 +70,7 @@ def pipeline_card(pipe: LFDMPipeline, *, repo_id: str | None = None, facts: Card
         "U-Net": f"{_parameters(pipe.unet)}, predicts {pipe.unet.config.prediction_type}, flow {pipe.unet.config.flow_target}",
         "text": _text(pipe),
         "scheduler": f"{type(pipe.scheduler).__name__}, {scheduler.num_train_timesteps} training steps",
-        "denoising steps by default": pipe.config.default_num_inference_steps,
+        "denoising steps by default": pipe.config.get("default_num_inference_steps"),
     }
     argument = f", {labels[0]!r}" if labels else ""
     body = [

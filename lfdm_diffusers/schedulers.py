@@ -59,7 +59,8 @@ def refine_schedule(scheduler: SchedulerMixin) -> None:
     betas, stored = getattr(scheduler, "betas", None), getattr(scheduler, "alphas_cumprod", None)
     if torch.is_tensor(betas) and torch.is_tensor(stored) and stored.dtype == torch.float32:
         refined = torch.cumprod(1.0 - betas.cpu().double(), dim=0)
-        if refined.shape == stored.shape and torch.allclose(refined.float(), stored.cpu(), atol=1e-4):
+        # Not where the scheduler has changed its last value on purpose, as with rescale_betas_zero_snr.
+        if refined.shape == stored.shape and torch.allclose(refined.float(), stored.cpu(), rtol=1e-2, atol=0):
             scheduler.alphas_cumprod = refined  # stays on the CPU: the schedulers take single numbers out of it
 
 
@@ -80,6 +81,11 @@ def check_scheduler(scheduler: SchedulerMixin, prediction_type: str) -> None:
     if prediction_type == "flow_prediction" and not predicts_flow:
         raise ValueError(
             f"`scheduler` is {name}, but this U-Net was trained by flow matching. Use FlowMatchEulerDiscreteScheduler."
+        )
+    if not predicts_flow and not hasattr(scheduler, "alphas_cumprod"):
+        logger.warning(
+            f"{name} has no noise schedule of its own (alphas_cumprod): it was made for models of another parameterisation "
+            "and does not denoise with this one. Use DDIM, DPM-Solver++, UniPC or Euler, for example."
         )
     expected = scheduler.config.get("prediction_type")
     if expected is not None and expected != prediction_type:

@@ -624,6 +624,8 @@ def test_cards_are_filled():
         ({"--sample_size": "50"}, "must be a multiple of 32"),
         ({"--num_frames": "0"}, "at least 1"),
         ({"--labels": ","}, "at least one label"),
+        ({"--labels": "lables.txt"}, "`--labels` lables.txt is no file"),
+        ({"--output": f"{__file__}/out"}, "`--output` must be a folder, but "),
         ({"--text_encoder": "nowhere/bert"}, "`--text_encoder` nowhere/bert could not be loaded"),
         ({"--push_to_hub": "a/b/c"}, "'a/b/c'"),
         ({"--unet": None}, "`--unet` is missing"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny import tiny_lfae
 
 from lfdm_diffusers.losses import RandomTransform
 from lfdm_diffusers.models.blocks_2d import resample, sampling_grid
@@ -52,6 +53,17 @@ def test_principal_axes_and_their_gradients_are_finite_at_degenerate_covariances
     assert torch.isfinite(covar.grad).all()
     # One determinant for all: mixed signs would mirror a region's motion.
     assert torch.linalg.det(axes.detach()).item() <= 0
+
+
+@pytest.mark.parametrize("sharpness", [1e2, 1e5])
+def test_heatmaps_on_one_pixel_keep_flow_and_gradients_finite(sharpness):
+    lfae = tiny_lfae().train()
+    lfae.region_predictor.regions.weight.data.mul_(sharpness)
+    reference, driving = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)).unbind(0)
+    output = lfae(reference, driving)
+    output.sample.mean().backward()
+    assert torch.isfinite(output.flow).all()
+    assert all(torch.isfinite(p.grad).all() for p in lfae.parameters() if p.grad is not None)
 
 
 def test_principal_axes_gradient_matches_finite_differences():

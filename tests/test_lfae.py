@@ -150,7 +150,7 @@ def test_sizes_that_do_not_fit_name_the_nearest():
     [
         ({"flow": torch.zeros(1, 3, 8, 8)}, "`flow` must have shape"),
         ({"occlusion": torch.zeros(2, 1, 4, 4)}, "`occlusion` must have shape"),
-        ({"chunk_size": 0}, "`chunk_size` must be at least 1"),
+        ({"chunk_size": 0}, "`chunk_size` must be a whole number of at least 1"),
         ({"flow": torch.zeros(3, 2, 8, 8), "occlusion": torch.zeros(3, 1, 8, 8)}, "`encoded` holds 2 pictures"),
     ],
 )
@@ -171,7 +171,12 @@ def test_reference_and_driving_must_agree():
 
 @pytest.mark.parametrize(
     "options,message",
-    [({"flow_scale": 0.3}, "`flow_scale` must be 1/n"), ({"background_motion": "x"}, "`background_motion` must be")],
+    [
+        ({"flow_scale": 0.3}, "`flow_scale` must be 1/n"),
+        ({"background_motion": "x"}, "`background_motion` must be"),
+        ({"region_temperature": 0}, "`region_temperature` must be positive"),
+        ({"region_padding": -1}, "`region_padding` must be from 0 to 3"),
+    ],
 )
 def test_bad_configurations(options, message):
     with pytest.raises(ValueError, match=message):

@@ -53,6 +53,12 @@ def test_grey_palette_and_sixteen_bit():
     torch.testing.assert_close(to_rgb_tensors(palette)[0], to_rgb_tensors(palette.convert("RGB"))[0])
     deep = PIL.Image.fromarray(np.array([[0, 65535], [32768, 0]], dtype=np.uint16))
     torch.testing.assert_close(to_rgb_tensors(deep)[0][0], torch.tensor([[0, 1], [32768 / 65535, 0]]))
+    for mode in ("I", "F"):  # 32 bits: what some versions of Pillow make of 16-bit files, and floats
+        scale = 1 if mode == "I" else 1 / 65535
+        wide = PIL.Image.fromarray(
+            (np.array([[0, 65535], [32768, 0]]) * scale).astype(np.int32 if mode == "I" else np.float32)
+        )
+        torch.testing.assert_close(to_rgb_tensors(wide)[0][0], to_rgb_tensors(deep)[0][0])
     torch.testing.assert_close(to_rgb_tensors(gradient()[..., 0])[0], to_rgb_tensors(grey)[0])
 
 
@@ -139,6 +145,8 @@ def test_the_right_size_is_left_alone():
         (np.zeros((4, 4, 7)), "as an array must be"),
         (np.zeros((0, 4, 3)), "as an array must be"),
         (torch.zeros(7, 4, 4), "as a tensor must be"),
+        (np.array([["a"]]), "must be uint8"),
+        (PIL.Image.fromarray(np.full((2, 2), 70000, np.int32)), "from 0 to 65535"),
         (torch.zeros(3, 4, 4, dtype=torch.int64), "must be uint8"),
         (np.full((4, 4, 3), 200.0), r"floats from 200 to 200; allowed are floats in \[0, 1\]"),
         (torch.full((3, 4, 4), -1.0), "floats from -1 to -1"),

@@ -143,12 +143,11 @@ SCHEDULERS = {
     "HeunDiscreteScheduler": {},
     "KDPM2DiscreteScheduler": {},
     "LMSDiscreteScheduler": {},
-    "PNDMScheduler": {"skip_prk_steps": True},
+    "PNDMScheduler": {"timestep_spacing": "leading", "steps_offset": 1, "skip_prk_steps": True},
     "LCMScheduler": {},
     "TCDScheduler": {},
     "SASolverScheduler": {},
     "DPMSolverSDEScheduler": {},
-    "EDMEulerScheduler": {},
 }
 
 
@@ -411,6 +410,13 @@ def test_progress_bar_counts_steps(capsys):
         ({"latents": torch.zeros(2, 3, 4, 8, 8)}, r"`latents` must have shape \(1, 3, 4, 8, 8\)"),
         ({"latents": torch.zeros(3, 4, 8, 8)}, r"`latents` must have shape"),
         ({"generator": [torch.Generator(), torch.Generator()]}, "`generator` must be one generator or a list of 1"),
+        ({"generator": (torch.Generator(),)}, "`generator` must be a torch.Generator or a list"),
+        ({"eta": 2.0}, "`eta` must be a finite number from 0 to 1, got 2.0"),
+        ({"height": 0}, "`height` must be a whole number of at least 1"),
+        ({"num_frames": True}, "`num_frames` must be a whole number"),
+        ({"prompt_embeds": [1.0], "prompt": None}, "`prompt_embeds` must be a tensor"),
+        ({"latents": torch.full((1, 3, 4, 8, 8), float("nan"))}, "`latents` must hold finite"),
+        ({"callback_on_step_end_tensor_inputs": "latents"}, "`callback_on_step_end_tensor_inputs` must be a list"),
         ({"motion_scale": float("nan")}, "`motion_scale` must be"),
         ({"guidance_scale": "high"}, "`guidance_scale` must be"),
         ({"num_inference_steps": 1001}, "1000"),
@@ -419,3 +425,96 @@ def test_progress_bar_counts_steps(capsys):
 def test_bad_input_is_named(pipe, options, message):
     with pytest.raises(ValueError, match=message):
         call(pipe, **options)
+
+
+class OracleUNet(UNet3DVideoModel):
+    """Predicts the exact noise for a known clean volume, so every fitting scheduler must arrive there."""
+
+    def forward(self, sample, timestep, *args, **kwargs):
+        alpha = self.alphas[int(timestep)].float()
+        return ((sample - alpha.sqrt() * self.clean) / (1 - alpha).sqrt(),)
+
+
+@pytest.mark.parametrize(
+    "name,options,tolerance",
+    [
+        ("DDPMScheduler", {}, 1e-4),
+        ("DDIMScheduler", {}, 1e-4),
+        ("DPMSolverMultistepScheduler", {}, 1e-4),
+        ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}, 0.05),
+        ("DPMSolverMultistepScheduler", {"use_lu_lambdas": True}, 0.05),
+        ("DPMSolverSinglestepScheduler", {}, 1e-4),
+        ("UniPCMultistepScheduler", {}, 1e-4),
+        ("UniPCMultistepScheduler", {"use_karras_sigmas": True}, 0.05),
+        ("DEISMultistepScheduler", {}, 0.1),
+        ("LCMScheduler", {}, 1e-4),
+        ("PNDMScheduler", {"timestep_spacing": "leading", "steps_offset": 1, "skip_prk_steps": True}, 0.1),
+    ],
+)
+def test_schedulers_arrive_where_an_exact_network_points(name, options, tolerance):
+    clean = 0.8 * torch.sin(torch.arange(3 * 4 * 8 * 8) * 0.37).reshape(1, 3, 4, 8, 8)
+    scheduler = getattr(diffusers, name).from_config(released_scheduler().config, **options)
+    oracle = OracleUNet(**tiny_unet().config).eval()
+    oracle.clean, oracle.alphas = clean, released_scheduler().alphas_cumprod.double()
+    found = call(tiny_pipeline(unet=oracle, scheduler=scheduler), num_inference_steps=10, output_type="latent").frames
+    torch.testing.assert_close(found, clean, rtol=0, atol=tolerance)
+
+
+def test_zero_terminal_snr_stays_finite():
+    """These schedulers put 2^-24 in the place of the last product on purpose."""
+    options = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+    unet = tiny_unet(prediction_type="v_prediction")
+    for name in ("EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "DDIMScheduler"):
+        scheduler = getattr(diffusers, name).from_config(released_scheduler().config, **options)
+        assert torch.isfinite(call(tiny_pipeline(unet=unet, scheduler=scheduler), num_inference_steps=5).frames).all()
+
+
+def test_schedulers_of_another_parameterisation_are_warned_of(pipe, caplog):
+    logging.getLogger("lfdm_diffusers").propagate = True
+    pipe.scheduler = diffusers.EDMEulerScheduler.from_config(pipe.scheduler.config)
+    call(pipe)
+    assert "EDMEulerScheduler has no noise schedule of its own" in caplog.text
+
+
+def test_partly_frozen_batch_norm_stays_as_it_was(pipe):
+    pipe.lfae.train()
+    pipe.lfae.region_predictor.eval()
+    call(pipe)
+    assert pipe.lfae.training and pipe.lfae.up_blocks[0].norm.training
+    assert not any(module.training for module in pipe.lfae.region_predictor.modules())
+
+
+def test_layerwise_casting_with_guidance(pipe):
+    pipe.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
+    assert torch.isfinite(call(pipe, guidance_scale=2.0).frames).all()
+
+
+def test_a_callback_that_ends_guidance_keeps_the_condition(pipe):
+    """diffusers' own cutoff callback sets the scale to 0, which means "no more guidance" there."""
+    callback = diffusers.callbacks.SDCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=0)
+    pipe.unet.register_forward_pre_hook(lambda _, args: seen.append((args[0].shape[0], args[2] is None)))
+    seen = []
+    call(pipe, guidance_scale=2.0, num_inference_steps=3, callback_on_step_end=callback)
+    assert seen == [(2, False), (1, False), (1, False)]
+
+
+@pytest.mark.parametrize("number", [np.int64(2), np.int32(2)])
+def test_numpy_numbers_are_numbers(pipe, number):
+    options = {"num_frames": number, "num_inference_steps": number, "decode_chunk_size": number}
+    assert call(pipe, **options, guidance_scale=np.float32(2.0)).frames.shape == (1, 2, 3, 32, 32)
+
+
+def test_subclasses_may_order_their_arguments_as_they_like():
+    class Mine(LFDMPipeline):
+        def __init__(self, lfae, unet, scheduler=None, text_encoder=None, tokenizer=None, label_embeddings=None):
+            super().__init__(lfae, unet, scheduler or released_scheduler(), text_encoder, tokenizer, label_embeddings)
+
+    mine = Mine(tiny_lfae(), tiny_unet())
+    mine.set_progress_bar_config(disable=True)
+    assert call(mine, prompt=None).frames.shape == (1, 4, 3, 32, 32)
+
+
+@pytest.mark.integration
+def test_ddpm_with_all_its_steps(pipe):
+    output = call(pipe, num_inference_steps=None)
+    assert pipe.num_timesteps == 1000 and torch.isfinite(output.frames).all()

@@ -253,7 +253,7 @@ def test_layerwise_casting_runs():
         ({"image_latents": torch.zeros(2, 5, 8, 8)}, r"`image_latents` must have shape \(batch, 16"),
         ({"image_latents": torch.zeros(2, 16, 4, 4)}, "latent map must be 8x8"),
         ({"image_latents": None}, "either `image_latents` or `image_projection`"),
-        ({"null_mask": torch.tensor([True])}, "`null_mask` must have shape"),
+        ({"null_mask": torch.tensor([True])}, "`null_mask` must be booleans of shape"),
         ({"timestep": torch.tensor([1, 2, 3])}, "`timestep` must be one number or 2"),
     ],
 )

@@ -86,16 +86,20 @@ def tiny_label_embeddings(seed: int = 0, labels: tuple[str, ...] = LABELS) -> La
     return LabelEmbeddings.from_embeddings(labels, rows)
 
 
-def tiny_pipeline(text_encoder: bool = False, label_embeddings: bool = True, **components) -> LFDMPipeline:
+def tiny_pipeline(
+    text_encoder: bool = False, label_embeddings: bool | LabelEmbeddings = True, **components
+) -> LFDMPipeline:
     """A pipeline of the parts above with the released scheduler; its progress bar is off.
 
     Args:
         text_encoder: whether to add the text encoder and its tokenizer.
-        label_embeddings: whether to add the table of labels.
+        label_embeddings: whether to add the table of labels, or the table to add.
         components: take the place of parts, or pass other arguments of `LFDMPipeline`.
     """
     parts = {"lfae": tiny_lfae, "unet": tiny_unet, "scheduler": released_scheduler}
-    if label_embeddings:
+    if isinstance(label_embeddings, LabelEmbeddings):
+        components["label_embeddings"] = label_embeddings
+    elif label_embeddings:
         parts["label_embeddings"] = tiny_label_embeddings
     parts = {name: make for name, make in parts.items() if name not in components}
     components |= {name: make() for name, make in parts.items()}

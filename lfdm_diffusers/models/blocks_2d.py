@@ -21,7 +21,10 @@ def sampling_grid(height: int, width: int, device: torch.device | None = None) -
     """
     # Flow is float32 whatever the model's dtype: a bfloat16 coordinate near 1 is off by up to 1/256 of the picture.
     # (arange rather than linspace, which a compiler would specialise on n.)
-    y, x = (2.0 * (torch.arange(n, device=device) / max(n - 1, 1)) - (1 if n > 1 else 0) for n in (height, width))
+    y, x = (
+        2.0 * (torch.arange(n, dtype=torch.float32, device=device) / max(n - 1, 1)) - (1 if n > 1 else 0)
+        for n in (height, width)
+    )
     return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1)
 
 

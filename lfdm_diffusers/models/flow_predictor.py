@@ -7,6 +7,7 @@ autocast can lower it: a sampling coordinate in bfloat16 is wrong by whole pixel
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,10 @@ class LatentFlowOutput(BaseOutput):
     driving_regions: RegionParameters | None = None
 
 
+# Variances below this (in grid units, squared) are those of a heatmap on one pixel: pixels are 0.06 apart at 32x32.
+MIN_VARIANCE = 1e-8
+
+
 def principal_axes(covar: torch.Tensor) -> torch.Tensor:
     """Principal axes of 2x2 covariances in closed form: U diag(sqrt(s)) of covar = U diag(s) U^T.
 
@@ -59,8 +64,8 @@ def principal_axes(covar: torch.Tensor) -> torch.Tensor:
     released models' `affine` comes out with the same signs. One fixed determinant matters: affine_a @ affine_b^-1 of
     two regions would flip an axis if their determinants differed.
 
-    Where both eigenvalues are equal to a millionth, axes are undefined and the coordinate axes are taken; gradients are
-    finite everywhere.
+    Where both eigenvalues are equal to a millionth, or both are below `MIN_VARIANCE`, axes are undefined and the coordinate
+    axes are taken; gradients are finite everywhere.
 
     Args:
         covar: `(..., 2, 2)` symmetric, positive semi-definite; any dtype.
@@ -72,7 +77,7 @@ def principal_axes(covar: torch.Tensor) -> torch.Tensor:
     a, b, c = covar[..., 0, 0], covar[..., 0, 1], covar[..., 1, 1]
     mean, half_difference = (a + c) / 2, (a - c) / 2
     radius_squared = half_difference**2 + b**2
-    isotropic = radius_squared <= (1e-6 * mean) ** 2
+    isotropic = (radius_squared <= (1e-6 * mean) ** 2) | (mean <= MIN_VARIANCE)
     # Both branches of `where` are differentiated: give atan2 and sqrt harmless arguments where they are not used.
     angle = 0.5 * torch.atan2(
         torch.where(isotropic, torch.zeros_like(b), b),
@@ -85,7 +90,7 @@ def principal_axes(covar: torch.Tensor) -> torch.Tensor:
     sign = torch.where(positive, 1.0, -1.0)
     p, q = sign * angle.cos(), sign * angle.sin()
     # A heatmap that sits on one pixel has zero variance; the floor keeps its square root differentiable.
-    deviations = [(mean + s * radius).clamp(min=1e-12).sqrt() for s in (1, -1)]
+    deviations = [(mean + s * radius).clamp(min=MIN_VARIANCE).sqrt() for s in (1, -1)]
     columns = [
         torch.stack((p, q), dim=-1) * deviations[0][..., None],
         torch.stack((q, -p), dim=-1) * deviations[1][..., None],
@@ -177,6 +182,10 @@ def gaussian_heatmap(shift: torch.Tensor, covar: torch.Tensor | None, grid: torc
     d = grid - shift[:, :, None, None]  # (B, K, h, w, 2)
     if covar is None:
         return torch.exp(-0.5 * (d**2).sum(dim=-1) / 0.01)
+    # A heatmap on one pixel or one line has no inverse; all others are left exactly as they are.
+    determinant = covar[..., 0, 0] * covar[..., 1, 1] - covar[..., 0, 1] * covar[..., 1, 0]
+    flat = (determinant <= MIN_VARIANCE**2)[..., None, None]
+    covar = torch.where(flat, covar + math.sqrt(MIN_VARIANCE) * torch.eye(2, device=covar.device), covar)
     precision = inverse_2x2(covar)[:, :, None, None]  # (B, K, 1, 1, 2, 2)
     return torch.exp(-0.5 * (d[..., :, None] * precision * d[..., None, :]).sum(dim=(-1, -2)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,8 +50,8 @@ def embed_text(
 
 
 def normalized_label(label: str) -> str:
-    """What labels are compared by: lower case, single spaces."""
-    return " ".join(label.lower().split())
+    """What labels are compared by: one case, one way of writing accents, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
 
 
 @dataclass
@@ -74,8 +75,9 @@ class LabelEmbeddings(HubModel, ConfigMixin):
     @register_to_config
     def __init__(self, labels: Sequence[str] = ("neutral",), embedding_dim: int = 768):
         super().__init__()
-        rows = {normalized_label(label): row for row, label in enumerate(labels)}
-        if not labels or isinstance(labels, str) or len(rows) != len(labels):
+        names = isinstance(labels, Sequence) and all(isinstance(label, str) and label.strip() for label in labels)
+        rows = {normalized_label(label): row for row, label in enumerate(labels)} if names else {}
+        if not rows or isinstance(labels, str) or len(rows) != len(labels):
             raise ValueError(f"`labels` must be a list of different names (whatever their case), got {labels!r}.")
         self._rows = rows
         self.embedding = nn.Embedding(len(labels), embedding_dim)
@@ -83,6 +85,8 @@ class LabelEmbeddings(HubModel, ConfigMixin):
     @classmethod
     def from_embeddings(cls, labels: Sequence[str], embeddings: torch.Tensor) -> LabelEmbeddings:
         """A table of given rows: `embeddings` is `(len(labels), D)`."""
+        if not torch.is_tensor(embeddings) or not embeddings.is_floating_point():
+            raise ValueError(f"`embeddings` must be a float tensor, got {type(embeddings).__name__}.")
         if embeddings.ndim != 2 or len(labels) != len(embeddings):
             raise ValueError(
                 f"`embeddings` must be ({len(labels)}, D), a row for each label, got {tuple(embeddings.shape)}."
@@ -118,6 +122,8 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         """
         ids = []
         for label in [labels] if isinstance(labels, str) else labels:
+            if not isinstance(label, str):
+                raise ValueError(f"A label must be a string, got {label!r}.")
             key = normalized_label(label)
             if key not in self._rows:
                 closest = difflib.get_close_matches(key, self._rows, n=1, cutoff=0.0)
@@ -143,6 +149,12 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             ValueError: for an unknown label, with the closest known one.
         """
         if not torch.is_tensor(labels):
+            if not isinstance(labels, Sequence) or not labels:
+                raise ValueError(
+                    f"`labels` must be a label, a non-empty list of labels, or row numbers, got {labels!r}."
+                )
             labels = torch.tensor(self.label_ids(labels), device=self.embedding.weight.device)
+        elif labels.ndim != 1 or labels.is_floating_point():
+            raise ValueError(f"`labels` as row numbers must be whole numbers of shape (batch,), got {labels!r}.")
         text_embeds = self.embedding(labels)
         return LabelEmbeddingsOutput(text_embeds=text_embeds) if return_dict else (text_embeds,)

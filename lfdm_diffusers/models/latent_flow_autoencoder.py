@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -136,6 +137,10 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
         for name, scale in (("flow_scale", flow_scale), ("region_scale", region_scale)):
             if not 0 < scale <= 1 or round(1 / scale) * scale != 1:
                 raise ValueError(f"`{name}` must be 1/n for a whole number n, got {scale}.")
+        if region_temperature <= 0:
+            raise ValueError(f"`region_temperature` must be positive, got {region_temperature}.")
+        if not 0 <= region_padding <= 3:
+            raise ValueError(f"`region_padding` must be from 0 to 3, got {region_padding}.")
         if background_motion not in BackgroundPredictor.ENTRIES:
             raise ValueError(
                 f"`background_motion` must be one of {list(BackgroundPredictor.ENTRIES)}, got {background_motion!r}."
@@ -196,7 +201,7 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
     def _check_image(self, name: str, image: torch.Tensor, stride: int, ndims: tuple[int, ...] = (4,)) -> None:
         shapes = {4: "(batch, {c}, height, width)", 5: "(batch, {c}, frames, height, width)"}
         channels = self.config.in_channels
-        if image.ndim not in ndims or image.shape[1] != channels:
+        if image.ndim not in ndims or image.shape[1] != channels or 0 in image.shape:
             allowed = " or ".join(shapes[n].format(c=channels) for n in ndims)
             raise ValueError(f"`{name}` must have shape {allowed}, got {tuple(image.shape)}.")
         height, width = image.shape[-2:]
@@ -288,7 +293,7 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
         """Warp, mask and decode: eq. 5 of the LFDM paper, z~ = m * W(z0, f), then x^ = D(z~).
 
         Args:
-            encoded: from `encode`; a batch of one serves any number of clips.
+            encoded: from `encode` (as a tuple too); a batch of one serves any number of clips.
             flow: `(B, 2, h, w)` or `(B, 2, F, h, w)`, absolute sampling grids (x, y) in [-1, 1]; resized bilinearly to
                 each feature map it warps.
             occlusion: `(B, 1, h, w)` or `(B, 1, F, h, w)` in [0, 1].
@@ -300,7 +305,9 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
         Raises:
             ValueError: if the shapes do not fit together.
         """
-        if flow.ndim not in (4, 5) or flow.shape[1] != 2:
+        if isinstance(encoded, tuple):  # as `encode(..., return_dict=False)` gives it
+            encoded = EncodedImage(*encoded)
+        if flow.ndim not in (4, 5) or flow.shape[1] != 2 or 0 in flow.shape:
             raise ValueError(
                 f"`flow` must have shape (batch, 2, height, width) or (batch, 2, frames, height, width), got {tuple(flow.shape)}."
             )
@@ -313,12 +320,16 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
             raise ValueError(
                 f"`encoded` holds {encoded.latent.shape[0]} pictures for {batch} flows; allowed are 1 or {batch}."
             )
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"`chunk_size` must be at least 1, or None for all frames at once, got {chunk_size}.")
+        if chunk_size is not None and (not isinstance(chunk_size, Integral) or chunk_size < 1):
+            raise ValueError(
+                f"`chunk_size` must be a whole number of at least 1, or None for all frames at once, got {chunk_size!r}."
+            )
         clip = flow.ndim == 5
         motion = torch.cat((flow.float(), occlusion.float()), dim=1)  # (B, 3, [F,] h, w)
         motion = motion.movedim(1, -3) if clip else motion[:, None]  # (B, F, 3, h, w)
-        chunks = [self._decode_frames(encoded, part) for part in motion.split(chunk_size or motion.shape[1], dim=1)]
+        chunks = [
+            self._decode_frames(encoded, part) for part in motion.split(int(chunk_size or motion.shape[1]), dim=1)
+        ]
         sample, warped, inpainted = (
             torch.cat([chunk[i].unflatten(0, (batch, -1)) for chunk in chunks], dim=1) for i in range(3)
         )

@@ -57,7 +57,7 @@ class FrameGroupNorm(nn.GroupNorm):
             else:
                 out = F.group_norm(volume, self.num_groups, None, None, self.eps)
                 out = torch.addcmul(offset[:, :, None, None], out, gain[:, :, None, None])
-        out = F.silu(out, inplace=not torch.is_grad_enabled())
+        out = F.silu(out, inplace=not torch.is_grad_enabled()).to(x.dtype)  # norms may be kept in float32
         return out.permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
@@ -252,6 +252,15 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
                 raise ValueError(f"`{name}` must be one of {', '.join(map(repr, values))}, got {value!r}.")
         if out_channels < 2:
             raise ValueError(f"`out_channels` must be at least 2, as the last has its own head, got {out_channels}.")
+        if attention_head_dim % 2:
+            raise ValueError(
+                f"`attention_head_dim` must be even, as rotary positions turn pairs, got {attention_head_dim}."
+            )
+        for name, values in (("target_mean", target_mean), ("target_std", target_std)):
+            if len(values) != out_channels:
+                raise ValueError(
+                    f"`{name}` must hold {out_channels} numbers, one for each channel, got {list(values)}."
+                )
 
         base = base_channels or block_out_channels[0]
         widths = [base, *block_out_channels]
@@ -316,6 +325,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             raise ValueError(
                 f"`sample` must have shape (batch, {channels}, frames, height, width), got {tuple(sample.shape)}."
             )
+        if 0 in sample.shape:
+            raise ValueError(f"`sample` must not be empty, got {tuple(sample.shape)}.")
         if sample.shape[3] % stride or sample.shape[4] % stride:
             raise ValueError(
                 f"`sample` is {sample.shape[3]}x{sample.shape[4]} (height x width), "
@@ -349,8 +360,10 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
                 # Keep a learned null vector in the graph: DDP refuses parameters without a gradient.
                 null_mask = torch.zeros(batch, dtype=torch.bool, device=sample.device)
             if null_mask is not None:
-                if tuple(null_mask.shape) != (batch,):
-                    raise ValueError(f"`null_mask` must have shape ({batch},), got {tuple(null_mask.shape)}.")
+                if tuple(null_mask.shape) != (batch,) or null_mask.dtype != torch.bool:
+                    raise ValueError(
+                        f"`null_mask` must be booleans of shape ({batch},), got {null_mask.dtype} {tuple(null_mask.shape)}."
+                    )
                 text = torch.where(null_mask.to(sample.device)[:, None], null, text)
         return F.silu(torch.cat((time, text), dim=1))
 
@@ -385,10 +398,10 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         if (image_latents is None) == (image_projection is None):
             raise ValueError("Pass either `image_latents` or `image_projection`, not both and not neither.")
         image = self.project_image(image_latents.to(sample.dtype)) if image_projection is None else image_projection
-        if image.shape[0] not in (1, batch) or image.shape[-2:] != (height, width):
+        if image.shape[0] not in (1, batch) or image.shape[1:] != (self.conv_in.out_channels, height, width):
             raise ValueError(
                 f"The picture's latent map must be {height}x{width} like `sample`, for {batch} rows or one, "
-                f"got {tuple(image.shape)}."
+                f"got {tuple(image.shape)} (projected)."
             )
         embed = self._embed_condition(timestep, text_embeds, null_mask, sample)
         head_dim = self.config.attention_head_dim

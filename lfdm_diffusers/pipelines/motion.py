@@ -19,7 +19,9 @@ def still_grid(height: int, width: int) -> torch.Tensor:
 
     Not `sampling_grid`: that one, read as the warps read it, stretches the picture by W/(W-1).
     """
-    return sampling_grid(height, width) * torch.tensor([(width - 1) / width, (height - 1) / height])
+    return sampling_grid(height, width) * torch.tensor(
+        [(width - 1) / width, (height - 1) / height], dtype=torch.float32
+    )
 
 
 def volume_to_motion(volume: torch.Tensor, unet_config: Mapping) -> tuple[torch.Tensor, torch.Tensor]:

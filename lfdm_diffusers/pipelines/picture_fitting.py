@@ -15,10 +15,17 @@ FITS = ("letterbox", "center_crop")
 
 
 def _pil_to_array(image: PIL.Image.Image) -> np.ndarray:
-    """`(H, W, c)` uint8 (or a 16-bit `(H, W)`), turned upright as EXIF says, palettes resolved, transparency kept."""
+    """`(H, W, c)` uint8 (or grey `(H, W)` of 16 bits or floats), upright as EXIF says, palettes resolved, with any alpha."""
     image = PIL.ImageOps.exif_transpose(image)
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N"):
-        return np.asarray(image).astype(np.uint16)
+    if image.mode.startswith("I"):  # 16 bits, which some files and versions of Pillow hold in 32
+        array = np.asarray(image)
+        if array.min() < 0 or array.max() > 65535:
+            raise ValueError(f"a picture of mode {image.mode} must hold values from 0 to 65535, got {array.max()}")
+        return array.astype(np.uint16)
+    if image.mode == "F":
+        return np.asarray(image)
+    if image.mode in ("La", "RGBa"):  # premultiplied alpha
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
     return np.asarray(image.convert("RGBA" if transparent else "RGB"))
 
@@ -60,7 +67,10 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
             raise ValueError(f"`{name}` is an empty list; at least one picture is needed.")
         return [tensor for item in image for tensor in to_rgb_tensors(item, name)]
     if isinstance(image, PIL.Image.Image):
-        image = _pil_to_array(image)
+        try:
+            image = _pil_to_array(image)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"`{name}` cannot be read: {error}.") from error
     if isinstance(image, np.ndarray):
         shape = image.shape
         if image.ndim == 2:
@@ -74,6 +84,10 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
             )
         if image.dtype == np.uint16:
             image = image.astype(np.float32) / 65535
+        if image.dtype != np.uint8:
+            if image.dtype.kind != "f":
+                raise ValueError(f"`{name}` must be uint8 in [0, 255] or float in [0, 1], got {image.dtype}.")
+            image = image.astype(np.float32)
         image = torch.from_numpy(np.array(image)).permute(0, 3, 1, 2)  # a copy: PIL's own memory is read-only
     elif torch.is_tensor(image):
         shape = tuple(image.shape)
@@ -113,6 +127,10 @@ def scale_to_fit(picture: torch.Tensor, height: int, width: int, fit: str = "let
         size = height, scaled(source_width, height, source_height)
     else:
         size = scaled(source_height, width, source_width), width
+    if max(size) > 1024 * max(height, width):
+        raise ValueError(
+            f"A picture of {source_height}x{source_width} is too elongated to fill {height}x{width}: crop it first."
+        )
     pictures = picture.flatten(0, -4) if picture.ndim > 3 else picture[None]
     resized = F.interpolate(pictures, size=size, mode="bilinear", align_corners=False, antialias=True)
     if resized.is_floating_point():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import PIL.Image
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import DDPMScheduler, SchedulerMixin
-from diffusers.utils import BaseOutput, logging
+from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,10 +24,9 @@ from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.label_embeddings import embed_text
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..schedulers import check_scheduler, refine_schedule
+from .checks import require_number, require_tensor
 from .motion import scale_motion, volume_to_motion
 from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
-
-logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -88,7 +87,8 @@ class LFDMPipeline(HubPipeline):
             tokenizer=tokenizer,
             label_embeddings=label_embeddings,
         )
-        self.register_to_config(default_num_inference_steps=default_num_inference_steps)
+        if default_num_inference_steps is not None:
+            self.register_to_config(default_num_inference_steps=default_num_inference_steps)
         self.video_processor = VideoProcessor(do_resize=False, do_normalize=False)
 
     @property
@@ -121,6 +121,8 @@ class LFDMPipeline(HubPipeline):
         self,
         prompt: str | Sequence[str] | None,
         prompt_embeds: torch.Tensor | None,
+        latents: torch.Tensor | None,
+        generator: torch.Generator | list[torch.Generator] | None,
         num_frames: int,
         num_inference_steps: int,
         num_videos_per_prompt: int,
@@ -146,20 +148,27 @@ class LFDMPipeline(HubPipeline):
                 f"`prompt` must be a string, a non-empty list of strings, or None (no condition), got {prompt!r}."
             )
         dim = self.unet.config.text_embed_dim
-        if prompt_embeds is not None and (prompt_embeds.ndim != 2 or prompt_embeds.shape[1] != dim):
-            raise ValueError(f"`prompt_embeds` must have shape (batch, {dim}), got {tuple(prompt_embeds.shape)}.")
+        if prompt_embeds is not None:
+            require_tensor("prompt_embeds", prompt_embeds, ("batch", dim))
+        if latents is not None:
+            require_tensor("latents", latents, ("batch", self.unet.config.in_channels, "frames", "height", "width"))
+        generators = generator if isinstance(generator, list) else [generator]
+        if not all(isinstance(g, torch.Generator) for g in generators) and generator is not None:
+            raise ValueError(f"`generator` must be a torch.Generator or a list of them, got {generator!r}.")
         counts = {
             "num_frames": num_frames,
             "num_inference_steps": num_inference_steps,
             "num_videos_per_prompt": num_videos_per_prompt,
-            "decode_chunk_size": decode_chunk_size,
+            "height": height,
+            "width": width,
         }
         for name, value in counts.items():
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
-        for name, value in (("guidance_scale", guidance_scale), ("eta", eta), ("motion_scale", motion_scale)):
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ValueError(f"`{name}` must be a finite number, got {value!r}.")
+            require_number(name, value, Integral, 1)
+        if decode_chunk_size is not None:
+            require_number("decode_chunk_size", decode_chunk_size, Integral, 1)
+        require_number("guidance_scale", guidance_scale, Real)
+        require_number("eta", eta, Real, 0, 1)
+        require_number("motion_scale", motion_scale, Real)
         stride = self.lfae.downscale_factor * self.unet.size_stride
         for name, value in (("height", height), ("width", width)):
             if value < stride or value % stride:
@@ -171,6 +180,10 @@ class LFDMPipeline(HubPipeline):
             raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {image_fit!r}.")
         if output_type not in ("pil", "np", "pt", "latent"):
             raise ValueError(f"`output_type` must be 'pil', 'np', 'pt' or 'latent', got {output_type!r}.")
+        if not isinstance(callback_on_step_end_tensor_inputs, (list, tuple)):
+            raise ValueError(
+                f"`callback_on_step_end_tensor_inputs` must be a list, got {callback_on_step_end_tensor_inputs!r}."
+            )
         unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
         if unknown:
             raise ValueError(
@@ -249,7 +262,7 @@ class LFDMPipeline(HubPipeline):
         """
         stride = self.lfae.downscale_factor * self.unet.size_stride
         default = (self.lfae.config.sample_size,) * 2
-        if latents is not None and latents.ndim == 5:
+        if torch.is_tensor(latents) and latents.ndim == 5:
             default = tuple(side * self.lfae.downscale_factor for side in latents.shape[-2:])
         elif default[0] is None:
             sizes = {tuple(picture.shape[-2:]) for picture in pictures}
@@ -345,7 +358,8 @@ class LFDMPipeline(HubPipeline):
             num_inference_steps: denoising steps; see `default_num_inference_steps`.
             guidance_scale: w of classifier-free guidance, null + w (cond - null); 1 uses the condition alone, 0 the
                 null condition alone.
-            eta: noise of DDIM and its kin, from 0 (deterministic) to 1 (as DDPM); ignored by other schedulers.
+            eta: noise of DDIM and its kin (TCD's gamma too), from 0 (deterministic) to 1 (as DDPM); ignored by other
+                schedulers.
             num_videos_per_prompt: videos for each picture-prompt pair.
             generator: for reproducible results; a list gives each video its own seed.
             latents: initial noise `(B, 3, F, h, w)` to start from.
@@ -361,7 +375,7 @@ class LFDMPipeline(HubPipeline):
             height, width: size of the videos in pixels; as trained by default (see `frame_size`).
 
         Returns:
-            `LFDMPipelineOutput`, or the tuple `(frames, flow, occlusion, warped)`.
+            `LFDMPipelineOutput`, or the tuple `(frames, flow, occlusion, warped)`, the last None for "latent".
 
         Raises:
             ValueError: for bad input; names the argument, what came and what is allowed.
@@ -371,13 +385,16 @@ class LFDMPipeline(HubPipeline):
         pictures = to_rgb_tensors(image)
         height, width = self.frame_size(pictures, height, width, latents)
         if num_frames is None:
-            num_frames = self.unet.config.num_frames if latents is None or latents.ndim != 5 else latents.shape[2]
+            given = torch.is_tensor(latents) and latents.ndim == 5
+            num_frames = latents.shape[2] if given else self.unet.config.num_frames
         num_inference_steps = self._default_steps() if num_inference_steps is None else num_inference_steps
 
         # 1. Check inputs.
         self.check_inputs(
             prompt,
             prompt_embeds,
+            latents,
+            generator,
             num_frames,
             num_inference_steps,
             num_videos_per_prompt,
@@ -392,6 +409,8 @@ class LFDMPipeline(HubPipeline):
             callback_on_step_end_tensor_inputs,
         )
         self._guidance_scale = guidance_scale
+        # A callback that sets the scale to 0 later on means "no more guidance", as everywhere in diffusers.
+        self._only_null = guidance_scale == 0
         self._interrupt = False
         self._current_timestep = None
         device = self._execution_device
@@ -422,6 +441,10 @@ class LFDMPipeline(HubPipeline):
         # 3. Prepare the schedule and the initial noise.
         refine_schedule(self.scheduler)
         self.scheduler.set_timesteps(num_inference_steps, device=device)
+        if hasattr(self.scheduler, "set_begin_index"):
+            self.scheduler.set_begin_index(
+                0
+            )  # Karras sigmas repeat the first timestep, which a search by value would skip
         timesteps = self.scheduler.timesteps
         self._num_timesteps = len(timesteps)
         latent_size = [side // self.lfae.downscale_factor for side in (height, width)]
@@ -442,7 +465,7 @@ class LFDMPipeline(HubPipeline):
                     callback_kwargs = {}
                     for name in callback_on_step_end_tensor_inputs:
                         callback_kwargs[name] = locals()[name]
-                    changed = callback_on_step_end(self, i, t, callback_kwargs)
+                    changed = callback_on_step_end(self, i, t, callback_kwargs) or {}
                     latents = changed.pop("latents", latents)
                     prompt_embeds = changed.pop("prompt_embeds", prompt_embeds)
                 if i == len(timesteps) - 1 or (i + 1 > num_warmup_steps and (i + 1) % self.scheduler.order == 0):
@@ -456,8 +479,9 @@ class LFDMPipeline(HubPipeline):
         return output if return_dict else (output.frames, output.flow, output.occlusion, output.warped)
 
     def _default_steps(self) -> int:
-        if self.config.default_num_inference_steps is not None:
-            return self.config.default_num_inference_steps
+        default = self.config.get("default_num_inference_steps")
+        if default is not None:
+            return default
         trained = self.scheduler.config.num_train_timesteps
         return trained if isinstance(self.scheduler, DDPMScheduler) else min(100, trained)
 
@@ -478,7 +502,7 @@ class LFDMPipeline(HubPipeline):
             if image_projection.shape[0] > 1:
                 image_projection = torch.cat((image_projection, image_projection))
             null_mask = torch.arange(2 * batch_size, device=latents.device) < batch_size
-        elif self.guidance_scale == 0:
+        elif self._only_null:
             prompt_embeds = None
         model_input = latents
         if hasattr(self.scheduler, "scale_model_input"):  # flow matching has none
@@ -500,14 +524,14 @@ class LFDMPipeline(HubPipeline):
 @contextmanager
 def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
     """BatchNorm must use its running statistics here even if the model is being trained around the pipeline."""
-    was_training = model.training
-    if was_training:
-        model.eval()
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
     try:
         yield
     finally:
-        if was_training:
-            model.train()
+        for module in training:
+            module.training = True
 
 
 def _repeat(encoded: EncodedImage, times: int) -> EncodedImage:

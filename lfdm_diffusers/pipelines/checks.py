@@ -1,0 +1,34 @@
+"""Checks of single arguments, each with one sentence for the user."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import torch
+
+LARGEST = 1e6  # beyond it a count or scale is a mistake, and float arithmetic would overflow somewhere deep inside
+
+
+def require_number(name: str, value: object, kind: type, least: float = -LARGEST, most: float = LARGEST) -> None:
+    """Raise a ValueError unless `value` is a number of `kind` (numbers.Integral or Real, numpy's too) in [least, most]."""
+    what = "whole number" if kind is Integral else "finite number"
+    if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most:
+        return
+    limits = f" of at least {least:g}" if most == LARGEST and least > -LARGEST else ""
+    if most != LARGEST:
+        limits = f" from {least:g} to {most:g}"
+    raise ValueError(f"`{name}` must be a {what}{limits}, got {value!r}.")
+
+
+def require_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> None:
+    """Raise a ValueError unless `value` is a finite float tensor of `shape`, where a word stands for any size but 0."""
+    wanted = f"({', '.join(map(str, shape))})"
+    if not torch.is_tensor(value):
+        raise ValueError(f"`{name}` must be a tensor of shape {wanted}, got {type(value).__name__}.")
+    fits = value.ndim == len(shape) and 0 not in value.shape
+    if not fits or any(isinstance(n, int) and n != have for n, have in zip(shape, value.shape)):
+        raise ValueError(f"`{name}` must have shape {wanted}, got {tuple(value.shape)}.")
+    if not value.is_floating_point():
+        raise ValueError(f"`{name}` must hold floats, got {value.dtype}.")
+    if not torch.isfinite(value).all():
+        raise ValueError(f"`{name}` must hold finite numbers, got NaN or infinite ones.")

@@ -1,0 +1,50 @@
+"""The table of labels: matching, errors, building."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import TEXT_DIM, tiny_label_embeddings
+
+from lfdm_diffusers import LabelEmbeddings
+
+
+def test_rows_by_label_list_and_number():
+    table = tiny_label_embeddings()
+    rows = table.embedding.weight
+    torch.testing.assert_close(table("happiness").text_embeds, rows[1:2])
+    torch.testing.assert_close(table(["surprise", "anger"]).text_embeds, rows[[2, 0]])
+    torch.testing.assert_close(table(torch.tensor([2, 0]), return_dict=False)[0], rows[[2, 0]])
+    assert not rows.requires_grad
+
+
+def test_case_spacing_and_accents_do_not_matter():
+    labels = ["sit  to Stand", "Straße", "Ünï"]
+    table = LabelEmbeddings.from_embeddings(labels, torch.eye(3))
+    assert table.labels == labels
+    assert table.label_ids([" SIT to stand", "STRASSE", "u\u0308ni\u0308"]) == [0, 1, 2]
+
+
+def test_an_unknown_label_names_the_closest_and_lists_all():
+    with pytest.raises(
+        ValueError, match=r"Unknown label 'angr'; the closest known one is 'anger'.*happiness, surprise"
+    ):
+        tiny_label_embeddings().label_ids("angr")
+
+
+@pytest.mark.parametrize("labels", [(), "anger", ["a", "A"], ["a", ""], [1], None, ["é", "e\u0301"]])
+def test_bad_tables_are_refused(labels):
+    with pytest.raises(ValueError, match="`labels` must be a list of different names"):
+        LabelEmbeddings(labels=labels)
+
+
+@pytest.mark.parametrize("query", [[], 3, None, torch.tensor(1), torch.tensor([0.5]), ["anger", 3]])
+def test_bad_queries_are_refused(query):
+    with pytest.raises(ValueError, match=r"`labels`|A label must be a string"):
+        tiny_label_embeddings()(query)
+
+
+@pytest.mark.parametrize("embeddings", [torch.zeros(2, TEXT_DIM), torch.zeros(3), torch.zeros(3, 4).long(), [[1.0]]])
+def test_embeddings_must_fit_the_labels(embeddings):
+    with pytest.raises(ValueError, match="`embeddings` must be"):
+        LabelEmbeddings.from_embeddings(["a", "b", "c"], embeddings)
