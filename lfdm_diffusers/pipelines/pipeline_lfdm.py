@@ -220,19 +220,16 @@ class LFDMPipeline(HubPipeline):
                 "neither. Pass `prompt_embeds`, or no prompt for stochastic generation."
             )
         table = self.label_embeddings
-        known = [table is not None and (table.knows(text) or not free_text) for text in texts]
-        looked_up = encoded = None
-        if any(known):
-            rows = table.label_ids([text for text, is_known in zip(texts, known) if is_known])
-            looked_up = table(torch.tensor(rows, device=device)).text_embeds
-        if not all(known):
-            unknown = [text for text, is_known in zip(texts, known) if not is_known]
-            encoded = embed_text(self.text_encoder, self.tokenizer, unknown, device)
-        if looked_up is None or encoded is None:
-            return encoded if looked_up is None else looked_up
-        # In the order of `texts`: a text's embedding must not depend on its neighbours.
-        sources = iter(looked_up), iter(encoded.to(looked_up.dtype))
-        return torch.stack([next(sources[0] if is_known else sources[1]) for is_known in known])
+        # Text by text: an embedding must not depend on its neighbours.
+        known = [text for text in texts if table is not None and (table.knows(text) or not free_text)]
+        other = [text for text in texts if text not in known]
+        embeds: dict[str, torch.Tensor] = {}
+        if other:
+            embeds.update(zip(other, embed_text(self.text_encoder, self.tokenizer, other, device)))
+        if known:
+            embeds.update(zip(known, table(torch.tensor(table.label_ids(known), device=device)).text_embeds))
+        dtype = embeds[texts[0]].dtype
+        return torch.stack([embeds[text].to(dtype) for text in texts])
 
     def encode_image(
         self,
