@@ -44,7 +44,7 @@ def evaluate_reconstruction(
         lfae: anywhere; under autocast or not.
         reference, driving: `(N, 3, H, W)` in [0, 1].
         batch_size: pairs at once.
-        rows: pairs on the contact sheet, the first ones.
+        rows: pairs on the contact sheet, spread evenly.
 
     Returns:
         Numbers, and a sheet of reference, driving, warped, inpainted, reconstruction, flow, occlusion. L1 errors are
@@ -70,7 +70,11 @@ def evaluate_reconstruction(
         numbers |= {f"{name}l1_moving": error[moving].mean().item() for name, error in errors.items()}
     numbers |= {"occlusion_mean": occlusion.mean().item(), "occlusion_min": occlusion.min().item()}
 
-    motion = flow_in_pixels(flow[:rows].numpy(), *reference.shape[-2:])
+    shown = np.unique(np.linspace(0, len(flow) - 1, rows).round().astype(int))
+    reference, driving, warped, inpainted, sample, flow, occlusion = (
+        x[shown] for x in (reference, driving, warped, inpainted, sample, flow, occlusion)
+    )
+    motion = flow_in_pixels(flow.numpy(), *reference.shape[-2:])
     largest = float(np.hypot(motion[:, 0], motion[:, 1]).max())
     sheet = [
         [
