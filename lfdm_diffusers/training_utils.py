@@ -115,7 +115,7 @@ def find_checkpoint(output_dir: Path, resume_from: str | None) -> Path | None:
         Its folder; None to start anew: nothing asked, or "latest" where there is none yet.
 
     Raises:
-        ValueError: if it is not there, or `output_dir` holds checkpoints and none is asked for.
+        ValueError: if it is not there, or `output_dir` holds checkpoints and the newest is not what is asked for.
     """
     there = checkpoints(output_dir)
     if resume_from is None:
@@ -129,6 +129,11 @@ def find_checkpoint(output_dir: Path, resume_from: str | None) -> Path | None:
         return there[-1] if there else None
     for path in (Path(resume_from), output_dir / resume_from):
         if (path / STATE_FILE).is_file():
+            if there and path.resolve() != there[-1].resolve():  # later ones would be pruned last and found first
+                raise ValueError(
+                    f"`--output_dir` {output_dir} holds {there[-1].name}, so no run can go on from {path} there: name "
+                    "another folder, or delete what lies beyond it."
+                )
             return path
     raise ValueError(
         f"`--resume_from_checkpoint` must be 'latest' or a checkpoint's folder, got {resume_from!r}; "

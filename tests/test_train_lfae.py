@@ -17,6 +17,7 @@ import PIL.Image
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
+from loopback_hub import READ_TOKEN, WRITE_TOKEN
 from safetensors.torch import load_file, save_file
 from tiny import tiny_lfae
 from torch import nn
@@ -215,6 +216,8 @@ def test_refusals(faces, whole_run, tmp_path, capsys):
     assert "holds checkpoint-6 of an earlier run" in refusal(arguments(faces, whole_run))
     message = refusal(arguments(faces, whole_run, resume_from_checkpoint="checkpoint-3"))
     assert "got 'checkpoint-3'" in message and "checkpoint-4" in message
+    message = refusal(arguments(faces, whole_run, resume_from_checkpoint="checkpoint-4"))
+    assert "holds checkpoint-6, so no run can go on from" in message
     refusal(arguments(faces, new, train_batch_size=0))
     assert "--train_batch_size must be 1 or more, got 0" in capsys.readouterr().err
 
@@ -401,6 +404,22 @@ def test_two_processes(faces, tmp_path):
     subprocess.run([*torchrun, *argv], env=environment(), capture_output=True, check=True, timeout=120)
     # The learning rate's milestones and the data are those of the whole run; so is everything else.
     assert_same(weights(tmp_path / "on"), weights(tmp_path / "two"))
+
+
+@pytest.mark.integration
+def test_push(faces, tmp_path, loopback_hub):
+    hub = {"HF_ENDPOINT": loopback_hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    argv = arguments(faces, tmp_path / "out", max_train_steps=1, hub_model_id="me/trained-lfae")
+    command = [sys.executable, SCRIPT, *argv, "--push_to_hub", "--hub_token"]
+    common = {"env": {**environment(), **hub}, "capture_output": True, "text": True, "timeout": 120}
+    refused = subprocess.run([*command, READ_TOKEN], **common)
+    assert refused.returncode == 1 and "train_lfae: " in refused.stderr and "step/s" not in refused.stderr
+    done = subprocess.run([*command, WRITE_TOKEN], **common)
+    assert done.returncode == 0, done.stderr[-3000:]
+    files = loopback_hub.files("me/trained-lfae")
+    for name in ("config.json", "diffusion_pytorch_model.safetensors", "README.md"):
+        assert files[name] == (tmp_path / "out" / "lfae" / name).read_bytes()
+    assert b"me/trained-lfae" in files["README.md"]
 
 
 def test_average_running_statistics(monkeypatch):

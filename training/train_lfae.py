@@ -171,6 +171,8 @@ def train(args: argparse.Namespace) -> None:
         # Without synchronised BatchNorm each process keeps its own statistics until they are averaged for saving.
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+    if args.report_to != "none" and not accelerator.log_with:  # accelerate passes over what is not installed
+        raise ValueError(f"`--report_to` {args.report_to} is not installed.")
     device, main = accelerator.device, accelerator.is_main_process
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.allow_tf32
     checkpoint = find_checkpoint(args.output_dir, args.resume_from_checkpoint)
