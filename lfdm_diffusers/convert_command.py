@@ -430,7 +430,13 @@ def verify_folder(
     return report.lines()
 
 
-def push_folder(folder: str | Path, repo_id: str, token: str | None = None, private: bool = False) -> str:
+def push_folder(
+    folder: str | Path,
+    repo_id: str,
+    token: str | None = None,
+    private: bool = False,
+    message: str = "Converted with lfdm_diffusers",
+) -> str:
     """Upload a finished folder to a Hub repository, made if need be; returns its address.
 
     Raises:
@@ -439,7 +445,7 @@ def push_folder(folder: str | Path, repo_id: str, token: str | None = None, priv
     api = HfApi(token=token)
     try:
         repo = api.create_repo(repo_id, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repo.repo_id, folder_path=folder, commit_message="Converted with lfdm_diffusers")
+        api.upload_folder(repo_id=repo.repo_id, folder_path=folder, commit_message=message)
     except Exception as error:  # of whichever HTTP library the Hub client uses
         raise ConnectionError(f"{folder} is complete, but the push to {repo_id} failed: {error}") from error
     return str(repo)

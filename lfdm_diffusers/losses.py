@@ -1,4 +1,4 @@
-"""Losses of stage one: equivariance of regions under a known transform, and a perceptual pyramid.
+"""Losses of stage one: equivariance of regions under a known transform, and pyramids of features or pixels.
 
 Both follow MRAA (Siarohin et al., CVPR 2021), from which LFDM takes them (section 3.2, "the reconstruction loss").
 """
@@ -120,10 +120,12 @@ class VGG19Features(nn.Sequential):
         super().__init__(*layers)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Outputs of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
+        """Outputs of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1; of a picture too small to halve, the first ones."""
         mean, std = (x.new_tensor(v).view(1, 3, 1, 1) for v in (self.MEAN, self.STD))
         x, outputs = (x - mean) / std, []
         for i, layer in enumerate(self):
+            if isinstance(layer, nn.MaxPool2d) and min(x.shape[-2:]) < 2:
+                break  # an eighth of 64 pixels
             x = layer(x)
             if i in self.taps:
                 outputs.append(x)
@@ -155,5 +157,62 @@ class PerceptualPyramidLoss(nn.Module):
             with torch.no_grad():
                 wanted = self.features(downsample(target))
             for made, want in zip(self.features(downsample(prediction)), wanted):
-                loss = loss + 10 * (made - want).abs().mean()
+                loss = loss + 10 * (made.float() - want.float()).abs().mean()
         return loss
+
+
+class PixelPyramidLoss(nn.Module):
+    """Where no VGG-19 is at hand: sum over scales of 10 * mean |prediction - target|, and the same of the gradients.
+
+    Gradients are differences of neighbouring pixels at full size; without them small pictures come out blurred.
+
+    Args:
+        scales: as in `PerceptualPyramidLoss`.
+    """
+
+    def __init__(self, scales: Sequence[float] = (1.0, 0.5, 0.25, 0.125)):
+        super().__init__()
+        self.pyramid = nn.ModuleList(AntiAliasDownsample(3, scale) for scale in scales)
+
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Both `(B, 3, H, W)` in [0, 1]."""
+        with torch.autocast(prediction.device.type, enabled=False):  # or the convolutions would lower it
+            difference = prediction.float() - target.float()  # all that follows is linear, up to the absolute value
+            loss = sum(10 * difference.diff(dim=dim).abs().mean() for dim in (-1, -2))
+            return loss + sum(10 * downsample(difference).abs().mean() for downsample in self.pyramid)
+
+
+class LFAELoss(nn.Module):
+    """The auto-encoder and its losses in one forward pass, as DistributedDataParallel needs it.
+
+    Args:
+        lfae: in training mode.
+        reconstruction: a `PerceptualPyramidLoss` or `PixelPyramidLoss`.
+        inpainted_weight: of the same loss on `output.inpainted`, the decoder's own picture before the last blend. Not
+            in the paper. Trained from scratch without it, the occlusion goes to 1 everywhere: warped pixels are copied,
+            and the decoder, which gets almost no gradient, never learns to inpaint.
+    """
+
+    def __init__(self, lfae: nn.Module, reconstruction: nn.Module, inpainted_weight: float = 1.0):
+        super().__init__()
+        self.lfae, self.reconstruction, self.inpainted_weight = lfae, reconstruction, inpainted_weight
+
+    def forward(
+        self, reference: torch.Tensor, driving: torch.Tensor, transform: RandomTransform
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Weighted losses by name, to be summed, and the mean occlusion (without a gradient).
+
+        Args:
+            reference, driving: `(B, 3, H, W)` in [0, 1].
+            transform: of B pictures, for the equivariance losses.
+        """
+        output = self.lfae(reference, driving)
+        transformed = self.lfae.region_predictor(
+            transform.warp_picture(driving).contiguous(memory_format=torch.channels_last)
+        )
+        losses = {"reconstruction": self.reconstruction(output.sample.float(), driving)}
+        if self.inpainted_weight:
+            losses["inpainted"] = self.inpainted_weight * self.reconstruction(output.inpainted.float(), driving)
+        with torch.autocast(driving.device.type, enabled=False):
+            shift, affine = equivariance_losses(output.driving_regions, transformed, transform)
+        return losses | {"equivariance_shift": shift, "equivariance_affine": affine}, output.occlusion.detach().mean()

@@ -1,4 +1,4 @@
-"""What no tensor of a released checkpoint tells: sizes, label texts, paddings. A table of overrides."""
+"""What no tensor of a released checkpoint tells: sizes, label texts, paddings; and auto-encoders to train. Tables of overrides."""
 
 from __future__ import annotations
 
@@ -186,3 +186,38 @@ def get_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}, got {name!r}.")
     return PRESETS[name]
+
+
+# Overrides of `LatentFlowAutoencoder`'s arguments, for training one: the released models', and a small one of our own
+# (5.1 million parameters) for 64x64 pictures.
+LFAE_CONFIGS = {
+    preset.name: {"sample_size": preset.sample_size, "region_padding": preset.region_padding}
+    for preset in PRESETS.values()
+} | {
+    "toon64": {
+        "sample_size": 64,
+        "base_channels": 32,
+        "max_channels": 128,
+        "num_bottleneck_blocks": 4,
+        "flow_base_channels": 32,
+        "flow_max_channels": 256,
+        "flow_num_blocks": 4,
+        "region_base_channels": 16,
+        "region_max_channels": 256,
+        "region_num_blocks": 4,
+        "background_base_channels": 16,
+        "background_max_channels": 256,
+        "background_num_blocks": 4,
+    }
+}
+
+
+def get_lfae_config(name: str) -> dict:
+    """Overrides of `LatentFlowAutoencoder`'s arguments for the preset called `name`.
+
+    Raises:
+        ValueError: for an unknown one; lists all.
+    """
+    if name not in LFAE_CONFIGS:
+        raise ValueError(f"`preset` must be one of {', '.join(LFAE_CONFIGS)}, got {name!r}.")
+    return copy.deepcopy(LFAE_CONFIGS[name])

@@ -1,0 +1,89 @@
+"""How well an auto-encoder re-enacts pairs of frames it is not trained on: numbers, and a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import PIL.Image
+import torch
+
+from .data.cache import ClipReader
+from .data.clips import Clip
+from .models import LatentFlowAutoencoder
+from .visualization import contact_sheet, flow_in_pixels, flow_to_color
+
+MOVING = 0.1  # a pixel moves if one of its colours changes by more than this between the two pictures
+
+
+def reconstruction_pairs(clips: Sequence[Clip], reader: ClipReader, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first frame of `count` clips and, of each clip, the frame that differs most from it.
+
+    The clips are spread evenly over `clips`; all of them, if there are fewer.
+
+    Returns:
+        Reference and driving pictures, each `(N, 3, H, W)` float32 in [0, 1].
+    """
+    chosen = np.unique(np.linspace(0, len(clips) - 1, count).round().astype(int))
+    pairs = []
+    for clip in (clips[i] for i in chosen):
+        frames = reader.read(clip, range(reader.count(clip) if clip.num_frames is None else clip.num_frames))
+        farthest = np.abs(frames.astype(np.float32) - frames[0]).mean(axis=(1, 2, 3)).argmax()
+        pairs.append(reader.place(frames[[0, farthest]]))
+    pictures = torch.from_numpy(np.stack(pairs)).permute(1, 0, 4, 2, 3).float() / 255  # (2, N, 3, H, W)
+    return pictures[0].contiguous(), pictures[1].contiguous()
+
+
+@torch.no_grad()
+def evaluate_reconstruction(
+    lfae: LatentFlowAutoencoder, reference: torch.Tensor, driving: torch.Tensor, batch_size: int = 16, rows: int = 8
+) -> tuple[dict[str, float], PIL.Image.Image]:
+    """Re-enact pairs in eval mode; the model's mode is put back afterwards.
+
+    Args:
+        lfae: anywhere; under autocast or not.
+        reference, driving: `(N, 3, H, W)` in [0, 1].
+        batch_size: pairs at once.
+        rows: pairs on the contact sheet, spread evenly.
+
+    Returns:
+        Numbers, and a sheet of reference, driving, warped, inpainted, reconstruction, flow, occlusion. L1 errors are
+        means over pixels and colours: l1, inpainted_l1 and static_l1 (the reference repeated) over all pixels, and
+        l1_moving and so on over those where the two pictures differ by more than `MOVING` (left out if none do);
+        occlusion_mean and occlusion_min are over all pairs.
+    """
+    training = lfae.training
+    lfae.eval()
+    parts = []
+    for start in range(0, len(reference), batch_size):
+        pair = (x[start : start + batch_size].to(lfae.device) for x in (reference, driving))
+        out = lfae(*pair)
+        parts.append([x.float().cpu() for x in (out.warped, out.inpainted, out.sample, out.flow, out.occlusion)])
+    lfae.train(training)
+    warped, inpainted, sample, flow, occlusion = (torch.cat(part) for part in zip(*parts))
+
+    moving = (reference - driving).abs().amax(dim=1, keepdim=True).gt(MOVING).expand_as(driving)
+    pictures = {"": sample, "inpainted_": inpainted, "static_": reference}
+    errors = {name: (picture - driving).abs() for name, picture in pictures.items()}
+    numbers = {f"{name}l1": error.mean().item() for name, error in errors.items()}
+    if moving.any():
+        numbers |= {f"{name}l1_moving": error[moving].mean().item() for name, error in errors.items()}
+    numbers |= {"occlusion_mean": occlusion.mean().item(), "occlusion_min": occlusion.min().item()}
+
+    shown = np.unique(np.linspace(0, len(flow) - 1, rows).round().astype(int))
+    reference, driving, warped, inpainted, sample, flow, occlusion = (
+        x[shown] for x in (reference, driving, warped, inpainted, sample, flow, occlusion)
+    )
+    motion = flow_in_pixels(flow.numpy(), *reference.shape[-2:])
+    largest = float(np.hypot(motion[:, 0], motion[:, 1]).max())
+    sheet = [
+        [
+            *(x[i].permute(1, 2, 0).numpy() for x in (reference, driving, warped, inpainted, sample)),
+            flow_to_color(motion[i], largest),
+            occlusion[i, 0].numpy(),
+        ]
+        for i in range(len(motion))
+    ]
+    titles = ["reference", "driving", "warped", "inpainted", "reconstruction"]
+    titles += [f"flow\n(full: {largest:.1f} pixels)", "occlusion\n(white: 1, warped)"]
+    return numbers, contact_sheet(sheet, titles)

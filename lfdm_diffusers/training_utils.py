@@ -1,0 +1,216 @@
+"""What the training scripts share: checkpoints written whole, chance that can be repeated, metrics, running statistics."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from huggingface_hub import hf_hub_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from .data.clips import Clip
+from .data.layouts import find_clips
+from .losses import VGG19Features
+
+STATE_FILE = "training_state.pt"
+
+
+def require_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, least: dict[float, str]) -> None:
+    """End the program with the parser's message if an argument named (separated by blanks) is below its least value."""
+    for limit, names in least.items():
+        for name in names.split():
+            if getattr(args, name) is not None and getattr(args, name) < limit:
+                parser.error(f"--{name} must be {limit} or more, got {getattr(args, name)}")
+
+
+def choose_clips(
+    root: Path, layout: str, train_split: str | None, validation_split: str | None
+) -> tuple[list[Clip], list[Clip], str]:
+    """Clips to train on, clips to validate on, and what the latter are, in words.
+
+    Args:
+        root, layout: as in `find_clips`.
+        train_split: by default train, where there are splits; else all clips.
+        validation_split: by default validation, else test; else the training clips.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    try:
+        splits = {clip.split for clip in find_clips(root, layout)}
+        train_split = train_split or ("train" if "train" in splits else None)
+        train = find_clips(root, layout, train_split)
+        split = validation_split or next((s for s in ("validation", "test") if s in splits - {train_split}), None)
+        if split is None:
+            return train, train, "the training clips: the data have no split for validation"
+        return train, find_clips(root, layout, split), f"the split {split}"
+    except ValueError as error:
+        raise ValueError(str(error).replace("`root`", "`--train_data_dir`")) from error
+
+
+def learning_rate(base: float, gamma: float, milestones: Sequence[float], step: int, steps: int) -> float:
+    """As torch's MultiStepLR, with milestones in shares of all `steps`: nothing to save, nothing to restore."""
+    return base * gamma ** sum(step >= round(share * steps) for share in milestones)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that gets the name `path` when it is complete, in place of an earlier one; or leaves no trace.
+
+    Raises:
+        OSError: if it cannot be written (a full disk); says that nothing else was touched.
+    """
+    partial, old = (path.with_name(f".{path.name}.{kind}") for kind in ("partial", "old"))
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+        partial.mkdir(parents=True)
+        yield partial
+        for file in partial.rglob("*"):  # on the disk before the name is, or a power cut could leave empty files
+            if file.is_file():
+                with open(file, "rb+") as opened:
+                    os.fsync(opened.fileno())
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():  # a folder cannot be renamed onto one that holds files
+            os.replace(path, old)
+        os.replace(partial, path)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors report a full disk as their own
+        raise OSError(f"{path} could not be written: {error}. What had been saved before is kept.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints in `folder`, by step."""
+    found = [(int(m[1]), p) for p in folder.glob("checkpoint-*") if (m := re.fullmatch(r"checkpoint-(\d+)", p.name))]
+    return [path for _, path in sorted(found)]
+
+
+def prune_checkpoints(folder: Path, limit: int | None) -> None:
+    """Delete the oldest checkpoints beyond `limit` (None keeps all), and what a killed process left half written."""
+    for partial in folder.glob(".checkpoint-*.partial"):
+        shutil.rmtree(partial)
+    for path in checkpoints(folder)[: -limit if limit else 0]:
+        # Renamed first: a process killed in between leaves no folder that looks like a checkpoint and is not.
+        doomed = path.with_name(f".{path.name}.partial")
+        os.replace(path, doomed)
+        shutil.rmtree(doomed)
+
+
+def find_checkpoint(output_dir: Path, resume_from: str | None) -> Path | None:
+    """The checkpoint that `--resume_from_checkpoint` means: "latest", a path, or a name in `output_dir`.
+
+    Returns:
+        Its folder; None to start anew: nothing asked, or "latest" where there is none yet.
+
+    Raises:
+        ValueError: if it is not there, or `output_dir` holds checkpoints and the newest is not what is asked for.
+    """
+    there = checkpoints(output_dir)
+    if resume_from is None:
+        if there:
+            raise ValueError(
+                f"`--output_dir` {output_dir} holds {there[-1].name} of an earlier run: go on with "
+                "`--resume_from_checkpoint latest`, or name another folder."
+            )
+        return None
+    if resume_from == "latest":
+        return there[-1] if there else None
+    for path in (Path(resume_from), output_dir / resume_from):
+        if (path / STATE_FILE).is_file():
+            if there and path.resolve() != there[-1].resolve():  # later ones would be pruned last and found first
+                raise ValueError(
+                    f"`--output_dir` {output_dir} holds {there[-1].name}, so no run can go on from {path} there: name "
+                    "another folder, or delete what lies beyond it."
+                )
+            return path
+    raise ValueError(
+        f"`--resume_from_checkpoint` must be 'latest' or a checkpoint's folder, got {resume_from!r}; "
+        f"{output_dir} holds {', '.join(p.name for p in there) or 'none'}."
+    )
+
+
+def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
+    """The chance of one step in one process, whatever was drawn before it."""
+    state = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> 1))  # manual_seed takes 63 bits
+
+
+class MetricsFile:
+    """metrics.jsonl: one line a record. Going on at `first_step` drops what an interrupted run wrote beyond it."""
+
+    def __init__(self, path: Path, first_step: int = 0):
+        self.path = path
+        kept = []
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
+                    if json.loads(line)["step"] <= first_step:
+                        kept.append(line + "\n")
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(kept), encoding="utf-8")
+        os.replace(partial, path)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def average_running_statistics(model: nn.Module) -> None:
+    """Give every process the mean of all processes' BatchNorm statistics; nothing to do where there is one process.
+
+    BatchNorm that is not synchronised sees its own process's share of a batch. Training does not read the running
+    statistics, so this changes what is saved and validated, not the course of training.
+    """
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for statistic in (module.running_mean, module.running_var):
+                dist.all_reduce(statistic)
+                statistic /= dist.get_world_size()
+
+
+def require_finite(model: nn.Module, step: int) -> None:
+    """Raise FloatingPointError if a weight or a running statistic of `model` is NaN or infinite."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise FloatingPointError(f"{name} is not finite after step {step}.")
+
+
+def load_vgg19(source: str) -> VGG19Features:
+    """VGG-19 from a file, or from a Hub repository with `model.safetensors`, such as `timm/vgg19.tv_in1k`.
+
+    Args:
+        source: .safetensors, or what torch.save wrote; keys `features.0.weight` as in torchvision, or `0.weight`.
+
+    Raises:
+        ValueError: if it cannot be had or is no VGG-19.
+    """
+    path = Path(source)
+    if not path.is_file():
+        try:
+            path = Path(hf_hub_download(source, "model.safetensors"))
+        except Exception as error:  # of whichever HTTP library the Hub client uses; a name that is none; offline
+            raise ValueError(
+                f"`--perceptual` must be 'none', a VGG-19 file or a Hub repository, got {source!r}: {error}"
+            ) from error
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        state = {key.removeprefix("features."): value for key, value in state.items()}
+        features = VGG19Features()
+        features.load_state_dict({key: state[key] for key in features.state_dict()})
+    except Exception as error:  # pickle, zip, safetensors, missing keys, wrong shapes
+        raise ValueError(f"`--perceptual` {str(path)!r} does not hold VGG-19's weights: {error!r}") from error
+    return features
