@@ -96,6 +96,24 @@ def equivariance_losses(
     return 10 * shift, 10 * affine
 
 
+# Standard deviations (a tenth of half the picture) and distances that `concentration_loss` asks for, in grid units.
+CONCENTRATED, SEPARATE = 0.1, 0.08
+
+
+def concentration_loss(regions: RegionParameters) -> torch.Tensor:
+    """How spread out each region is, and how near to each other they are: mean_k relu(tr S_k - 2 c^2) + s / 10.
+
+    c is `CONCENTRATED`, and s the mean over k of the sum over l != k of exp(-|p_k - p_l|^2 / (2 d^2)), with d `SEPARATE`.
+    After Zhang et al., "Unsupervised Discovery of Object Landmarks as Structural Representations", CVPR 2018. Heatmaps
+    start out flat: a region that is everywhere hardly moves when something in the picture does, and it takes a long
+    time until training from scratch finds out what to follow.
+    """
+    spread = regions.covar.diagonal(dim1=-2, dim2=-1).sum(-1) - 2 * CONCENTRATED**2
+    distance = (regions.shift[:, :, None] - regions.shift[:, None]).square().sum(-1)  # (B, K, K)
+    crowding = torch.exp(distance / (-2 * SEPARATE**2)).sum(-1) - 1
+    return spread.relu().mean() + crowding.mean() / 10
+
+
 class VGG19Features(nn.Sequential):
     """The convolutional trunk of VGG-19 (Simonyan and Zisserman 2015) up to relu5_1; keys as in torchvision's `features`.
 
@@ -185,17 +203,32 @@ class PixelPyramidLoss(nn.Module):
 class LFAELoss(nn.Module):
     """The auto-encoder and its losses in one forward pass, as DistributedDataParallel needs it.
 
+    The last three arguments are not in the paper, which starts from weights trained on other data; with 0 each the losses
+    are the published ones.
+
     Args:
         lfae: in training mode.
         reconstruction: a `PerceptualPyramidLoss` or `PixelPyramidLoss`.
-        inpainted_weight: of the same loss on `output.inpainted`, the decoder's own picture before the last blend. Not
-            in the paper. Trained from scratch without it, the occlusion goes to 1 everywhere: warped pixels are copied,
-            and the decoder, which gets almost no gradient, never learns to inpaint.
+        inpainted_weight: of the same loss on `output.inpainted`, the decoder's own picture before the last blend.
+            Trained from scratch without it, the occlusion goes to 1 everywhere: warped pixels are copied, and the
+            decoder, which gets almost no gradient, never learns to inpaint.
+        concentration_weight: of `concentration_loss` of the driving picture's regions.
+        motion_weight: compare pictures with errors weighted by 1 + motion_weight |driving - reference| (mean over the
+            colours; scaled to mean 1 over each batch): where little moves, the motion would be a small share of the loss.
     """
 
-    def __init__(self, lfae: nn.Module, reconstruction: nn.Module, inpainted_weight: float = 1.0):
+    def __init__(
+        self,
+        lfae: nn.Module,
+        reconstruction: nn.Module,
+        inpainted_weight: float = 1.0,
+        concentration_weight: float = 0.0,
+        motion_weight: float = 0.0,
+    ):
         super().__init__()
-        self.lfae, self.reconstruction, self.inpainted_weight = lfae, reconstruction, inpainted_weight
+        self.lfae, self.reconstruction = lfae, reconstruction
+        self.inpainted_weight, self.concentration_weight = inpainted_weight, concentration_weight
+        self.motion_weight = motion_weight
 
     def forward(
         self, reference: torch.Tensor, driving: torch.Tensor, transform: RandomTransform
@@ -210,9 +243,20 @@ class LFAELoss(nn.Module):
         transformed = self.lfae.region_predictor(
             transform.warp_picture(driving).contiguous(memory_format=torch.channels_last)
         )
-        losses = {"reconstruction": self.reconstruction(output.sample.float(), driving)}
+        weight = 1 + self.motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
+        weight = weight / weight.mean()
+
+        def compare(picture: torch.Tensor) -> torch.Tensor:
+            if self.motion_weight:
+                picture = driving + weight * (picture.float() - driving)
+            return self.reconstruction(picture.float(), driving)
+
+        losses = {"reconstruction": compare(output.sample)}
         if self.inpainted_weight:
-            losses["inpainted"] = self.inpainted_weight * self.reconstruction(output.inpainted.float(), driving)
+            losses["inpainted"] = self.inpainted_weight * compare(output.inpainted)
         with torch.autocast(driving.device.type, enabled=False):
             shift, affine = equivariance_losses(output.driving_regions, transformed, transform)
-        return losses | {"equivariance_shift": shift, "equivariance_affine": affine}, output.occlusion.detach().mean()
+            losses |= {"equivariance_shift": shift, "equivariance_affine": affine}
+            if self.concentration_weight:
+                losses["concentration"] = self.concentration_weight * concentration_loss(output.driving_regions)
+        return losses, output.occlusion.detach().mean()

@@ -196,6 +196,7 @@ LFAE_CONFIGS = {
 } | {
     "toon64": {
         "sample_size": 64,
+        "num_regions": 16,
         "base_channels": 32,
         "max_channels": 128,
         "num_bottleneck_blocks": 4,
@@ -205,6 +206,7 @@ LFAE_CONFIGS = {
         "region_base_channels": 16,
         "region_max_channels": 256,
         "region_num_blocks": 4,
+        "region_scale": 0.5,
         "background_base_channels": 16,
         "background_max_channels": 256,
         "background_num_blocks": 4,

@@ -59,9 +59,15 @@ def choose_clips(
         raise ValueError(str(error).replace("`root`", "`--train_data_dir`")) from error
 
 
-def learning_rate(base: float, gamma: float, milestones: Sequence[float], step: int, steps: int) -> float:
-    """As torch's MultiStepLR, with milestones in shares of all `steps`: nothing to save, nothing to restore."""
-    return base * gamma ** sum(step >= round(share * steps) for share in milestones)
+def learning_rate(
+    base: float, gamma: float, milestones: Sequence[float], step: int, steps: int, warmup_steps: int = 0
+) -> float:
+    """As torch's MultiStepLR, with milestones in shares of all `steps`: nothing to save, nothing to restore.
+
+    Before `warmup_steps` it rises in a straight line.
+    """
+    rise = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+    return rise * base * gamma ** sum(step >= round(share * steps) for share in milestones)
 
 
 @contextlib.contextmanager
@@ -141,9 +147,9 @@ def find_checkpoint(output_dir: Path, resume_from: str | None) -> Path | None:
     )
 
 
-def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
-    """The chance of one step in one process, whatever was drawn before it."""
-    state = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0]
+def draw_generator(seed: int, draw: int) -> torch.Generator:
+    """The chance of the item at place `draw` in the line of all items ever drawn, whatever was drawn before it."""
+    state = np.random.SeedSequence((seed, draw)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> 1))  # manual_seed takes 63 bits
 
 

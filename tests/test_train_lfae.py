@@ -267,10 +267,10 @@ def test_whole_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_step_generator():
-    keys = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
-    first = [torch.rand(1, generator=training_utils.step_generator(*key)).item() for key in keys]
-    again = [torch.rand(1, generator=training_utils.step_generator(*key)).item() for key in keys]
+def test_draw_generator():
+    keys = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    first = [torch.rand(1, generator=training_utils.draw_generator(*key)).item() for key in keys]
+    again = [torch.rand(1, generator=training_utils.draw_generator(*key)).item() for key in keys]
     assert first == again and len(set(first)) == 4
 
 
