@@ -67,10 +67,10 @@ class RandomTransform:
         gradient = ((self.control_params * slope)[..., None] * offset.sign()).sum(dim=2)  # (B, N, 2)
         return self.theta[:, None, :, :2] + gradient[:, :, None]
 
-    def warp_picture(self, picture: torch.Tensor) -> torch.Tensor:
-        """`picture` `(B, C, H, W)` read at T(z), with reflection at the borders."""
+    def warp_picture(self, picture: torch.Tensor, centers: bool = False) -> torch.Tensor:
+        """`picture` `(B, C, H, W)` read at T(z), with reflection at the borders; z as in `sampling_grid`."""
         batch, _, height, width = picture.shape
-        grid = sampling_grid(height, width, picture.device).flatten(0, 1).expand(batch, -1, -1)
+        grid = sampling_grid(height, width, picture.device, centers).flatten(0, 1).expand(batch, -1, -1)
         grid = self.warp_points(grid).unflatten(1, (height, width))
         return F.grid_sample(picture.float(), grid, padding_mode="reflection", align_corners=False).to(picture.dtype)
 
@@ -241,7 +241,9 @@ class LFAELoss(nn.Module):
         """
         output = self.lfae(reference, driving)
         transformed = self.lfae.region_predictor(
-            transform.warp_picture(driving).contiguous(memory_format=torch.channels_last)
+            transform.warp_picture(driving, self.lfae.config.flow_grid == "centers").contiguous(
+                memory_format=torch.channels_last
+            )
         )
         weight = 1 + self.motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
         weight = weight / weight.mean()
@@ -260,3 +262,58 @@ class LFAELoss(nn.Module):
             if self.concentration_weight:
                 losses["concentration"] = self.concentration_weight * concentration_loss(output.driving_regions)
         return losses, output.occlusion.detach().mean()
+
+
+class DenoisingLoss(nn.Module):
+    """Stage two's loss, and the U-Net in one forward pass, as DistributedDataParallel needs it (LFDM, eq. 4).
+
+    Args:
+        unet: its `prediction_type` says what it is asked for.
+        alphas_cumprod: `(T,)` of the noise schedule.
+        snr_gamma: min-SNR weights (Hang et al., ICCV 2023) with this gamma; None weighs all timesteps alike.
+    """
+
+    def __init__(self, unet: nn.Module, alphas_cumprod: torch.Tensor, snr_gamma: float | None = None):
+        super().__init__()
+        self.unet, self.snr_gamma = unet, snr_gamma
+        self.prediction_type = unet.config.prediction_type
+        if self.prediction_type not in ("epsilon", "v_prediction", "sample"):
+            raise ValueError(
+                f"`prediction_type` must be 'epsilon', 'v_prediction' or 'sample', got {self.prediction_type!r}."
+            )
+        self.register_buffer("alphas_cumprod", alphas_cumprod.double(), persistent=False)
+
+    def forward(
+        self,
+        volume: torch.Tensor,
+        noise: torch.Tensor,
+        timesteps: torch.Tensor,
+        text_embeds: torch.Tensor | None,
+        null_mask: torch.Tensor | None,
+        image_latents: torch.Tensor,
+    ) -> torch.Tensor:
+        """Mean over the batch of w_t |prediction - target|^2 (mean over all entries of a volume).
+
+        Args:
+            volume: `(B, 3, F, h, w)` x0, standardised.
+            noise: like `volume`.
+            timesteps: `(B,)` int64.
+            text_embeds, null_mask, image_latents: as in `UNet3DVideoModel.forward`.
+        """
+        signal = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1, 1)
+        a, b = signal.sqrt().float(), (1 - signal).sqrt().float()
+        prediction = self.unet(
+            a * volume + b * noise, timesteps, text_embeds, image_latents, null_mask=null_mask, return_dict=False
+        )[0]
+        target = {"epsilon": noise, "sample": volume, "v_prediction": a * noise - b * volume}[self.prediction_type]
+        error = (prediction.float() - target).square().mean(dim=(1, 2, 3, 4))
+        return (self.weights(timesteps) * error).mean()
+
+    def weights(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """w_t `(B,)`: min(SNR, gamma), for x0, in units of what is predicted."""
+        if self.snr_gamma is None:
+            return torch.ones_like(timesteps, dtype=torch.float32)
+        signal = self.alphas_cumprod[timesteps]
+        snr = signal / (1 - signal)
+        unit = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}[self.prediction_type]
+        return (snr.clamp(max=self.snr_gamma) / unit).float()
