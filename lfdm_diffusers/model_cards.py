@@ -35,6 +35,7 @@ class CardFacts(TypedDict, total=False):
     Attributes:
         name: the card's title.
         dataset: what it was trained on, in words.
+        base_model: Hub id of the model that it was made from.
         sources: SHA-256 of each file that it was converted from, by file name.
         license: identifier for the Hub ("apache-2.0", "other", ...).
         license_note: what to know about it, in words.
@@ -43,6 +44,7 @@ class CardFacts(TypedDict, total=False):
 
     name: str
     dataset: str
+    base_model: str
     sources: dict[str, str]
     license: str
     license_note: str
@@ -125,6 +127,39 @@ def lfae_card(lfae: LatentFlowAutoencoder, *, repo_id: str | None = None, facts:
     return _card(facts, "Latent flow auto-encoder", repo_id, body)
 
 
+def decoder_card(
+    lfae: LatentFlowAutoencoder, *, repo_id: str | None = None, facts: CardFacts | None = None, pipeline: bool = True
+) -> ModelCard:
+    """The card of the decoder of `lfae`, saved by itself.
+
+    Args:
+        lfae: the auto-encoder with that decoder.
+        repo_id, facts: as in `pipeline_card`.
+        pipeline: whether the base model is a pipeline, rather than an auto-encoder.
+    """
+    facts = _checked(facts)
+    base = facts.get("base_model")
+    named = f"[{base}](https://huggingface.co/{base})" if base else "its base model (not named here)"
+    of_base = base if base and pipeline else "path/to/a/pipeline/with/its/base/model"
+    rows = {
+        "base model": base,
+        "trained on": facts.get("dataset"),
+        "parameters": _parameters(lfae.decoder),
+    }
+    body = [
+        f"A decoder for [latent flow diffusion]({PAPER}), adapted to other pictures than {named} was trained on. It takes "
+        "the place of the decoder in a pipeline with that model's auto-encoder. Encoder and flow predictor are the same, so "
+        "the pipeline's U-Net stays valid: it makes the same motion, painted better.",
+        "## Use",
+        "```python\nfrom lfdm_diffusers import LFDMPipeline\n\n"
+        f"pipe = LFDMPipeline.from_pretrained({of_base!r})\n"
+        f"pipe.lfae.load_decoder({repo_id or 'path/to/this/folder'!r})\n```",
+        "## Facts",
+        _table(rows),
+    ]
+    return _card(facts, "Latent flow decoder", repo_id, body, base_model_relation="adapter" if base else None)
+
+
 def component_card(component: ModelMixin, *, repo_id: str | None = None) -> ModelCard:
     """The card of a part that does nothing by itself: what it is, how to load it, and its configuration."""
     name = type(component).__name__
@@ -158,6 +193,7 @@ def _card(facts: CardFacts, kind: str, repo_id: str | None, body: list[str], **d
     metadata = ModelCardData(
         library_name="diffusers",
         license=facts.get("license"),
+        base_model=facts.get("base_model"),
         tags=["lfdm_diffusers", "lfdm", "latent-flow-diffusion", "optical-flow"],
         **data,
     )

@@ -38,7 +38,7 @@ def reconstruction_pairs(clips: Sequence[Clip], reader: ClipReader, count: int) 
 def evaluate_reconstruction(
     lfae: LatentFlowAutoencoder, reference: torch.Tensor, driving: torch.Tensor, batch_size: int = 16, rows: int = 8
 ) -> tuple[dict[str, float], PIL.Image.Image]:
-    """Re-enact pairs in eval mode; the model's mode is put back afterwards.
+    """Re-enact pairs in eval mode; the mode of each of the model's parts is put back afterwards.
 
     Args:
         lfae: anywhere; under autocast or not.
@@ -52,14 +52,15 @@ def evaluate_reconstruction(
         l1_moving and so on over those where the two pictures differ by more than `MOVING` (left out if none do);
         occlusion_mean and occlusion_min are over all pairs.
     """
-    training = lfae.training
+    training = [module for module in lfae.modules() if module.training]
     lfae.eval()
     parts = []
     for start in range(0, len(reference), batch_size):
         pair = (x[start : start + batch_size].to(lfae.device) for x in (reference, driving))
         out = lfae(*pair)
         parts.append([x.float().cpu() for x in (out.warped, out.inpainted, out.sample, out.flow, out.occlusion)])
-    lfae.train(training)
+    for module in training:
+        module.training = True
     warped, inpainted, sample, flow, occlusion = (torch.cat(part) for part in zip(*parts))
 
     moving = (reference - driving).abs().amax(dim=1, keepdim=True).gt(MOVING).expand_as(driving)

@@ -14,6 +14,7 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
+from ..decoder_files import DecoderFilesMixin
 from ..hub import HubModel
 from .blocks_2d import ConvBlock, DownBlock2d, ResBlock2d, UpBlock2d, channel_widths, resample, sampling_grid
 from .flow_predictor import (
@@ -68,7 +69,7 @@ class LatentFlowAutoencoderOutput(BaseOutput):
     driving_regions: RegionParameters | None = None
 
 
-class LatentFlowAutoencoder(HubModel, ConfigMixin):
+class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
     r"""Encoder, flow predictor and decoder: describes motion between two pictures and re-enacts it (LFDM, section 3.2).
 
     Pictures are RGB in [0, 1]. Training runs with BatchNorm; call `.eval()` for everything else, as `from_pretrained`
@@ -200,6 +201,15 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
             strides += [2**background_num_blocks]
         # Pictures for `predict_flow` must have sides divisible by this.
         self.flow_stride = math.lcm(*strides)
+
+    @property
+    def decoder(self) -> nn.ModuleDict:
+        """The modules that paint frames. U-Nets depend on all others alone, so these may be adapted to other pictures.
+
+        The encoder's feature maps, which are blended in, are not among them: the last of them is z0, and the others lead
+        to it.
+        """
+        return nn.ModuleDict({"bottleneck": self.bottleneck, "up_blocks": self.up_blocks, "conv_out": self.conv_out})
 
     @property
     def latent_channels(self) -> int:

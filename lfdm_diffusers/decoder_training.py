@@ -1,0 +1,52 @@
+"""Adapting the decoder of an auto-encoder whose encoder and flow predictor are frozen."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .models import LatentFlowAutoencoder
+
+
+class DecoderLoss(nn.Module):
+    """A frozen auto-encoder whose decoder learns, and its losses in one forward pass: `LFAELoss` without equivariance.
+
+    Args:
+        lfae: all but its decoder is frozen here: no gradients, and BatchNorm in eval mode.
+        reconstruction, inpainted_weight, motion_weight: as in `LFAELoss`.
+        freeze_batchnorm: the decoder's BatchNorm, too, uses its running statistics and keeps them (its scales and
+            offsets learn all the same); for batches too small to have statistics of their own.
+    """
+
+    def __init__(
+        self,
+        lfae: LatentFlowAutoencoder,
+        reconstruction: nn.Module,
+        inpainted_weight: float = 1.0,
+        motion_weight: float = 0.0,
+        freeze_batchnorm: bool = False,
+    ):
+        super().__init__()
+        self.lfae, self.reconstruction = lfae, reconstruction
+        self.inpainted_weight, self.motion_weight = inpainted_weight, motion_weight
+        lfae.requires_grad_(False).eval()
+        lfae.decoder.requires_grad_(True).train(not freeze_batchnorm)  # nothing else in it has a mode
+
+    def forward(self, reference: torch.Tensor, driving: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Weighted losses by name, to be summed, for pictures `(B, 3, H, W)` in [0, 1]."""
+        with torch.no_grad():
+            motion = self.lfae.predict_flow(reference, driving)
+            encoded = self.lfae.encode(reference)
+        output = self.lfae.decode(encoded, motion.flow, motion.occlusion)
+        weight = 1 + self.motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
+        weight = weight / weight.mean()
+
+        def compare(picture: torch.Tensor) -> torch.Tensor:
+            if self.motion_weight:
+                picture = driving + weight * (picture.float() - driving)
+            return self.reconstruction(picture.float(), driving)
+
+        losses = {"reconstruction": compare(output.sample)}
+        if self.inpainted_weight:
+            losses["inpainted"] = self.inpainted_weight * compare(output.inpainted)
+        return losses

@@ -1,0 +1,194 @@
+#!/usr/bin/env python
+"""Adapt the decoder of a trained auto-encoder to unlabelled clips of another kind; see docs/training.md.
+
+accelerate launch training/finetune_decoder.py --train_data_dir my-clips --output_dir my-decoder \
+    --pretrained_model_name_or_path lfdm-toon64/pipeline --perceptual none --max_train_steps 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import PIL.Image
+import torch
+from torch import nn
+
+from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
+from lfdm_diffusers.data.dataset import FramePair, PairDataset
+from lfdm_diffusers.decoder_training import DecoderLoss
+from lfdm_diffusers.losses import PerceptualPyramidLoss, PixelPyramidLoss
+from lfdm_diffusers.model_cards import CardFacts, decoder_card, lfae_card
+from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
+from lfdm_diffusers.training_run import (
+    Losses,
+    Trained,
+    TrainingRun,
+    add_data_arguments,
+    add_hub_arguments,
+    add_run_arguments,
+    one_sentence,
+    parse_arguments,
+)
+from lfdm_diffusers.training_utils import MetricsFile, load_vgg19, whole_folder
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
+    )
+    add_data_arguments(parser)
+
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--pretrained_model_name_or_path",
+        required=True,
+        help="pipeline or auto-encoder to adapt: a folder or Hub repository",
+    )
+    model.add_argument("--subfolder", help="of the auto-encoder; default: lfae in a pipeline, else none")
+    model.add_argument("--base_model", help="its Hub id, for the model card, where it is loaded from a folder")
+    model.add_argument(
+        "--freeze_batchnorm", action="store_true", help="keep running statistics; for batches of less than about 8"
+    )
+
+    loss = parser.add_argument_group("losses")
+    loss.add_argument(
+        "--perceptual",
+        default="timm/vgg19.tv_in1k",
+        help="VGG-19: Hub repository or file; 'none': pixels and gradients",
+    )
+    loss.add_argument("--inpainted_loss_weight", type=float, default=1.0, help="of the picture before the last blend")
+    loss.add_argument(
+        "--motion_loss_weight",
+        type=float,
+        default=0.0,
+        help="errors count more where pictures differ; small motion: 5",
+    )
+
+    run = add_run_arguments(parser, batch_size=16, learning_rate=2e-4, milestones=(0.6, 0.9), adam_betas=(0.5, 0.999))
+    run.add_argument("--num_validation_pairs", type=int, default=32)
+    add_hub_arguments(parser)
+    return parse_arguments(parser, argv, "num_validation_pairs", "inpainted_loss_weight motion_loss_weight")
+
+
+def load_base(args: argparse.Namespace) -> tuple[LatentFlowAutoencoder, bool]:
+    """The auto-encoder to adapt, and whether it is a pipeline's; fills in `args.resolution`.
+
+    Raises:
+        ValueError: if there is none, or the pictures' size does not fit it.
+    """
+    source, subfolder, pipeline = args.pretrained_model_name_or_path, args.subfolder, True
+    try:
+        LFDMPipeline.load_config(source)
+    except OSError:
+        pipeline = False
+    if pipeline and subfolder is None:
+        subfolder = "lfae"
+    try:
+        name = LatentFlowAutoencoder.load_config(source, subfolder=subfolder).get("_class_name")
+        if name != LatentFlowAutoencoder.__name__:
+            raise ValueError(f"a {name}.")
+        lfae = LatentFlowAutoencoder.from_pretrained(source, subfolder=subfolder)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "`--pretrained_model_name_or_path` (with `--subfolder`) must be a pipeline or an auto-encoder, got "
+            f"{source!r}: {error}"
+        ) from error
+    args.resolution = args.resolution or lfae.config.sample_size
+    if not args.resolution or args.resolution % lfae.flow_stride:
+        raise ValueError(
+            f"`--resolution` must be a multiple of {lfae.flow_stride} for this model, got {args.resolution}."
+        )
+    return lfae.float().to(memory_format=torch.channels_last), pipeline
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train, and leave checkpoints, metrics.jsonl, samples/, lfae/ and decoder/ in the output folder."""
+    run = TrainingRun(args, "finetune_decoder")
+    lfae, pipeline = load_base(args)
+    source = args.pretrained_model_name_or_path
+    base_model = args.base_model or (None if Path(source).is_dir() else source)
+    if args.gradient_checkpointing:
+        lfae.enable_gradient_checkpointing()
+    run.make_repository()
+    with run.accelerator.main_process_first():
+        vgg = load_vgg19(args.perceptual) if args.perceptual != "none" else None
+    train_clips, held_out, reader = run.clips(args.resolution)
+    if run.device.type == "cuda" and run.accelerator.num_processes > 1:
+        lfae = nn.SyncBatchNorm.convert_sync_batchnorm(lfae)
+    lfae.to(run.device)
+    reconstruction = PerceptualPyramidLoss(vgg) if vgg is not None else PixelPyramidLoss()
+    loss = DecoderLoss(
+        lfae, reconstruction, args.inpainted_loss_weight, args.motion_loss_weight, args.freeze_batchnorm
+    )
+    validation = reconstruction_pairs(held_out, reader, args.num_validation_pairs) if run.main else None
+
+    def validate(step: int) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
+        with run.accelerator.autocast():
+            numbers, sheet = evaluate_reconstruction(lfae, *validation, batch_size=args.train_batch_size)
+        return numbers, {"samples": sheet}
+
+    # The base model's numbers: what has to be beaten.
+    if run.main:
+        before, sheets = validate(0)
+        if run.checkpoint is None:
+            MetricsFile(args.output_dir / "metrics.jsonl", first_step=-1).write(
+                0, {f"validation/{name}": value for name, value in before.items()}
+            )
+            file = args.output_dir / "samples" / "step-000000.png"
+            file.parent.mkdir(exist_ok=True)
+            sheets["samples"].save(file)
+        run.say("base model: " + ", ".join(f"{name} {value:.4f}" for name, value in before.items()))
+    if run.checkpoint is not None:
+        lfae.load_decoder(run.checkpoint / "decoder")
+
+    def losses(loss_of: nn.Module, pair: FramePair, draws: range) -> Losses:
+        images = (x.to(run.device, non_blocking=True) for x in (pair.reference, pair.driving))
+        return Losses(loss_of(*images), {})
+
+    run.fit(
+        Trained(
+            module=loss,
+            optimizer=torch.optim.Adam(
+                lfae.decoder.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)
+            ),
+            dataset=PairDataset(train_clips, reader, args.seed, augment=not args.no_augment),
+            losses=losses,
+            models=[lfae.decoder],
+            validate=validate,
+            save=lambda folder: lfae.save_decoder(folder / "decoder", base_model),
+        )
+    )
+
+    def write(folder: Path) -> None:
+        lfae.save_decoder(folder, base_model)
+        repo_id = run.hub_model_id if args.push_to_hub else None
+        decoder_card(lfae, repo_id=repo_id, facts=facts, pipeline=pipeline).save(folder / "README.md")
+
+    if run.main:
+        after, _ = validate(run.step)
+        rows = [f"| {name} | {before[name]:.4f} | {after[name]:.4f} |" for name in before if "static" not in name]
+        comparison = "\n".join(["| validation pairs | base model | adapted |", "|-|-|-|", *rows])
+        facts = CardFacts(
+            dataset=f"{len(train_clips)} clips",
+            notes=[run.about(len(train_clips), "pairs of frames"), comparison],
+            **({"base_model": base_model} if base_model else {}),
+        )
+        with whole_folder(args.output_dir / "lfae") as folder:
+            lfae.save_pretrained(folder)
+            lfae_card(lfae, facts=facts).save(folder / "README.md")
+        run.say(
+            "; ".join(f"{name} {before[name]:.4f} -> {after[name]:.4f}" for name in before if "static" not in name)
+        )
+        run.say(f"wrote {args.output_dir / 'lfae'}: the whole auto-encoder")
+    run.finish("decoder", write, "pipe.lfae.load_decoder({})")
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    with one_sentence("finetune_decoder"):
+        train(args)
+
+
+if __name__ == "__main__":
+    main()
