@@ -225,6 +225,18 @@ def embed_with_tiny_bert(labels: list[str], pipe: LFDMPipeline | None, folder: P
     return embed_labels(labels, str(folder / "bert"), pipe)
 
 
+def test_tracker(faces, tmp_path):
+    """Numbers, settings and sheets reach a tracker too."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(arguments(faces, tmp_path, max_train_steps=2, report_to="tensorboard"))
+    events = EventAccumulator(str(tmp_path / "train_unet")).Reload()
+    assert {"loss", "lr", "validation/loss"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("loss")] == [1, 2]
+    assert events.Tags()["images"]
+    assert "`--report_to` comet_ml is not installed" in refusal(arguments(faces, tmp_path / "x", report_to="comet_ml"))
+
+
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
 
 
