@@ -22,10 +22,14 @@ def as_pixels(picture: np.ndarray) -> np.ndarray:
 
 
 def flow_in_pixels(flow: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Absolute sampling grids `(..., 2, h, w)` -> how far each place reads from itself, in pixels of height x width."""
+    """Absolute sampling grids `(..., 2, h, w)` -> how far each place reads from itself, in pixels of height x width.
+
+    A place reads from itself where the grid holds its centre, (2i + 1) / w - 1, as the warps read it and as trained
+    models learn it, and not where it holds `sampling_grid`, whose corners lie at -1 and 1.
+    """
     h, w = flow.shape[-2:]
-    identity = np.stack(np.meshgrid(np.linspace(-1, 1, w), np.linspace(-1, 1, h)))  # (2, h, w), x and y
-    return (flow - identity) * np.array([width / 2, height / 2])[:, None, None]
+    itself = np.stack(np.meshgrid(*((2 * np.arange(side) + 1) / side - 1 for side in (w, h))))  # (2, h, w), x and y
+    return (flow - itself) * np.array([width / 2, height / 2])[:, None, None]
 
 
 def flow_to_color(flow: np.ndarray, largest: float | None = None) -> np.ndarray:

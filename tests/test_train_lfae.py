@@ -348,8 +348,8 @@ def test_flow_to_color():
     np.testing.assert_allclose(flow_to_color(flow)[0, 0], (1, 0, 0))
     assert not np.allclose(flow_to_color(-flow)[0, 0], (1, 0, 0))
     np.testing.assert_allclose(flow_to_color(flow, largest=4)[0, 0], (1, 0.5, 0.5))
-    identity = np.stack(np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 4)))
-    moved = flow_in_pixels(identity + np.array([0.5, 0])[:, None, None], 16, 32)
+    centres = (-0.75, -0.25, 0.25, 0.75)
+    moved = flow_in_pixels(np.stack(np.meshgrid(centres, centres)) + np.array([0.5, 0])[:, None, None], 16, 32)
     np.testing.assert_allclose(moved, np.array([8.0, 0])[:, None, None] + np.zeros((2, 4, 4)), atol=1e-12)
 
 

@@ -15,7 +15,7 @@ CODECS = {
     "mp4": ("libx264", {"crf": "12", "preset": "medium"}),
     "webm": ("libvpx-vp9", {"crf": "12", "b": "0"}),
 }
-PALETTE_PIXELS = 2**17  # what a palette is made from; more change it little
+PALETTE_PIXELS = 2**15  # what a palette is made from; more take longer and change it little
 
 
 def clip_path(folder: Path, name: str, format: str) -> Path:
