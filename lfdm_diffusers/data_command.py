@@ -73,11 +73,11 @@ def run_toon_faces(args: argparse.Namespace) -> int:
         workers=args.workers,
     )
     rows = [json.loads(line) for line in metadata.read_text().splitlines()]
-    splits = [
-        f"{sum(row['split'] == split for row in rows)} of {len({row['subject'] for row in rows if row['split'] == split})} "
-        f"people for {what}"
-        for split, what in (("train", "training"), ("test", "testing"))
-    ]
+    splits = []
+    for split, what in (("train", "training"), ("test", "testing")):
+        subjects = [row["subject"] for row in rows if row["split"] == split]
+        people = len(set(subjects))
+        splits.append(f"{len(subjects)} for {what} ({people} {'person' if people == 1 else 'people'})")
     flow = ", with their true flow" if args.with_flow else ""
     print(
         f"wrote {len(rows)} clips of {args.num_frames} frames, {args.size}x{args.size} pixels{flow}, to {output}/: "

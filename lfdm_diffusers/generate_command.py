@@ -68,7 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="FOLDER|HUB_ID", help="pipeline (default: the one that comes with the package)"
     )
     what.add_argument(
-        "--seed", type=whole_number(0, 2**62), default=0, metavar="N", help="one more is another motion (default: 0)"
+        "--seed",
+        type=whole_number(0, 2**62),
+        default=0,
+        metavar="N",
+        help="another seed gives another motion (default: 0)",
     )
     what.add_argument(
         "--num-videos",
@@ -275,8 +279,8 @@ def plan_files(
     }
     there = [path for plan in files.values() for path in plan.planned() if path.exists()]
     if there and not args.overwrite:
-        more = f" and {len(there) - 1} more files" if len(there) > 1 else ""
-        raise ValueError(f"{there[0]}{more} would be replaced; name another `--output`, or give `--overwrite`.")
+        files_there = f"{there[0]}" if len(there) == 1 else f"{len(there)} files, {there[0]} among them,"
+        raise ValueError(f"{files_there} would be replaced; name another `--output`, or give `--overwrite`.")
     return files
 
 
