@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from loopback_python import LoopbackPython
 from safetensors import safe_open
 from tiny import LABELS, tiny_pipeline
 
@@ -466,6 +467,47 @@ def test_entry_point():
     script = [line for line in (ROOT / "pyproject.toml").read_text().splitlines() if line.startswith("lfdm = ")]
     module, function = script[0].split('"')[1].split(":")
     assert getattr(importlib.import_module(module), function) is main
+
+
+HUB = """
+import contextlib, io
+from pathlib import Path
+from lfdm_diffusers.cli import main
+
+def lfdm(*arguments):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(list(arguments))
+    return code, out.getvalue(), err.getvalue()
+
+def weights():
+    return len([file for file in Path(home).rglob("*.safetensors")])
+"""
+
+
+@pytest.mark.integration
+def test_models_of_the_hub(model, pictures, tmp_path, loopback_hub):
+    files = {str(path.relative_to(model)): path.read_bytes() for path in Path(model).rglob("*") if path.is_file()}
+    loopback_hub.add("me/cli", files)
+    loopback_hub.add("me/empty", {"README.md": b"---\nlicense: mit\n---\n"})
+    process = LoopbackPython(loopback_hub.url, tmp_path / "home")
+    try:
+        code = HUB + 'result = [*lfdm("info", "me/cli", "--json"), weights()]'
+        rc, out, err, downloaded = process.run(code, home=str(tmp_path / "home"))
+        assert (rc, err, downloaded) == (0, "", 0), "configurations and card, no weights"
+        facts = json.loads(out)
+        assert facts["labels"] == list(LABELS) and facts["license"] == "apache-2.0" and "Labels" in facts["card"]
+        for repo_id, message in (
+            ("me/nothing", "no such repository on the Hub"),
+            ("me/empty", "me/empty holds no model"),
+        ):
+            rc, _, err = process.run(HUB + 'result = lfdm("info", repo_id)', repo_id=repo_id)
+            assert rc == 2 and message in err and err.count("\n") == 1
+        options = ["--model", "me/cli", "--output", str(tmp_path / "out"), "--kinds", "sheet", "--json"]
+        rc, out, _ = process.run(HUB + 'result = lfdm("generate", *options)', options=[pictures[0], *options])
+        assert rc == 0 and json.loads(out)["model"] == "me/cli" and (tmp_path / "out" / "face" / "sheet.png").exists()
+    finally:
+        process.close()
 
 
 @pytest.mark.integration
