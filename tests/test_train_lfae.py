@@ -132,6 +132,20 @@ def test_accumulation_is_a_larger_batch(faces, tmp_path):
     assert [record["step"] for record in records(tmp_path)] == [1, 2, 2]
 
 
+def test_frozen_batchnorm(faces, whole_run, tmp_path):
+    """From the share of the training on that is asked for, running statistics stay; before it, all is as without."""
+    run(arguments(faces, tmp_path, freeze_batchnorm_after=0.5, max_train_steps=6))
+    kept = {
+        step: load_file(tmp_path / f"checkpoint-{step}" / "lfae" / "diffusion_pytorch_model.safetensors")
+        for step in (2, 4, 6)
+    }
+    means = [name for name in kept[2] if "running_mean" in name]
+    assert not any(torch.equal(kept[2][name], kept[4][name]) for name in means)
+    assert all(torch.equal(kept[4][name], kept[6][name]) for name in means)
+    assert not torch.equal(kept[4]["conv_out.weight"], kept[6]["conv_out.weight"])
+    assert_same(kept[2], load_file(whole_run / "checkpoint-2" / "lfae" / "diffusion_pytorch_model.safetensors"))
+
+
 def test_warm_start(faces, whole_run, tmp_path):
     run(
         arguments(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lfdm_diffusers.pipelines.motion import still_grid
+from lfdm_diffusers.models.blocks_2d import sampling_grid
 from lfdm_diffusers.visualization import (
     FRAME,
     GAP,
@@ -105,7 +105,7 @@ def test_flow_wheel_is_the_key():
 
 def test_still_motion_is_white():
     """What leaves a picture alone has no colour, not the stretch that the released grid's corners suggest."""
-    still = still_grid(8, 8).permute(2, 0, 1).numpy()
+    still = sampling_grid(8, 8, centers=True).permute(2, 0, 1).numpy()
     assert np.abs(flow_in_pixels(still, 32, 32)).max() < 1e-5
     flow, occlusion = np.stack([still] * 2), np.ones((2, 1, 8, 8))
     colours, grey, largest = motion_pictures(flow, occlusion, 32, 32)
@@ -116,7 +116,10 @@ def test_still_motion_is_white():
 
 
 def test_views_of_a_motion():
-    flow, occlusion = np.stack([still_grid(8, 8).permute(2, 0, 1).numpy()] * 4), np.full((4, 1, 8, 8), 0.4)
+    flow, occlusion = (
+        np.stack([sampling_grid(8, 8, centers=True).permute(2, 0, 1).numpy()] * 4),
+        np.full((4, 1, 8, 8), 0.4),
+    )
     reference, frames, warped = noise(32, 32, 3), noise(4, 32, 32, 3), noise(4, 32, 32, 3) // 2
     clip = motion_clip(reference, frames, warped, flow, occlusion, scale=2)
     tiles = [clip[:, GAP : GAP + 64, GAP + i * (64 + GAP) :][:, :, :64][:, ::2, ::2] for i in range(5)]
