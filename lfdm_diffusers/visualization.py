@@ -38,26 +38,37 @@ def flow_to_color(flow: np.ndarray, largest: float | None = None) -> np.ndarray:
     return 1 - share * (1 - WHEEL[hue])
 
 
-def contact_sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], tile: int = 128) -> PIL.Image.Image:
-    """Pictures in rows of `tile` x `tile` pixels, with a title over each column.
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    tile: int = 128,
+    row_titles: Sequence[str] | None = None,
+) -> PIL.Image.Image:
+    """Pictures in rows of `tile` x `tile` pixels, with a title over each column, and before each row if you like.
 
     Args:
         rows: each as long as `titles`; pictures `(h, w, 3)` or `(h, w)` in [0, 1], of any sizes.
         titles: of the columns; a line break begins a second line.
         tile: side of each picture on the sheet.
+        row_titles: one for each row.
 
     Raises:
-        ValueError: if a row is not as long as `titles`.
+        ValueError: if a row is not as long as `titles`, or `row_titles` not as long as `rows`.
     """
     if any(len(row) != len(titles) for row in rows):
         raise ValueError(f"each of `rows` must hold {len(titles)} pictures, got {[len(row) for row in rows]}.")
-    gap, head = 2, 32
-    sheet = PIL.Image.new("RGB", (len(titles) * (tile + gap) - gap, head + len(rows) * (tile + gap) - gap), "white")
+    if row_titles is not None and len(row_titles) != len(rows):
+        raise ValueError(f"`row_titles` must hold one title for each of {len(rows)} rows, got {len(row_titles)}.")
+    gap, head, side = 2, 32, 64 if row_titles is not None else 0
+    size = (side + len(titles) * (tile + gap) - gap, head + len(rows) * (tile + gap) - gap)
+    sheet = PIL.Image.new("RGB", size, "white")
     draw, font = PIL.ImageDraw.Draw(sheet), PIL.ImageFont.load_default()
+    for line, title in enumerate(row_titles or ()):
+        draw.multiline_text((2, head + line * (tile + gap) + 2), title, fill="black", font=font, spacing=2)
     for column, title in enumerate(titles):
-        draw.multiline_text((column * (tile + gap) + 2, 2), title, fill="black", font=font, spacing=2)
+        draw.multiline_text((side + column * (tile + gap) + 2, 2), title, fill="black", font=font, spacing=2)
         for line, row in enumerate(rows):
             pixels = np.round(np.clip(row[column], 0, 1) * 255).astype(np.uint8)
             picture = PIL.Image.fromarray(pixels).convert("RGB").resize((tile, tile), PIL.Image.Resampling.NEAREST)
-            sheet.paste(picture, (column * (tile + gap), head + line * (tile + gap)))
+            sheet.paste(picture, (side + column * (tile + gap), head + line * (tile + gap)))
     return sheet

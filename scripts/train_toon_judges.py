@@ -5,7 +5,7 @@
 
 Draws the data set into `--data_dir` if it is not there (64 pixels, 16 frames), trains on the training people, and tests
 on the others: on their clips as drawn, on damaged ones, and on clips that show their label only in part. The networks
-never see a generated clip. Writes expression.safetensors, identity.safetensors and report.json.
+never see a generated clip. Writes expression.safetensors and .json (the report), identity.safetensors and .json.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -29,15 +28,25 @@ from torch import nn
 from tqdm import tqdm
 
 from lfdm_diffusers.data.toon_expressions import BROWS, EYES, TARGETS, Performance, perform
-from lfdm_diffusers.data.toon_faces import LABELS, ToonSubject, write_toon_faces
+from lfdm_diffusers.data.toon_faces import LABELS, ToonSubject, toon_clip, write_toon_faces
 from lfdm_diffusers.data.toon_rendering import render
 from lfdm_diffusers.metrics.identity import identity_retrieval, identity_similarity
 from lfdm_diffusers.metrics.labels import confusion_matrix, label_accuracy
 from lfdm_diffusers.metrics.motion import expression_timing
-from lfdm_diffusers.metrics.toon_judges import SIZE, ExpressionJudge, IdentityEncoder, load_judge, save_judge
+from lfdm_diffusers.metrics.toon_judges import JUDGES, SIZE, ExpressionJudge, IdentityEncoder, load_judge, save_judge
 
 FRAMES = 16
 NEUTRAL = LABELS.index("neutral")
+# What of a person another one's takes the place of, to see how much of it the identity judge notices.
+CHANGES = {
+    "another's eyes and brows": "eye_gap eye_width eye_height eye_tilt eye_roundness iris iris_size lashes brow_height "
+    "brow_thickness brow_arch brow_tilt",
+    "another's nose and mouth": "nose nose_width nose_length mouth_width mouth_height lip_thickness",
+    "another's shape of the face": "face_width face_top chin taper squareness ear_size",
+    "another's skin": "skin lip blush freckles",
+    "another's hair": "hair hair_style brow",
+    "another's clothes and background": "clothes accent background clothes_style backdrop earrings",
+}
 
 
 # ---- data -----------------------------------------------------------------------------------------------------------
@@ -199,7 +208,7 @@ def train_identity(frames: torch.Tensor, rows: list[dict], args: argparse.Namesp
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         clip = torch.from_numpy(rng.integers(0, len(rows), 4 * args.batch_size))
         pictures = frames[clip, torch.from_numpy(rng.integers(0, FRAMES, len(clip)))].float()[:, None] / 255
-        pictures = blur_some(recolour(move(pictures, generator), 0.15, generator), rng, generator)[:, 0]
+        pictures = blur_some(recolour(move(pictures, generator), 0.3, generator), rng, generator)[:, 0]
         with torch.autocast("cpu", torch.bfloat16):
             features = encoder(pictures)
         cosines = features.float() @ F.normalize(network["directions"].weight, dim=1).T
@@ -337,6 +346,16 @@ def test_identity(encoder: IdentityEncoder, root: Path) -> dict:
             "to the most similar other": round(others.amax(dim=1).mean().item(), 4),
             "to others": round(others[others.isfinite()].mean().item(), 4),
         }
+    seed = json.loads((root / "toon_faces.json").read_text())["seed"]
+    report["similarity to the same person with"] = changes = {}
+    for name, names in CHANGES.items():
+        pictures = []
+        for subject, other in zip(subjects, np.roll(subjects, 1)):
+            person, donor = (ToonSubject.sample(seed, int(number)) for number in (subject, other))
+            person = replace(person, **{field: getattr(donor, field) for field in names.split()})
+            pictures.append(toon_clip(seed, person, "neutral", 0, 1, SIZE).frames[0])
+        pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+        changes[name] = round(identity_similarity(encoder(pictures), gallery).mean().item(), 4)
     return {"people": len(subjects), **report}
 
 
@@ -346,8 +365,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--num_people", type=int, default=640)
     parser.add_argument("--num_test_people", type=int, default=40, help="the last ones")
-    parser.add_argument("--expression_steps", type=int, default=1200)
-    parser.add_argument("--identity_steps", type=int, default=800)
+    parser.add_argument("--expression_steps", type=int, default=1500)
+    parser.add_argument("--identity_steps", type=int, default=2000)
     parser.add_argument("--batch_size", type=int, default=32, help="clips; identity takes four pictures for each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0, help="processes that draw")
@@ -360,35 +379,33 @@ def main(argv: list[str] | None = None) -> None:
             workers=args.workers,
         )  # fmt: skip
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    command = "python scripts/train_toon_judges.py " + " ".join(sys.argv[1:] if argv is None else argv)
     frames, rows, strength = read_clips(args.data_dir, "train")
-    report = {"command": command, "seed": args.seed, "torch": torch.__version__, "training clips": len(rows)}
-    for name in ("expression", "identity"):
-        if args.only not in (None, name):
-            continue
+    for name in [args.only] if args.only else list(JUDGES):
+        settings = {
+            "script": "scripts/train_toon_judges.py", "seed": args.seed, "batch_size": args.batch_size,
+            "steps": getattr(args, f"{name}_steps"), "training_clips": len(rows), "torch": torch.__version__,
+        }  # fmt: skip
         since = time.perf_counter()
-        judge = (
-            train_expression(frames, rows, strength, args)
-            if name == "expression"
-            else train_identity(frames, rows, args)
-        )
-        seconds = round(time.perf_counter() - since)
+        if name == "expression":
+            judge = train_expression(frames, rows, strength, args)
+        else:
+            judge = train_identity(frames, rows, args)
+        settings["seconds"] = round(time.perf_counter() - since)
         path = args.output_dir / f"{name}.safetensors"
-        save_judge(judge, path, {"command": command})
+        save_judge(judge, path, settings)
         judge = load_judge(name, path)  # as it will be used, from half precision
         if name == "expression":
-            results = test_expression(judge, args.data_dir, args.seed)
-            facts = {"unseen_people_accuracy": str(results["as drawn"]["accuracy"])}
+            report = test_expression(judge, args.data_dir, args.seed)
+            settings["unseen_people_accuracy"] = report["as drawn"]["accuracy"]
         else:
-            results = test_identity(judge, args.data_dir)
-            facts = {"unseen_people_retrieval": str(results["as drawn"]["retrieval"])}
-        save_judge(judge, path, {"command": command, "seed": str(args.seed), "torch": torch.__version__, **facts})
-        report[name] = {"seconds": seconds, **results}
-    partial_file = args.output_dir / ".report.json.partial"
-    partial_file.write_text(json.dumps(report, indent=2) + "\n")
-    os.replace(partial_file, args.output_dir / "report.json")
-    print(json.dumps(report, indent=2))
-    print(f"wrote {args.output_dir}: expression.safetensors, identity.safetensors, report.json")
+            report = test_identity(judge, args.data_dir)
+            settings["unseen_people_retrieval"] = report["as drawn"]["retrieval"]
+        save_judge(judge, path, settings)
+        text = json.dumps({"training": settings, **report}, indent=2)
+        partial_file = path.with_name(f".{name}.json.partial")
+        partial_file.write_text(text + "\n")
+        os.replace(partial_file, path.with_suffix(".json"))
+        print(f"{text}\nwrote {path} and {path.with_suffix('.json')}", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ def upsample_flow(flow: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """
     if flow.shape[-2:] == (height, width):
         return flow
-    resized = F.interpolate(flow.flatten(0, -4), size=(height, width), mode="bilinear", align_corners=False)
-    return resized.unflatten(0, flow.shape[:-3]) if flow.ndim > 3 else resized[0]
+    grids = flow.reshape(-1, *flow.shape[-3:])
+    resized = F.interpolate(grids, size=(height, width), mode="bilinear", align_corners=False)
+    return resized.view(*flow.shape[:-2], height, width)
 
 
 def end_point_distances(flow: torch.Tensor, true_flow: torch.Tensor) -> torch.Tensor:
