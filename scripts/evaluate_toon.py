@@ -15,6 +15,7 @@ import json
 import math
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -381,6 +382,7 @@ def evaluate(args: argparse.Namespace) -> dict:
     since = time.perf_counter()
     pipe = LFDMPipeline.from_pretrained(args.model).to(args.device)
     pipe.set_progress_bar_config(disable=True)
+    pipe.unet.to(getattr(torch, args.unet_dtype))
     judges = {name: load_judge(name) for name in JUDGES}
     labels = [name for name in LABELS if pipe.labels is None or pipe.label_embeddings.knows(name)]
     if not labels:
@@ -490,7 +492,7 @@ def evaluate(args: argparse.Namespace) -> dict:
         "people": f"numbers {numbers[0]} to {numbers[-1]} of toon faces, seed {args.data_seed}, version {VERSION}, takes 0 and 1",
         "clips": len(truth), "frames": num_frames, "size": size,
         "guidance_scale": 1.0, "scheduler": type(pipe.scheduler).__name__,
-        "device": str(pipe.device), "threads": torch.get_num_threads(), "machine": platform.machine(),
+        "device": str(pipe.device), "unet_dtype": args.unet_dtype, "threads": torch.get_num_threads(), "machine": platform.machine(),
         "versions": {
             "lfdm_diffusers": __version__, "python": platform.python_version(), "torch": torch.__version__,
             "diffusers": diffusers.__version__, "numpy": np.__version__,
@@ -500,6 +502,18 @@ def evaluate(args: argparse.Namespace) -> dict:
         "pictures": [os.path.relpath(path, args.output.parent) for path in pictures],
     }  # fmt: skip
     return rounded({"receipt": receipt} | results)
+
+
+def as_json(results: dict) -> str:
+    """Indented, with lists of numbers on one line."""
+    return (
+        re.sub(
+            r"\[[^\[\]{}\"]*\]",
+            lambda m: re.sub(r"\s+", " ", m[0]).replace("[ ", "[").replace(" ]", "]"),
+            json.dumps(results, indent=2),
+        )
+        + "\n"
+    )
 
 
 def summary(results: dict) -> str:
@@ -541,6 +555,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--reference", default=REFERENCE, help="setting that the others are compared with")
     parser.add_argument("--settings", nargs="*", default=list(CANDIDATES), help="others, as SAMPLER:STEPS[:ETA]")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--unet_dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else argv
     for name, least in (("num_pictures", 1), ("num_people", 2), ("first_person", 0), ("data_seed", 0), ("seed", 0)):
@@ -553,7 +568,7 @@ def main(argv: list[str] | None = None) -> None:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         results = evaluate(args)
         partial = args.output.with_name(f".{args.output.name}.partial")
-        partial.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(as_json(results), encoding="utf-8")
         os.replace(partial, args.output)
     except (ValueError, OSError) as error:
         raise SystemExit(f"evaluate_toon: {error}") from error
