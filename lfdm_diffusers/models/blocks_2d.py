@@ -54,6 +54,25 @@ def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zer
     return out.transpose(1, 2).reshape(batch * count, -1, height, width).contiguous(memory_format=torch.channels_last)
 
 
+def resize_motion(motion: torch.Tensor, size: tuple[int, int], centers: bool) -> torch.Tensor:
+    """Flow, with or without occlusion, at another size, bilinearly.
+
+    Args:
+        motion: `(N, C, h, w)`; the first two channels are an absolute sampling grid (x, y).
+        size: height and width asked for.
+        centers: resize the grid's departure from the identity, which is exact up to the borders; else, as the released
+            models do, the grid itself.
+    """
+    if not centers:
+        return F.interpolate(motion, size=size, mode="bilinear", align_corners=False)
+    still = [
+        sampling_grid(*sides, motion.device, centers=True).permute(2, 0, 1).to(motion.dtype)
+        for sides in (motion.shape[-2:], size)
+    ]
+    before, after = (F.pad(grid, (0, 0, 0, 0, 0, motion.shape[1] - 2)) for grid in still)
+    return F.interpolate(motion - before, size=size, mode="bilinear", align_corners=False) + after
+
+
 class AntiAliasDownsample(nn.Module):
     """Gaussian blur, then every (1/scale)-th pixel: sigma = (1/scale - 1)/2, 2*round(4*sigma) + 1 taps, zero padding."""
 
