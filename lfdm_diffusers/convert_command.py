@@ -237,7 +237,7 @@ def convert_files(
         result = join_pipeline(result, *parts, preset)
         if str(text_encoder or NONE).lower() != NONE:
             say(f"embedding {len(preset.labels)} labels with {text_encoder}")
-            add_texts(result, preset.labels, *_load_text_encoder(text_encoder))
+            add_texts(result, preset.labels, *load_text_encoder(text_encoder))
         else:
             say("no text encoder, so no labels: generation is unconditional or from prompt_embeds")
         if drop_text_encoder:
@@ -361,7 +361,7 @@ def _naming(option: str, file: str | Path) -> Iterator[None]:
         raise ValueError(f"`{option}` {file}: {error}") from error
 
 
-def _load_text_encoder(
+def load_text_encoder(
     name: str,
 ) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]:
     """A BERT-like encoder, float32, in eval mode, and its tokenizer, from the Hub or a folder."""

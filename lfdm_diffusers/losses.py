@@ -69,10 +69,10 @@ class RandomTransform:
         gradient = ((self.control_params * slope)[..., None] * offset.sign()).sum(dim=2)  # (B, N, 2)
         return self.theta[:, None, :, :2] + gradient[:, :, None]
 
-    def warp_picture(self, picture: torch.Tensor) -> torch.Tensor:
-        """`picture` `(B, C, H, W)` read at T(z), with reflection at the borders."""
+    def warp_picture(self, picture: torch.Tensor, centers: bool = False) -> torch.Tensor:
+        """`picture` `(B, C, H, W)` read at T(z), with reflection at the borders; z as in `sampling_grid`."""
         batch, _, height, width = picture.shape
-        grid = sampling_grid(height, width, picture.device).flatten(0, 1).expand(batch, -1, -1)
+        grid = sampling_grid(height, width, picture.device, centers).flatten(0, 1).expand(batch, -1, -1)
         grid = self.warp_points(grid).unflatten(1, (height, width))
         return F.grid_sample(picture.float(), grid, padding_mode="reflection", align_corners=False).to(picture.dtype)
 
@@ -96,6 +96,24 @@ def equivariance_losses(
     value = value * value[..., :1, :1].sign()
     affine = (torch.eye(2, device=value.device) - value).abs().mean()
     return 10 * shift, 10 * affine
+
+
+# Standard deviations (a tenth of half the picture) and distances that `concentration_loss` asks for, in grid units.
+CONCENTRATED, SEPARATE = 0.1, 0.08
+
+
+def concentration_loss(regions: RegionParameters) -> torch.Tensor:
+    """How spread out each region is, and how near to each other they are: mean_k relu(tr S_k - 2 c^2) + s / 10.
+
+    c is `CONCENTRATED`, and s the mean over k of the sum over l != k of exp(-|p_k - p_l|^2 / (2 d^2)), with d `SEPARATE`.
+    After Zhang et al., "Unsupervised Discovery of Object Landmarks as Structural Representations", CVPR 2018. Heatmaps
+    start out flat: a region that is everywhere hardly moves when something in the picture does, and it takes a long
+    time until training from scratch finds out what to follow.
+    """
+    spread = regions.covar.diagonal(dim1=-2, dim2=-1).sum(-1) - 2 * CONCENTRATED**2
+    distance = (regions.shift[:, :, None] - regions.shift[:, None]).square().sum(-1)  # (B, K, K)
+    crowding = torch.exp(distance / (-2 * SEPARATE**2)).sum(-1) - 1
+    return spread.relu().mean() + crowding.mean() / 10
 
 
 class PerceptualPyramidLoss(nn.Module):
@@ -164,17 +182,32 @@ class PixelPyramidLoss(nn.Module):
 class LFAELoss(nn.Module):
     """The auto-encoder and its losses in one forward pass, as DistributedDataParallel needs it.
 
+    The last three arguments are not in the paper, which starts from weights trained on other data; with 0 each the losses
+    are the published ones.
+
     Args:
         lfae: in training mode.
         reconstruction: a `PerceptualPyramidLoss` or `PixelPyramidLoss`.
-        inpainted_weight: of the same loss on `output.inpainted`, the decoder's own picture before the last blend. Not
-            in the paper. Trained from scratch without it, the occlusion goes to 1 everywhere: warped pixels are copied,
-            and the decoder, which gets almost no gradient, never learns to inpaint.
+        inpainted_weight: of the same loss on `output.inpainted`, the decoder's own picture before the last blend.
+            Trained from scratch without it, the occlusion goes to 1 everywhere: warped pixels are copied, and the
+            decoder, which gets almost no gradient, never learns to inpaint.
+        concentration_weight: of `concentration_loss` of the driving picture's regions.
+        motion_weight: compare pictures with errors weighted by 1 + motion_weight |driving - reference| (mean over the
+            colours; scaled to mean 1 over each batch): where little moves, the motion would be a small share of the loss.
     """
 
-    def __init__(self, lfae: nn.Module, reconstruction: nn.Module, inpainted_weight: float = 1.0):
+    def __init__(
+        self,
+        lfae: nn.Module,
+        reconstruction: nn.Module,
+        inpainted_weight: float = 1.0,
+        concentration_weight: float = 0.0,
+        motion_weight: float = 0.0,
+    ):
         super().__init__()
-        self.lfae, self.reconstruction, self.inpainted_weight = lfae, reconstruction, inpainted_weight
+        self.lfae, self.reconstruction = lfae, reconstruction
+        self.inpainted_weight, self.concentration_weight = inpainted_weight, concentration_weight
+        self.motion_weight = motion_weight
 
     def forward(
         self, reference: torch.Tensor, driving: torch.Tensor, transform: RandomTransform
@@ -187,11 +220,79 @@ class LFAELoss(nn.Module):
         """
         output = self.lfae(reference, driving)
         transformed = self.lfae.region_predictor(
-            transform.warp_picture(driving).contiguous(memory_format=torch.channels_last)
+            transform.warp_picture(driving, self.lfae.config.flow_grid == "centers").contiguous(
+                memory_format=torch.channels_last
+            )
         )
-        losses = {"reconstruction": self.reconstruction(output.sample.float(), driving)}
+        weight = 1 + self.motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
+        weight = weight / weight.mean()
+
+        def compare(picture: torch.Tensor) -> torch.Tensor:
+            if self.motion_weight:
+                picture = driving + weight * (picture.float() - driving)
+            return self.reconstruction(picture.float(), driving)
+
+        losses = {"reconstruction": compare(output.sample)}
         if self.inpainted_weight:
-            losses["inpainted"] = self.inpainted_weight * self.reconstruction(output.inpainted.float(), driving)
+            losses["inpainted"] = self.inpainted_weight * compare(output.inpainted)
         with torch.autocast(driving.device.type, enabled=False):
             shift, affine = equivariance_losses(output.driving_regions, transformed, transform)
-        return losses | {"equivariance_shift": shift, "equivariance_affine": affine}, output.occlusion.detach().mean()
+            losses |= {"equivariance_shift": shift, "equivariance_affine": affine}
+            if self.concentration_weight:
+                losses["concentration"] = self.concentration_weight * concentration_loss(output.driving_regions)
+        return losses, output.occlusion.detach().mean()
+
+
+class DenoisingLoss(nn.Module):
+    """Stage two's loss, and the U-Net in one forward pass, as DistributedDataParallel needs it (LFDM, eq. 4).
+
+    Args:
+        unet: its `prediction_type` says what it is asked for.
+        alphas_cumprod: `(T,)` of the noise schedule.
+        snr_gamma: min-SNR weights (Hang et al., ICCV 2023) with this gamma; None weighs all timesteps alike.
+    """
+
+    def __init__(self, unet: nn.Module, alphas_cumprod: torch.Tensor, snr_gamma: float | None = None):
+        super().__init__()
+        self.unet, self.snr_gamma = unet, snr_gamma
+        self.prediction_type = unet.config.prediction_type
+        if self.prediction_type not in ("epsilon", "v_prediction", "sample"):
+            raise ValueError(
+                f"`prediction_type` must be 'epsilon', 'v_prediction' or 'sample', got {self.prediction_type!r}."
+            )
+        self.register_buffer("alphas_cumprod", alphas_cumprod.double(), persistent=False)
+
+    def forward(
+        self,
+        volume: torch.Tensor,
+        noise: torch.Tensor,
+        timesteps: torch.Tensor,
+        text_embeds: torch.Tensor | None,
+        null_mask: torch.Tensor | None,
+        image_latents: torch.Tensor,
+    ) -> torch.Tensor:
+        """Mean over the batch of w_t |prediction - target|^2 (mean over all entries of a volume).
+
+        Args:
+            volume: `(B, 3, F, h, w)` x0, standardised.
+            noise: like `volume`.
+            timesteps: `(B,)` int64.
+            text_embeds, null_mask, image_latents: as in `UNet3DVideoModel.forward`.
+        """
+        signal = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1, 1)
+        a, b = signal.sqrt().float(), (1 - signal).sqrt().float()
+        prediction = self.unet(
+            a * volume + b * noise, timesteps, text_embeds, image_latents, null_mask=null_mask, return_dict=False
+        )[0]
+        target = {"epsilon": noise, "sample": volume, "v_prediction": a * noise - b * volume}[self.prediction_type]
+        error = (prediction.float() - target).square().mean(dim=(1, 2, 3, 4))
+        return (self.weights(timesteps) * error).mean()
+
+    def weights(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """w_t `(B,)`: min(SNR, gamma), for x0, in units of what is predicted."""
+        if self.snr_gamma is None:
+            return torch.ones_like(timesteps, dtype=torch.float32)
+        signal = self.alphas_cumprod[timesteps]
+        snr = signal / (1 - signal)
+        unit = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}[self.prediction_type]
+        return (snr.clamp(max=self.snr_gamma) / unit).float()

@@ -196,6 +196,7 @@ LFAE_CONFIGS = {
 } | {
     "toon64": {
         "sample_size": 64,
+        "num_regions": 16,
         "base_channels": 32,
         "max_channels": 128,
         "num_bottleneck_blocks": 4,
@@ -205,11 +206,29 @@ LFAE_CONFIGS = {
         "region_base_channels": 16,
         "region_max_channels": 256,
         "region_num_blocks": 4,
+        "region_scale": 0.5,
+        "flow_grid": "centers",
+        "warp_padding": "border",
         "background_base_channels": 16,
         "background_max_channels": 256,
         "background_num_blocks": 4,
     }
 }
+
+
+# Overrides of `UNet3DVideoModel`'s arguments, and how clips are sampled; likewise (toon64: 7 million parameters).
+UNET_CONFIGS = {
+    "mug128": {"num_frames": 40},
+    "mhad128": {"num_frames": 40},
+    "natops128": {
+        "num_frames": 40,
+        "upsample_type": "nearest",
+        "padding_mode": "reflect",
+        "learned_null_embedding": True,
+    },
+    "toon64": {"num_frames": 16, "block_out_channels": [48, 96, 192], "num_attention_heads": 4},
+}
+FRAME_SAMPLING = {"mug128": "very_random", "mhad128": "random", "natops128": "random", "toon64": "uniform"}
 
 
 def get_lfae_config(name: str) -> dict:
@@ -218,6 +237,15 @@ def get_lfae_config(name: str) -> dict:
     Raises:
         ValueError: for an unknown one; lists all.
     """
-    if name not in LFAE_CONFIGS:
-        raise ValueError(f"`preset` must be one of {', '.join(LFAE_CONFIGS)}, got {name!r}.")
-    return copy.deepcopy(LFAE_CONFIGS[name])
+    return _named(name, LFAE_CONFIGS)
+
+
+def get_unet_config(name: str) -> dict:
+    """Overrides of `UNet3DVideoModel`'s arguments for the preset called `name`; raises as `get_lfae_config`."""
+    return _named(name, UNET_CONFIGS)
+
+
+def _named(name: str, table: dict[str, dict]) -> dict:
+    if name not in table:
+        raise ValueError(f"`preset` must be one of {', '.join(table)}, got {name!r}.")
+    return copy.deepcopy(table[name])

@@ -18,10 +18,14 @@ from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from .convert_command import load_text_encoder
 from .data.clips import Clip
 from .data.layouts import find_clips
 from .losses import VGG19Features
+from .models import LabelEmbeddings
+from .pipelines import LFDMPipeline
 
 STATE_FILE = "training_state.pt"
 
@@ -59,9 +63,15 @@ def choose_clips(
         raise ValueError(str(error).replace("`root`", "`--train_data_dir`")) from error
 
 
-def learning_rate(base: float, gamma: float, milestones: Sequence[float], step: int, steps: int) -> float:
-    """As torch's MultiStepLR, with milestones in shares of all `steps`: nothing to save, nothing to restore."""
-    return base * gamma ** sum(step >= round(share * steps) for share in milestones)
+def learning_rate(
+    base: float, gamma: float, milestones: Sequence[float], step: int, steps: int, warmup_steps: int = 0
+) -> float:
+    """As torch's MultiStepLR, with milestones in shares of all `steps`: nothing to save, nothing to restore.
+
+    Before `warmup_steps` it rises in a straight line.
+    """
+    rise = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+    return rise * base * gamma ** sum(step >= round(share * steps) for share in milestones)
 
 
 @contextlib.contextmanager
@@ -141,9 +151,9 @@ def find_checkpoint(output_dir: Path, resume_from: str | None) -> Path | None:
     )
 
 
-def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
-    """The chance of one step in one process, whatever was drawn before it."""
-    state = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0]
+def draw_generator(seed: int, draw: int) -> torch.Generator:
+    """The chance of the item at place `draw` in the line of all items ever drawn, whatever was drawn before it."""
+    state = np.random.SeedSequence((seed, draw)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> 1))  # manual_seed takes 63 bits
 
 
@@ -214,3 +224,48 @@ def load_vgg19(source: str) -> VGG19Features:
     except Exception as error:  # pickle, zip, safetensors, missing keys, wrong shapes
         raise ValueError(f"`--perceptual` {str(path)!r} does not hold VGG-19's weights: {error!r}") from error
     return features
+
+
+def embed_labels(
+    labels: Sequence[str], text_encoder: str | None, pipe: LFDMPipeline | None = None, seed: int = 0
+) -> tuple[LabelEmbeddings | None, PreTrainedModel | None, PreTrainedTokenizerBase | None]:
+    """The table of label texts, and the encoder that made it.
+
+    Args:
+        labels: those of the clips; none: no table (or the pipeline's).
+        text_encoder: Hub id or folder of a BERT; "none" for orthogonal vectors of `seed`, as long as those of a BERT's
+            mean would be (unit variance); None for what `pipe` has.
+        pipe: trained before: its rows stay, and new labels get rows of the same encoder.
+
+    Raises:
+        ValueError: if labels cannot be embedded as the U-Net knows them.
+    """
+    table = pipe.label_embeddings if pipe else None
+    new = [label for label in labels if table is None or not table.knows(label)]
+    named = text_encoder not in (None, "none")
+    if pipe is not None and not named:
+        encoder, tokenizer = pipe.text_encoder, pipe.tokenizer
+    else:
+        encoder, tokenizer = load_text_encoder(text_encoder) if named else (None, None)
+    if not new:
+        return table, encoder, tokenizer
+    if encoder is not None:
+        rows = LabelEmbeddings.from_text_encoder(new, encoder, tokenizer).embedding.weight.float()
+    elif pipe is None:
+        width = max(64, len(new))
+        noise = torch.randn(width, width, generator=torch.Generator().manual_seed(seed))
+        rows = torch.linalg.qr(noise.double()).Q[: len(new)].float() * width**0.5
+    else:
+        raise ValueError(
+            f"`--text_encoder` is needed for labels that the model does not know yet: {', '.join(new)}. It must be the "
+            "one that the model was trained with."
+        )
+    if pipe is not None and rows.shape[1] != pipe.unet.config.text_embed_dim:
+        raise ValueError(
+            f"`--text_encoder` {text_encoder} gives {rows.shape[1]} numbers a text, the U-Net was trained with "
+            f"{pipe.unet.config.text_embed_dim}."
+        )
+    if table is not None:
+        rows = torch.cat((table.embedding.weight.float(), rows))
+        new = [*table.labels, *new]
+    return LabelEmbeddings.from_embeddings(new, rows), encoder, tokenizer

@@ -16,9 +16,13 @@ WHEEL = np.array([colorsys.hsv_to_rgb(i / 256, 1, 1) for i in range(256)])
 
 
 def flow_in_pixels(flow: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Absolute sampling grids `(..., 2, h, w)` -> how far each place reads from itself, in pixels of height x width."""
+    """Absolute sampling grids `(..., 2, h, w)` -> how far each place reads from itself, in pixels of height x width.
+
+    Grids are read with `align_corners=False`, as all warps of this package do.
+    """
     h, w = flow.shape[-2:]
-    identity = np.stack(np.meshgrid(np.linspace(-1, 1, w), np.linspace(-1, 1, h)))  # (2, h, w), x and y
+    x, y = ((2 * np.arange(n) + 1) / n - 1 for n in (w, h))
+    identity = np.stack(np.meshgrid(x, y))  # (2, h, w)
     return (flow - identity) * np.array([width / 2, height / 2])[:, None, None]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tiny import tiny_image, tiny_lfae
+from tiny import IMAGE_SIZE, LATENT_SIZE, tiny_image, tiny_lfae
 from torch.utils.checkpoint import checkpoint
 
 from lfdm_diffusers import LatentFlowAutoencoder
@@ -186,6 +186,37 @@ def test_reference_and_driving_must_agree():
 def test_bad_configurations(options, message):
     with pytest.raises(ValueError, match=message):
         tiny_lfae(**options)
+
+
+@torch.no_grad()
+def test_centered_flow_keeps_the_picture():
+    """With flow_grid="centers" no motion is the identity at every size, up to the borders; "corners" stretches."""
+    picture = torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    for flow_grid, intact in (("centers", True), ("corners", False)):
+        lfae = tiny_lfae(flow_grid=flow_grid, warp_padding="border")
+        flow = lfae.identity_grid(LATENT_SIZE, LATENT_SIZE).permute(2, 0, 1)[None]
+        warped = lfae.decode(lfae.encode(picture), flow, torch.ones(1, 1, LATENT_SIZE, LATENT_SIZE)).warped
+        assert ((warped - picture).abs().max() < 1e-5) == intact
+        # A shift by a pixel of the latent map, a quarter of the picture's: the same at every size.
+        shifted = lfae.decode(
+            lfae.encode(picture), flow + torch.tensor([2 / LATENT_SIZE, 0]).view(1, 2, 1, 1), flow[:, :1] * 0
+        ).warped
+        step = IMAGE_SIZE // LATENT_SIZE
+        assert ((shifted[..., :-step] - picture[..., step:]).abs().max() < 1e-5) == intact
+    with pytest.raises(ValueError, match="`flow_grid` must be one of"):
+        tiny_lfae(flow_grid="center")
+
+
+def test_centered_regions():
+    """Regions are described in the same coordinates as flows."""
+    picture = torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    with torch.no_grad():
+        corners, centers = (
+            tiny_lfae(region_scale=0.5, flow_grid=grid).region_predictor(picture) for grid in ("corners", "centers")
+        )
+    size = IMAGE_SIZE // 2
+    torch.testing.assert_close(centers.shift, corners.shift * (size - 1) / size)
+    torch.testing.assert_close(centers.covar, corners.covar * ((size - 1) / size) ** 2)
 
 
 # ---- gradient checkpointing -----------------------------------------------------------------------------------------

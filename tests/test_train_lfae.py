@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -16,11 +14,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState
 from loopback_hub import READ_TOKEN, WRITE_TOKEN
 from safetensors.torch import load_file, save_file
 from tiny import tiny_lfae
 from torch import nn
+from training_scripts import assert_same, environment, load_script, records, stop_at
 
 from lfdm_diffusers import LatentFlowAutoencoder, training_utils
 from lfdm_diffusers.data.toon_faces import write_toon_faces
@@ -28,21 +26,9 @@ from lfdm_diffusers.losses import LFAELoss, PerceptualPyramidLoss, PixelPyramidL
 from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
 from lfdm_diffusers.visualization import contact_sheet, flow_in_pixels, flow_to_color
 
-ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "training" / "train_lfae.py"
-
-_spec = importlib.util.spec_from_file_location("train_lfae", SCRIPT)
-train_lfae = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(train_lfae)
-
-
-def run(argv: list[str]) -> None:
-    """The script in this process, on the CPU, as if no other run had been there."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACCELERATE_USE_CPU", "true")
-        train_lfae.main(argv)
+train_lfae = load_script("train_lfae")
+SCRIPT = train_lfae.__file__
+run, refusal = train_lfae.run, train_lfae.refusal
 
 
 @pytest.fixture(scope="module")
@@ -76,27 +62,6 @@ def arguments(faces: Path, output: Path, **changes) -> list[str]:
 
 def weights(output: Path) -> dict[str, torch.Tensor]:
     return load_file(output / "lfae" / "diffusion_pytorch_model.safetensors")
-
-
-def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
-    assert ours.keys() == theirs.keys()
-    assert not [name for name in ours if not torch.equal(ours[name], theirs[name])]
-
-
-def records(output: Path) -> list[dict]:
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Make the run end as by a kill when `step` has been logged, before its checkpoint is written."""
-    write = training_utils.MetricsFile.write
-
-    def killed(self, at, values):
-        write(self, at, values)
-        if at == step:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training_utils.MetricsFile, "write", killed)
 
 
 @pytest.fixture(scope="module")
@@ -193,12 +158,6 @@ def test_checkpoints_are_pruned(faces, tmp_path):
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
 
 
-def refusal(argv: list[str]) -> str:
-    with pytest.raises(SystemExit) as stop:
-        run(argv)
-    return str(stop.value)
-
-
 def test_refusals(faces, whole_run, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     new = tmp_path / "new"
@@ -267,10 +226,10 @@ def test_whole_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_step_generator():
-    keys = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
-    first = [torch.rand(1, generator=training_utils.step_generator(*key)).item() for key in keys]
-    again = [torch.rand(1, generator=training_utils.step_generator(*key)).item() for key in keys]
+def test_draw_generator():
+    keys = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    first = [torch.rand(1, generator=training_utils.draw_generator(*key)).item() for key in keys]
+    again = [torch.rand(1, generator=training_utils.draw_generator(*key)).item() for key in keys]
     assert first == again and len(set(first)) == 4
 
 
@@ -348,7 +307,7 @@ def test_flow_to_color():
     np.testing.assert_allclose(flow_to_color(flow)[0, 0], (1, 0, 0))
     assert not np.allclose(flow_to_color(-flow)[0, 0], (1, 0, 0))
     np.testing.assert_allclose(flow_to_color(flow, largest=4)[0, 0], (1, 0.5, 0.5))
-    identity = np.stack(np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 4)))
+    identity = np.stack(np.meshgrid(np.linspace(-0.75, 0.75, 4), np.linspace(-0.75, 0.75, 4)))
     moved = flow_in_pixels(identity + np.array([0.5, 0])[:, None, None], 16, 32)
     np.testing.assert_allclose(moved, np.array([8.0, 0])[:, None, None] + np.zeros((2, 4, 4)), atol=1e-12)
 
@@ -363,10 +322,6 @@ def test_contact_sheet():
 
 
 # ---- processes ------------------------------------------------------------------------------------------------------
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
 @pytest.mark.integration

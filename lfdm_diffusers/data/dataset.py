@@ -75,7 +75,7 @@ class _ClipItems(Dataset):
         return self.reader.count(clip) if clip.num_frames is None else clip.num_frames
 
 
-def _to_tensor(frames: np.ndarray) -> torch.Tensor:
+def to_tensor(frames: np.ndarray) -> torch.Tensor:
     """(F, H, W, 3) uint8 -> (3, F, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2))).float() / 255
 
@@ -111,7 +111,7 @@ class PairDataset(_ClipItems):
         pair = self.reader.place(self.reader.read(clip, sample_pair(self._length(clip), rng)))
         if self.augment:
             pair = augment_pair(pair, rng)
-        reference, driving = _to_tensor(pair).unbind(1)
+        reference, driving = to_tensor(pair).unbind(1)
         return FramePair(reference.contiguous(), driving.contiguous(), clip.label, clip.subject)
 
 
@@ -151,4 +151,4 @@ class ClipDataset(_ClipItems):
         if self.augment:
             # The published code changes colours before it scales; a cache holds scaled frames. Both come before the bars.
             frames = augment_clip(frames, rng)
-        return ClipSample(_to_tensor(self.reader.place(frames)), torch.from_numpy(indices), clip.label, clip.subject)
+        return ClipSample(to_tensor(self.reader.place(frames)), torch.from_numpy(indices), clip.label, clip.subject)

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import nn
 
 
-def sampling_grid(height: int, width: int, device: torch.device | None = None) -> torch.Tensor:
-    """The grid that flows of this package start from: x = 2i/(W-1) - 1, y likewise.
+def sampling_grid(height: int, width: int, device: torch.device | None = None, centers: bool = False) -> torch.Tensor:
+    """The grid that flows start from: x = 2i/(W-1) - 1 (corners), or (2i+1)/W - 1 (pixel centres); y likewise.
 
-    Its corners lie at -1 and 1 (as with `align_corners=True`) although every warp reads it with
-    `align_corners=False`. The released models were trained with this mismatch, which stretches a picture by
-    W/(W-1), so it is part of what their flows mean.
+    Every warp reads grids with `align_corners=False`, where the second is the identity: each place reads itself. The
+    first, with which the released models were trained, stretches a picture by W/(W-1), and that is part of what their
+    flows mean.
 
     Returns:
         `(height, width, 2)`, float32, last axis (x, y), values in [-1, 1].
@@ -27,15 +27,18 @@ def sampling_grid(height: int, width: int, device: torch.device | None = None) -
         2.0 * (torch.arange(n, dtype=torch.float32, device=device) / max(n - 1, 1)) - (1 if n > 1 else 0)
         for n in (height, width)
     )
+    if centers:
+        y, x = (side * (n - 1) / n for side, n in ((y, height), (x, width)))
     return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1)
 
 
-def resample(feature: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Read `feature` at the places that `grid` names: bilinear, zeros outside, `align_corners=False`.
+def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zeros") -> torch.Tensor:
+    """Read `feature` at the places that `grid` names: bilinear, `align_corners=False`.
 
     Args:
         feature: `(B, C, H, W)`, or `(1, C, H, W)` to serve every grid.
         grid: `(B, N, h, w, 2)`, N grids for each feature map, (x, y) in [-1, 1].
+        padding_mode: what lies outside, as in `grid_sample`.
 
     Returns:
         `(B * N, C, h, w)` in `feature`'s dtype, channels-last. The arithmetic is float32.
@@ -46,7 +49,7 @@ def resample(feature: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
         feature.float().expand(batch, -1, -1, -1),
         grid.reshape(batch, count * height, width, 2),
         mode="bilinear",
-        padding_mode="zeros",
+        padding_mode=padding_mode,
         align_corners=False,
     )
     out = out.to(feature.dtype).unflatten(2, (count, height))  # (B, C, N, h, w)

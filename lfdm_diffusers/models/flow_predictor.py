@@ -123,9 +123,10 @@ class RegionPredictor(nn.Module):
         temperature: float,
         scale: float,
         padding: int,
+        centers: bool = False,
     ):
         super().__init__()
-        self.temperature = temperature
+        self.temperature, self.centers = temperature, centers
         self.downsample = AntiAliasDownsample(in_channels, scale)
         self.hourglass = Hourglass(in_channels, base_channels, num_blocks, max_channels)
         self.regions = nn.Conv2d(self.hourglass.out_channels, num_regions, 7, padding=padding)
@@ -134,7 +135,7 @@ class RegionPredictor(nn.Module):
         logits = self.regions(self.hourglass(self.downsample(image))).float()  # (B, K, h, w)
         heatmap = (logits.flatten(2) / self.temperature).softmax(dim=-1).view_as(logits)
         # With padding < 3 the logits are smaller than the picture, yet their grid still spans [-1, 1].
-        grid = sampling_grid(*logits.shape[-2:], device=logits.device)
+        grid = sampling_grid(*logits.shape[-2:], logits.device, self.centers)
         weight = heatmap[..., None]  # (B, K, h, w, 1)
         shift = (weight * grid).sum(dim=(2, 3))  # (B, K, 2)
         centred = grid - shift[:, :, None, None]  # (B, K, h, w, 2)
@@ -208,8 +209,11 @@ class DenseFlowPredictor(nn.Module):
         use_deformed_source: bool,
         use_covar_heatmap: bool,
         revert_axis_swap: bool,
+        centers: bool = False,
+        padding_mode: str = "zeros",
     ):
         super().__init__()
+        self.centers, self.padding_mode = centers, padding_mode
         self.use_deformed_source = use_deformed_source
         self.use_covar_heatmap = use_covar_heatmap
         self.revert_axis_swap = revert_axis_swap
@@ -248,12 +252,12 @@ class DenseFlowPredictor(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Flow `(B, 2, h, w)` and occlusion `(B, 1, h, w)`, both float32, for `reference` pictures `(B, C, H, W)`."""
         small = self.downsample(reference)
-        grid = sampling_grid(*small.shape[-2:], device=small.device)
+        grid = sampling_grid(*small.shape[-2:], small.device, self.centers)
         motions = self.motions(reference_regions, driving_regions, background, grid)  # (B, K+1, h, w, 2)
         count = motions.shape[1]
         features = self.heatmaps(reference_regions, driving_regions, grid).to(small.dtype)[:, :, None]
         if self.use_deformed_source:
-            deformed = resample(small, motions).unflatten(0, (-1, count))  # (B, K+1, C, h, w)
+            deformed = resample(small, motions, self.padding_mode).unflatten(0, (-1, count))  # (B, K+1, C, h, w)
             features = torch.cat((features, deformed), dim=2)
         features = features.flatten(1, 2).contiguous(memory_format=torch.channels_last)
         features = self.hourglass(features)

@@ -15,7 +15,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 from ..hub import HubModel
-from .blocks_2d import ConvBlock, DownBlock2d, ResBlock2d, UpBlock2d, channel_widths, resample
+from .blocks_2d import ConvBlock, DownBlock2d, ResBlock2d, UpBlock2d, channel_widths, resample, sampling_grid
 from .flow_predictor import (
     BackgroundPredictor,
     DenseFlowPredictor,
@@ -90,6 +90,9 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
         region_padding: padding of the 7x7 convolution that gives heatmap logits (3: same size; 0 in taichi's family).
         background_base_channels, background_max_channels, background_num_blocks: encoder of the background predictor.
         background_motion: "zero", "shift", "affine" or "perspective".
+        flow_grid: the grid that no motion is described by: "corners", as in the released models, whose warps then stretch
+            a picture by W/(W-1); "centers": the true identity, also at the borders (see `identity_grid`).
+        warp_padding: what warps read outside the picture: "zeros" (as released) or "border".
     """
 
     _supports_gradient_checkpointing = True
@@ -132,8 +135,16 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
         background_max_channels: int = 1024,
         background_num_blocks: int = 5,
         background_motion: str = "affine",
+        flow_grid: str = "corners",
+        warp_padding: str = "zeros",
     ):
         super().__init__()
+        for name, value, values in (
+            ("flow_grid", flow_grid, ("corners", "centers")),
+            ("warp_padding", warp_padding, ("zeros", "border")),
+        ):
+            if value not in values:
+                raise ValueError(f"`{name}` must be one of {list(values)}, got {value!r}.")
         for name, scale in (("flow_scale", flow_scale), ("region_scale", region_scale)):
             if not 0 < scale <= 1 or round(1 / scale) * scale != 1:
                 raise ValueError(f"`{name}` must be 1/n for a whole number n, got {scale}.")
@@ -154,6 +165,7 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
             region_temperature,
             region_scale,
             region_padding,
+            flow_grid == "centers",
         )
         self.background_predictor = BackgroundPredictor(
             in_channels,
@@ -172,6 +184,8 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
             use_deformed_source,
             use_covar_heatmap,
             revert_axis_swap,
+            flow_grid == "centers",
+            warp_padding,
         )
         widths = channel_widths(base_channels, num_down_blocks, max_channels)
         self.conv_in = ConvBlock(in_channels, widths[0], kernel_size=7)
@@ -192,6 +206,10 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
         """C, the channels of the latent map z0."""
         config = self.config
         return channel_widths(config.base_channels, config.num_down_blocks, config.max_channels)[-1]
+
+    def identity_grid(self, height: int, width: int, device: torch.device | None = None) -> torch.Tensor:
+        """The grid `(height, width, 2)` that this model's flow predictor gives where nothing moves."""
+        return sampling_grid(height, width, device, self.config.flow_grid == "centers")
 
     @property
     def downscale_factor(self) -> int:
@@ -343,13 +361,23 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
         batch, frames = motion.shape[:2]
         motion = motion.flatten(0, 1)
 
+        def resize(motion: torch.Tensor, size: torch.Size) -> torch.Tensor:
+            """As published, the grid itself; else its departure from stillness, which is exact up to the borders."""
+            if self.config.flow_grid == "corners":
+                return F.interpolate(motion, size=size, mode="bilinear", align_corners=False)
+            before, after = (
+                F.pad(self.identity_grid(*sides, motion.device).permute(2, 0, 1), (0, 0, 0, 0, 0, 1))
+                for sides in (motion.shape[-2:], size)
+            )
+            return F.interpolate(motion - before, size=size, mode="bilinear", align_corners=False) + after
+
         def warp(feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             """The feature warped by every frame's flow, and the occlusion at its size."""
             resized = motion
             if motion.shape[-2:] != feature.shape[-2:]:
-                resized = F.interpolate(motion, size=feature.shape[-2:], mode="bilinear", align_corners=False)
+                resized = resize(motion, feature.shape[-2:])
             grid = resized[:, :2].movedim(1, -1).unflatten(0, (batch, frames))  # (B, F, H, W, 2)
-            warped = resample(feature, grid)
+            warped = resample(feature, grid, self.config.warp_padding)
             return warped, resized[:, 2:].to(feature.dtype)
 
         warped, occlusion = warp(encoded.latent)

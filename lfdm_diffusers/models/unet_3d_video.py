@@ -206,7 +206,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         learned_null_embedding: whether the null condition is a learned vector rather than zeros.
         prediction_type: what it was trained to predict: "epsilon", "v_prediction", "sample" or "flow_prediction".
         flow_target: "absolute": the flow channels hold the sampling grid itself, as in the released models;
-            "residual": the grid minus the identity grid (`sampling_grid`).
+            "residual": the grid minus the true identity (`sampling_grid` of pixel centres): 0 where a place reads itself.
         target_mean, target_std: per channel; flow and occlusion are `volume * std + mean`. By default those of the
             released models, whose third channel is 2 * occlusion - 1.
     """

@@ -14,16 +14,6 @@ def beside(flow: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     return grid.to(flow.device, flow.dtype).permute(2, 0, 1)[None, :, None]
 
 
-def still_grid(height: int, width: int) -> torch.Tensor:
-    """The grid `(height, width, 2)` that reads every place where it is: x = (2i + 1)/W - 1, y likewise.
-
-    Not `sampling_grid`: that one, read as the warps read it, stretches the picture by W/(W-1).
-    """
-    return sampling_grid(height, width) * torch.tensor(
-        [(width - 1) / width, (height - 1) / height], dtype=torch.float32
-    )
-
-
 def volume_to_motion(volume: torch.Tensor, unet_config: Mapping) -> tuple[torch.Tensor, torch.Tensor]:
     """Flow and occlusion that a denoised volume stands for, as the U-Net's configuration says.
 
@@ -38,14 +28,14 @@ def volume_to_motion(volume: torch.Tensor, unet_config: Mapping) -> tuple[torch.
     motion = volume * std + mean
     flow, occlusion = motion[:, :2], motion[:, 2:3].clamp(0, 1)
     if unet_config["flow_target"] == "residual":
-        flow = flow + beside(flow, sampling_grid(*flow.shape[-2:]))
+        flow = flow + beside(flow, sampling_grid(*flow.shape[-2:], centers=True))
     return flow, occlusion
 
 
 def scale_motion(flow: torch.Tensor, occlusion: torch.Tensor, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Interpolate from stillness (0) to the motion as generated (1), and beyond it (exaggerated).
 
-    Stillness is `still_grid` with nothing occluded. Beyond 1 the flow is extrapolated and the occlusion stays as
+    Stillness is the grid of pixel centres (see `sampling_grid`) with nothing occluded. Beyond 1 the flow is extrapolated and the occlusion stays as
     generated, as nothing says what a larger motion would uncover.
 
     Args:
@@ -53,6 +43,6 @@ def scale_motion(flow: torch.Tensor, occlusion: torch.Tensor, scale: float) -> t
     """
     if scale == 1.0:
         return flow, occlusion
-    still = beside(flow, still_grid(*flow.shape[-2:]))
+    still = beside(flow, sampling_grid(*flow.shape[-2:], centers=True))
     flow = torch.lerp(still.expand_as(flow), flow, scale)
     return flow, torch.lerp(torch.ones_like(occlusion), occlusion, min(max(scale, 0.0), 1.0))

@@ -1,0 +1,428 @@
+"""The loop that the training scripts share: clips, checkpoints, going on, validation, metrics, trackers, the Hub."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL.Image
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from huggingface_hub import HfApi
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from .convert_command import push_folder
+from .data.batches import StepBatchSampler
+from .data.cache import CachedClipReader, ClipReader
+from .data.clips import Clip
+from .data.layouts import LAYOUTS
+from .data.scan import scan_clips
+from .training_utils import (
+    STATE_FILE,
+    MetricsFile,
+    average_running_statistics,
+    choose_clips,
+    find_checkpoint,
+    learning_rate,
+    prune_checkpoints,
+    require_at_least,
+    require_finite,
+    whole_folder,
+)
+
+# A run that goes on with another value of these is no longer the run that was interrupted.
+SAME_RUN = ("seed", "train_batch_size", "gradient_accumulation_steps", "num_processes", "num_clips", "resolution")
+
+
+class Losses(NamedTuple):
+    """What one forward pass gives.
+
+    Attributes:
+        parts: weighted losses by name; their sum is minimised.
+        watched: other numbers to record, without gradients.
+    """
+
+    parts: dict[str, torch.Tensor]
+    watched: dict[str, torch.Tensor]
+
+
+class Trained(NamedTuple):
+    """What a script trains, and how it is judged and saved.
+
+    Attributes:
+        module: what the optimizer changes, called through `losses`; wrapped for several processes by the run.
+        optimizer: of its parameters.
+        dataset: whose items are keyed by `Draw`.
+        losses: `(module, batch, draws) -> Losses`; `draws` are the places of the batch's items in the line of all items
+            ever drawn, the same for any number of processes and of accumulated passes: seeds for their chance.
+        models: what must stay finite, and whose BatchNorm statistics are averaged between processes.
+        validate: `(step) -> (numbers, pictures)` in the main process; pictures by name.
+        save: `(folder) -> None` writes the models of a checkpoint.
+        after_step: called after each update of the weights.
+        state, load_state: further state of a checkpoint, such as averaged weights.
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    dataset: Dataset
+    losses: Callable[[nn.Module, Any, range], Losses]
+    models: Sequence[nn.Module]
+    validate: Callable[[int], tuple[dict[str, float], dict[str, PIL.Image.Image]]]
+    save: Callable[[Path], None]
+    after_step: Callable[[], None] = lambda: None
+    state: Callable[[], dict[str, Any]] = dict
+    load_state: Callable[[dict[str, Any]], None] = lambda state: None
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Which clips, and how they are read."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--train_data_dir", type=Path, required=True, help="folder of clips, see docs/data.md")
+    group.add_argument("--layout", default="auto", choices=["auto", *LAYOUTS])
+    group.add_argument("--train_split", help="default: train, where the data have splits; else all clips")
+    group.add_argument("--validation_split", help="default: validation, else test, else the training clips")
+    group.add_argument("--resolution", type=int, help="side of the pictures in pixels; default: the model's")
+    group.add_argument("--fit", default="letterbox", choices=["letterbox", "center_crop"])
+    group.add_argument("--no_augment", action="store_true", help="pictures as they are")
+    group.add_argument("--strict_clips", action="store_true", help="stop if any clip cannot be used")
+    group.add_argument("--cache_dir", help="decoded clips; default: OUTPUT_DIR/cache; 'none' decodes every time")
+    group.add_argument("--cache_compress", action="store_true", help="half the cache's size, slower to read")
+    group.add_argument("--dataloader_num_workers", type=int, default=0)
+    return group
+
+
+def add_run_arguments(
+    parser: argparse.ArgumentParser,
+    *,
+    batch_size: int,
+    learning_rate: float,
+    milestones: Sequence[float],
+    adam_betas: tuple[float, float],
+) -> argparse._ArgumentGroup:
+    """How long, how fast, what is saved where; with the script's own defaults."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--output_dir", type=Path, required=True)
+    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--train_batch_size", type=int, default=batch_size, help="in each process and forward pass")
+    group.add_argument("--gradient_accumulation_steps", type=int, default=1)
+    group.add_argument("--gradient_checkpointing", action="store_true", help="less memory, slower")
+    group.add_argument("--num_train_epochs", type=int, default=100)
+    group.add_argument("--num_repeats", type=int, default=1, help="times each clip counts in an epoch")
+    group.add_argument("--max_train_steps", type=int, help="updates of the weights; overrides --num_train_epochs")
+    group.add_argument("--learning_rate", "--lr", type=float, default=learning_rate)
+    group.add_argument("--lr_warmup_steps", type=int, default=0, help="steps over which the learning rate rises")
+    group.add_argument(
+        "--lr_milestones", type=float, nargs="*", default=list(milestones), help="shares of the whole training"
+    )
+    group.add_argument("--lr_gamma", type=float, default=0.1, help="factor of the learning rate at each milestone")
+    group.add_argument("--adam_beta1", type=float, default=adam_betas[0])
+    group.add_argument("--adam_beta2", type=float, default=adam_betas[1])
+    group.add_argument("--max_grad_norm", type=float, default=0.0, help="clip gradients to this norm; 0: do not")
+    group.add_argument("--mixed_precision", choices=["no", "bf16", "fp16"], help="default: accelerate's configuration")
+    group.add_argument("--allow_tf32", action="store_true", help="faster float32 on Ampere GPUs and later")
+    group.add_argument("--checkpointing_steps", type=int, default=500)
+    group.add_argument("--checkpoints_total_limit", type=int, help="keep only so many, the newest")
+    group.add_argument("--resume_from_checkpoint", metavar="latest|PATH")
+    group.add_argument("--validation_steps", type=int, default=500, help="numbers and pictures; 0: at the end only")
+    group.add_argument("--logging_steps", type=int, default=10)
+    group.add_argument("--report_to", default="none", help="tensorboard, wandb, ...; metrics.jsonl is always written")
+    return group
+
+
+def add_hub_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the result is pushed to."""
+    group = parser.add_argument_group("Hub")
+    group.add_argument("--push_to_hub", action="store_true")
+    group.add_argument("--hub_model_id", help="default: the name of OUTPUT_DIR")
+    group.add_argument("--hub_token")
+    group.add_argument("--hub_private_repo", action="store_true")
+
+
+def parse_arguments(
+    parser: argparse.ArgumentParser, argv: list[str] | None, at_least_1: str = "", at_least_0: str = ""
+) -> argparse.Namespace:
+    """Parse, and refuse numbers out of range; the two lists (separated by blanks) name the script's own."""
+    args = parser.parse_args(argv)
+    at_least_1 += " train_batch_size gradient_accumulation_steps num_train_epochs num_repeats max_train_steps"
+    at_least_1 += " resolution checkpointing_steps checkpoints_total_limit logging_steps"
+    at_least_0 += " seed validation_steps dataloader_num_workers learning_rate lr_warmup_steps max_grad_norm"
+    require_at_least(parser, args, {1: at_least_1, 0: at_least_0})
+    return args
+
+
+@contextlib.contextmanager
+def one_sentence(name: str) -> Iterator[None]:
+    """What can go wrong without being a mistake of ours ends the script `name` with one sentence."""
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    try:
+        yield
+    except FloatingPointError as error:
+        raise SystemExit(
+            f"{name}: {error} Training has stopped; what was saved before is kept. Go on from there with "
+            "`--resume_from_checkpoint latest` and a lower --learning_rate, or without --mixed_precision."
+        ) from error
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"{name}: {error}") from error
+
+
+class TrainingRun:
+    """One run of a training script.
+
+    Args:
+        args: what the functions above let the user say.
+        name: the script's.
+
+    Attributes:
+        accelerator, device, main: of accelerate; `main` is true in the process that writes.
+        checkpoint: folder to go on from; None at first.
+        output_dir: what is made is under it.
+
+    Raises:
+        ValueError: if the output folder holds another run, or a tracker is not installed.
+    """
+
+    def __init__(self, args: argparse.Namespace, name: str):
+        self.args, self.name, self.output_dir = args, name, args.output_dir
+        self.accelerator = Accelerator(
+            mixed_precision=args.mixed_precision,
+            gradient_accumulation_steps=args.gradient_accumulation_steps,
+            log_with=None if args.report_to == "none" else args.report_to,
+            project_dir=args.output_dir,
+            # Without synchronised BatchNorm each process keeps its own statistics until they are averaged for saving.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+        if args.report_to != "none" and not self.accelerator.log_with:  # accelerate passes over what is not installed
+            raise ValueError(f"`--report_to` {args.report_to} is not installed.")
+        self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.allow_tf32
+        self.checkpoint = find_checkpoint(args.output_dir, args.resume_from_checkpoint)
+        self.hub_model_id = args.hub_model_id or args.output_dir.resolve().name
+        self.batch_size = args.train_batch_size * self.accelerator.num_processes
+        self.step = 0
+
+    def say(self, *texts: object) -> None:
+        """Print, in the main process."""
+        if self.main:
+            print(*texts, sep="; ", flush=True)
+
+    def clips(self, resolution: int, min_frames: int = 2) -> tuple[list[Clip], list[Clip], ClipReader]:
+        """Clips to train on, clips to validate on, and their reader, all of them looked at; fills the cache.
+
+        Raises:
+            ValueError: if there are none, or with `--strict_clips` any that cannot be used.
+        """
+        args = self.args
+        found = choose_clips(args.train_data_dir, args.layout, args.train_split, args.validation_split)
+        with self.accelerator.main_process_first():
+            args.output_dir.mkdir(parents=True, exist_ok=True)
+            size = (resolution, resolution, args.fit)
+            cache = args.cache_dir or str(args.output_dir / "cache")
+            reader = (
+                ClipReader(*size) if cache == "none" else CachedClipReader(cache, *size, compress=args.cache_compress)
+            )
+            train, held_out = (
+                scan_clips(clips, reader, min_frames, args.strict_clips, progress=self.main) for clips in found[:2]
+            )
+        self.say(f"training: {train}\nvalidation ({found[2]}): {held_out}")
+        return train.clips, held_out.clips, reader
+
+    def make_repository(self) -> None:
+        """Before the work, so that a missing token shows now."""
+        args = self.args
+        if args.push_to_hub and self.main:
+            api = HfApi(token=args.hub_token)
+            self.hub_model_id = api.create_repo(
+                self.hub_model_id, private=args.hub_private_repo, exist_ok=True
+            ).repo_id
+
+    def num_steps(self, num_items: int) -> int:
+        """Updates of the weights in the whole training."""
+        args = self.args
+        if args.max_train_steps is not None:
+            return args.max_train_steps
+        per_update = self.batch_size * args.gradient_accumulation_steps
+        return max(1, args.num_train_epochs * args.num_repeats * num_items // per_update)
+
+    def fit(self, trained: Trained) -> None:
+        """Train to the last step, from the checkpoint where there is one; validates and saves on the way.
+
+        Raises:
+            FloatingPointError: if the loss or the weights are no longer finite.
+            OSError: if a checkpoint cannot be written.
+        """
+        args, accelerator = self.args, self.accelerator
+        accumulation, steps = args.gradient_accumulation_steps, self.num_steps(len(trained.dataset))
+        self._settings = self._describe(len(trained.dataset), steps)
+        module, self._optimizer = accelerator.prepare(trained.module, trained.optimizer)
+        self._restore(trained)
+        rank, processes = accelerator.process_index, accelerator.num_processes
+        # The loader is not prepared: its sampler shares out batches by itself.
+        sampler = StepBatchSampler(
+            len(trained.dataset),
+            self.batch_size,
+            steps * accumulation,
+            args.seed,
+            first_step=self.step * accumulation,
+            process_index=rank,
+            num_processes=processes,
+        )
+        loader = DataLoader(
+            trained.dataset,
+            batch_sampler=sampler,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        if self.main:
+            self._metrics = MetricsFile(args.output_dir / "metrics.jsonl", self.step)
+        if args.report_to != "none":
+            accelerator.init_trackers(self.name, {k: v for k, v in self._settings.items() if v is not None})
+
+        progress = tqdm(
+            total=steps, initial=self.step, desc=self.name, unit="step", disable=not self.main, dynamic_ncols=True
+        )
+        window: dict[str, list[torch.Tensor]] = {}
+        since = time.perf_counter()
+        for micro, batch in enumerate(loader, self.step * accumulation):
+            with accelerator.accumulate(module):
+                rate = learning_rate(
+                    args.learning_rate, args.lr_gamma, args.lr_milestones, self.step, steps, args.lr_warmup_steps
+                )
+                for group in self._optimizer.param_groups:
+                    group["lr"] = rate
+                first = micro * self.batch_size + rank * args.train_batch_size
+                losses = trained.losses(module, batch, range(first, first + args.train_batch_size))
+                loss = sum(losses.parts.values())
+                values = {"loss": loss, **losses.parts, **losses.watched}
+                means = accelerator.reduce(torch.stack([value.detach().float() for value in values.values()]), "mean")
+                values = dict(zip(values, means))
+                if not values["loss"].isfinite():  # the same in every process
+                    parts = ", ".join(f"{name} {values[name]:.4g}" for name in losses.parts)
+                    raise FloatingPointError(f"the loss is {values['loss']:.4g} at step {self.step + 1} ({parts}).")
+                accelerator.backward(loss)
+                if args.max_grad_norm and accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(module.parameters(), args.max_grad_norm)
+                self._optimizer.step()
+                self._optimizer.zero_grad(set_to_none=True)
+            for name, value in values.items():
+                window.setdefault(name, []).append(value)
+            if not accelerator.sync_gradients:
+                continue
+            self.step += 1
+            trained.after_step()
+            progress.update()
+            if self.step % args.logging_steps == 0 or self.step == steps:
+                shown = {name: torch.stack(found).mean().item() for name, found in window.items()}
+                now = time.perf_counter()
+                shown |= {"lr": rate, "steps_per_second": len(window["loss"]) / accumulation / (now - since)}
+                window, since = {}, now
+                progress.set_postfix({name: f"{shown[name]:.3f}" for name in ("loss", *losses.watched)})
+                self._record(shown)
+            # Validation first: where a run is killed between the two, the one that goes on validates again.
+            last = self.step == steps
+            if last or (args.validation_steps and self.step % args.validation_steps == 0):
+                self._validate(trained, progress)
+                since = time.perf_counter()
+            if last or self.step % args.checkpointing_steps == 0:
+                self._save(trained)
+        progress.close()
+        self._settle(trained)
+
+    def finish(self, name: str, write: Callable[[Path], None], how_to_load: str) -> None:
+        """Write the result into the folder `name`, whole or not at all, say so, and push it if asked."""
+        args, final = self.args, self.output_dir / name
+        if self.main:
+            with whole_folder(final) as folder:
+                write(folder)
+            self.say(f"wrote {final}: {how_to_load.format(repr(str(final)))}")
+            if args.push_to_hub:
+                where = push_folder(
+                    final, self.hub_model_id, args.hub_token, args.hub_private_repo, f"Trained with {self.name}"
+                )
+                self.say(f"pushed to {where}")
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
+
+    def about(self, num_clips: int, what: str) -> str:
+        """A sentence for the model card: how long it was trained, on what, with which script and seed."""
+        args = self.args
+        per_update = self.batch_size * args.gradient_accumulation_steps
+        return (
+            f"Trained for {self.step} steps of {per_update} {what} from {num_clips} clips with "
+            f"`training/{self.name}.py`, seed {args.seed}."
+        )
+
+    def _describe(self, num_items: int, steps: int) -> dict[str, Any]:
+        """All settings in a form that trackers and checkpoints can keep."""
+        settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(self.args).items()}
+        settings.pop("hub_token")
+        settings |= {"num_processes": self.accelerator.num_processes, "num_clips": num_items, "max_train_steps": steps}
+        return {key: " ".join(map(str, v)) if isinstance(v, list) else v for key, v in settings.items()}
+
+    def _restore(self, trained: Trained) -> None:
+        """Step, optimizer and further state of the checkpoint to go on from."""
+        if self.checkpoint is None:
+            return
+        state = torch.load(self.checkpoint / STATE_FILE, "cpu", weights_only=True)
+        self.step = state["step"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        trained.load_state(state["more"])
+        if self.accelerator.scaler is not None and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        was, now = state["settings"], self._settings
+        changed = [f"{key} was {was[key]}, is {now[key]}" for key in SAME_RUN if was[key] != now[key]]
+        self.say(f"going on from {self.checkpoint}, step {self.step}", *changed)
+
+    def _settle(self, trained: Trained) -> None:
+        for model in trained.models:
+            average_running_statistics(model)
+            require_finite(model, self.step)
+
+    def _record(self, values: dict[str, float]) -> None:
+        if self.main:
+            self._metrics.write(self.step, values)
+            self.accelerator.log(values, step=self.step)
+
+    def _validate(self, trained: Trained, progress: tqdm) -> None:
+        self._settle(trained)
+        if self.main:
+            with self.accelerator.autocast():
+                numbers, pictures = trained.validate(self.step)
+            self._record({f"validation/{name}": value for name, value in numbers.items()})
+            files = []
+            for name, picture in pictures.items():
+                files.append(self.output_dir / name / f"step-{self.step:06d}.png")
+                files[-1].parent.mkdir(exist_ok=True)
+                picture.save(files[-1])
+                for tracker in self.accelerator.trackers:
+                    if hasattr(tracker, "log_images"):
+                        tracker.log_images({name: np.asarray(picture)[None]}, step=self.step)
+            progress.write("; ".join([
+                f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()),
+                *map(str, files),
+            ]))  # fmt: skip
+        self.accelerator.wait_for_everyone()
+
+    def _save(self, trained: Trained) -> None:
+        self._settle(trained)
+        if self.main:
+            state = {
+                "step": self.step,
+                "optimizer": self._optimizer.state_dict(),
+                "settings": self._settings,
+                "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
+                "more": trained.state(),
+            }
+            with whole_folder(self.output_dir / f"checkpoint-{self.step}") as folder:
+                trained.save(folder)
+                torch.save(state, folder / STATE_FILE)
+            prune_checkpoints(self.output_dir, self.args.checkpoints_total_limit)
+        self.accelerator.wait_for_everyone()

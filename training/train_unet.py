@@ -1,0 +1,292 @@
+#!/usr/bin/env python
+"""Stage two: train a U-Net to generate motion in the latent space of a trained auto-encoder; see docs/training.md.
+
+accelerate launch training/train_unet.py --train_data_dir toon-faces --lfae lfae-toon64/lfae --output_dir lfdm-toon64 \
+    --preset toon64 --text_encoder none --prediction_type v_prediction --train_batch_size 8 --max_train_steps 9000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+from accelerate.utils import set_seed
+from diffusers import DDIMScheduler, SchedulerMixin
+from torch import nn
+
+from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
+from lfdm_diffusers.convert_command import TEXT_ENCODER
+from lfdm_diffusers.data.clips import Clip
+from lfdm_diffusers.model_cards import pipeline_card
+from lfdm_diffusers.motion_cache import MotionCache, MotionDataset, MotionSample
+from lfdm_diffusers.motion_training import MotionTraining
+from lfdm_diffusers.presets import FRAME_SAMPLING, UNET_CONFIGS, get_unet_config
+from lfdm_diffusers.schedulers import released_scheduler
+from lfdm_diffusers.training_run import (
+    Losses,
+    Trained,
+    TrainingRun,
+    add_data_arguments,
+    add_hub_arguments,
+    add_run_arguments,
+    one_sentence,
+    parse_arguments,
+)
+from lfdm_diffusers.training_utils import embed_labels
+
+LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
+    )
+    data = add_data_arguments(parser)
+    data.add_argument("--num_frames", type=int, help="frames of a video; default: the model's")
+    data.add_argument(
+        "--frame_sampling", choices=["uniform", "random", "very_random"], help="default: the preset's, else random"
+    )
+    data.add_argument("--flip", action="store_true", help="mirror half the examples; not where labels name a side")
+    data.add_argument(
+        "--motion_cache_dir", type=Path, help="flow and occlusion of the clips; default: OUTPUT_DIR/motion"
+    )
+
+    model = parser.add_argument_group("model (a new U-Net for --lfae, or one to go on with)")
+    model.add_argument("--lfae", metavar="PATH|ID", help="trained auto-encoder: a folder or Hub repository")
+    model.add_argument("--lfae_subfolder", help="of --lfae, such as lfae")
+    model.add_argument("--preset", metavar="NAME", help=f"a new U-Net: {', '.join(UNET_CONFIGS)}")
+    model.add_argument("--model_config_name_or_path", type=Path, help="a new U-Net: its config.json, or overrides")
+    model.add_argument("--pretrained_model_name_or_path", help="pipeline to go on with, instead of the four above")
+    model.add_argument("--lora_rank", type=int, default=0, help="train adapters of this rank only (0: all weights)")
+    model.add_argument("--lora_alpha", type=float, help="default: the rank")
+    model.add_argument(
+        "--text_encoder",
+        help="BERT that embeds the labels: Hub repository or folder; 'none': orthogonal vectors, no download.\n"
+        f"Default: {TEXT_ENCODER} for a new U-Net; for a pretrained one its own table, and what is not in it needs this",
+    )
+    model.add_argument("--save_text_encoder", action="store_true", help="put it into the pipeline too, for free text")
+
+    loss = parser.add_argument_group("diffusion")
+    loss.add_argument(
+        "--flow_target",
+        choices=["residual", "absolute"],
+        help="residual, standardised (default); absolute: as published",
+    )
+    loss.add_argument(
+        "--prediction_type", choices=["epsilon", "v_prediction", "sample"], help="default: epsilon, as published"
+    )
+    loss.add_argument("--null_condition_prob", type=float, default=0.1, help="share of examples without their label")
+    loss.add_argument("--snr_gamma", type=float, help="min-SNR weights with this gamma (5 is usual); default: none")
+    loss.add_argument("--ema_decay", type=float, default=0.999, help="of the averaged weights that are saved; 0: none")
+
+    run = add_run_arguments(
+        parser, batch_size=8, learning_rate=2e-4, milestones=(2 / 3, 5 / 6), adam_betas=(0.9, 0.99)
+    )
+    run.add_argument("--num_inference_steps", type=int, default=10, help="of validation, and the pipeline's default")
+    run.add_argument("--num_validation_clips", type=int, default=64, help="for the validation loss")
+    run.add_argument("--num_validation_pictures", type=int, default=2, help="to sample every label for")
+    add_hub_arguments(parser)
+    args = parse_arguments(
+        parser,
+        argv,
+        "num_frames num_inference_steps num_validation_clips num_validation_pictures",
+        "lora_rank null_condition_prob snr_gamma ema_decay",
+    )
+    for name in ("null_condition_prob", "ema_decay"):
+        if getattr(args, name) > 1:
+            parser.error(f"--{name} must be from 0 to 1, got {getattr(args, name)}")
+    return args
+
+
+def read_config(args: argparse.Namespace) -> dict:
+    """What the preset or the file says about a new U-Net."""
+    if (args.preset is None) == (args.model_config_name_or_path is None):
+        raise ValueError("a new U-Net needs either `--preset` or `--model_config_name_or_path`.")
+    if args.preset:
+        return get_unet_config(args.preset)
+    try:
+        config = json.loads(args.model_config_name_or_path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"`--model_config_name_or_path` must be a JSON file: {error}") from error
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+def load_pretrained(args: argparse.Namespace) -> LFDMPipeline | None:
+    """The pipeline to go on with, or None.
+
+    Raises:
+        ValueError: for arguments that contradict each other, or what cannot be loaded.
+    """
+    new = [name for name in ("lfae", "preset", "model_config_name_or_path") if getattr(args, name) is not None]
+    if args.pretrained_model_name_or_path is None:
+        if args.lfae is None:
+            raise ValueError("`--lfae` (for a new U-Net) or `--pretrained_model_name_or_path` must be given.")
+        if args.lora_rank:
+            raise ValueError("`--lora_rank` adapts a trained U-Net: it needs `--pretrained_model_name_or_path`.")
+        return None
+    new += [name for name in ("flow_target", "prediction_type") if getattr(args, name) is not None]
+    if new:
+        raise ValueError(f"`--pretrained_model_name_or_path` settles `--{new[0]}`; give one of the two.")
+    return LFDMPipeline.from_pretrained(args.pretrained_model_name_or_path, torch_dtype=torch.float32)
+
+
+def settle_sizes(args: argparse.Namespace, lfae: LatentFlowAutoencoder, config: dict) -> None:
+    """Fill in what the user left open.
+
+    Raises:
+        ValueError: if the sizes do not fit the auto-encoder, or it does not fit a U-Net.
+    """
+    args.resolution = args.resolution or lfae.config.sample_size
+    args.num_frames = args.num_frames or config.get("num_frames", 40)
+    args.frame_sampling = args.frame_sampling or FRAME_SAMPLING.get(args.preset, "random")
+    if not args.resolution or args.resolution % lfae.flow_stride:
+        raise ValueError(f"`--resolution` must be a multiple of {lfae.flow_stride}, got {args.resolution}.")
+    if lfae.config.flow_scale * lfae.downscale_factor != 1:
+        raise ValueError(
+            f"`--lfae` has flow at {lfae.config.flow_scale} of the picture and latent maps at 1/{lfae.downscale_factor}; a "
+            "U-Net needs both of one size."
+        )
+
+
+def build_unet(
+    args: argparse.Namespace,
+    pipe: LFDMPipeline | None,
+    lfae: LatentFlowAutoencoder,
+    config: dict,
+    cache: MotionCache,
+    clips: Sequence[Clip],
+    table: LabelEmbeddings | None,
+) -> UNet3DVideoModel:
+    """The U-Net to train: of the pipeline, or new, with the statistics of the clips' motion in its configuration."""
+    set_seed(args.seed)
+    if pipe is None:
+        config |= {
+            "sample_size": args.resolution // lfae.downscale_factor,
+            "num_frames": args.num_frames,
+            "image_latent_channels": lfae.latent_channels,
+            "prediction_type": args.prediction_type or "epsilon",
+            "flow_target": args.flow_target or "residual",
+        }
+        if table is not None:
+            config["text_embed_dim"] = table.config.embedding_dim
+        if config["flow_target"] == "residual":
+            config["target_mean"], config["target_std"] = cache.statistics(clips)
+        unet = UNet3DVideoModel.from_config(config)
+    else:
+        unet = pipe.unet
+    if args.lora_rank:
+        from peft import LoraConfig
+
+        unet.requires_grad_(False)
+        alpha = args.lora_alpha or args.lora_rank
+        unet.add_adapter(LoraConfig(r=args.lora_rank, lora_alpha=alpha, target_modules=LORA_TARGETS))
+    if args.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    return unet
+
+
+def build_scheduler(args: argparse.Namespace, pipe: LFDMPipeline | None) -> SchedulerMixin:
+    """The pipeline's own, or DDIM over the published noise schedule."""
+    if pipe is not None:
+        return pipe.scheduler
+    return DDIMScheduler.from_config(released_scheduler(prediction_type=args.prediction_type or "epsilon").config)
+
+
+def spread(items: Sequence, count: int) -> list:
+    """`count` of `items`, or all, evenly spaced."""
+    return [items[i] for i in dict.fromkeys(np.linspace(0, len(items) - 1, count).round().astype(int))]
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train, and leave checkpoints, metrics.jsonl, samples/ and pipeline/ in the output folder."""
+    run = TrainingRun(args, "train_unet")
+    accelerator, device = run.accelerator, run.device
+    pipe = load_pretrained(args)
+    config = read_config(args) if pipe is None else dict(pipe.unet.config)
+    lfae = pipe.lfae if pipe else LatentFlowAutoencoder.from_pretrained(args.lfae, subfolder=args.lfae_subfolder)
+    lfae = lfae.float().requires_grad_(False).eval().to(device, memory_format=torch.channels_last)
+    settle_sizes(args, lfae, config)
+    run.make_repository()
+    clips, held_out, reader = run.clips(args.resolution)
+
+    # Motion: each process computes its share, then all of them read.
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(accelerator.mixed_precision)
+    cache = MotionCache(args.motion_cache_dir or args.output_dir / "motion", lfae, reader, dtype=dtype)
+    everything = list(dict.fromkeys([*clips, *held_out]))
+    cache.fill(everything[accelerator.process_index :: accelerator.num_processes], progress=run.main)
+    accelerator.wait_for_everyone()
+
+    # Texts: embedded once.
+    labels = sorted({clip.label for clip in clips if clip.label})
+    with accelerator.main_process_first():
+        texts = embed_labels(labels, args.text_encoder or (None if pipe else TEXT_ENCODER), pipe, args.seed)
+    made = LFDMPipeline(
+        lfae=lfae,
+        unet=build_unet(args, pipe, lfae, config, cache, clips, texts[0]).train().to(device),
+        scheduler=build_scheduler(args, pipe),
+        label_embeddings=texts[0],
+        text_encoder=texts[1] if args.save_text_encoder else None,
+        tokenizer=texts[2] if args.save_text_encoder else None,
+        default_num_inference_steps=args.num_inference_steps,
+    )
+    made.set_progress_bar_config(disable=True)
+    training = MotionTraining(made, args.seed, args.null_condition_prob, args.snr_gamma, args.ema_decay)
+    run.say(
+        f"{args.num_frames} frames of {args.resolution} pixels, labels: {', '.join(labels) or 'none'}",
+        f"mean of the motion {made.unet.config.target_mean}, standard deviation {made.unet.config.target_std}",
+    )
+
+    def losses(loss: nn.Module, samples: MotionSample, draws: range) -> Losses:
+        with accelerator.autocast():
+            given = training.arguments(samples, draws)
+        return Losses({"denoising": loss(*given)}, {})
+
+    judged = MotionDataset(
+        spread(held_out, args.num_validation_clips), cache, args.num_frames, "uniform", augment=False
+    )
+    subjects = list({clip.subject or clip.name: clip for clip in held_out}.values())
+    pictures = [
+        PIL.Image.fromarray(reader.place(reader.read(clip, [0]))[0])
+        for clip in spread(subjects, args.num_validation_pictures)
+    ]
+    run.fit(
+        Trained(
+            module=training.loss,
+            optimizer=torch.optim.Adam(
+                training.weights.values(), args.learning_rate, (args.adam_beta1, args.adam_beta2)
+            ),
+            dataset=MotionDataset(
+                clips, cache, args.num_frames, args.frame_sampling, args.seed, not args.no_augment, args.flip
+            ),
+            losses=losses,
+            models=[made.unet],
+            validate=lambda step: training.validate(judged, pictures, labels, args.train_batch_size),
+            save=training.save,
+            after_step=training.after_step,
+            state=training.state,
+            load_state=training.load_state,
+        )
+    )
+
+    def write(folder: Path) -> None:
+        training.finish(folder)
+        facts = {"dataset": f"{len(clips)} clips", "notes": [run.about(len(clips), "videos")]}
+        repo_id = run.hub_model_id if args.push_to_hub else None
+        pipeline_card(made, repo_id=repo_id, facts=facts).save(folder / "README.md")
+
+    run.finish("pipeline", write, "LFDMPipeline.from_pretrained({})")
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    with one_sentence("train_unet"):
+        train(args)
+
+
+if __name__ == "__main__":
+    main()
