@@ -404,7 +404,8 @@ class TrainingRun:
                 picture.save(files[-1])
                 for tracker in self.accelerator.trackers:
                     if hasattr(tracker, "log_images"):
-                        tracker.log_images({name: np.asarray(picture)[None]}, step=self.step)
+                        layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                        tracker.log_images({name: np.asarray(picture)[None]}, step=self.step, **layout)
             progress.write("; ".join([
                 f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()),
                 *map(str, files),
