@@ -103,7 +103,7 @@ class LatentFlowAutoencoder(HubModel, ConfigMixin):
         warp_padding: what warps read outside the picture: "zeros" (as released) or "border".
     """
 
-    _supports_gradient_checkpointing = False
+    _supports_gradient_checkpointing = True
     _repeated_blocks = None
     # encode, decode and predict_flow reach these directly, not through forward. (Lists are groups of their own.)
     _group_offload_block_modules = [
