@@ -7,12 +7,10 @@ import contextlib
 import dataclasses
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import diffusers
 import torch
 import transformers
 import yaml
@@ -20,6 +18,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import validate_repo_id
 
 from .checkpoint_files import file_sha256, load_checkpoint
+from .command_tools import quiet_libraries, with_exit_codes
 from .conversion import add_texts, convert_lfae, convert_unet, join_pipeline, read_betas
 from .model_cards import CONVERTED_LICENSE, CardFacts, lfae_card, pipeline_card
 from .models import LatentFlowAutoencoder
@@ -104,33 +103,27 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     return run(parser.parse_args(argv))
 
 
+@with_exit_codes
 def run(args: argparse.Namespace) -> int:
     """`main` for options that are parsed already."""
-    try:
-        preset, model_params = read_preset(args)
-        if args.push_to_hub is not None:
-            validate_repo_id(args.push_to_hub)
-        convert_files(
-            args.lfae,
-            args.unet,
-            preset,
-            args.output,
-            text_encoder=args.text_encoder,
-            model_params=model_params,
-            drop_text_encoder=args.drop_text_encoder,
-            verify=args.verify,
-            overwrite=args.overwrite,
-            repo_id=args.push_to_hub,
-            say=_say,
-        )
-        if args.push_to_hub is not None:
-            _say(f"pushed to {push_folder(args.output, args.push_to_hub, args.hub_token, args.private)}")
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    preset, model_params = read_preset(args)
+    if args.push_to_hub is not None:
+        validate_repo_id(args.push_to_hub)
+    convert_files(
+        args.lfae,
+        args.unet,
+        preset,
+        args.output,
+        text_encoder=args.text_encoder,
+        model_params=model_params,
+        drop_text_encoder=args.drop_text_encoder,
+        verify=args.verify,
+        overwrite=args.overwrite,
+        repo_id=args.push_to_hub,
+        say=_say,
+    )
+    if args.push_to_hub is not None:
+        _say(f"pushed to {push_folder(args.output, args.push_to_hub, args.hub_token, args.private)}")
     return 0
 
 
@@ -246,7 +239,7 @@ def convert_files(
                 raise ValueError("`--drop_text_encoder` keeps the labels' embeddings alone, but there are none.")
     facts = _card_facts([file for file in (lfae, unet) if file is not None], preset)
     make_card = lfae_card if unet is None else pipeline_card
-    with _quiet(), whole_folder(Path(output), overwrite) as folder:
+    with quiet_libraries(), whole_folder(Path(output), overwrite) as folder:
         say("saving")
         result.save_pretrained(folder)
         make_card(result, repo_id=repo_id, facts=facts).save(folder / "README.md")
@@ -303,21 +296,6 @@ def _check_output(output: Path, overwrite: bool) -> None:
             if class_name in json.loads((output / name).read_text(encoding="utf-8")).get("_class_name"):
                 return
     raise ValueError(f"`--output` {output} holds something else than a model, so `--overwrite` does not touch it.")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars of the libraries for what takes a moment."""
-    libraries = (diffusers.utils.logging, transformers.utils.logging)
-    shown = [library.is_progress_bar_enabled() for library in libraries]
-    for library in libraries:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, was_on in zip(libraries, shown):
-            if was_on:
-                library.enable_progress_bar()
 
 
 @contextlib.contextmanager

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from .models.blocks_2d import AntiAliasDownsample, sampling_grid
 from .models.flow_predictor import RegionParameters, inverse_2x2, matmul_2x2
+from .perceptual import VGGFeatures as VGG19Features  # noqa: F401  (until training_utils calls load_perceptual)
 
 
 @dataclass
@@ -114,57 +116,28 @@ def concentration_loss(regions: RegionParameters) -> torch.Tensor:
     return spread.relu().mean() + crowding.mean() / 10
 
 
-class VGG19Features(nn.Sequential):
-    """The convolutional trunk of VGG-19 (Simonyan and Zisserman 2015) up to relu5_1; keys as in torchvision's `features`.
-
-    Input `(B, 3, H, W)` in [0, 1], normalised by ImageNet's mean and standard deviation here.
-    """
-
-    WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
-    MEAN = (0.485, 0.456, 0.406)
-    STD = (0.229, 0.224, 0.225)
-
-    def __init__(self):
-        layers, channels, self.taps, first = [], 3, [], True
-        for width in self.WIDTHS:
-            if width == "pool":
-                layers.append(nn.MaxPool2d(2))
-                first = True
-                continue
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            if first:  # relu{1..5}_1
-                self.taps.append(len(layers) - 1)
-            channels, first = width, False
-        super().__init__(*layers)
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Outputs of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1; of a picture too small to halve, the first ones."""
-        mean, std = (x.new_tensor(v).view(1, 3, 1, 1) for v in (self.MEAN, self.STD))
-        x, outputs = (x - mean) / std, []
-        for i, layer in enumerate(self):
-            if isinstance(layer, nn.MaxPool2d) and min(x.shape[-2:]) < 2:
-                break  # an eighth of 64 pixels
-            x = layer(x)
-            if i in self.taps:
-                outputs.append(x)
-        return outputs
-
-
 class PerceptualPyramidLoss(nn.Module):
     """Sum over scales and layers of 10 * mean |features(prediction) - features(target)|.
 
     Args:
-        features: maps pictures in [0, 1] to a list of feature maps; frozen here.
+        features: maps pictures in [0, 1] to a list of feature maps (see `load_perceptual`); frozen here.
         scales: sizes of the anti-aliased pictures to compare, relative to the whole. A size under `MIN_SIZE` pixels is
             left out: VGG's fifth block has nothing to see there.
+        gradient_checkpointing: compute the prediction's feature maps again in the backward pass instead of keeping them.
     """
 
     MIN_SIZE = 16
 
-    def __init__(self, features: nn.Module, scales: Sequence[float] = (1.0, 0.5, 0.25, 0.125)):
+    def __init__(
+        self,
+        features: nn.Module,
+        scales: Sequence[float] = (1.0, 0.5, 0.25, 0.125),
+        gradient_checkpointing: bool = False,
+    ):
         super().__init__()
         self.features = features.eval().requires_grad_(False)
         self.pyramid = nn.ModuleList(AntiAliasDownsample(3, scale) for scale in scales)
+        self.gradient_checkpointing = gradient_checkpointing
 
     def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Both `(B, 3, H, W)` in [0, 1]; gradients flow to `prediction` only."""
@@ -174,9 +147,15 @@ class PerceptualPyramidLoss(nn.Module):
                 continue
             with torch.no_grad():
                 wanted = self.features(downsample(target))
-            for made, want in zip(self.features(downsample(prediction)), wanted):
-                loss = loss + 10 * (made.float() - want.float()).abs().mean()
+            if self.gradient_checkpointing:
+                loss = loss + checkpoint(self._distance, downsample(prediction), wanted, use_reentrant=False)
+            else:
+                loss = loss + self._distance(downsample(prediction), wanted)
         return loss
+
+    def _distance(self, prediction: torch.Tensor, wanted: list[torch.Tensor]) -> torch.Tensor:
+        made = self.features(prediction)
+        return sum(10 * (one.float() - other.float()).abs().mean() for one, other in zip(made, wanted))
 
 
 class PixelPyramidLoss(nn.Module):

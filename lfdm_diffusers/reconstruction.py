@@ -10,10 +10,9 @@ import torch
 
 from .data.cache import ClipReader
 from .data.clips import Clip
+from .metrics.reconstruction import ReconstructionScores, occlusion_statistics
 from .models import LatentFlowAutoencoder
 from .visualization import contact_sheet, flow_in_pixels, flow_to_color
-
-MOVING = 0.1  # a pixel moves if one of its colours changes by more than this between the two pictures
 
 
 def reconstruction_pairs(clips: Sequence[Clip], reader: ClipReader, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,10 +46,8 @@ def evaluate_reconstruction(
         rows: pairs on the contact sheet, spread evenly.
 
     Returns:
-        Numbers, and a sheet of reference, driving, warped, inpainted, reconstruction, flow, occlusion. L1 errors are
-        means over pixels and colours: l1, inpainted_l1 and static_l1 (the reference repeated) over all pixels, and
-        l1_moving and so on over those where the two pictures differ by more than `MOVING` (left out if none do);
-        occlusion_mean and occlusion_min are over all pairs.
+        The numbers of `ReconstructionScores` and `occlusion_statistics`, and a sheet of reference, driving, warped,
+        inpainted, reconstruction, flow, occlusion.
     """
     training = [module for module in lfae.modules() if module.training]
     lfae.eval()
@@ -63,13 +60,9 @@ def evaluate_reconstruction(
         module.training = True
     warped, inpainted, sample, flow, occlusion = (torch.cat(part) for part in zip(*parts))
 
-    moving = (reference - driving).abs().amax(dim=1, keepdim=True).gt(MOVING).expand_as(driving)
-    pictures = {"": sample, "inpainted_": inpainted, "static_": reference}
-    errors = {name: (picture - driving).abs() for name, picture in pictures.items()}
-    numbers = {f"{name}l1": error.mean().item() for name, error in errors.items()}
-    if moving.any():
-        numbers |= {f"{name}l1_moving": error[moving].mean().item() for name, error in errors.items()}
-    numbers |= {"occlusion_mean": occlusion.mean().item(), "occlusion_min": occlusion.min().item()}
+    scores = ReconstructionScores()
+    scores.update(reference, driving, sample, inpainted)
+    numbers = scores.compute() | occlusion_statistics(occlusion)
 
     shown = np.unique(np.linspace(0, len(flow) - 1, rows).round().astype(int))
     reference, driving, warped, inpainted, sample, flow, occlusion = (

@@ -1,15 +1,33 @@
-"""The noise schedule that LFDM was trained with, as a standard diffusers scheduler."""
+"""The noise schedule that LFDM was trained with, as a standard diffusers scheduler, and other schedulers by short names."""
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Sequence
 
+import diffusers
 import torch
 from diffusers import DDPMScheduler, SchedulerMixin
 from diffusers.utils import logging
 
 logger = logging.get_logger(__name__)
+
+# Short names, as command lines take them: diffusers' class, and what sets it apart.
+SCHEDULERS = {
+    "ddpm": ("DDPMScheduler", {}),
+    "ddim": ("DDIMScheduler", {}),
+    "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
+    "dpm++-sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "dpm++-single": ("DPMSolverSinglestepScheduler", {"algorithm_type": "dpmsolver++"}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "deis": ("DEISMultistepScheduler", {"algorithm_type": "deis"}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "euler-a": ("EulerAncestralDiscreteScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
+    "lcm": ("LCMScheduler", {}),
+    "tcd": ("TCDScheduler", {}),
+}
 
 
 def cosine_betas(num_train_timesteps: int = 1000, offset: float = 0.008, max_beta: float = 0.9999) -> list[float]:
@@ -48,6 +66,25 @@ def released_scheduler(
         sample_max_value=1e9,
         timestep_spacing="trailing",  # sampling starts at the last step trained, whatever the number of steps
     )
+
+
+def scheduler_by_name(name: str, like: SchedulerMixin) -> SchedulerMixin:
+    """The scheduler of a short name, on the noise schedule of another.
+
+    Args:
+        name: one of `SCHEDULERS`, whatever its case.
+        like: whose configuration it takes over.
+
+    Raises:
+        ValueError: for an unknown name; lists all.
+    """
+    key = name.strip().lower()
+    if key not in SCHEDULERS:
+        closest = difflib.get_close_matches(key, SCHEDULERS, n=1)
+        hint = f" (did you mean {closest[0]}?)" if closest else ""
+        raise ValueError(f"`scheduler` must be one of {', '.join(SCHEDULERS)}; got {name!r}{hint}.")
+    class_name, options = SCHEDULERS[key]
+    return getattr(diffusers, class_name).from_config(like.config, **options)
 
 
 def refine_schedule(scheduler: SchedulerMixin) -> None:

@@ -252,6 +252,11 @@ class TrainingRun:
         per_update = self.batch_size * args.gradient_accumulation_steps
         return max(1, args.num_train_epochs * args.num_repeats * num_items // per_update)
 
+    @property
+    def progress(self) -> float:
+        """The share of the whole training that is done, while it runs."""
+        return self.step / self._steps
+
     def fit(self, trained: Trained) -> None:
         """Train to the last step, from the checkpoint where there is one; validates and saves on the way.
 
@@ -261,7 +266,7 @@ class TrainingRun:
         """
         args, accelerator = self.args, self.accelerator
         accumulation, steps = args.gradient_accumulation_steps, self.num_steps(len(trained.dataset))
-        self._settings = self._describe(len(trained.dataset), steps)
+        self._steps, self._settings = steps, self._describe(len(trained.dataset), steps)
         module, self._optimizer = accelerator.prepare(trained.module, trained.optimizer)
         self._restore(trained)
         rank, processes = accelerator.process_index, accelerator.num_processes
@@ -404,7 +409,8 @@ class TrainingRun:
                 picture.save(files[-1])
                 for tracker in self.accelerator.trackers:
                     if hasattr(tracker, "log_images"):
-                        tracker.log_images({name: np.asarray(picture)[None]}, step=self.step)
+                        layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                        tracker.log_images({name: np.asarray(picture)[None]}, step=self.step, **layout)
             progress.write("; ".join([
                 f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()),
                 *map(str, files),

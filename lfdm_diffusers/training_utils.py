@@ -192,6 +192,13 @@ def average_running_statistics(model: nn.Module) -> None:
                 statistic /= dist.get_world_size()
 
 
+def set_batchnorm_training(model: nn.Module, training: bool) -> None:
+    """Whether the BatchNorms of `model` use the batch's statistics (and update the running ones)."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.train(training)
+
+
 def require_finite(model: nn.Module, step: int) -> None:
     """Raise FloatingPointError if a weight or a running statistic of `model` is NaN or infinite."""
     for name, tensor in model.state_dict().items():

@@ -1,8 +1,9 @@
-"""Pictures of what an auto-encoder does: flow in colours, and contact sheets."""
+"""Pictures of motion: flow in colours with its key, contact sheets, and clips side by side."""
 
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,11 @@ import PIL.ImageFont
 # As in the colour wheel of Baker et al. (IJCV 2011): hue by direction, white at rest, full colour at the largest motion;
 # here the hues are evenly spaced.
 WHEEL = np.array([colorsys.hsv_to_rgb(i / 256, 1, 1) for i in range(256)])
+
+
+def as_pixels(picture: np.ndarray) -> np.ndarray:
+    """uint8 of a picture in [0, 1]; uint8 stays."""
+    return picture if picture.dtype == np.uint8 else np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
 def flow_in_pixels(flow: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -42,26 +48,265 @@ def flow_to_color(flow: np.ndarray, largest: float | None = None) -> np.ndarray:
     return 1 - share * (1 - WHEEL[hue])
 
 
-def contact_sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], tile: int = 128) -> PIL.Image.Image:
+def flow_wheel(size: int = 128) -> np.ndarray:
+    """The key to `flow_to_color`: each direction's colour in that direction, full colour at the rim; `(size, size, 3)`."""
+    places = np.linspace(-1, 1, size)
+    flow = np.stack(np.meshgrid(places, places))
+    colours = flow_to_color(flow, largest=1.0)
+    rim = np.clip((1 - np.hypot(*flow)) * size / 2, 0, 1)[..., None]  # antialiased
+    return 1 - rim * (1 - colours)
+
+
+def occlusion_bar(size: int = 128) -> np.ndarray:
+    """The key to occlusion maps: 1 (kept, white) at the top to 0 (painted in, black) at the bottom; `(size, size)`."""
+    return np.repeat(np.linspace(1, 0, size)[:, None], size, axis=1)
+
+
+def motion_pictures(
+    flow: np.ndarray, occlusion: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Flow and occlusion of a clip, at the size of its pictures, enlarged bilinearly as the decoder does.
+
+    Args:
+        flow: `(F, 2, h, w)`, absolute sampling grids.
+        occlusion: `(F, 1, h, w)` in [0, 1].
+        height, width: of the pictures.
+
+    Returns:
+        Flow in colours and occlusion in grey, both `(F, height, width, 3)` uint8, and how many pixels full colour stands
+        for: the longest flow of the clip, but at least one.
+    """
+    pixels = flow_in_pixels(flow, height, width)
+    largest = max(1.0, float(np.hypot(pixels[:, 0], pixels[:, 1]).max()))
+
+    def enlarged(picture: np.ndarray) -> np.ndarray:
+        image = PIL.Image.fromarray(as_pixels(picture)).convert("RGB")
+        return np.asarray(image.resize((width, height), PIL.Image.Resampling.BILINEAR))
+
+    colours = np.stack([enlarged(flow_to_color(frame, largest)) for frame in pixels])
+    return colours, np.stack([enlarged(frame[0]) for frame in occlusion]), largest
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------
+
+GAP = 4
+FRAME = (204, 204, 204)  # around tiles: flow and occlusion maps are often as white as the page
+
+
+def text_font(size: int) -> PIL.ImageFont.FreeTypeFont:
+    """Pillow's built-in font, which every installation has."""
+    return PIL.ImageFont.load_default(size)
+
+
+def wrap_text(text: str, font: PIL.ImageFont.FreeTypeFont, width: float, lines: int = 3) -> str:
+    """`text` with line breaks where `width` pixels are full, and an ellipsis if it takes more than `lines` lines."""
+    done, line = [], ""
+    for word in text.split():
+        while word:
+            whole = f"{line} {word}".strip()
+            if font.getlength(whole) <= width:
+                line, word = whole, ""
+            elif line:
+                done.append(line)
+                line = ""
+            else:  # a word that is longer than a line
+                fits = max(1, sum(font.getlength(word[: i + 1]) <= width for i in range(len(word))))
+                done.append(word[:fits])
+                word = word[fits:]
+    done.append(line)
+    if len(done) > lines:
+        last = done[lines - 1]
+        while last and font.getlength(last + "...") > width:
+            last = last[:-1]
+        done = [*done[: lines - 1], last + "..."]
+    return "\n".join(done)
+
+
+def text_height(texts: Sequence[str], font: PIL.ImageFont.FreeTypeFont) -> int:
+    """Pixels that the tallest of `texts` takes, line by line, as `draw_text` writes it."""
+    return max((text.count("\n") + 1 for text in texts), default=0) * line_height(font)
+
+
+def line_height(font: PIL.ImageFont.FreeTypeFont) -> int:
+    """Pixels from one line of text to the next."""
+    return round(font.size * 1.25)
+
+
+def draw_text(
+    draw: PIL.ImageDraw.ImageDraw, x: float, y: float, text: str, font: PIL.ImageFont.FreeTypeFont, anchor: str = "l"
+) -> None:
+    """Write `text` below `y`, line by line; beginning at `x` ("l"), or centred on it ("m")."""
+    for number, line in enumerate(text.split("\n")):
+        draw.text((x, y + number * line_height(font)), line, fill="black", font=font, anchor=f"{anchor}a")
+
+
+# ---- sheets and grids -----------------------------------------------------------------------------------------------
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray | None]],
+    titles: Sequence[str],
+    tile: int = 128,
+    names: Sequence[str] | None = None,
+) -> PIL.Image.Image:
     """Pictures in rows of `tile` x `tile` pixels, with a title over each column.
 
     Args:
-        rows: each as long as `titles`; pictures `(h, w, 3)` or `(h, w)` in [0, 1], of any sizes.
+        rows: each as long as `titles`; pictures `(h, w, 3)` or `(h, w)`, floats in [0, 1] or uint8, of any sizes; None
+            leaves a place empty.
         titles: of the columns; a line break begins a second line.
         tile: side of each picture on the sheet.
+        names: of the rows, to be written on their left, wrapped.
 
     Raises:
-        ValueError: if a row is not as long as `titles`.
+        ValueError: if a row is not as long as `titles`, or there are not as many names as rows.
     """
     if any(len(row) != len(titles) for row in rows):
         raise ValueError(f"each of `rows` must hold {len(titles)} pictures, got {[len(row) for row in rows]}.")
-    gap, head = 2, 32
-    sheet = PIL.Image.new("RGB", (len(titles) * (tile + gap) - gap, head + len(rows) * (tile + gap) - gap), "white")
-    draw, font = PIL.ImageDraw.Draw(sheet), PIL.ImageFont.load_default()
+    if names is not None and len(names) != len(rows):
+        raise ValueError(f"`names` must hold {len(rows)} names, got {len(names)}.")
+    gap, head, font = 2, 32, text_font(13)
+    left = 0
+    if names is not None:
+        names = [wrap_text(name, font, 110, lines=max(1, tile // line_height(font))) for name in names]
+        left = 2 * GAP + math.ceil(
+            max((font.getlength(line) for name in names for line in name.split("\n")), default=0)
+        )
+    width = left + len(titles) * (tile + gap) - gap
+    sheet = PIL.Image.new("RGB", (width, head + len(rows) * (tile + gap) - gap), "white")
+    draw = PIL.ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
-        draw.multiline_text((column * (tile + gap) + 2, 2), title, fill="black", font=font, spacing=2)
-        for line, row in enumerate(rows):
-            pixels = np.round(np.clip(row[column], 0, 1) * 255).astype(np.uint8)
-            picture = PIL.Image.fromarray(pixels).convert("RGB").resize((tile, tile), PIL.Image.Resampling.NEAREST)
-            sheet.paste(picture, (column * (tile + gap), head + line * (tile + gap)))
+        draw_text(draw, left + column * (tile + gap) + 1, head - 1 - text_height([title], font), title, font)
+    for line, row in enumerate(rows):
+        top = head + line * (tile + gap)
+        if names is not None:
+            draw_text(draw, GAP, top + (tile - text_height([names[line]], font)) // 2, names[line], font)
+        for column, picture in enumerate(row):
+            if picture is not None:
+                image = PIL.Image.fromarray(as_pixels(picture)).convert("RGB")
+                image = image.resize((tile, tile), PIL.Image.Resampling.NEAREST)
+                x = left + column * (tile + gap)
+                draw.rectangle((x - 1, top - 1, x + tile, top + tile), outline=FRAME)
+                sheet.paste(image, (x, top))
     return sheet
+
+
+def grid_columns(count: int) -> int:
+    """How many columns make a grid of `count` tiles that is a little wider than high and has few empty places."""
+
+    def badness(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        return (columns * rows - count) / count + abs(math.log(columns / rows / 1.6))
+
+    return min(range(1, count + 1), key=badness)
+
+
+def clip_grid(
+    clips: Sequence[np.ndarray], names: Sequence[str], scale: int = 1, columns: int | None = None
+) -> np.ndarray:
+    """Clips side by side as one, each with its name under it.
+
+    Args:
+        clips: each `(F, h, w, 3)`, or a still picture `(h, w, 3)`, all of one size and length; floats in [0, 1] or uint8.
+        names: as many; wrapped to the width of a tile.
+        scale: each pixel becomes `scale` x `scale`.
+        columns: by default as `grid_columns` says.
+
+    Returns:
+        `(F, H, W, 3)` uint8.
+
+    Raises:
+        ValueError: if the numbers, sizes or lengths differ.
+    """
+    if len(clips) != len(names) or not clips:
+        raise ValueError(f"`clips` and `names` must be as many, at least one; got {len(clips)} and {len(names)}.")
+    sizes = {clip.shape[-3:-1] for clip in clips}
+    lengths = {len(clip) for clip in clips if clip.ndim == 4}
+    if len(sizes) > 1 or len(lengths) > 1:
+        raise ValueError(f"`clips` must be of one size and length, got sizes {sizes} and lengths {lengths}.")
+    ((height, width),), (length, *_) = sizes, [*lengths, 1]
+    height, width = height * scale, width * scale
+    columns = grid_columns(len(clips)) if columns is None else columns
+    font = text_font(max(12, min(20, width // 14)))
+    names = [wrap_text(name, font, width) for name in names]
+    step_y, step_x = height + text_height(names, font) + 2 * GAP, width + GAP
+    sheet = PIL.Image.new("RGB", (columns * step_x + GAP, math.ceil(len(clips) / columns) * step_y + GAP), "white")
+    draw = PIL.ImageDraw.Draw(sheet)
+    places = [(GAP + i // columns * step_y, GAP + i % columns * step_x) for i in range(len(clips))]
+    for (top, left), name in zip(places, names):
+        draw.rectangle((left - 1, top - 1, left + width, top + height), outline=FRAME)
+        draw_text(draw, left + width / 2, top + height + GAP // 2, name, font, anchor="m")
+    frames = np.repeat(np.asarray(sheet)[None], length, axis=0)
+    for (top, left), clip in zip(places, clips):
+        frames[:, top : top + height, left : left + width] = enlarge(as_pixels(clip), scale)
+    return frames
+
+
+def enlarge(frames: np.ndarray, scale: int) -> np.ndarray:
+    """Each pixel of `(..., h, w, 3)` as `scale` x `scale` pixels."""
+    return frames.repeat(scale, axis=-3).repeat(scale, axis=-2)
+
+
+def shown_frames(count: int, most: int = 8) -> list[int]:
+    """Numbers of at most `most` frames of `count`, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+
+
+def clips_sheet(reference: np.ndarray, clips: Sequence[np.ndarray], names: Sequence[str]) -> PIL.Image.Image:
+    """A still view of clips: a row for each, the reference first, then frames spread over the clip.
+
+    Args:
+        reference: `(h, w, 3)`.
+        clips: each `(F, h, w, 3)`, of one length; floats in [0, 1] or uint8.
+        names: as many.
+    """
+    shown = shown_frames(len(clips[0]))
+    rows = [[reference, *(clip[i] for i in shown)] for clip in clips]
+    return contact_sheet(rows, ["reference", *(f"frame {i}" for i in shown)], names=names)
+
+
+def motion_clip(
+    reference: np.ndarray,
+    frames: np.ndarray,
+    warped: np.ndarray,
+    flow: np.ndarray,
+    occlusion: np.ndarray,
+    scale: int = 1,
+) -> np.ndarray:
+    """A clip beside what it is made of: reference, output, warped, flow, occlusion.
+
+    Args:
+        reference: `(H, W, 3)`.
+        frames, warped: `(F, H, W, 3)`; like `reference` floats in [0, 1] or uint8.
+        flow, occlusion: as in `motion_pictures`.
+        scale: as in `clip_grid`.
+
+    Returns:
+        `(F, H', W', 3)` uint8.
+    """
+    colours, grey, largest = motion_pictures(flow, occlusion, *reference.shape[:2])
+    names = [
+        "reference",
+        "output",
+        "warped",
+        f"flow (full colour: {largest:.1f} pixels)",
+        "occlusion (black: painted in)",
+    ]
+    return clip_grid([reference, frames, warped, colours, grey], names, scale, columns=5)
+
+
+def motion_sheet(
+    reference: np.ndarray, frames: np.ndarray, warped: np.ndarray, flow: np.ndarray, occlusion: np.ndarray
+) -> PIL.Image.Image:
+    """The still view of `motion_clip`, with the keys to its colours in the first column."""
+    colours, grey, largest = motion_pictures(flow, occlusion, *reference.shape[:2])
+    shown = shown_frames(len(frames))
+    keys = [reference, None, flow_wheel(), occlusion_bar()]
+    rows = [[key, *(clip[i] for i in shown)] for key, clip in zip(keys, (frames, warped, colours, grey))]
+    names = [
+        "output",
+        "reference warped by the flow",
+        f"flow: where each place reads from; full colour: {largest:.1f} pixels",
+        "occlusion: white is warped, black is painted in",
+    ]
+    return contact_sheet(rows, ["reference\nand keys", *(f"frame {i}" for i in shown)], names=names)

@@ -1,12 +1,17 @@
-"""The latent flow auto-encoder: shapes, sizes, precision, variants, errors."""
+"""The latent flow auto-encoder: shapes, sizes, precision, variants, errors, gradient checkpointing."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
 from tiny import IMAGE_SIZE, LATENT_SIZE, tiny_image, tiny_lfae
+from torch.utils.checkpoint import checkpoint
 
 from lfdm_diffusers import LatentFlowAutoencoder
+from lfdm_diffusers.losses import LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.models.blocks_2d import ConvBlock, buffers_put_back
 
 
 def pictures(batch: int = 2, height: int = 32, width: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -212,3 +217,73 @@ def test_centered_regions():
     size = IMAGE_SIZE // 2
     torch.testing.assert_close(centers.shift, corners.shift * (size - 1) / size)
     torch.testing.assert_close(centers.covar, corners.covar * ((size - 1) / size) ** 2)
+
+
+# ---- gradient checkpointing -----------------------------------------------------------------------------------------
+
+
+def training_step(checkpointing: bool, training: bool, autocast: bool, function: Callable | None = None) -> dict:
+    """Loss, gradients and buffers after one step of stage one, in which the region predictor runs three times."""
+    lfae = tiny_lfae().train(training)
+    if checkpointing:
+        lfae.enable_gradient_checkpointing(function)
+    transform = RandomTransform.sample(2, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        losses, _ = LFAELoss(lfae, PixelPyramidLoss())(*pictures(), transform)
+    loss = sum(losses.values())
+    loss.backward()
+    gradients = {name: parameter.grad for name, parameter in lfae.named_parameters() if parameter.grad is not None}
+    return {"loss": loss.detach(), **gradients, **dict(lfae.named_buffers())}
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_gradient_checkpointing_changes_nothing(training, autocast):
+    plain, checkpointed = (training_step(on, training, autocast) for on in (False, True))
+    assert plain["region_predictor.hourglass.encoder.down_blocks.0.norm.num_batches_tracked"] == (3 if training else 0)
+    assert plain.keys() == checkpointed.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(checkpointed[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_gradient_checkpointing_by_another_function():
+    """The statistics are the blocks' own affair, so any function that calls twice will do."""
+
+    def reentrant(module: Callable, *args: torch.Tensor) -> torch.Tensor:
+        return checkpoint(module, *(x.requires_grad_() if x.is_leaf else x for x in args), use_reentrant=True)
+
+    plain, checkpointed = training_step(False, True, False), training_step(True, True, False, reentrant)
+    for name, value in plain.items():
+        torch.testing.assert_close(checkpointed[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_gradient_checkpointing_keeps_less_and_can_be_switched_off():
+    lfae = tiny_lfae().train()
+
+    def kept() -> int:
+        sizes = {}
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = lfae(*pictures(2, 64, 64))
+        output.sample.sum().backward()
+        return sum(sizes.values())
+
+    plain = kept()
+    lfae.enable_gradient_checkpointing()
+    assert kept() < 0.6 * plain
+    lfae.disable_gradient_checkpointing()
+    assert kept() == pytest.approx(plain, rel=0.02)
+
+
+def test_statistics_are_put_back_after_an_error():
+    block = ConvBlock(3, 4)
+    before = dict(block.named_buffers())
+    with pytest.raises(RuntimeError, match="channels"), buffers_put_back(block):
+        block.norm(torch.rand(2, 4, 8, 8))
+        block(torch.rand(2, 5, 8, 8))
+    assert all(buffer is before[name] for name, buffer in block.named_buffers())
+    assert block.norm.num_batches_tracked == 0 and (block.norm.running_mean == 0).all()

@@ -10,9 +10,10 @@ from reference import golden, wave
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.conversion import convert_lfae_checkpoint, convert_unet_checkpoint
-from lfdm_diffusers.losses import PerceptualPyramidLoss, RandomTransform, VGG19Features, equivariance_losses
+from lfdm_diffusers.losses import PerceptualPyramidLoss, RandomTransform, equivariance_losses
 from lfdm_diffusers.models.blocks_2d import sampling_grid
 from lfdm_diffusers.models.label_embeddings import pool_text
+from lfdm_diffusers.perceptual import VGGFeatures
 from lfdm_diffusers.schedulers import cosine_betas, released_scheduler
 
 pytestmark = pytest.mark.parity
@@ -211,7 +212,7 @@ def test_equivariance_losses(mode):
 
 def test_perceptual_loss(lfae):
     expected = golden("stage1")
-    features = VGG19Features()
+    features = VGGFeatures(19)
     features.load_state_dict({k: reference.weight(k, tuple(v.shape)) for k, v in features.state_dict().items()})
     lfae.zero_grad()
     output = lfae(reference.source(), reference.driving())

@@ -85,7 +85,8 @@ def test_output(whole_run):
     assert steps == [1, 2, 3, 4, 5, 6, 6]
     final = records(whole_run)[-1]
     expected = {f"{name}l1{where}" for name in ("", "inpainted_", "static_") for where in ("", "_moving")}
-    assert {key.removeprefix("validation/") for key in final} == {"step", "occlusion_mean", "occlusion_min"} | expected
+    expected |= {"step", "occlusion_mean", "occlusion_min", "occlusion_below_half"}
+    assert {key.removeprefix("validation/") for key in final} == expected
     assert all(np.isfinite(value) for value in final.values())
     with PIL.Image.open(whole_run / "samples" / "step-000006.png") as sheet:
         assert sheet.width == 7 * 130 - 2
@@ -130,6 +131,20 @@ def test_accumulation_is_a_larger_batch(faces, tmp_path):
     """The pairs of an update are the same; only BatchNorm and the transforms see halves."""
     run(arguments(faces, tmp_path, gradient_accumulation_steps=2, train_batch_size=1, max_train_steps=2))
     assert [record["step"] for record in records(tmp_path)] == [1, 2, 2]
+
+
+def test_frozen_batchnorm(faces, whole_run, tmp_path):
+    """From the share of the training on that is asked for, running statistics stay; before it, all is as without."""
+    run(arguments(faces, tmp_path, freeze_batchnorm_after=0.5, max_train_steps=6))
+    kept = {
+        step: load_file(tmp_path / f"checkpoint-{step}" / "lfae" / "diffusion_pytorch_model.safetensors")
+        for step in (2, 4, 6)
+    }
+    means = [name for name in kept[2] if "running_mean" in name]
+    assert not any(torch.equal(kept[2][name], kept[4][name]) for name in means)
+    assert all(torch.equal(kept[4][name], kept[6][name]) for name in means)
+    assert not torch.equal(kept[4]["conv_out.weight"], kept[6]["conv_out.weight"])
+    assert_same(kept[2], load_file(whole_run / "checkpoint-2" / "lfae" / "diffusion_pytorch_model.safetensors"))
 
 
 def test_warm_start(faces, whole_run, tmp_path):

@@ -32,7 +32,7 @@ from lfdm_diffusers.training_run import (
     one_sentence,
     parse_arguments,
 )
-from lfdm_diffusers.training_utils import draw_generator, load_vgg19
+from lfdm_diffusers.training_utils import draw_generator, load_vgg19, set_batchnorm_training
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -66,9 +66,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
 
     run = add_run_arguments(parser, batch_size=16, learning_rate=2e-4, milestones=(0.6, 0.9), adam_betas=(0.5, 0.999))
+    run.add_argument(
+        "--freeze_batchnorm_after",
+        type=float,
+        default=1.0,
+        help="share of the training after which BatchNorm uses its running statistics, as it will ever after;\n"
+        "for small batches, whose statistics are too noisy for exact colours: 0.6",
+    )
     run.add_argument("--num_validation_pairs", type=int, default=32)
     add_hub_arguments(parser)
-    weights = "inpainted_loss_weight concentration_loss_weight motion_loss_weight"
+    weights = "inpainted_loss_weight concentration_loss_weight motion_loss_weight freeze_batchnorm_after"
     return parse_arguments(parser, argv, "num_validation_pairs", weights)
 
 
@@ -126,6 +133,8 @@ def train(args: argparse.Namespace) -> None:
     validation = reconstruction_pairs(held_out, reader, args.num_validation_pairs) if run.main else None
 
     def losses(loss_of: nn.Module, pair: FramePair, draws: range) -> Losses:
+        if run.progress >= args.freeze_batchnorm_after:
+            set_batchnorm_training(lfae, False)
         transform = RandomTransform.sample(
             len(pair.driving), generator=draw_generator(args.seed, draws.start), device=run.device
         )

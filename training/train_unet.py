@@ -132,7 +132,7 @@ def load_pretrained(args: argparse.Namespace) -> LFDMPipeline | None:
     new += [name for name in ("flow_target", "prediction_type") if getattr(args, name) is not None]
     if new:
         raise ValueError(f"`--pretrained_model_name_or_path` settles `--{new[0]}`; give one of the two.")
-    return LFDMPipeline.from_pretrained(args.pretrained_model_name_or_path, torch_dtype=torch.float32)
+    return LFDMPipeline.from_pretrained(args.pretrained_model_name_or_path)
 
 
 def settle_sizes(args: argparse.Namespace, lfae: LatentFlowAutoencoder, config: dict) -> None:

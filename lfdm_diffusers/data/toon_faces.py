@@ -13,8 +13,6 @@ material coordinates, so do the true backward flow and visibility between any tw
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..whole_files import whole
 from .toon_expressions import LABELS, Performance, perform
 from .toon_people import ToonSubject
 from .toon_rendering import render
 from .toon_rig import Rig
+from .video_writing import write_clip
 
 __all__ = ["LABELS", "ToonClip", "ToonSubject", "toon_clip", "write_toon_faces"]
 
@@ -252,9 +252,8 @@ def settle(root: Path, settings: dict) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    os.replace(part, path)
+    with whole(path) as part:
+        part.write_text(text)
 
 
 class progress_bar:
@@ -300,50 +299,9 @@ def write_subject(root: Path, settings: dict, subject: int, tick=lambda clips: N
 def write_flow(path: Path, clip: ToonClip) -> None:
     """True flow and visibility of all frames against frame 0, compressed."""
     pairs = [clip.flow(0, i) for i in range(len(clip.frames))]
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "wb") as file:
+    with whole(path) as part:
         np.savez_compressed(
-            file,
+            part,
             flow=np.stack([flow for flow, _ in pairs]).astype(np.float16),
             visibility=np.stack([visibility for _, visibility in pairs]).astype(np.uint8),
         )
-    os.replace(part, path)
-
-
-def write_clip(path: Path, frames: np.ndarray, format: str, fps: int) -> None:
-    """Write frames (F, H, W, 3) uint8 under a temporary name, then rename."""
-    part = path.with_name(f".part.{path.name}")
-    if part.is_dir():
-        shutil.rmtree(part)
-    if format == "png":
-        from PIL import Image
-
-        part.mkdir()
-        for i, frame in enumerate(frames):
-            Image.fromarray(frame).save(part / f"{i:04d}.png")
-    elif format == "webp":
-        from PIL import Image
-
-        first, *others = [Image.fromarray(frame) for frame in frames]
-        first.save(
-            part, format="WEBP", save_all=True, append_images=others, duration=1000 // fps, loop=0, lossless=True
-        )
-    else:
-        write_video(part, frames, format, fps)
-    os.replace(part, path)
-
-
-def write_video(path: Path, frames: np.ndarray, format: str, fps: int) -> None:
-    """Encode with PyAV, near-lossless; RGB is converted to 4:2:0 by the BT.601 matrix."""
-    import av
-
-    codec, options = {
-        "mp4": ("libx264", {"crf": "12", "preset": "medium"}),
-        "webm": ("libvpx-vp9", {"crf": "12", "b": "0"}),
-    }[format]
-    with av.open(str(path), "w", format=format) as container:
-        stream = container.add_stream(codec, rate=fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +56,25 @@ def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zer
     return out.transpose(1, 2).reshape(batch * count, -1, height, width).contiguous(memory_format=torch.channels_last)
 
 
+def resize_motion(motion: torch.Tensor, size: tuple[int, int], centers: bool) -> torch.Tensor:
+    """Flow, with or without occlusion, at another size, bilinearly.
+
+    Args:
+        motion: `(N, C, h, w)`; the first two channels are an absolute sampling grid (x, y).
+        size: height and width asked for.
+        centers: resize the grid's departure from the identity, which is exact up to the borders; else, as the released
+            models do, the grid itself.
+    """
+    if not centers:
+        return F.interpolate(motion, size=size, mode="bilinear", align_corners=False)
+    still = [
+        sampling_grid(*sides, motion.device, centers=True).permute(2, 0, 1).to(motion.dtype)
+        for sides in (motion.shape[-2:], size)
+    ]
+    before, after = (F.pad(grid, (0, 0, 0, 0, 0, motion.shape[1] - 2)) for grid in still)
+    return F.interpolate(motion - before, size=size, mode="bilinear", align_corners=False) + after
+
+
 class AntiAliasDownsample(nn.Module):
     """Gaussian blur, then every (1/scale)-th pixel: sigma = (1/scale - 1)/2, 2*round(4*sigma) + 1 taps, zero padding."""
 
@@ -80,7 +101,52 @@ class AntiAliasDownsample(nn.Module):
         return F.conv2d(image, kernel, stride=self.stride, padding=self.radius, groups=image.shape[1])
 
 
-class ConvBlock(nn.Module):
+@contextlib.contextmanager
+def buffers_put_back(module: nn.Module) -> Iterator[None]:
+    """Let `module` work on copies of its buffers, and put the buffers themselves back afterwards."""
+    kept = [(part, name, buffer) for part in module.modules() for name, buffer in part.named_buffers(recurse=False)]
+    for part, name, buffer in kept:
+        setattr(part, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for part, name, buffer in kept:
+            setattr(part, name, buffer)
+
+
+class UpdatedOnce:
+    """Calls `block.compute`; only the first call changes the block's buffers, BatchNorm's running statistics.
+
+    Gradient checkpointing calls a second time, in the backward pass, to compute again what it did not keep.
+    """
+
+    def __init__(self, block: CheckpointedBlock):
+        self.block, self.called = block, False
+
+    def __call__(self, *args: torch.Tensor) -> torch.Tensor:
+        with buffers_put_back(self.block) if self.called else contextlib.nullcontext():
+            self.called = True
+            return self.block.compute(*args)
+
+
+class CheckpointedBlock(nn.Module):
+    """Base of blocks that diffusers' `enable_gradient_checkpointing` can switch to keeping their input only."""
+
+    def __init__(self):
+        super().__init__()
+        self.gradient_checkpointing = False  # diffusers sets it, and the function below
+
+    def compute(self, *args: torch.Tensor) -> torch.Tensor:
+        """What the block computes."""
+        raise NotImplementedError
+
+    def forward(self, *args: torch.Tensor) -> torch.Tensor:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return self._gradient_checkpointing_func(UpdatedOnce(self), *args)
+        return self.compute(*args)
+
+
+class ConvBlock(CheckpointedBlock):
     """Convolution, BatchNorm, ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3):
@@ -88,25 +154,25 @@ class ConvBlock(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
         self.norm = nn.BatchNorm2d(out_channels)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(self.norm(self.conv(x)), inplace=True)
 
 
 class DownBlock2d(ConvBlock):
     """`ConvBlock`, then 2x2 average pooling."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.avg_pool2d(super().forward(x), 2)
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(super().compute(x), 2)
 
 
 class UpBlock2d(ConvBlock):
     """Nearest-neighbour doubling, then `ConvBlock`."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        return super().compute(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
-class ResBlock2d(nn.Module):
+class ResBlock2d(CheckpointedBlock):
     """Pre-activation residual block: x + conv(relu(bn(conv(relu(bn(x))))))."""
 
     def __init__(self, channels: int):
@@ -116,7 +182,7 @@ class ResBlock2d(nn.Module):
         self.norm2 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
         h = self.conv1(F.relu(self.norm1(x), inplace=True))
         return x + self.conv2(F.relu(self.norm2(h), inplace=True))
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import torch
-import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
@@ -16,7 +15,16 @@ from torch import nn
 
 from ..decoder_files import DecoderFilesMixin
 from ..hub import HubModel
-from .blocks_2d import ConvBlock, DownBlock2d, ResBlock2d, UpBlock2d, channel_widths, resample, sampling_grid
+from .blocks_2d import (
+    ConvBlock,
+    DownBlock2d,
+    ResBlock2d,
+    UpBlock2d,
+    channel_widths,
+    resample,
+    resize_motion,
+    sampling_grid,
+)
 from .flow_predictor import (
     BackgroundPredictor,
     DenseFlowPredictor,
@@ -96,7 +104,7 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         warp_padding: what warps read outside the picture: "zeros" (as released) or "border".
     """
 
-    _supports_gradient_checkpointing = False
+    _supports_gradient_checkpointing = True
     _repeated_blocks = None
     # encode, decode and predict_flow reach these directly, not through forward. (Lists are groups of their own.)
     _group_offload_block_modules = [
@@ -371,21 +379,11 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         batch, frames = motion.shape[:2]
         motion = motion.flatten(0, 1)
 
-        def resize(motion: torch.Tensor, size: torch.Size) -> torch.Tensor:
-            """As published, the grid itself; else its departure from stillness, which is exact up to the borders."""
-            if self.config.flow_grid == "corners":
-                return F.interpolate(motion, size=size, mode="bilinear", align_corners=False)
-            before, after = (
-                F.pad(self.identity_grid(*sides, motion.device).permute(2, 0, 1), (0, 0, 0, 0, 0, 1))
-                for sides in (motion.shape[-2:], size)
-            )
-            return F.interpolate(motion - before, size=size, mode="bilinear", align_corners=False) + after
-
         def warp(feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             """The feature warped by every frame's flow, and the occlusion at its size."""
             resized = motion
             if motion.shape[-2:] != feature.shape[-2:]:
-                resized = resize(motion, feature.shape[-2:])
+                resized = resize_motion(motion, feature.shape[-2:], self.config.flow_grid == "centers")
             grid = resized[:, :2].movedim(1, -1).unflatten(0, (batch, frames))  # (B, F, H, W, 2)
             warped = resample(feature, grid, self.config.warp_padding)
             return warped, resized[:, 2:].to(feature.dtype)

@@ -384,7 +384,7 @@ class LFDMPipeline(HubPipeline):
         if num_frames is None:
             given = torch.is_tensor(latents) and latents.ndim == 5
             num_frames = latents.shape[2] if given else self.unet.config.num_frames
-        num_inference_steps = self._default_steps() if num_inference_steps is None else num_inference_steps
+        num_inference_steps = self.default_steps() if num_inference_steps is None else num_inference_steps
 
         # 1. Check inputs.
         self.check_inputs(
@@ -475,7 +475,8 @@ class LFDMPipeline(HubPipeline):
         self.maybe_free_model_hooks()
         return output if return_dict else (output.frames, output.flow, output.occlusion, output.warped)
 
-    def _default_steps(self) -> int:
+    def default_steps(self) -> int:
+        """Denoising steps of a call that does not say how many."""
         default = self.config.get("default_num_inference_steps")
         if default is not None:
             return default

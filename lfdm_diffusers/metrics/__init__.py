@@ -1,0 +1,50 @@
+"""Scores of image-to-video models, one function for each; docs/evaluation.md says what they mean and how they are used.
+
+Clips are RGB in [0, 1], `(N, F, 3, H, W)`; flow is an absolute sampling grid `(..., 2, H, W)` as everywhere else.
+"""
+
+from .diversity import seed_diversity
+from .frechet import frechet_distance
+from .identity import identity_retrieval, identity_similarity
+from .labels import confusion_matrix, label_accuracy
+from .means import RunningMean
+from .motion import (
+    end_point_distances,
+    end_point_error,
+    expression_timing,
+    motion_profile,
+    upsample_flow,
+    zero_flow_like,
+)
+from .reconstruction import (
+    ReconstructionScores,
+    moving_pixels,
+    occlusion_statistics,
+    reconstruction_l1,
+    reconstruction_l1_per_frame,
+)
+from .toon_judges import ExpressionJudge, IdentityEncoder, load_judge
+
+__all__ = [
+    "ExpressionJudge",
+    "IdentityEncoder",
+    "ReconstructionScores",
+    "RunningMean",
+    "confusion_matrix",
+    "end_point_distances",
+    "end_point_error",
+    "expression_timing",
+    "frechet_distance",
+    "identity_retrieval",
+    "identity_similarity",
+    "label_accuracy",
+    "load_judge",
+    "motion_profile",
+    "moving_pixels",
+    "occlusion_statistics",
+    "reconstruction_l1",
+    "reconstruction_l1_per_frame",
+    "seed_diversity",
+    "upsample_flow",
+    "zero_flow_like",
+]

@@ -1,0 +1,168 @@
+"""Two small networks that judge clips of toon faces: which expression they show and when, and who the person is.
+
+`scripts/train_toon_judges.py` trained them on drawn clips of the training people; docs/evaluation.md says how well they
+judge, and what they overlook.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+SIZE = 64  # side of the pictures that judges see
+WEIGHTS = Path(__file__).parents[1] / "assets" / "toon_judges"
+
+
+def convolutions(in_channels: int, widths: Sequence[int], features: int) -> nn.Sequential:
+    """Halvings by 3x3 convolutions of stride 2, then one that takes the whole 4x4 map: `(B, C, 64, 64)` -> `(B, D)`."""
+    layers = []
+    for width in widths:
+        layers += [nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        in_channels = width
+    layers += [nn.Conv2d(in_channels, features, 4, bias=False), nn.BatchNorm2d(features), nn.ReLU(), nn.Flatten()]
+    return nn.Sequential(*layers)
+
+
+def at_judges_size(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures `(B, 3, H, W)` as `(B, 3, 64, 64)`: means over areas, or bilinear where they are smaller."""
+    if pictures.shape[-2:] == (SIZE, SIZE):
+        return pictures
+    return F.interpolate(pictures, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
+
+
+@dataclass
+class ExpressionJudgement:
+    """What `ExpressionJudge` says of N clips of F frames.
+
+    Attributes:
+        logits: `(N, labels)`; their softmax are the labels' probabilities.
+        strength: `(N, F)`, how much of an expression, whichever it is, every frame shows: 0 none, about 1 the apex.
+        features: `(N, 64)`, what the logits are computed from.
+    """
+
+    logits: torch.Tensor
+    strength: torch.Tensor
+    features: torch.Tensor
+
+
+class ExpressionJudge(nn.Module):
+    """Which expression a clip shows: every frame is compared with the first, and the clip judged by mean and maximum.
+
+    It does not know the order of the frames after the first, so the label is judged alike in a shuffled clip, and
+    `strength` is measured in each frame by itself.
+
+    Args:
+        labels: the expressions, in the order of the logits.
+    """
+
+    def __init__(self, labels: Sequence[str]):
+        super().__init__()
+        self.labels = tuple(labels)
+        self.frame_features = convolutions(6, (24, 48, 96, 96), 96)
+        self.strength = nn.Linear(96, 1)
+        self.clip_features = nn.Sequential(nn.Linear(2 * 96, 64), nn.ReLU())
+        self.classify = nn.Linear(64, len(self.labels))
+
+    def forward(self, clips: torch.Tensor) -> ExpressionJudgement:
+        """Judge clips `(N, F, 3, H, W)` in [0, 1]."""
+        count, frames = clips.shape[:2]
+        clips = at_judges_size(clips.flatten(0, 1)).unflatten(0, (count, frames))
+        # The first frame's mean colours are taken out: light and skin are no expression.
+        level = clips[:, :1].mean(dim=(3, 4), keepdim=True)
+        seen = torch.cat((clips - level, 4 * (clips - clips[:, :1])), dim=2)  # (N, F, 6, 64, 64)
+        seen = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        per_frame = self.frame_features(seen).unflatten(0, (count, frames))  # (N, F, 96)
+        features = self.clip_features(torch.cat((per_frame.mean(dim=1), per_frame.amax(dim=1)), dim=1))
+        return ExpressionJudgement(self.classify(features), self.strength(per_frame)[..., 0], features)
+
+
+class IdentityEncoder(nn.Module):
+    """Features of a face by which people are told apart, whatever their expression.
+
+    It sees an oval from brows to chin, in grey and at one contrast: hair, clothes, background and the colour of the skin
+    would tell drawn people apart so easily that nothing else were looked at.
+    """
+
+    TOP, LEFT, SIDE = 20, 13, 38  # of 64 pixels
+
+    def __init__(self):
+        super().__init__()
+        self.face_features = convolutions(1, (32, 64, 96, 96), 128)
+        self.project = nn.Linear(128, 64)
+        x = (torch.arange(SIZE) + 0.5) / SIZE * 2 - 1
+        radius = torch.hypot(x[:, None], x / 0.92)
+        self.register_buffer("oval", ((1 - radius) * 8).clamp(0, 1), persistent=False)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Features `(B, 64)` of length 1 of pictures `(B, 3, H, W)` in [0, 1]."""
+        faces = at_judges_size(pictures).mean(dim=1, keepdim=True)
+        faces = faces[..., self.TOP : self.TOP + self.SIDE, self.LEFT : self.LEFT + self.SIDE]
+        faces = at_judges_size(faces)  # (B, 1, 64, 64)
+        share = self.oval / self.oval.sum()
+        faces = faces - (faces * share).sum(dim=(2, 3), keepdim=True)
+        contrast = (faces.square() * share).sum(dim=(2, 3), keepdim=True).sqrt()
+        faces = (faces / (contrast + 0.02) * self.oval).contiguous(memory_format=torch.channels_last)
+        return F.normalize(self.project(self.face_features(faces)), dim=1)
+
+
+JUDGES = {"expression": ExpressionJudge, "identity": IdentityEncoder}
+
+
+def save_judge(judge: nn.Module, path: str | os.PathLike, facts: dict) -> None:
+    """Write a judge as float16 safetensors with `facts` (how it was trained, how well it judges, as JSON) in its header."""
+    path = Path(path)
+    metadata = {
+        "judge": next(name for name, cls in JUDGES.items() if isinstance(judge, cls)),
+        "facts": json.dumps(facts),
+    }
+    if isinstance(judge, ExpressionJudge):
+        metadata["labels"] = json.dumps(judge.labels)
+    tensors = {
+        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in judge.state_dict().items()
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    save_file(tensors, partial, metadata)
+    os.replace(partial, path)
+
+
+def judge_file(name: str) -> Path:
+    """The file of a judge that comes with the package."""
+    return WEIGHTS / f"{name}.safetensors"
+
+
+def load_judge(name: str, path: str | os.PathLike | None = None) -> nn.Module:
+    """A judge in eval mode, float32.
+
+    Args:
+        name: "expression" (`ExpressionJudge`) or "identity" (`IdentityEncoder`).
+        path: its safetensors file; by default the one that comes with the package.
+
+    Returns:
+        The network; its attribute `facts` says how it was trained and how well it judges.
+
+    Raises:
+        ValueError: for an unknown name, or a file that holds no such judge.
+    """
+    if name not in JUDGES:
+        raise ValueError(f"`name` must be one of {', '.join(JUDGES)}, got {name!r}.")
+    path = Path(path) if path is not None else judge_file(name)
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
+        judge = ExpressionJudge(json.loads(header["labels"])) if name == "expression" else IdentityEncoder()
+        judge.load_state_dict(state)
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"`path` {str(path)!r} does not hold the judge {name!r}: {error}") from error
+    judge.facts = json.loads(header["facts"])
+    return judge.requires_grad_(False).eval()

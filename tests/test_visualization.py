@@ -1,0 +1,133 @@
+"""Sheets, grids and keys: every picture in its place, every name whole, colours that mean what the key says."""
+
+import numpy as np
+import pytest
+
+from lfdm_diffusers.models.blocks_2d import sampling_grid
+from lfdm_diffusers.visualization import (
+    FRAME,
+    GAP,
+    clip_grid,
+    clips_sheet,
+    contact_sheet,
+    flow_in_pixels,
+    flow_to_color,
+    flow_wheel,
+    grid_columns,
+    motion_clip,
+    motion_pictures,
+    motion_sheet,
+    shown_frames,
+    text_font,
+    wrap_text,
+)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_clip_grid_places_clips_and_names():
+    clips = [noise(32, 48, 3), *(noise(3, 32, 48, 3) for _ in range(4))]
+    grid = clip_grid(clips, ["reference", "a", "b", "c", "d"], scale=2, columns=3)
+    assert grid.dtype == np.uint8 and grid.shape[0] == 3 and grid.shape[2] == 3 * (96 + GAP) + GAP
+    step = (grid.shape[1] - GAP) // 2
+    for i, clip in enumerate(clips):
+        top, left = GAP + i // 3 * step, GAP + i % 3 * (96 + GAP)
+        tile = grid[:, top : top + 64, left : left + 96]
+        assert np.array_equal(tile[:, ::2, ::2], np.broadcast_to(clip, (3, 32, 48, 3)))
+        assert np.array_equal(tile, tile[:, ::2, ::2].repeat(2, 1).repeat(2, 2))
+        name = grid[0, top + 64 + 1 : top + step - GAP, left : left + 96]
+        assert (name < 100).any() and (name[-1] == 255).all() and (name[:, 0] == 255).all(), "the name, all of it"
+        assert tuple(grid[0, top - 1, left]) == FRAME
+    assert (grid[:, step + GAP + 1 :, -90:] == 255).all()  # the sixth place
+
+
+def test_clip_grid_refuses_unlike_clips():
+    with pytest.raises(ValueError, match="as many, at least one; got 1 and 2"):
+        clip_grid([noise(2, 8, 8, 3)], ["a", "b"])
+    with pytest.raises(ValueError, match="one size and length"):
+        clip_grid([noise(2, 8, 8, 3), noise(3, 8, 8, 3)], ["a", "b"])
+    with pytest.raises(ValueError, match="one size and length"):
+        clip_grid([noise(2, 8, 8, 3), noise(8, 9, 3)], ["a", "b"])
+
+
+@pytest.mark.parametrize("count, columns", [(1, 1), (2, 2), (5, 3), (8, 4), (25, 7), (28, 7)])
+def test_grid_columns(count, columns):
+    assert grid_columns(count) == columns
+
+
+def test_wrap_text():
+    font = text_font(13)
+    text = wrap_text("forward lunge (left foot forward)", font, 110)
+    assert text.split("\n") == ["forward lunge (left", "foot forward)"]
+    assert all(font.getlength(line) <= 110 for line in text.split("\n"))
+    cut = wrap_text("draw circle counter clockwise with the right hand", font, 60, lines=2)
+    assert cut.count("\n") == 1 and cut.endswith("...") and font.getlength(cut.split("\n")[1]) <= 60
+    long = wrap_text("Donaudampfschifffahrtsgesellschaft", font, 60, lines=9)
+    assert long.replace("\n", "") == "Donaudampfschifffahrtsgesellschaft"
+    assert all(font.getlength(line) <= 60 for line in long.split("\n"))
+    assert wrap_text("", font, 60) == ""
+
+
+def test_contact_sheet_with_names_and_empty_places():
+    picture = np.zeros((8, 8))
+    plain = np.asarray(contact_sheet([[picture, picture]], ["a", "b"], tile=40))
+    named = np.asarray(contact_sheet([[picture, None]], ["a", "b"], tile=40, names=["anger"]))
+    left = named.shape[1] - plain.shape[1]
+    assert np.array_equal(named[:, left : left + 40], plain[:, :40]) and (named[33:, left + 43 :] == 255).all()
+    assert (named[32:, : left - 1] < 100).any()  # the name
+    with pytest.raises(ValueError, match="`names` must hold 1 names, got 2"):
+        contact_sheet([[picture]], ["a"], names=["x", "y"])
+
+
+def test_clips_sheet_shows_first_and_last_frames():
+    assert shown_frames(16) == [0, 2, 4, 6, 9, 11, 13, 15] and shown_frames(3) == [0, 1, 2] and shown_frames(1) == [0]
+    clip = np.stack([np.full((8, 8, 3), 10 * i, dtype=np.uint8) for i in range(16)])
+    sheet = np.asarray(clips_sheet(np.full((8, 8, 3), 255, dtype=np.uint8), [clip, clip], ["a", "b"]))
+    row = sheet[100, -9 * 130 + 2 + 64 :: 130, 0]
+    assert row.tolist() == [255, 0, 20, 40, 60, 90, 110, 130, 150]
+
+
+def test_flow_wheel_is_the_key():
+    wheel = flow_wheel(101)
+    for flow, place in {
+        (1, 0): (50, 98),
+        (-1, 0): (50, 2),
+        (0, 1): (98, 50),
+        (0, -1): (2, 50),
+        (0, 0): (50, 50),
+    }.items():
+        colour = flow_to_color(np.array(flow, dtype=float)[:, None, None], largest=1.0)[0, 0]
+        assert np.abs(wheel[place] - colour).max() < 0.06, flow
+    assert (wheel[0, 0] == 1).all()
+
+
+def test_still_motion_is_white():
+    """What leaves a picture alone has no colour, not the stretch that the released grid's corners suggest."""
+    still = sampling_grid(8, 8, centers=True).permute(2, 0, 1).numpy()
+    assert np.abs(flow_in_pixels(still, 32, 32)).max() < 1e-5
+    flow, occlusion = np.stack([still] * 2), np.ones((2, 1, 8, 8))
+    colours, grey, largest = motion_pictures(flow, occlusion, 32, 32)
+    assert largest == 1.0 and (colours == 255).all() and (grey == 255).all() and colours.shape == (2, 32, 32, 3)
+    moved = flow + np.array([4 / 32, 0])[None, :, None, None]  # two pixels to the right
+    colours, _, largest = motion_pictures(moved, occlusion * 0.5, 32, 32)
+    assert abs(largest - 2) < 1e-5 and (colours == (255, 0, 0)).all()
+
+
+def test_views_of_a_motion():
+    flow, occlusion = (
+        np.stack([sampling_grid(8, 8, centers=True).permute(2, 0, 1).numpy()] * 4),
+        np.full((4, 1, 8, 8), 0.4),
+    )
+    reference, frames, warped = noise(32, 32, 3), noise(4, 32, 32, 3), noise(4, 32, 32, 3) // 2
+    clip = motion_clip(reference, frames, warped, flow, occlusion, scale=2)
+    tiles = [clip[:, GAP : GAP + 64, GAP + i * (64 + GAP) :][:, :, :64][:, ::2, ::2] for i in range(5)]
+    assert (tiles[0] == reference).all() and (tiles[1] == frames).all() and (tiles[2] == warped).all()
+    assert (tiles[3] == 255).all() and (tiles[4] == 102).all()
+    sheet = np.asarray(motion_sheet(reference, frames, warped, flow, occlusion))
+    assert sheet.shape[0] == 32 + 4 * 130 - 2
+    column = sheet.shape[1] - 4 * 130 + 2
+    for row, picture in enumerate((frames[0], warped[0])):
+        top = 32 + row * 130
+        assert np.array_equal(sheet[top : top + 128 : 4, column : column + 128 : 4], picture)
