@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from .whole_files import whole
+
 CONFIG, WEIGHTS = "decoder_config.json", "decoder.safetensors"
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -46,15 +48,10 @@ class DecoderFilesMixin:
             "frozen_sha256": {str(dtype).split(".")[1]: frozen_fingerprint(self, dtype) for dtype in DTYPES},
         }
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.decoder.state_dict().items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / ".partial"
-        try:
-            save_file(tensors, partial)
-            os.replace(partial, folder / WEIGHTS)
-            partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            os.replace(partial, folder / CONFIG)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole(folder / WEIGHTS) as file:
+            save_file(tensors, file)
+        with whole(folder / CONFIG) as file:
+            file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
     @torch.no_grad()
     def load_decoder(

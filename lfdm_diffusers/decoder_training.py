@@ -14,8 +14,6 @@ class DecoderLoss(nn.Module):
     Args:
         lfae: all but its decoder is frozen here: no gradients, and BatchNorm in eval mode.
         reconstruction, inpainted_weight, motion_weight: as in `LFAELoss`.
-        freeze_batchnorm: the decoder's BatchNorm, too, uses its running statistics and keeps them (its scales and
-            offsets learn all the same); for batches too small to have statistics of their own.
     """
 
     def __init__(
@@ -24,13 +22,12 @@ class DecoderLoss(nn.Module):
         reconstruction: nn.Module,
         inpainted_weight: float = 1.0,
         motion_weight: float = 0.0,
-        freeze_batchnorm: bool = False,
     ):
         super().__init__()
         self.lfae, self.reconstruction = lfae, reconstruction
         self.inpainted_weight, self.motion_weight = inpainted_weight, motion_weight
         lfae.requires_grad_(False).eval()
-        lfae.decoder.requires_grad_(True).train(not freeze_batchnorm)  # nothing else in it has a mode
+        lfae.decoder.requires_grad_(True).train()
 
     def forward(self, reference: torch.Tensor, driving: torch.Tensor) -> dict[str, torch.Tensor]:
         """Weighted losses by name, to be summed, for pictures `(B, 3, H, W)` in [0, 1]."""

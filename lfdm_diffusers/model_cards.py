@@ -149,7 +149,8 @@ def decoder_card(
     body = [
         f"A decoder for [latent flow diffusion]({PAPER}), adapted to other pictures than {named} was trained on. It takes "
         "the place of the decoder in a pipeline with that model's auto-encoder. Encoder and flow predictor are the same, so "
-        "the pipeline's U-Net stays valid: it makes the same motion, painted better.",
+        "the pipeline's U-Net stays valid: what moves, and how, stays the base model's; what is painted where the picture does "
+        "not show it is new.",
         "## Use",
         "```python\nfrom lfdm_diffusers import LFDMPipeline\n\n"
         f"pipe = LFDMPipeline.from_pretrained({of_base!r})\n"

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import PIL.Image
 import torch
+import torch.nn.functional as F
 
 from .data.cache import ClipReader
 from .data.clips import Clip
-from .metrics.reconstruction import ReconstructionScores, occlusion_statistics
+from .metrics.reconstruction import ReconstructionScores, occlusion_statistics, reconstruction_l1
 from .models import LatentFlowAutoencoder
 from .visualization import contact_sheet, flow_in_pixels, flow_to_color
 
@@ -46,7 +47,8 @@ def evaluate_reconstruction(
         rows: pairs on the contact sheet, spread evenly.
 
     Returns:
-        The numbers of `ReconstructionScores` and `occlusion_statistics`, and a sheet of reference, driving, warped,
+        The numbers of `ReconstructionScores` and `occlusion_statistics`; l1_painted and static_l1_painted, over pixels
+        that are inpainted rather than warped (left out if none are); and a sheet of reference, driving, warped,
         inpainted, reconstruction, flow, occlusion.
     """
     training = [module for module in lfae.modules() if module.training]
@@ -63,6 +65,10 @@ def evaluate_reconstruction(
     scores = ReconstructionScores()
     scores.update(reference, driving, sample, inpainted)
     numbers = scores.compute() | occlusion_statistics(occlusion)
+    painted = F.interpolate(occlusion, driving.shape[-2:], mode="bilinear", align_corners=False) < 0.5
+    if painted.any():
+        numbers["l1_painted"] = reconstruction_l1(sample, driving, painted)
+        numbers["static_l1_painted"] = reconstruction_l1(reference, driving, painted)
 
     shown = np.unique(np.linspace(0, len(flow) - 1, rows).round().astype(int))
     reference, driving, warped, inpainted, sample, flow, occlusion = (

@@ -97,6 +97,10 @@ def test_validation_uses_the_same_definitions():
     assert numbers["l1_moving"] == pytest.approx(metrics.reconstruction_l1(out.sample, driving, moving), rel=1e-5)
     assert numbers["static_l1"] == pytest.approx(metrics.reconstruction_l1(reference, driving), rel=1e-5)
     assert numbers["occlusion_min"] == pytest.approx(out.occlusion.min().item(), rel=1e-5)
+    places = torch.nn.functional.interpolate(out.occlusion, (32, 32), mode="bilinear", align_corners=False)
+    assert 0 < (places < 0.5).float().mean() < 1
+    painted = metrics.reconstruction_l1(out.sample, driving, places < 0.5)
+    assert numbers["l1_painted"] == pytest.approx(painted, rel=1e-5)
 
 
 def test_occlusion_statistics():

@@ -85,7 +85,7 @@ def test_output(whole_run):
     assert steps == [1, 2, 3, 4, 5, 6, 6]
     final = records(whole_run)[-1]
     expected = {f"{name}l1{where}" for name in ("", "inpainted_", "static_") for where in ("", "_moving")}
-    expected |= {"step", "occlusion_mean", "occlusion_min", "occlusion_below_half"}
+    expected |= {"step", "occlusion_mean", "occlusion_min", "occlusion_below_half", "l1_painted", "static_l1_painted"}
     assert {key.removeprefix("validation/") for key in final} == expected
     assert all(np.isfinite(value) for value in final.values())
     with PIL.Image.open(whole_run / "samples" / "step-000006.png") as sheet:

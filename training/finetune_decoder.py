@@ -19,6 +19,7 @@ from lfdm_diffusers.data.dataset import FramePair, PairDataset
 from lfdm_diffusers.decoder_training import DecoderLoss
 from lfdm_diffusers.losses import PerceptualPyramidLoss, PixelPyramidLoss
 from lfdm_diffusers.model_cards import CardFacts, decoder_card, lfae_card
+from lfdm_diffusers.perceptual import load_perceptual
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
 from lfdm_diffusers.training_run import (
     Losses,
@@ -30,7 +31,7 @@ from lfdm_diffusers.training_run import (
     one_sentence,
     parse_arguments,
 )
-from lfdm_diffusers.training_utils import MetricsFile, load_vgg19, whole_folder
+from lfdm_diffusers.training_utils import MetricsFile, set_batchnorm_training, whole_folder
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -47,15 +48,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     model.add_argument("--subfolder", help="of the auto-encoder; default: lfae in a pipeline, else none")
     model.add_argument("--base_model", help="its Hub id, for the model card, where it is loaded from a folder")
-    model.add_argument(
-        "--freeze_batchnorm", action="store_true", help="keep running statistics; for batches of less than about 8"
-    )
 
     loss = parser.add_argument_group("losses")
     loss.add_argument(
         "--perceptual",
-        default="timm/vgg19.tv_in1k",
-        help="VGG-19: Hub repository or file; 'none': pixels and gradients",
+        default="vgg19",
+        help="network to compare by, see docs/training.md; 'none': pixels and gradients",
     )
     loss.add_argument("--inpainted_loss_weight", type=float, default=1.0, help="of the picture before the last blend")
     loss.add_argument(
@@ -66,9 +64,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
 
     run = add_run_arguments(parser, batch_size=16, learning_rate=2e-4, milestones=(0.6, 0.9), adam_betas=(0.5, 0.999))
+    run.add_argument(
+        "--freeze_batchnorm_after",
+        type=float,
+        default=1.0,
+        help="share of the training after which the decoder's BatchNorm uses its running statistics; small batches: 0",
+    )
     run.add_argument("--num_validation_pairs", type=int, default=32)
     add_hub_arguments(parser)
-    return parse_arguments(parser, argv, "num_validation_pairs", "inpainted_loss_weight motion_loss_weight")
+    weights = "inpainted_loss_weight motion_loss_weight freeze_batchnorm_after"
+    return parse_arguments(parser, argv, "num_validation_pairs", weights)
 
 
 def load_base(args: argparse.Namespace) -> tuple[LatentFlowAutoencoder, bool]:
@@ -112,15 +117,16 @@ def train(args: argparse.Namespace) -> None:
         lfae.enable_gradient_checkpointing()
     run.make_repository()
     with run.accelerator.main_process_first():
-        vgg = load_vgg19(args.perceptual) if args.perceptual != "none" else None
+        network = load_perceptual(args.perceptual) if args.perceptual != "none" else None
     train_clips, held_out, reader = run.clips(args.resolution)
     if run.device.type == "cuda" and run.accelerator.num_processes > 1:
         lfae = nn.SyncBatchNorm.convert_sync_batchnorm(lfae)
     lfae.to(run.device)
-    reconstruction = PerceptualPyramidLoss(vgg) if vgg is not None else PixelPyramidLoss()
-    loss = DecoderLoss(
-        lfae, reconstruction, args.inpainted_loss_weight, args.motion_loss_weight, args.freeze_batchnorm
-    )
+    if network is not None:
+        reconstruction = PerceptualPyramidLoss(network, gradient_checkpointing=args.gradient_checkpointing)
+    else:
+        reconstruction = PixelPyramidLoss()
+    loss = DecoderLoss(lfae, reconstruction, args.inpainted_loss_weight, args.motion_loss_weight)
     validation = reconstruction_pairs(held_out, reader, args.num_validation_pairs) if run.main else None
 
     def validate(step: int) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
@@ -143,6 +149,8 @@ def train(args: argparse.Namespace) -> None:
         lfae.load_decoder(run.checkpoint / "decoder")
 
     def losses(loss_of: nn.Module, pair: FramePair, draws: range) -> Losses:
+        if run.progress >= args.freeze_batchnorm_after:
+            set_batchnorm_training(lfae.decoder, False)
         images = (x.to(run.device, non_blocking=True) for x in (pair.reference, pair.driving))
         return Losses(loss_of(*images), {})
 
@@ -167,8 +175,15 @@ def train(args: argparse.Namespace) -> None:
 
     if run.main:
         after, _ = validate(run.step)
-        rows = [f"| {name} | {before[name]:.4f} | {after[name]:.4f} |" for name in before if "static" not in name]
-        comparison = "\n".join(["| validation pairs | base model | adapted |", "|-|-|-|", *rows])
+        compared = [name for name in before if "l1" in name and "static" not in name]
+        rows = [f"| {name} | {before[name]:.4f} | {after[name]:.4f} |" for name in compared]
+        comparison = "\n".join([
+            "L1 errors of re-enacted validation pairs: over all pixels, over those that move, and over those that are painted "
+            "rather than warped (the occlusion is under 1/2). `inpainted` is the decoder's picture before the last blend.\n",
+            "| | base model | adapted |",
+            "|-|-|-|",
+            *rows,
+        ])  # fmt: skip
         facts = CardFacts(
             dataset=f"{len(train_clips)} clips",
             notes=[run.about(len(train_clips), "pairs of frames"), comparison],
@@ -177,9 +192,7 @@ def train(args: argparse.Namespace) -> None:
         with whole_folder(args.output_dir / "lfae") as folder:
             lfae.save_pretrained(folder)
             lfae_card(lfae, facts=facts).save(folder / "README.md")
-        run.say(
-            "; ".join(f"{name} {before[name]:.4f} -> {after[name]:.4f}" for name in before if "static" not in name)
-        )
+        run.say(*(f"{name} {before[name]:.4f} -> {after[name]:.4f}" for name in compared))
         run.say(f"wrote {args.output_dir / 'lfae'}: the whole auto-encoder")
     run.finish("decoder", write, "pipe.lfae.load_decoder({})")
 
