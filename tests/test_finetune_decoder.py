@@ -43,7 +43,7 @@ def base(tmp_path_factory) -> Path:
 
 
 def arguments(base: Path, output: Path, **changes) -> list[str]:
-    """Arguments of a run of 6 steps; a change to None leaves one out."""
+    """Arguments of a run of 6 steps in which all of the decoder learns; a change to None leaves one out."""
     values = {
         "train_data_dir": base / "data",
         "output_dir": output,
@@ -56,6 +56,7 @@ def arguments(base: Path, output: Path, **changes) -> list[str]:
         "validation_steps": 3,
         "num_validation_pairs": 2,
         "logging_steps": 1,
+        "freeze_batchnorm_after": 1,
         **changes,
     }
     return [text for name, value in values.items() if value is not None for text in (f"--{name}", str(value))]
@@ -176,8 +177,8 @@ def test_gradient_checkpointing_changes_nothing(base, whole_run, tmp_path):
     assert_same(decoder(tmp_path), decoder(whole_run))
 
 
-def test_freeze_batchnorm(base, tmp_path):
-    changes = {"max_train_steps": 2, "train_batch_size": 1, "validation_steps": 1, "freeze_batchnorm_after": 0}
+def test_batchnorm_is_frozen_by_default(base, tmp_path):
+    changes = {"max_train_steps": 2, "train_batch_size": 1, "validation_steps": 1, "freeze_batchnorm_after": None}
     run(arguments(base, tmp_path, **changes))
     before = LatentFlowAutoencoder.from_pretrained(base / "pipeline/lfae").decoder.state_dict()
     same = {name for name, value in decoder(tmp_path).items() if torch.equal(value, before[name])}

@@ -67,8 +67,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument(
         "--freeze_batchnorm_after",
         type=float,
-        default=1.0,
-        help="share of the training after which the decoder's BatchNorm uses its running statistics; small batches: 0",
+        default=0.0,
+        help="share of the training after which the decoder's BatchNorm uses its running statistics (1: never)",
     )
     run.add_argument("--num_validation_pairs", type=int, default=32)
     add_hub_arguments(parser)
