@@ -35,7 +35,7 @@ def generation_sheet(
         A sheet: for each picture a row of it, rows of evenly spaced frames, and rows of the flow and the occlusion of the
         frame with the largest motion.
     """
-    labels, rows = list(labels)[:most_labels], []
+    labels, rows, names = list(labels)[:most_labels], [], []
     for number, picture in enumerate(pictures):
         out = pipe(
             [picture] * len(labels),
@@ -56,4 +56,5 @@ def generation_sheet(
         largest = float(max(length[i, frame].max() for i, frame in at))
         rows.append([flow_to_color(motion[i, frame], largest) for i, frame in at])
         rows.append([out.occlusion[i, frame, 0].float().cpu().numpy() for i, frame in at])
-    return contact_sheet(rows, [label or "no label" for label in labels])
+        names += ["picture", *(f"frame {frame}" for frame in shown), f"flow (full: {largest:.1f} px)", "occlusion"]
+    return contact_sheet(rows, [label or "no label" for label in labels], names=names)

@@ -15,7 +15,6 @@ from torch.utils.checkpoint import checkpoint
 
 from .models.blocks_2d import AntiAliasDownsample, sampling_grid
 from .models.flow_predictor import RegionParameters, inverse_2x2, matmul_2x2
-from .perceptual import VGGFeatures as VGG19Features  # noqa: F401  (until training_utils calls load_perceptual)
 
 
 @dataclass

@@ -14,16 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .convert_command import load_text_encoder
 from .data.clips import Clip
 from .data.layouts import find_clips
-from .losses import VGG19Features
 from .models import LabelEmbeddings
 from .pipelines import LFDMPipeline
 
@@ -204,33 +201,6 @@ def require_finite(model: nn.Module, step: int) -> None:
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise FloatingPointError(f"{name} is not finite after step {step}.")
-
-
-def load_vgg19(source: str) -> VGG19Features:
-    """VGG-19 from a file, or from a Hub repository with `model.safetensors`, such as `timm/vgg19.tv_in1k`.
-
-    Args:
-        source: .safetensors, or what torch.save wrote; keys `features.0.weight` as in torchvision, or `0.weight`.
-
-    Raises:
-        ValueError: if it cannot be had or is no VGG-19.
-    """
-    path = Path(source)
-    if not path.is_file():
-        try:
-            path = Path(hf_hub_download(source, "model.safetensors"))
-        except Exception as error:  # of whichever HTTP library the Hub client uses; a name that is none; offline
-            raise ValueError(
-                f"`--perceptual` must be 'none', a VGG-19 file or a Hub repository, got {source!r}: {error}"
-            ) from error
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        state = {key.removeprefix("features."): value for key, value in state.items()}
-        features = VGG19Features()
-        features.load_state_dict({key: state[key] for key in features.state_dict()})
-    except Exception as error:  # pickle, zip, safetensors, missing keys, wrong shapes
-        raise ValueError(f"`--perceptual` {str(path)!r} does not hold VGG-19's weights: {error!r}") from error
-    return features
 
 
 def embed_labels(

@@ -15,14 +15,15 @@ import PIL.Image
 import pytest
 import torch
 from loopback_hub import READ_TOKEN, WRITE_TOKEN
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tiny import tiny_lfae
 from torch import nn
 from training_scripts import assert_same, environment, load_script, records, stop_at
 
 from lfdm_diffusers import LatentFlowAutoencoder, training_utils
 from lfdm_diffusers.data.toon_faces import write_toon_faces
-from lfdm_diffusers.losses import LFAELoss, PerceptualPyramidLoss, PixelPyramidLoss, RandomTransform, VGG19Features
+from lfdm_diffusers.losses import LFAELoss, PerceptualPyramidLoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.perceptual import VGGFeatures
 from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
 from lfdm_diffusers.visualization import contact_sheet, flow_in_pixels, flow_to_color
 
@@ -186,7 +187,8 @@ def test_refusals(faces, whole_run, tmp_path, capsys):
     )
     assert "got --preset and --model_config" in refusal(arguments(faces, new, preset="toon64"))
     assert "got none" in refusal(arguments(faces, new, model_config_name_or_path=None))
-    assert "`--perceptual` must be 'none'" in refusal(arguments(faces, new, perceptual="timm/vgg19.tv_in1k"))
+    message = refusal(arguments(faces, new, perceptual="vgg19"))
+    assert "`--perceptual` vgg19: " in message and "'none' needs no download" in message
     assert "holds checkpoint-6 of an earlier run" in refusal(arguments(faces, whole_run))
     message = refusal(arguments(faces, whole_run, resume_from_checkpoint="checkpoint-3"))
     assert "got 'checkpoint-3'" in message and "checkpoint-4" in message
@@ -282,22 +284,10 @@ def test_pixel_pyramid():
 
 def test_perceptual_pyramid_of_small_pictures():
     """An eighth of 64 pixels cannot be halved four times."""
-    loss = PerceptualPyramidLoss(VGG19Features())
+    loss = PerceptualPyramidLoss(VGGFeatures(19))
     picture = torch.rand(1, 3, 64, 64)
     assert [len(loss.features(down(picture))) for down in loss.pyramid] == [5, 5, 5, 4]
     assert loss(picture, picture.flip(-1)) > 0
-
-
-def test_load_vgg19(tmp_path):
-    features = VGG19Features()
-    state = {f"features.{name}": value for name, value in features.state_dict().items()}
-    save_file({**state, "classifier.weight": torch.zeros(2)}, tmp_path / "vgg.safetensors")
-    torch.save(features.state_dict(), tmp_path / "vgg.pth")
-    for name in ("vgg.safetensors", "vgg.pth"):
-        assert_same(training_utils.load_vgg19(str(tmp_path / name)).state_dict(), features.state_dict())
-    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
-    with pytest.raises(ValueError, match=r"does not hold VGG-19's weights: KeyError\('0.weight'\)"):
-        training_utils.load_vgg19(str(tmp_path / "x.safetensors"))
 
 
 def test_inpainted_loss_reaches_the_decoder():

@@ -20,6 +20,7 @@ from lfdm_diffusers import LatentFlowAutoencoder
 from lfdm_diffusers.data.dataset import FramePair, PairDataset
 from lfdm_diffusers.losses import LFAELoss, PerceptualPyramidLoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.model_cards import lfae_card
+from lfdm_diffusers.perceptual import load_perceptual
 from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
 from lfdm_diffusers.training_run import (
@@ -32,7 +33,7 @@ from lfdm_diffusers.training_run import (
     one_sentence,
     parse_arguments,
 )
-from lfdm_diffusers.training_utils import draw_generator, load_vgg19, set_batchnorm_training
+from lfdm_diffusers.training_utils import draw_generator, set_batchnorm_training
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -51,8 +52,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     loss = parser.add_argument_group("losses")
     loss.add_argument(
         "--perceptual",
-        default="timm/vgg19.tv_in1k",
-        help="VGG-19: Hub repository or file; 'none': pixels and gradients",
+        default="vgg19",
+        help="network whose features are compared: vgg19 or vgg16 (from the Hub), a file, another backbone's Hub\n"
+        "repository or folder, see docs/training.md; 'none': pixels and their gradients",
+    )
+    loss.add_argument(
+        "--perceptual_layers", nargs="+", metavar="NAME", help="feature maps; default: five of each network"
     )
     loss.add_argument(
         "--inpainted_loss_weight", type=float, default=1.0, help="0 as in the paper; see docs/training.md"
@@ -116,6 +121,22 @@ def build_model(args: argparse.Namespace, checkpoint: Path | None) -> LatentFlow
     return model.float().to(memory_format=torch.channels_last)
 
 
+def build_reconstruction_loss(args: argparse.Namespace) -> nn.Module:
+    """What `--perceptual` names.
+
+    Raises:
+        ValueError: if it cannot be had.
+    """
+    if args.perceptual == "none":
+        return PixelPyramidLoss()
+    try:
+        network = load_perceptual(args.perceptual, args.perceptual_layers)
+    except ValueError as error:
+        message = str(error).replace("`name_or_path`", "it").replace("`layers`", "`--perceptual_layers`")
+        raise ValueError(f"`--perceptual` {args.perceptual}: {message} ('none' needs no download.)") from error
+    return PerceptualPyramidLoss(network, gradient_checkpointing=args.gradient_checkpointing)
+
+
 def train(args: argparse.Namespace) -> None:
     """Train, and leave checkpoints, metrics.jsonl, samples/ and lfae/ in the output folder."""
     run = TrainingRun(args, "train_lfae")
@@ -125,11 +146,10 @@ def train(args: argparse.Namespace) -> None:
         lfae.enable_gradient_checkpointing()
     run.make_repository()
     with run.accelerator.main_process_first():
-        vgg = load_vgg19(args.perceptual) if args.perceptual != "none" else None
+        reconstruction = build_reconstruction_loss(args)
     train_clips, held_out, reader = run.clips(args.resolution)
     if run.device.type == "cuda" and run.accelerator.num_processes > 1:
         lfae = nn.SyncBatchNorm.convert_sync_batchnorm(lfae)
-    reconstruction = PerceptualPyramidLoss(vgg) if vgg is not None else PixelPyramidLoss()
     validation = reconstruction_pairs(held_out, reader, args.num_validation_pairs) if run.main else None
 
     def losses(loss_of: nn.Module, pair: FramePair, draws: range) -> Losses:

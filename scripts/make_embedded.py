@@ -1,0 +1,104 @@
+#!/usr/bin/env python
+"""Put a trained pipeline into the package: half-precision weights, its scores and curves, and a model card.
+
+python scripts/make_embedded.py --pipeline lfdm-toon64/pipeline --results results.json \
+    --stage_one lfae-toon64/metrics.jsonl --stage_two lfdm-toon64/metrics.jsonl \
+    --about about-toon64.md --output lfdm_diffusers/assets/toon64
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib
+import torch
+
+from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers.model_cards import pipeline_card
+from lfdm_diffusers.training_utils import whole_folder
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+LIMIT = 30e6  # bytes of weights in the package
+
+
+def read_metrics(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def curve(records: list[dict], name: str, window: int = 10) -> tuple[list[int], list[float]]:
+    """Steps and values of `name`; means of `window` records where there are many."""
+    found = [(record["step"], record[name]) for record in records if name in record]
+    size = window if len(found) > 100 else 1
+    groups = [found[i : i + size] for i in range(0, len(found), size)]
+    return [group[-1][0] for group in groups], [sum(value for _, value in group) / len(group) for group in groups]
+
+
+def plot_training(stage_one: list[dict], stage_two: list[dict], path: Path) -> None:
+    """Losses of both stages, and the reconstruction of unseen people, beside each other."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    for name in ("reconstruction", "inpainted", "equivariance_shift", "equivariance_affine"):
+        left.plot(*curve(stage_one, name), label=name.replace("_", " "))
+    left.set(title="stage one: weighted losses", xlabel="step", yscale="log")
+    for name, label in (("l1", "result"), ("inpainted_l1", "inpainted"), ("static_l1", "reference repeated")):
+        middle.plot(*curve(stage_one, f"validation/{name}_moving"), label=label)
+    middle.set(title="stage one: L1 over moving pixels, unseen people", xlabel="step", ylim=(0, None))
+    right.plot(*curve(stage_two, "loss"), label="training")
+    right.plot(*curve(stage_two, "validation/loss"), label="unseen people, averaged weights")
+    right.set(title="stage two: denoising loss", xlabel="step", ylim=(0, None))
+    for axes in (left, middle, right):
+        axes.legend(fontsize=8)
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--pipeline", required=True, help="folder of the trained pipeline")
+    parser.add_argument("--results", type=Path, required=True, help="what scripts/evaluate_toon.py wrote for it")
+    parser.add_argument("--stage_one", type=Path, required=True, help="metrics.jsonl of train_lfae.py")
+    parser.add_argument("--stage_two", type=Path, required=True, help="metrics.jsonl of train_unet.py")
+    parser.add_argument(
+        "--about", type=Path, required=True, help="Markdown for the card: data, commands, hardware, scores"
+    )
+    parser.add_argument("--num_inference_steps", type=int, help="default of the pipeline; by default as it is")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args(argv)
+
+    pipe = LFDMPipeline.from_pretrained(args.pipeline)
+    if args.num_inference_steps:
+        pipe.register_to_config(default_num_inference_steps=args.num_inference_steps)
+    stages = [read_metrics(path) for path in (args.stage_one, args.stage_two)]
+    facts = {
+        "name": "lfdm-toon64",
+        "dataset": "toon faces, 600 drawn people (docs/toon-faces.md)",
+        "license": "apache-2.0",
+        "notes": [args.about.read_text(encoding="utf-8").strip()],
+    }
+    with whole_folder(args.output) as folder:
+        for name in ("lfae", "unet", "label_embeddings"):
+            getattr(pipe, name).to(dtype=torch.float16)
+        pipe.save_pretrained(folder)
+        pipeline_card(pipe, facts=facts).save(folder / "README.md")
+        (folder / "results.json").write_text(args.results.read_text(encoding="utf-8"), encoding="utf-8")
+        for name, records in zip(("stage_one", "stage_two"), stages):
+            kept = [r for r in records if any(key.startswith("validation/") for key in r) or r["step"] % 100 == 0]
+            lines = "".join(json.dumps(record) + "\n" for record in kept)
+            (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        plot_training(*stages, folder / "training.png")
+        size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+        if size > LIMIT:
+            raise ValueError(
+                f"`--pipeline` has {size / 1e6:.1f} MB of weights in half precision, {LIMIT / 1e6:.0f} are allowed."
+            )
+    print(f"wrote {args.output}: {size / 1e6:.1f} MB of weights")
+
+
+if __name__ == "__main__":
+    main()
