@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .losses import picture_losses
 from .models import LatentFlowAutoencoder
 
 
@@ -35,15 +36,6 @@ class DecoderLoss(nn.Module):
             motion = self.lfae.predict_flow(reference, driving)
             encoded = self.lfae.encode(reference)
         output = self.lfae.decode(encoded, motion.flow, motion.occlusion)
-        weight = 1 + self.motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
-        weight = weight / weight.mean()
-
-        def compare(picture: torch.Tensor) -> torch.Tensor:
-            if self.motion_weight:
-                picture = driving + weight * (picture.float() - driving)
-            return self.reconstruction(picture.float(), driving)
-
-        losses = {"reconstruction": compare(output.sample)}
-        if self.inpainted_weight:
-            losses["inpainted"] = self.inpainted_weight * compare(output.inpainted)
-        return losses
+        return picture_losses(
+            self.reconstruction, output, reference, driving, self.inpainted_weight, self.motion_weight
+        )

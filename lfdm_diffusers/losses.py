@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .models.blocks_2d import AntiAliasDownsample, sampling_grid
 from .models.flow_predictor import RegionParameters, inverse_2x2, matmul_2x2
+from .models.latent_flow_autoencoder import DecodedFrames, LatentFlowAutoencoderOutput
 
 
 @dataclass
@@ -178,6 +179,29 @@ class PixelPyramidLoss(nn.Module):
             return loss + sum(10 * downsample(difference).abs().mean() for downsample in self.pyramid)
 
 
+def picture_losses(
+    reconstruction: nn.Module,
+    output: DecodedFrames | LatentFlowAutoencoderOutput,
+    reference: torch.Tensor,
+    driving: torch.Tensor,
+    inpainted_weight: float,
+    motion_weight: float,
+) -> dict[str, torch.Tensor]:
+    """Weighted losses of an auto-encoder's result and of its decoder's own picture; arguments as in `LFAELoss`."""
+    weight = 1 + motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
+    weight = weight / weight.mean()
+
+    def compare(picture: torch.Tensor) -> torch.Tensor:
+        if motion_weight:
+            picture = driving + weight * (picture.float() - driving)
+        return reconstruction(picture.float(), driving)
+
+    losses = {"reconstruction": compare(output.sample)}
+    if inpainted_weight:
+        losses["inpainted"] = inpainted_weight * compare(output.inpainted)
+    return losses
+
+
 class LFAELoss(nn.Module):
     """The auto-encoder and its losses in one forward pass, as DistributedDataParallel needs it.
 
@@ -223,17 +247,9 @@ class LFAELoss(nn.Module):
                 memory_format=torch.channels_last
             )
         )
-        weight = 1 + self.motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
-        weight = weight / weight.mean()
-
-        def compare(picture: torch.Tensor) -> torch.Tensor:
-            if self.motion_weight:
-                picture = driving + weight * (picture.float() - driving)
-            return self.reconstruction(picture.float(), driving)
-
-        losses = {"reconstruction": compare(output.sample)}
-        if self.inpainted_weight:
-            losses["inpainted"] = self.inpainted_weight * compare(output.inpainted)
+        losses = picture_losses(
+            self.reconstruction, output, reference, driving, self.inpainted_weight, self.motion_weight
+        )
         with torch.autocast(driving.device.type, enabled=False):
             shift, affine = equivariance_losses(output.driving_regions, transformed, transform)
             losses |= {"equivariance_shift": shift, "equivariance_affine": affine}
