@@ -304,13 +304,13 @@ def test_motion_scale(pipe):
     torch.testing.assert_close(doubled.flow - generated.flow, generated.flow - still.flow, rtol=1e-4, atol=1e-5)
 
 
-def test_residual_flow_target_is_measured_from_the_sampling_grid():
+def test_residual_flow_target_is_measured_from_stillness():
     latents = torch.randn(1, 3, 4, 8, 8)
     mean, std = (0.1, -0.2, 0.7), (0.05, 0.1, 0.2)
     config = tiny_unet(flow_target="residual", target_mean=mean, target_std=std).config
     flow, occlusion = volume_to_motion(torch.zeros_like(latents), config)
-    assert flow[0, :, 0, 0, 0].tolist() == pytest.approx([-0.9, -1.2])
-    assert flow[0, :, 0, -1, -1].tolist() == pytest.approx([1.1, 0.8])
+    assert flow[0, :, 0, 0, 0].tolist() == pytest.approx([-0.875 + 0.1, -0.875 - 0.2])
+    assert flow[0, :, 0, -1, -1].tolist() == pytest.approx([0.875 + 0.1, 0.875 - 0.2])
     torch.testing.assert_close(occlusion, torch.full_like(occlusion, 0.7))
     moved, _ = volume_to_motion(latents, config)
     torch.testing.assert_close(moved - flow, latents[:, :2] * torch.tensor(std[:2]).view(1, 2, 1, 1, 1))
