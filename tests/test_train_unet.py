@@ -202,6 +202,25 @@ def test_lora(faces, whole_run, tmp_path):
     assert_same(weights(tmp_path / "whole"), after)
 
 
+def test_another_autoencoder(faces, whole_run, tmp_path):
+    """A trained U-Net goes on with a retrained auto-encoder: its motion, and the statistics of that."""
+    torch.manual_seed(1)
+    lfae = LatentFlowAutoencoder.from_pretrained(faces / "lfae")
+    with torch.no_grad():
+        lfae.flow_predictor.occlusion.weight.mul_(0.1)
+    lfae.save_pretrained(tmp_path / "lfae")
+    changes = {
+        "lfae": tmp_path / "lfae", "model_config_name_or_path": None, "text_encoder": None, "max_train_steps": 1,
+        "pretrained_model_name_or_path": whole_run / "pipeline", "learning_rate": 1e-6,
+    }  # fmt: skip
+    run(arguments(faces, tmp_path / "out", **changes))
+    old, new = (LFDMPipeline.from_pretrained(folder / "pipeline") for folder in (whole_run, tmp_path / "out"))
+    assert_same(new.lfae.state_dict(), lfae.state_dict())
+    assert new.unet.config.target_std[2] < 0.8 * old.unet.config.target_std[2]
+    for name, value in old.unet.state_dict().items():
+        torch.testing.assert_close(new.unet.state_dict()[name], value, rtol=0, atol=1e-4)
+
+
 def test_new_labels_keep_the_old(faces, whole_run, tmp_path):
     """Going on with another data set: its labels are added to the table; without the encoder that is refused."""
     shutil.copytree(faces / "data" / "train" / "happiness", tmp_path / "data" / "winking")
@@ -243,8 +262,11 @@ def test_tracker(faces, tmp_path):
 def test_refusals(faces, whole_run, tmp_path, capsys):
     new = tmp_path / "new"
     assert "`--lfae` (for a new U-Net) or `--pretrained" in refusal(arguments(faces, new, lfae=None))
-    assert "settles `--lfae`" in refusal(
-        arguments(faces, new, pretrained_model_name_or_path=whole_run / "pipeline", text_encoder=None)
+    old = {"pretrained_model_name_or_path": whole_run / "pipeline", "text_encoder": None}
+    assert "settles `--model_config_name_or_path`" in refusal(arguments(faces, new, **old))
+    tiny_lfae(max_channels=8).save_pretrained(tmp_path / "thin")
+    assert "whose latent_channels is 16, got 8" in refusal(
+        arguments(faces, new, **old, lfae=tmp_path / "thin", model_config_name_or_path=None)
     )
     assert "either `--preset` or" in refusal(arguments(faces, new, preset="toon64"))
     assert "`preset` must be one of mug128" in refusal(

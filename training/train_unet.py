@@ -56,12 +56,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--motion_cache_dir", type=Path, help="flow and occlusion of the clips; default: OUTPUT_DIR/motion"
     )
 
-    model = parser.add_argument_group("model (a new U-Net for --lfae, or one to go on with)")
+    model = parser.add_argument_group("model (a new U-Net, or one to go on with)")
     model.add_argument("--lfae", metavar="PATH|ID", help="trained auto-encoder: a folder or Hub repository")
     model.add_argument("--lfae_subfolder", help="of --lfae, such as lfae")
     model.add_argument("--preset", metavar="NAME", help=f"a new U-Net: {', '.join(UNET_CONFIGS)}")
     model.add_argument("--model_config_name_or_path", type=Path, help="a new U-Net: its config.json, or overrides")
-    model.add_argument("--pretrained_model_name_or_path", help="pipeline to go on with, instead of the four above")
+    model.add_argument(
+        "--pretrained_model_name_or_path", help="pipeline to go on with; with --lfae, for that auto-encoder"
+    )
     model.add_argument("--lora_rank", type=int, default=0, help="train adapters of this rank only (0: all weights)")
     model.add_argument("--lora_alpha", type=float, help="default: the rank")
     model.add_argument(
@@ -122,17 +124,26 @@ def load_pretrained(args: argparse.Namespace) -> LFDMPipeline | None:
     Raises:
         ValueError: for arguments that contradict each other, or what cannot be loaded.
     """
-    new = [name for name in ("lfae", "preset", "model_config_name_or_path") if getattr(args, name) is not None]
     if args.pretrained_model_name_or_path is None:
         if args.lfae is None:
             raise ValueError("`--lfae` (for a new U-Net) or `--pretrained_model_name_or_path` must be given.")
         if args.lora_rank:
             raise ValueError("`--lora_rank` adapts a trained U-Net: it needs `--pretrained_model_name_or_path`.")
         return None
-    new += [name for name in ("flow_target", "prediction_type") if getattr(args, name) is not None]
-    if new:
-        raise ValueError(f"`--pretrained_model_name_or_path` settles `--{new[0]}`; give one of the two.")
-    return LFDMPipeline.from_pretrained(args.pretrained_model_name_or_path)
+    for name in ("preset", "model_config_name_or_path", "flow_target", "prediction_type"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"`--pretrained_model_name_or_path` settles `--{name}`; give one of the two.")
+    pipe = LFDMPipeline.from_pretrained(args.pretrained_model_name_or_path)
+    if args.lfae is not None:
+        lfae = LatentFlowAutoencoder.from_pretrained(args.lfae, subfolder=args.lfae_subfolder)
+        for name in ("latent_channels", "flow_stride", "downscale_factor"):
+            if getattr(lfae, name) != getattr(pipe.lfae, name):
+                raise ValueError(
+                    f"`--lfae` must be like the pipeline's, whose {name} is {getattr(pipe.lfae, name)}, "
+                    f"got {getattr(lfae, name)}."
+                )
+        pipe.register_modules(lfae=lfae)
+    return pipe
 
 
 def settle_sizes(args: argparse.Namespace, lfae: LatentFlowAutoencoder, config: dict) -> None:
@@ -174,11 +185,12 @@ def build_unet(
         }
         if table is not None:
             config["text_embed_dim"] = table.config.embedding_dim
-        if config["flow_target"] == "residual":
-            config["target_mean"], config["target_std"] = cache.statistics(clips)
         unet = UNet3DVideoModel.from_config(config)
     else:
         unet = pipe.unet
+    if unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None):
+        mean, std = cache.statistics(clips)
+        unet.register_to_config(target_mean=mean, target_std=std)
     if args.lora_rank:
         from peft import LoraConfig
 
