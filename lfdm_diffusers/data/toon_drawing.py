@@ -146,7 +146,7 @@ def ripples(
 
 # ---- baked textures ---------------------------------------------------------------------------------------------
 
-REACH = 1.4  # a texture covers material coordinates in [-REACH, REACH]
+REACH = 1.05  # a texture covers material coordinates in [-REACH, REACH]
 
 
 @dataclass

@@ -31,7 +31,7 @@ from .video_writing import write_clip
 __all__ = ["LABELS", "ToonClip", "ToonSubject", "toon_clip", "write_toon_faces"]
 
 FORMATS = ("png", "webp", "mp4", "webm")
-VERSION = 1  # raised whenever the same settings would draw other pixels
+VERSION = 2  # raised whenever the same settings would draw other pixels
 
 
 # A point is in a part where the part's bilinear share of the four pixels around it is this much or more. Against parts

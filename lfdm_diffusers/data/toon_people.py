@@ -166,7 +166,7 @@ class ToonSubject:
             taper=u(0.06, 0.24) + (0.05 if soft else 0.0),
             squareness=u(2.0, 2.35) + (0.0 if soft else u(0.0, 0.35)),
             ear_size=u(0.85, 1.2),
-            zoom=u(1.10, 1.18) - (0.08 if style in TALL_STYLES else 0.0),
+            zoom=u(1.54, 1.65) - (0.11 if style in TALL_STYLES else 0.0),
             shift=u(-0.03, 0.03),
             light=-1.0 if u(0, 1) < 0.6 else 1.0,
             eye_gap=u(0.192, 0.218),

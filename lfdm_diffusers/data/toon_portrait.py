@@ -45,7 +45,7 @@ class Portrait:
 @lru_cache(maxsize=4)
 def portrait(person: ToonSubject, size: int) -> Portrait:
     """Bake a person for pictures of size x size: texels are about three quarters of a pixel."""
-    texels = max(round(1.85 * size), 96)
+    texels = max(round(2.15 * size), 96)
     hair_back, hair_front = draw_hair(person, texels)
     return Portrait(
         backdrop=draw_backdrop(person, size),

@@ -75,12 +75,14 @@ def paint(person: ToonSubject, rig: Rig, state: Performance, frames: int, size: 
         canvas.paint((rows, slice(0, size)), colour, coverage(distance, pixel), number[part])
 
     soft_shadow(canvas, rig, state, head_x, head_y)
-    low = canvas.window(-1, person.zoom * 0.25, 1, 1)[0]
+    top, bottom = rig.stage.rows(0.2, 2)
+    low = canvas.window(-1, top, 1, bottom)[0]
     if still.hair_back is not None:
         lay(still.hair_back, *rig.hair_back.local_in(state, head_x, head_y), "hair_back")
     lay(still.neck, *rig.neck.local_in(state, x, y), "neck", low)
     lay(still.clothes, *rig.torso.local_in(state, x, y), "clothes", low)
-    ear_rows = canvas.window(-1, -0.25, 1, 0.45)[0]
+    top, bottom = rig.stage.rows(-0.3, 0.4)
+    ear_rows = canvas.window(-1, top, 1, bottom)[0]
     lay(still.ears, *rig.ears.local_in(state, head_x, head_y), "ears", ear_rows)
     front_x, front_y = rig.front.local_in(state, head_x, head_y)
     skin_x, skin_y = rig.skin.local_in(state, front_x, front_y)

@@ -75,13 +75,19 @@ class Displaced(Carrier):
 
 
 class Stage(Carrier):
-    """Where and how large the person stands in the picture."""
+    """Where and how large the person stands in the picture: close, as MUG is cropped, so that small pictures show mimics."""
+
+    HEIGHT = -0.19  # where material y = 0, between the brows, comes to lie in the picture
 
     def local_in(self, state, x, y):
-        return (x - self.person.shift) / self.person.zoom, (y - 0.05) / self.person.zoom
+        return (x - self.person.shift) / self.person.zoom, (y - self.HEIGHT) / self.person.zoom
 
     def local_out(self, state, mx, my):
-        return mx * self.person.zoom + self.person.shift, my * self.person.zoom + 0.05
+        return mx * self.person.zoom + self.person.shift, my * self.person.zoom + self.HEIGHT
+
+    def rows(self, top: float, bottom: float) -> tuple[float, float]:
+        """What material rows come to lie on, in the picture."""
+        return tuple(y * self.person.zoom + self.HEIGHT for y in (top, bottom))
 
 
 class Torso(Carrier):
