@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import runpy
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -229,6 +230,17 @@ def test_toon_faces_are_found_by_their_metadata(tmp_path):
         ("train/fear/0000_00", "fear", "0", "train"),
         ("test/fear/0001_00", "fear", "1", "test"),
     ]
+
+
+def test_the_example_of_own_data_names_looks_and_actions(tmp_path):
+    script = Path(__file__).parents[1] / "examples" / "emoji_metadata.py"
+    runpy.run_path(str(script))["write_metadata"](tmp_path)
+    train, test = (find_clips(tmp_path, split=split) for split in ("train", "test"))
+    assert (len(train), len(test)) == (14 * 16, 4 * 16)
+    assert not {clip.subject for clip in train} & {clip.subject for clip in test}
+    assert len({clip.path for clip in train + test}) == 288
+    (clip,) = (c for c in test if c.subject == "woman medium-dark" and c.label == "walking")
+    assert clip.path.name == "1f6b6-1f3fe-200d-2640-fe0f.webp"
 
 
 def test_mug(tmp_path):
