@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -292,8 +293,9 @@ class TrainingRun:
             accelerator.init_trackers(self.name, {k: v for k, v in self._settings.items() if v is not None})
 
         progress = tqdm(
-            total=steps, initial=self.step, desc=self.name, unit="step", disable=not self.main, dynamic_ncols=True
-        )
+            total=steps, initial=self.step, desc=self.name, unit="step", disable=not self.main, dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file needs no line for every step
+        )  # fmt: skip
         window: dict[str, list[torch.Tensor]] = {}
         since = time.perf_counter()
         for micro, batch in enumerate(loader, self.step * accumulation):
@@ -329,7 +331,8 @@ class TrainingRun:
                 now = time.perf_counter()
                 shown |= {"lr": rate, "steps_per_second": len(window["loss"]) / accumulation / (now - since)}
                 window, since = {}, now
-                progress.set_postfix({name: f"{shown[name]:.3f}" for name in ("loss", *losses.watched)})
+                told = {name: f"{shown[name]:.3f}" for name in ("loss", *losses.watched)}
+                progress.set_postfix(told, refresh=False)
                 self._record(shown)
             # Validation first: where a run is killed between the two, the one that goes on validates again.
             last = self.step == steps

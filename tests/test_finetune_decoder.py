@@ -347,13 +347,13 @@ def test_killed_and_resumed(base, tmp_path):
     output = tmp_path / "killed"
     command = [sys.executable, SCRIPT, *arguments(base, output, **changes, resume_from_checkpoint="latest")]
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not (output / "checkpoint-10").exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (output / "decoder").exists()
-    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=120)
+    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=600)
     assert_same(decoder(output), decoder(tmp_path / "whole"))
 
 
@@ -362,7 +362,7 @@ def test_two_processes(base, tmp_path):
     """The decoder's running statistics are averaged; the frozen ones stay as they were, to the bit."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", SCRIPT]
     argv = arguments(base, tmp_path, max_train_steps=4)
-    done = subprocess.run([*torchrun, *argv], env=environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*torchrun, *argv], env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("base model: l1 ") == 1
     assert [record["step"] for record in records(tmp_path)] == [0, 1, 2, 3, 3, 4, 4]
@@ -384,9 +384,9 @@ def test_push_and_load_from_the_hub(base, tmp_path, loopback_hub):
     )
     command = [sys.executable, SCRIPT, *argv, "--push_to_hub", "--hub_token"]
     common = {"env": {**environment(), **hub, "HF_HOME": str(tmp_path / "home")}, "capture_output": True, "text": True}
-    refused = subprocess.run([*command, READ_TOKEN], **common, timeout=120)
+    refused = subprocess.run([*command, READ_TOKEN], **common, timeout=600)
     assert refused.returncode == 1 and "finetune_decoder: " in refused.stderr and "step/s" not in refused.stderr
-    done = subprocess.run([*command, WRITE_TOKEN], **common, timeout=120)
+    done = subprocess.run([*command, WRITE_TOKEN], **common, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     files = loopback_hub.files("me/my-decoder")
     assert {name for name in files if not name.startswith(".")} == {

@@ -440,13 +440,13 @@ def test_killed_and_resumed(faces, tmp_path):
     command = [*script, *arguments(faces, output, **changes, resume_from_checkpoint="latest")]
     for wanted in ("motion/*/*.npy", "checkpoint-5", "checkpoint-15"):
         process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 120
+        until = time.monotonic() + 600
         while not list(output.glob(wanted)) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         assert not (output / "pipeline").exists()
-    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=120)
+    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=600)
     assert_same(weights(output), weights(tmp_path / "whole"))
 
 
@@ -474,7 +474,7 @@ def test_push(faces, tmp_path, loopback_hub):
     hub = {"HF_ENDPOINT": loopback_hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
     argv = arguments(faces, tmp_path / "out", max_train_steps=1, hub_model_id="me/lfdm", hub_token=WRITE_TOKEN)
     command = [sys.executable, train_unet.__file__, *argv, "--push_to_hub"]
-    done = subprocess.run(command, env={**environment(), **hub}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env={**environment(), **hub}, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     files = loopback_hub.files("me/lfdm")
     assert {"model_index.json", "README.md", "unet/diffusion_pytorch_model.safetensors"} <= files.keys()
