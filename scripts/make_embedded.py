@@ -56,6 +56,47 @@ def plot_training(stage_one: list[dict], stage_two: list[dict], path: Path) -> N
     plt.close(figure)
 
 
+def scores(results: dict) -> str:
+    """What the card says of results.json."""
+    receipt, samplers = results["receipt"], results["samplers"]
+    l1, flow, occlusion = (results[name] for name in ("reconstruction", "end_point_error_in_pixels", "occlusion"))
+    labels, identity, timing = (results[name] for name in ("labels", "identity", "timing"))
+    rows = [
+        ("L1 over moving pixels, re-enacted (raw decoder output)", f"{l1['l1_moving']} ({l1['inpainted_l1_moving']})", f"{l1['static_l1_moving']}, reference repeated"),
+        ("L1 over all pixels, re-enacted (raw decoder output)", f"{l1['l1']} ({l1['inpainted_l1']})", f"{l1['static_l1']}, reference repeated"),
+        ("end-point error where visible and moving, pixels", flow["predicted"]["visible_moving"], f"{flow['zero']['visible_moving']}, no flow"),
+        ("occlusion of visible / hidden places", f"{occlusion['occlusion_of_visible']} / {occlusion['occlusion_of_hidden']}", "1 / 0, truth"),
+        ("label accuracy of generated clips", labels["generated"]["accuracy"], f"{labels['real']['accuracy']}, real clips; {labels['reconstructed']['accuracy']}, re-enacted"),
+        ("onset of two seeds, difference in frames", timing["generated_two_seeds"]["onset_difference_in_frames"], f"{timing['real_two_takes']['onset_difference_in_frames']}, two real takes"),
+        ("identity: similarity to the reference", identity["generated"]["similarity"], f"{identity['real']['similarity']}, real clips; {identity['generated']['similarity_to_most_similar_other']}, most similar other"),
+        ("identity: frames nearest to their own person", identity["generated"]["retrieval"], f"{identity['real']['retrieval']}, real clips"),
+    ]  # fmt: skip
+    settings = [
+        (name, row["steps"], row["accuracy"], row["judge_features_frechet_distance"], row["seconds_a_clip"])
+        for name, row in samplers["settings"].items()
+    ]
+
+    def table(head: str, rows: list[tuple]) -> str:
+        lines = [
+            head,
+            "|" + " --- |" * (head.count("|") - 1),
+            *("| " + " | ".join(map(str, row)) + " |" for row in rows),
+        ]
+        return "\n".join(lines)
+
+    return "\n\n".join(
+        (
+            "## Scores",
+            f"{receipt['clips']} clips of {receipt['people']}, none of them trained on: `{receipt['command']}`. Everything is "
+            "in [results.json](results.json); what each number means, and the judges, in the package's docs/evaluation.md.",
+            table("| | this model | beside it |", rows),
+            table("| sampler | steps | label accuracy | distance to real clips | seconds a clip |", settings),
+            "The distance is a Fréchet distance of the expression judge's features, and no FVD. Fastest setting of at most ten "
+            f"steps that is within 10% of {samplers['reference']}: {samplers['fastest_within_10_percent']}.",
+        )
+    )
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
@@ -64,9 +105,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, required=True, help="what scripts/evaluate_toon.py wrote for it")
     parser.add_argument("--stage_one", type=Path, required=True, help="metrics.jsonl of train_lfae.py")
     parser.add_argument("--stage_two", type=Path, required=True, help="metrics.jsonl of train_unet.py")
-    parser.add_argument(
-        "--about", type=Path, required=True, help="Markdown for the card: data, commands, hardware, scores"
-    )
+    parser.add_argument("--about", type=Path, required=True, help="Markdown for the card: data, commands, hardware")
     parser.add_argument("--num_inference_steps", type=int, help="default of the pipeline; by default as it is")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args(argv)
@@ -74,12 +113,13 @@ def main(argv: list[str] | None = None) -> None:
     pipe = LFDMPipeline.from_pretrained(args.pipeline)
     if args.num_inference_steps:
         pipe.register_to_config(default_num_inference_steps=args.num_inference_steps)
+    results = json.loads(args.results.read_text(encoding="utf-8"))
     stages = [read_metrics(path) for path in (args.stage_one, args.stage_two)]
     facts = {
         "name": "lfdm-toon64",
         "dataset": "toon faces, 600 drawn people (docs/toon-faces.md)",
         "license": "apache-2.0",
-        "notes": [args.about.read_text(encoding="utf-8").strip()],
+        "notes": [args.about.read_text(encoding="utf-8").strip(), scores(results)],
     }
     with whole_folder(args.output) as folder:
         for name in ("lfae", "unet", "label_embeddings"):
