@@ -9,7 +9,7 @@ import PIL.Image
 import torch
 
 from .pipelines import LFDMPipeline
-from .visualization import contact_sheet, flow_in_pixels, flow_to_color
+from .visualization import contact_sheet, flow_in_pixels, flow_to_color, full_colour_length
 
 FRAMES = 6
 
@@ -53,7 +53,7 @@ def generation_sheet(
         rows.append([np.asarray(picture.convert("RGB"), dtype=np.float32) / 255] * len(labels))
         rows += [[out.frames[i, frame] for i in range(len(labels))] for frame in shown]
         at = list(enumerate(farthest))
-        largest = float(max(length[i, frame].max() for i, frame in at))
+        largest = full_colour_length(motion[np.arange(len(farthest)), farthest])
         rows.append([flow_to_color(motion[i, frame], largest) for i, frame in at])
         rows.append([out.occlusion[i, frame, 0].float().cpu().numpy() for i, frame in at])
         names += ["picture", *(f"frame {frame}" for frame in shown), f"flow (full: {largest:.1f} px)", "occlusion"]

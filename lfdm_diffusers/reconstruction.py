@@ -13,7 +13,7 @@ from .data.cache import ClipReader
 from .data.clips import Clip
 from .metrics.reconstruction import ReconstructionScores, occlusion_statistics, reconstruction_l1
 from .models import LatentFlowAutoencoder
-from .visualization import contact_sheet, flow_in_pixels, flow_to_color
+from .visualization import contact_sheet, flow_in_pixels, flow_to_color, full_colour_length
 
 
 def reconstruction_pairs(clips: Sequence[Clip], reader: ClipReader, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,7 +75,7 @@ def evaluate_reconstruction(
         x[shown] for x in (reference, driving, warped, inpainted, sample, flow, occlusion)
     )
     motion = flow_in_pixels(flow.numpy(), *reference.shape[-2:])
-    largest = float(np.hypot(motion[:, 0], motion[:, 1]).max())
+    largest = full_colour_length(motion)
     sheet = [
         [
             *(x[i].permute(1, 2, 0).numpy() for x in (reference, driving, warped, inpainted, sample)),

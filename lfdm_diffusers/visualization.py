@@ -32,12 +32,20 @@ def flow_in_pixels(flow: np.ndarray, height: int, width: int) -> np.ndarray:
     return (flow - identity) * np.array([width / 2, height / 2])[:, None, None]
 
 
+def full_colour_length(flow: np.ndarray, least: float = 1.0) -> float:
+    """The length of motion to paint in full colour: 99 of 100 vectors `(..., 2, h, w)` are no longer, but at least `least`.
+
+    The very longest would be a poor measure: a few wild vectors in an occluded corner would make all others pale.
+    """
+    return max(least, float(np.percentile(np.hypot(flow[..., 0, :, :], flow[..., 1, :, :]), 99)))
+
+
 def flow_to_color(flow: np.ndarray, largest: float | None = None) -> np.ndarray:
     """Flow as colours: hue by direction (red: to the right, then clockwise on the screen), white where it is zero.
 
     Args:
         flow: `(2, h, w)`, (x, y) in any unit.
-        largest: the length that gets full colour; by default the largest in `flow`.
+        largest: the length that gets full colour, and so do longer ones; by default the largest in `flow`.
 
     Returns:
         `(h, w, 3)` float in [0, 1].
@@ -74,10 +82,10 @@ def motion_pictures(
 
     Returns:
         Flow in colours and occlusion in grey, both `(F, height, width, 3)` uint8, and how many pixels full colour stands
-        for: the longest flow of the clip, but at least one.
+        for, see `full_colour_length`.
     """
     pixels = flow_in_pixels(flow, height, width)
-    largest = max(1.0, float(np.hypot(pixels[:, 0], pixels[:, 1]).max()))
+    largest = full_colour_length(pixels)
 
     def enlarged(picture: np.ndarray) -> np.ndarray:
         image = PIL.Image.fromarray(as_pixels(picture)).convert("RGB")

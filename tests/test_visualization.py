@@ -113,6 +113,8 @@ def test_still_motion_is_white():
     moved = flow + np.array([4 / 32, 0])[None, :, None, None]  # two pixels to the right
     colours, _, largest = motion_pictures(moved, occlusion * 0.5, 32, 32)
     assert abs(largest - 2) < 1e-5 and (colours == (255, 0, 0)).all()
+    moved[1, 0, 0, 0] += 1000  # one wild place does not make the others pale
+    assert abs(motion_pictures(moved, occlusion, 32, 32)[2] - 2) < 1e-5
 
 
 def test_views_of_a_motion():
