@@ -75,12 +75,13 @@ WITHIN = 1.1  # a setting is as good as the reference if it loses no more than t
 
 @dataclass(frozen=True)
 class Setting:
-    """How to sample: `SAMPLER:STEPS[:ETA]`, or "default", which is the pipeline as it is."""
+    """How to sample: `SAMPLER:STEPS[:ETA[:GUIDANCE]]`, or "default", which is the pipeline as it is."""
 
     name: str
     sampler: str | None
     steps: int
     eta: float = 1.0
+    guidance_scale: float = 1.0
 
     @classmethod
     def parse(cls, text: str, pipe: LFDMPipeline) -> Setting:
@@ -94,7 +95,7 @@ class Setting:
             setting = None
         if setting is None or sampler not in SAMPLERS or setting.steps < 1 or not 0 <= setting.eta <= 1:
             raise ValueError(
-                f"a setting must be default or SAMPLER:STEPS[:ETA] with a sampler of {', '.join(SAMPLERS)} and eta in "
+                f"a setting must be default or SAMPLER:STEPS[:ETA[:GUIDANCE]] with a sampler of {', '.join(SAMPLERS)} and eta in "
                 f"[0, 1], got {text!r}"
             )
         return setting
@@ -228,6 +229,7 @@ def generate(
                 list(labels),
                 num_inference_steps=setting.steps,
                 eta=setting.eta,
+                guidance_scale=setting.guidance_scale,
                 generator=[clip_generator(seed, repeat, person.subject, i) for i in range(len(labels))],
                 output_type="pt",
             )
@@ -491,7 +493,7 @@ def evaluate(args: argparse.Namespace) -> dict:
         "seed": args.seed,
         "people": f"numbers {numbers[0]} to {numbers[-1]} of toon faces, seed {args.data_seed}, version {VERSION}, takes 0 and 1",
         "clips": len(truth), "frames": num_frames, "size": size,
-        "guidance_scale": 1.0, "scheduler": type(pipe.scheduler).__name__,
+        "guidance_scale": main.guidance_scale, "scheduler": type(pipe.scheduler).__name__,
         "device": str(pipe.device), "unet_dtype": args.unet_dtype, "threads": torch.get_num_threads(), "machine": platform.machine(),
         "versions": {
             "lfdm_diffusers": __version__, "python": platform.python_version(), "torch": torch.__version__,
@@ -553,7 +555,9 @@ def main(argv: list[str] | None = None) -> None:
         "--main", help="setting that is measured in full (default: the pipeline's own, else ddim:10:1)"
     )
     parser.add_argument("--reference", default=REFERENCE, help="setting that the others are compared with")
-    parser.add_argument("--settings", nargs="*", default=list(CANDIDATES), help="others, as SAMPLER:STEPS[:ETA]")
+    parser.add_argument(
+        "--settings", nargs="*", default=list(CANDIDATES), help="others, as SAMPLER:STEPS[:ETA[:GUIDANCE]]"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--unet_dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     args = parser.parse_args(argv)
