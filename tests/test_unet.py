@@ -45,7 +45,7 @@ def test_group_norm_with_film_equals_the_plain_formula_over_all_frames():
 
 
 def test_rotary_positions_turn_pairs():
-    rotary = RotaryPositions.create(5, 8, 4, torch.device("cpu"), torch.float32)
+    rotary = RotaryPositions.create(5, 2, 8, 4, torch.device("cpu"), torch.float32)
     x = torch.randn(3, 5, 2, 8)
     turned = rotary.rotate(x)
     torch.testing.assert_close(turned[..., 4:], x[..., 4:])

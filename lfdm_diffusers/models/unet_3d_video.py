@@ -404,9 +404,13 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
                 f"got {tuple(image.shape)} (projected)."
             )
         embed = self._embed_condition(timestep, text_embeds, null_mask, sample)
-        head_dim = self.config.attention_head_dim
-        rotary = RotaryPositions.create(frames, head_dim, min(MAX_ROTARY_DIM, head_dim), sample.device, sample.dtype)
-        bias = self.position_bias(frames, sample.device).to(sample.dtype)
+        heads, head_dim = self.config.num_attention_heads, self.config.attention_head_dim
+        # Under autocast queries and keys come in its type; positions in float32 would widen them again.
+        device, dtype = sample.device, sample.dtype
+        if torch.is_autocast_enabled(device.type):
+            dtype = torch.get_autocast_dtype(device.type)
+        rotary = RotaryPositions.create(frames, heads, head_dim, min(MAX_ROTARY_DIM, head_dim), device, dtype)
+        bias = self.position_bias(frames, device).to(dtype)
         context = FrameContext(num_frames=frames, rotary=rotary, bias=bias)
 
         # (B, C, F, h, w) -> (B*F, C, h, w)
