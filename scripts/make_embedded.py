@@ -125,6 +125,10 @@ def main(argv: list[str] | None = None) -> None:
         for name in ("lfae", "unet", "label_embeddings"):
             getattr(pipe, name).to(dtype=torch.float16)
         pipe.save_pretrained(folder)
+        for path in folder.rglob("*.json"):  # where the parts lay when they were trained is nobody's business
+            config = json.loads(path.read_text(encoding="utf-8"))
+            if config.pop("_name_or_path", None) is not None:
+                path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         pipeline_card(pipe, facts=facts).save(folder / "README.md")
         (folder / "results.json").write_text(args.results.read_text(encoding="utf-8"), encoding="utf-8")
         for name, records in zip(("stage_one", "stage_two"), stages):
