@@ -86,7 +86,7 @@ class Setting:
     @classmethod
     def parse(cls, text: str, pipe: LFDMPipeline) -> Setting:
         if text == "default":
-            return cls(text, None, pipe._default_steps())
+            return cls(text, None, pipe.default_steps())
         sampler, _, numbers = text.partition(":")
         try:
             steps, *eta = numbers.split(":")

@@ -168,6 +168,13 @@ def test_accumulation_is_a_larger_batch(faces, tmp_path):
         torch.testing.assert_close(a[name], b[name], atol=2e-5, rtol=0)
 
 
+def test_target_scale(faces, whole_run, tmp_path):
+    run(arguments(faces, tmp_path, max_train_steps=1, target_scale=0.25))
+    plain, scaled = (LFDMPipeline.from_pretrained(path / "pipeline").unet.config for path in (whole_run, tmp_path))
+    assert scaled.target_mean == plain.target_mean
+    np.testing.assert_allclose(scaled.target_std, 4 * np.array(plain.target_std))
+
+
 def test_absolute_target(faces, tmp_path):
     """As published: the grid itself and 2m - 1, epsilon."""
     run(arguments(faces, tmp_path, flow_target="absolute", max_train_steps=1))
@@ -277,6 +284,11 @@ def test_refusals(faces, whole_run, tmp_path, capsys):
     assert "`--text_encoder` nothing could not be loaded" in refusal(arguments(faces, new, text_encoder="nothing"))
     tiny_lfae(flow_scale=0.5).save_pretrained(tmp_path / "fine")
     assert "a U-Net needs both of one size" in refusal(arguments(faces, new, lfae=tmp_path / "fine"))
+    refusal(arguments(faces, new, target_scale=0.5, flow_target="absolute"))
+    assert "--target_scale must be more than 0" in capsys.readouterr().err
+    assert "settles `--target_scale`" in refusal(
+        arguments(faces, new, **old, lfae=None, model_config_name_or_path=None, target_scale=0.5)
+    )
     refusal(arguments(faces, new, null_condition_prob=1.5))
     assert "--null_condition_prob must be from 0 to 1" in capsys.readouterr().err
     other = refusal(arguments(faces, whole_run, resume_from_checkpoint="latest", ema_decay=0, max_train_steps=7))

@@ -80,6 +80,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="residual, standardised (default); absolute: as published",
     )
     loss.add_argument(
+        "--target_scale",
+        type=float,
+        help="standard deviation of the residual target, default 1; less: labels are decided over more timesteps",
+    )
+    loss.add_argument(
         "--prediction_type", choices=["epsilon", "v_prediction", "sample"], help="default: epsilon, as published"
     )
     loss.add_argument("--null_condition_prob", type=float, default=0.1, help="share of examples without their label")
@@ -97,8 +102,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser,
         argv,
         "num_frames num_inference_steps num_validation_clips num_validation_pictures",
-        "lora_rank null_condition_prob snr_gamma ema_decay",
+        "lora_rank null_condition_prob snr_gamma ema_decay target_scale",
     )
+    if args.target_scale == 0 or (args.target_scale is not None and args.flow_target == "absolute"):
+        parser.error("--target_scale must be more than 0, and goes with --flow_target residual")
     for name in ("null_condition_prob", "ema_decay"):
         if getattr(args, name) > 1:
             parser.error(f"--{name} must be from 0 to 1, got {getattr(args, name)}")
@@ -130,7 +137,10 @@ def load_pretrained(args: argparse.Namespace) -> LFDMPipeline | None:
         if args.lora_rank:
             raise ValueError("`--lora_rank` adapts a trained U-Net: it needs `--pretrained_model_name_or_path`.")
         return None
-    for name in ("preset", "model_config_name_or_path", "flow_target", "prediction_type"):
+    settled = ["preset", "model_config_name_or_path", "flow_target", "prediction_type"]
+    if args.lfae is None:  # another one's motion is scaled anew
+        settled.append("target_scale")
+    for name in settled:
         if getattr(args, name) is not None:
             raise ValueError(f"`--pretrained_model_name_or_path` settles `--{name}`; give one of the two.")
     pipe = LFDMPipeline.from_pretrained(args.pretrained_model_name_or_path)
@@ -190,7 +200,8 @@ def build_unet(
         unet = pipe.unet
     if unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None):
         mean, std = cache.statistics(clips)
-        unet.register_to_config(target_mean=mean, target_std=std)
+        scale = args.target_scale or 1
+        unet.register_to_config(target_mean=mean, target_std=[value / scale for value in std])
     if args.lora_rank:
         from peft import LoraConfig
 
