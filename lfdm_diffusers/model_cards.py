@@ -74,14 +74,14 @@ def pipeline_card(pipe: LFDMPipeline, *, repo_id: str | None = None, facts: Card
         "scheduler": f"{type(pipe.scheduler).__name__}, {scheduler.num_train_timesteps} training steps",
         "denoising steps by default": pipe.config.get("default_num_inference_steps"),
     }
-    argument = f", {labels[0]!r}" if labels else ""
+    argument = f", {_quoted(labels[0])}" if labels else ""
     body = [
         f"Given one picture{' and one label' if labels or pipe.text_encoder is not None else ''}, this model makes a short "
         f"video of that subject ({made}) by [latent flow diffusion]({PAPER}): a U-Net denoises a volume of optical flow and "
         "occlusion, and an auto-encoder warps, masks and decodes the picture's latent map by it.",
         "## Use",
         "```python\nimport lfdm_diffusers\nfrom diffusers import DiffusionPipeline\n\n"
-        f"pipe = DiffusionPipeline.from_pretrained({repo_id or 'path/to/this/folder'!r})\n"
+        f"pipe = DiffusionPipeline.from_pretrained({_quoted(repo_id or 'path/to/this/folder')})\n"
         f"video = pipe(image{argument}).frames[0]  # a list of PIL images\n```",
         _prompts(pipe),
         "## Facts",
@@ -119,7 +119,7 @@ def lfae_card(lfae: LatentFlowAutoencoder, *, repo_id: str | None = None, facts:
         "generate, it needs a U-Net. It is also what training on other pictures starts from.",
         "## Use",
         "```python\nfrom lfdm_diffusers import LatentFlowAutoencoder\n\n"
-        f"lfae = LatentFlowAutoencoder.from_pretrained({repo_id or 'path/to/this/folder'!r})\n"
+        f"lfae = LatentFlowAutoencoder.from_pretrained({_quoted(repo_id or 'path/to/this/folder')})\n"
         "out = lfae(reference, driving)  # both (B, 3, H, W) in [0, 1]; see out.sample, out.flow, out.occlusion\n```",
         "## Facts",
         _table(rows),
@@ -153,8 +153,8 @@ def decoder_card(
         "not show it is new.",
         "## Use",
         "```python\nfrom lfdm_diffusers import LFDMPipeline\n\n"
-        f"pipe = LFDMPipeline.from_pretrained({of_base!r})\n"
-        f"pipe.lfae.load_decoder({repo_id or 'path/to/this/folder'!r})\n```",
+        f"pipe = LFDMPipeline.from_pretrained({_quoted(of_base)})\n"
+        f"pipe.lfae.load_decoder({_quoted(repo_id or 'path/to/this/folder')})\n```",
         "## Facts",
         _table(rows),
     ]
@@ -170,7 +170,7 @@ def component_card(component: ModelMixin, *, repo_id: str | None = None) -> Mode
         f"`{name}` of [latent flow diffusion]({PAPER}): {about}",
         f"It has {_parameters(component)} and is one part of an `LFDMPipeline`:",
         f"```python\nfrom lfdm_diffusers import {name}\n\n"
-        f"model = {name}.from_pretrained({repo_id or 'path/to/this/folder'!r})\n```",
+        f"model = {name}.from_pretrained({_quoted(repo_id or 'path/to/this/folder')})\n```",
         "## Configuration",
         f"```json\n{json.dumps(config, indent=2)}\n```",
     ]
@@ -205,6 +205,11 @@ def _card(facts: CardFacts, kind: str, repo_id: str | None, body: list[str], **d
     body += ["## Licence", note, "## Citation", CITATION]
     title = facts.get("name") or repo_id or kind
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join([f"# {title}", *body]) + "\n")
+
+
+def _quoted(text: str) -> str:
+    """A string literal as formatters of Python leave it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _table(rows: dict, heads: tuple[str, str] = ("", "")) -> str:

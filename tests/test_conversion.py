@@ -599,7 +599,7 @@ def test_verify_notices_a_folder_that_is_not_what_was_converted(tmp_path, files)
 def test_cards_are_filled():
     card = pipeline_card(tiny_pipeline(), repo_id="me/faces", facts={"license": "apache-2.0", "notes": ["A note."]})
     assert card.data.license == "apache-2.0" and card.data.pipeline_tag == "image-to-video"
-    for text in ("'me/faces'", "`happiness`", "4 frames of 32x32 pixels", "A note.", "## Limits", "bibtex"):
+    for text in ('"me/faces"', "`happiness`", "4 frames of 32x32 pixels", "A note.", "## Limits", "bibtex"):
         assert text in card.text, text
     assert "unconditional" not in card.text
     plain = pipeline_card(tiny_pipeline(label_embeddings=False))
@@ -738,7 +738,7 @@ def test_the_finished_folder_is_pushed(tmp_path, files, loopback_hub: LoopbackHu
         str(p.relative_to(tmp_path / "out")): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()
     }
     assert written.items() <= pushed.items()
-    assert b"'me/converted'" in pushed["README.md"]
+    assert b'"me/converted"' in pushed["README.md"]
 
     done = command(*arguments, "--overwrite", "--hub_token", READ_TOKEN, **hub)
     assert done.returncode == 2 and "Traceback" not in done.stderr

@@ -111,7 +111,7 @@ def test_output(whole_run):
             assert sheet.width == 7 * 130 - 2
     card = (whole_run / "decoder" / "README.md").read_text()
     assert "base_model: me/base\n" in card and "base_model_relation: adapter\n" in card
-    assert "LFDMPipeline.from_pretrained('me/base')" in card and "pipe.lfae.load_decoder(" in card
+    assert 'LFDMPipeline.from_pretrained("me/base")' in card and "pipe.lfae.load_decoder(" in card
     assert "Trained for 6 steps of 2 pairs of frames from 4 clips with `training/finetune_decoder.py`" in card
     l1 = [record["validation/l1"] for record in (first, last)]
     assert f"| l1 | {l1[0]:.4f} | {l1[1]:.4f} |" in card
@@ -395,7 +395,7 @@ def test_push_and_load_from_the_hub(base, tmp_path, loopback_hub):
         "README.md",
     }
     assert b"base_model: me/base\n" in files["README.md"]
-    assert b"pipe.lfae.load_decoder('me/my-decoder')" in files["README.md"]
+    assert b'pipe.lfae.load_decoder("me/my-decoder")' in files["README.md"]
 
     loopback_hub.add("me/run", {f"decoder/{name}": content for name, content in files.items()})
     loopback_hub.add("me/half", {"decoder_config.json": files["decoder_config.json"]})
