@@ -36,7 +36,7 @@ def test_gif_has_one_palette_and_no_dither(tmp_path, frames):
     assert error.mean() < 3 and np.percentile(error, 99) < 16
     # What is alike in two frames stays alike: dithering, or a palette for each frame, would make it flicker.
     same = (frames[0] == frames[3]).all(-1)
-    assert same.mean() > 0.3 and np.array_equal(read[0][same], read[3][same])
+    assert same.mean() > 0.1 and np.array_equal(read[0][same], read[3][same])
     # And neighbours of one colour stay of one colour.
     flat = (frames[0][:, 1:] == frames[0][:, :-1]).all(-1)
     assert flat.sum() > 20 and (read[0][:, 1:][flat] == read[0][:, :-1][flat]).all()
