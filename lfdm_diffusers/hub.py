@@ -18,6 +18,8 @@ from diffusers.pipelines import pipeline_loading_utils
 from huggingface_hub import CommitInfo, file_exists
 from huggingface_hub.errors import HfHubHTTPError
 
+from .whole_files import whole
+
 PACKAGE = __name__.split(".")[0]
 CARD = "README.md"
 PIPELINE_CODE = "pipeline.py"
@@ -225,6 +227,5 @@ def write_remote_code(folder: Path, class_name: str, wanted: bool) -> None:
             file.unlink()
     if wanted:
         index["_class_name"] = [Path(PIPELINE_CODE).stem, class_name]
-        partial = index_file.with_suffix(".partial")
-        partial.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        partial.replace(index_file)
+        with whole(index_file) as part:
+            part.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -54,6 +54,7 @@ from lfdm_diffusers.metrics import (
 from lfdm_diffusers.metrics.toon_judges import JUDGES, judge_file
 from lfdm_diffusers.reconstruction import evaluate_reconstruction
 from lfdm_diffusers.visualization import contact_sheet
+from lfdm_diffusers.whole_files import whole
 
 SAMPLERS = {
     "ddpm": diffusers.DDPMScheduler,
@@ -571,9 +572,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         results = evaluate(args)
-        partial = args.output.with_name(f".{args.output.name}.partial")
-        partial.write_text(as_json(results), encoding="utf-8")
-        os.replace(partial, args.output)
+        with whole(args.output) as part:
+            part.write_text(as_json(results), encoding="utf-8")
     except (ValueError, OSError) as error:
         raise SystemExit(f"evaluate_toon: {error}") from error
     print(summary(results))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -34,6 +33,7 @@ from lfdm_diffusers.metrics.identity import identity_retrieval, identity_similar
 from lfdm_diffusers.metrics.labels import confusion_matrix, label_accuracy
 from lfdm_diffusers.metrics.motion import expression_timing
 from lfdm_diffusers.metrics.toon_judges import JUDGES, SIZE, ExpressionJudge, IdentityEncoder, load_judge, save_judge
+from lfdm_diffusers.whole_files import whole
 
 FRAMES = 16
 NEUTRAL = LABELS.index("neutral")
@@ -402,9 +402,8 @@ def main(argv: list[str] | None = None) -> None:
             settings["unseen_people_retrieval"] = report["as drawn"]["retrieval"]
         save_judge(judge, path, settings)
         text = json.dumps({"training": settings, **report}, indent=2)
-        partial_file = path.with_name(f".{name}.json.partial")
-        partial_file.write_text(text + "\n")
-        os.replace(partial_file, path.with_suffix(".json"))
+        with whole(path.with_suffix(".json")) as part:
+            part.write_text(text + "\n")
         print(f"{text}\nwrote {path} and {path.with_suffix('.json')}", flush=True)
 
 

@@ -18,14 +18,14 @@ from loopback_hub import READ_TOKEN, WRITE_TOKEN
 from loopback_python import LoopbackPython, RemoteError
 from safetensors.torch import load_file
 from tiny import tiny_image, tiny_lfae, tiny_pipeline
-from training_scripts import assert_same, environment, load_script, records, stop_at
+from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, decoder_files, training_utils
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.toon_faces import write_toon_faces
-from lfdm_diffusers.decoder_training import DecoderLoss
 from lfdm_diffusers.losses import LFAELoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
+from lfdm_diffusers.reconstruction_training import DecoderLoss
 
 finetune_decoder = load_script("finetune_decoder")
 SCRIPT = finetune_decoder.__file__
@@ -59,7 +59,7 @@ def arguments(base: Path, output: Path, **changes) -> list[str]:
         "freeze_batchnorm_after": 1,
         **changes,
     }
-    return [text for name, value in values.items() if value is not None for text in (f"--{name}", str(value))]
+    return command_line(values)
 
 
 def decoder(folder: Path) -> dict[str, torch.Tensor]:

@@ -18,7 +18,7 @@ from loopback_hub import READ_TOKEN, WRITE_TOKEN
 from safetensors.torch import load_file
 from tiny import tiny_lfae
 from torch import nn
-from training_scripts import assert_same, environment, load_script, records, stop_at
+from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
 
 from lfdm_diffusers import LatentFlowAutoencoder, training_utils
 from lfdm_diffusers.data.toon_faces import write_toon_faces
@@ -58,7 +58,7 @@ def arguments(faces: Path, output: Path, **changes) -> list[str]:
         "logging_steps": 1,
         **changes,
     }
-    return [text for name, value in values.items() if value is not None for text in (f"--{name}", str(value))]
+    return command_line(values)
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ import torch
 from loopback_hub import WRITE_TOKEN
 from safetensors.torch import load_file
 from tiny import tiny_lfae, tiny_pipeline, tiny_text_encoder, tiny_unet
-from training_scripts import assert_same, environment, load_script, records, stop_at
+from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.data.cache import ClipReader
@@ -72,11 +72,7 @@ def arguments(faces: Path, output: Path, **changes) -> list[str]:
         "logging_steps": 1,
         **changes,
     }
-    texts = []
-    for name, value in values.items():
-        if value is not None:
-            texts += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    return texts
+    return command_line(values)
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:

@@ -40,6 +40,15 @@ def load_script(name: str) -> ModuleType:
     return script
 
 
+def command_line(values: dict[str, object]) -> list[str]:
+    """Arguments by name as texts: None leaves one out, True is a flag."""
+    texts = []
+    for name, value in values.items():
+        if value is not None:
+            texts += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return texts
+
+
 def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
     assert ours.keys() == theirs.keys()
     assert not [name for name in ours if not torch.equal(ours[name], theirs[name])]

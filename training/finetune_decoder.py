@@ -16,11 +16,9 @@ from torch import nn
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
 from lfdm_diffusers.data.dataset import FramePair, PairDataset
-from lfdm_diffusers.decoder_training import DecoderLoss
-from lfdm_diffusers.losses import PerceptualPyramidLoss, PixelPyramidLoss
 from lfdm_diffusers.model_cards import CardFacts, decoder_card, lfae_card
-from lfdm_diffusers.perceptual import load_perceptual
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
+from lfdm_diffusers.reconstruction_training import DecoderLoss, add_loss_arguments, build_reconstruction_loss
 from lfdm_diffusers.training_run import (
     Losses,
     Trained,
@@ -49,19 +47,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--subfolder", help="of the auto-encoder; default: lfae in a pipeline, else none")
     model.add_argument("--base_model", help="its Hub id, for the model card, where it is loaded from a folder")
 
-    loss = parser.add_argument_group("losses")
-    loss.add_argument(
-        "--perceptual",
-        default="vgg19",
-        help="network to compare by, see docs/training.md; 'none': pixels and gradients",
-    )
-    loss.add_argument("--inpainted_loss_weight", type=float, default=1.0, help="of the picture before the last blend")
-    loss.add_argument(
-        "--motion_loss_weight",
-        type=float,
-        default=0.0,
-        help="errors count more where pictures differ; small motion: 5",
-    )
+    add_loss_arguments(parser)
 
     run = add_run_arguments(parser, batch_size=16, learning_rate=2e-4, milestones=(0.6, 0.9), adam_betas=(0.5, 0.999))
     run.add_argument(
@@ -117,15 +103,11 @@ def train(args: argparse.Namespace) -> None:
         lfae.enable_gradient_checkpointing()
     run.make_repository()
     with run.accelerator.main_process_first():
-        network = load_perceptual(args.perceptual) if args.perceptual != "none" else None
+        reconstruction = build_reconstruction_loss(args)
     train_clips, held_out, reader = run.clips(args.resolution)
     if run.device.type == "cuda" and run.accelerator.num_processes > 1:
         lfae = nn.SyncBatchNorm.convert_sync_batchnorm(lfae)
     lfae.to(run.device)
-    if network is not None:
-        reconstruction = PerceptualPyramidLoss(network, gradient_checkpointing=args.gradient_checkpointing)
-    else:
-        reconstruction = PixelPyramidLoss()
     loss = DecoderLoss(lfae, reconstruction, args.inpainted_loss_weight, args.motion_loss_weight)
     validation = reconstruction_pairs(held_out, reader, args.num_validation_pairs) if run.main else None
 

@@ -18,11 +18,11 @@ from torch import nn
 
 from lfdm_diffusers import LatentFlowAutoencoder
 from lfdm_diffusers.data.dataset import FramePair, PairDataset
-from lfdm_diffusers.losses import LFAELoss, PerceptualPyramidLoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.losses import LFAELoss, RandomTransform
 from lfdm_diffusers.model_cards import lfae_card
-from lfdm_diffusers.perceptual import load_perceptual
 from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
+from lfdm_diffusers.reconstruction_training import add_loss_arguments, build_reconstruction_loss
 from lfdm_diffusers.training_run import (
     Losses,
     Trained,
@@ -49,26 +49,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--pretrained_model_name_or_path", help="weights to start from: a folder or Hub repository")
     model.add_argument("--subfolder", help="of --pretrained_model_name_or_path, such as lfae")
 
-    loss = parser.add_argument_group("losses")
-    loss.add_argument(
-        "--perceptual",
-        default="vgg19",
-        help="network whose features are compared: vgg19 or vgg16 (from the Hub), a file, another backbone's Hub\n"
-        "repository or folder, see docs/training.md; 'none': pixels and their gradients",
-    )
-    loss.add_argument(
-        "--perceptual_layers", nargs="+", metavar="NAME", help="feature maps; default: five of each network"
-    )
-    loss.add_argument(
-        "--inpainted_loss_weight", type=float, default=1.0, help="0 as in the paper; see docs/training.md"
-    )
+    loss = add_loss_arguments(parser)
     loss.add_argument("--concentration_loss_weight", type=float, default=0.0, help="from scratch: 10")
-    loss.add_argument(
-        "--motion_loss_weight",
-        type=float,
-        default=0.0,
-        help="errors count more where pictures differ; small motion: 5",
-    )
 
     run = add_run_arguments(parser, batch_size=16, learning_rate=2e-4, milestones=(0.6, 0.9), adam_betas=(0.5, 0.999))
     run.add_argument(
@@ -119,22 +101,6 @@ def build_model(args: argparse.Namespace, checkpoint: Path | None) -> LatentFlow
         raise ValueError(f"`--resolution` must be a multiple of {model.flow_stride} for this model, got {size}.")
     model.register_to_config(sample_size=size)
     return model.float().to(memory_format=torch.channels_last)
-
-
-def build_reconstruction_loss(args: argparse.Namespace) -> nn.Module:
-    """What `--perceptual` names.
-
-    Raises:
-        ValueError: if it cannot be had.
-    """
-    if args.perceptual == "none":
-        return PixelPyramidLoss()
-    try:
-        network = load_perceptual(args.perceptual, args.perceptual_layers)
-    except ValueError as error:
-        message = str(error).replace("`name_or_path`", "it").replace("`layers`", "`--perceptual_layers`")
-        raise ValueError(f"`--perceptual` {args.perceptual}: {message} ('none' needs no download.)") from error
-    return PerceptualPyramidLoss(network, gradient_checkpointing=args.gradient_checkpointing)
 
 
 def train(args: argparse.Namespace) -> None:

@@ -18,6 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from ..whole_files import whole
+
 SIZE = 64  # side of the pictures that judges see
 WEIGHTS = Path(__file__).parents[1] / "assets" / "toon_judges"
 
@@ -130,9 +132,8 @@ def save_judge(judge: nn.Module, path: str | os.PathLike, facts: dict) -> None:
         name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in judge.state_dict().items()
     }
-    partial = path.with_name(f".{path.name}.partial")
-    save_file(tensors, partial, metadata)
-    os.replace(partial, path)
+    with whole(path) as part:
+        save_file(tensors, part, metadata)
 
 
 def judge_file(name: str) -> Path:
