@@ -108,6 +108,47 @@ def test_other_frame_counts_and_sizes(frames, height, width):
 
 
 @torch.no_grad()
+def test_patches_are_channels_of_a_coarser_volume():
+    patched = tiny_unet(patch_size=2)
+    arguments = inputs()
+    output = patched(**arguments).sample
+    assert output.shape == arguments["sample"].shape
+
+    def coarse(x: torch.Tensor) -> torch.Tensor:  # (B, C, F, h, w) -> (B, 4C, F, h/2, w/2)
+        return torch.nn.functional.pixel_unshuffle(x.transpose(1, 2), 2).transpose(1, 2)
+
+    arguments["sample"] = coarse(arguments["sample"])
+    arguments["image_latents"] = torch.nn.functional.pixel_unshuffle(arguments["image_latents"], 2)
+    expected = []
+    # Models without patches whose first head is the patched one's head for flow (2 x 4 channels), or for occlusion (4).
+    for head, channels in (("flow_head", 8), ("occlusion_head", 4)):
+        plain = tiny_unet(
+            in_channels=12,
+            image_latent_channels=64,
+            out_channels=channels + 1,
+            target_mean=[0.0] * (channels + 1),
+            target_std=[1.0] * (channels + 1),
+        )
+        state = {k: v for k, v in patched.state_dict().items() if not k.startswith(("flow_head", "occlusion_head"))}
+        state |= {f"flow_head.{k}": v for k, v in getattr(patched, head).state_dict().items()}
+        state |= {k: v for k, v in plain.state_dict().items() if k.startswith("occlusion_head")}
+        plain.load_state_dict(state)
+        expected.append(plain(**arguments).sample[:, :channels])
+    torch.testing.assert_close(coarse(output), torch.cat(expected, dim=1), rtol=1e-4, atol=1e-5)
+
+
+def test_patches_must_fit():
+    with pytest.raises(ValueError, match="`patch_size` must be at least 1, got 0"):
+        tiny_unet(patch_size=0)
+    unet = tiny_unet(patch_size=2)
+    assert unet.size_stride == 2 * tiny_unet().size_stride
+    with pytest.raises(ValueError, match=f"multiples of {unet.size_stride}"):
+        unet(**inputs(height=unet.size_stride + 2))
+    with pytest.raises(ValueError, match="`image_latents` must have height and width that are multiples of 2"):
+        unet.project_image(torch.zeros(1, 16, 8, 7))
+
+
+@torch.no_grad()
 def test_frames_see_each_other_and_their_order():
     unet = tiny_unet()
     arguments = inputs(1)

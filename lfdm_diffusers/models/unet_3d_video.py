@@ -173,15 +173,16 @@ class UpBlock(nn.Module):
 
 
 class OutputHead(nn.Module):
-    """An unconditioned residual block and a 1x1 convolution."""
+    """An unconditioned residual block and a 1x1 convolution that gives all pixels of a patch."""
 
-    def __init__(self, in_channels: int, channels: int, out_channels: int, groups: int):
+    def __init__(self, in_channels: int, channels: int, out_channels: int, groups: int, patch_size: int):
         super().__init__()
+        self.patch_size = patch_size
         self.resnet = ResnetBlock(in_channels, channels, groups)
-        self.conv = nn.Conv2d(channels, out_channels, 1)
+        self.conv = nn.Conv2d(channels, out_channels * patch_size**2, 1)
 
     def forward(self, x: torch.Tensor, num_frames: int) -> torch.Tensor:
-        return self.conv(self.resnet(x, num_frames))
+        return F.pixel_shuffle(self.conv(self.resnet(x, num_frames)), self.patch_size)
 
 
 class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
@@ -196,6 +197,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         in_channels, out_channels: of a volume: flow x, flow y, occlusion. The last output channel has its own head.
         image_latent_channels: C of the picture's latent map.
         text_embed_dim: D of the text embedding.
+        patch_size: the finest level works on patches of so many places squared, brought to the channels (Hoogeboom et al.,
+            "simple diffusion", 2023): 2 costs a quarter. The released models have 1.
         base_channels: channels after the first convolution; `block_out_channels[0]` by default.
         block_out_channels: channels of each level, finest first.
         num_attention_heads, attention_head_dim: of the attention over frames (and the former of all attention).
@@ -226,6 +229,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         out_channels: int = 3,
         image_latent_channels: int = 256,
         text_embed_dim: int = 768,
+        patch_size: int = 1,
         base_channels: int | None = None,
         block_out_channels: Sequence[int] = (64, 128, 256, 512),
         num_attention_heads: int = 8,
@@ -252,6 +256,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
                 raise ValueError(f"`{name}` must be one of {', '.join(map(repr, values))}, got {value!r}.")
         if out_channels < 2:
             raise ValueError(f"`out_channels` must be at least 2, as the last has its own head, got {out_channels}.")
+        if patch_size < 1:
+            raise ValueError(f"`patch_size` must be at least 1, got {patch_size}.")
         if attention_head_dim % 2:
             raise ValueError(
                 f"`attention_head_dim` must be even, as rotary positions turn pairs, got {attention_head_dim}."
@@ -274,8 +280,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         )
 
         # One (1, 7, 7) convolution over [volume, picture], split in two because it is linear.
-        self.conv_in = nn.Conv2d(in_channels, base, 7, padding=3)
-        self.conv_image = nn.Conv2d(image_latent_channels, base, 7, padding=3, bias=False)
+        self.conv_in = nn.Conv2d(in_channels * patch_size**2, base, 7, padding=3)
+        self.conv_image = nn.Conv2d(image_latent_channels * patch_size**2, base, 7, padding=3, bias=False)
         self.time_proj = Timesteps(base, flip_sin_to_cos=False, downscale_freq_shift=1)
         self.time_embedding = TimestepEmbedding(base, 4 * base, act_fn="gelu")
         self.null_text_embed = nn.Parameter(torch.randn(1, text_embed_dim)) if learned_null_embedding else None
@@ -294,18 +300,22 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             elif i > 0:
                 upsample = NearestUpsample(a, padding_mode)
             self.up_blocks.append(UpBlock(b, a, settings, upsample))
-        self.flow_head = OutputHead(2 * base, base, out_channels - 1, norm_num_groups)
-        self.occlusion_head = OutputHead(2 * base, base, 1, norm_num_groups)
+        self.flow_head = OutputHead(2 * base, base, out_channels - 1, norm_num_groups, patch_size)
+        self.occlusion_head = OutputHead(2 * base, base, 1, norm_num_groups, patch_size)
         self.gradient_checkpointing = False
 
     @property
     def size_stride(self) -> int:
         """h and w of a volume must be divisible by this."""
-        return 2 ** (len(self.config.block_out_channels) - 1)
+        return self.config.patch_size * 2 ** (len(self.config.block_out_channels) - 1)
+
+    def _patches(self, x: torch.Tensor) -> torch.Tensor:
+        """`(B, C, h, w)` -> `(B, C * p * p, h / p, w / p)`, channels-last."""
+        return F.pixel_unshuffle(x, self.config.patch_size).contiguous(memory_format=torch.channels_last)
 
     @apply_forward_hook
     def project_image(self, image_latents: torch.Tensor) -> torch.Tensor:
-        """The picture's share of the first convolution, `(B, base_channels, h, w)`.
+        """The picture's share of the first convolution, `(B, base_channels, h / patch_size, w / patch_size)`.
 
         It is the same for every frame and every denoising step: compute it once and pass it to `forward`.
 
@@ -317,7 +327,12 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             raise ValueError(
                 f"`image_latents` must have shape (batch, {expected}, height, width), got {tuple(image_latents.shape)}."
             )
-        return self.conv_image(image_latents.contiguous(memory_format=torch.channels_last))
+        patch = self.config.patch_size
+        if image_latents.shape[2] % patch or image_latents.shape[3] % patch:
+            raise ValueError(
+                f"`image_latents` must have height and width that are multiples of {patch}, got {tuple(image_latents.shape)}."
+            )
+        return self.conv_image(self._patches(image_latents))
 
     def _check_sample(self, sample: torch.Tensor) -> None:
         channels, stride = self.config.in_channels, self.size_stride
@@ -398,10 +413,12 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         if (image_latents is None) == (image_projection is None):
             raise ValueError("Pass either `image_latents` or `image_projection`, not both and not neither.")
         image = self.project_image(image_latents.to(sample.dtype)) if image_projection is None else image_projection
-        if image.shape[0] not in (1, batch) or image.shape[1:] != (self.conv_in.out_channels, height, width):
+        patch = self.config.patch_size
+        expected = (self.conv_in.out_channels, height // patch, width // patch)
+        if image.shape[0] not in (1, batch) or image.shape[1:] != expected:
             raise ValueError(
                 f"The picture's latent map must be {height}x{width} like `sample`, for {batch} rows or one, "
-                f"got {tuple(image.shape)} (projected)."
+                f"{expected} when projected, got {tuple(image.shape)} (projected)."
             )
         embed = self._embed_condition(timestep, text_embeds, null_mask, sample)
         heads, head_dim = self.config.num_attention_heads, self.config.attention_head_dim
@@ -414,7 +431,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         context = FrameContext(num_frames=frames, rotary=rotary, bias=bias)
 
         # (B, C, F, h, w) -> (B*F, C, h, w)
-        x = sample.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        x = self._patches(sample.transpose(1, 2).flatten(0, 1))
         x = (self.conv_in(x).unflatten(0, (batch, frames)) + image[:, None]).flatten(0, 1)
         residual = x
         x = self.temporal_in(x, frames, rotary, bias)
