@@ -53,20 +53,14 @@ from lfdm_diffusers.metrics import (
 )
 from lfdm_diffusers.metrics.toon_judges import JUDGES, judge_file
 from lfdm_diffusers.reconstruction import evaluate_reconstruction
+from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
 from lfdm_diffusers.visualization import contact_sheet
 from lfdm_diffusers.whole_files import whole
 
-SAMPLERS = {
-    "ddpm": diffusers.DDPMScheduler,
-    "ddim": diffusers.DDIMScheduler,
-    "dpm": diffusers.DPMSolverMultistepScheduler,
-    "unipc": diffusers.UniPCMultistepScheduler,
-    "euler": diffusers.EulerDiscreteScheduler,
-    "euler_a": diffusers.EulerAncestralDiscreteScheduler,
-}
 REFERENCE = "ddim:100:1"
 CANDIDATES = (
-    "ddim:10:1", "ddim:8:1", "ddim:6:1", "ddim:4:1", "ddim:10:0", "ddim:6:0", "dpm:10", "dpm:6", "dpm:4", "unipc:10", "unipc:6",
+    "ddim:10:1", "ddim:8:1", "ddim:6:1", "ddim:4:1", "ddim:10:0", "ddim:6:0", "dpm++:10", "dpm++:6", "dpm++:4",
+    "unipc:10", "unipc:6",
 )  # fmt: skip
 WITHIN = 1.1  # a setting is as good as the reference if it loses no more than this factor
 
@@ -94,9 +88,9 @@ class Setting:
             setting = cls(text, sampler, int(steps), *map(float, eta))
         except (TypeError, ValueError):
             setting = None
-        if setting is None or sampler not in SAMPLERS or setting.steps < 1 or not 0 <= setting.eta <= 1:
+        if setting is None or sampler not in SCHEDULERS or setting.steps < 1 or not 0 <= setting.eta <= 1:
             raise ValueError(
-                f"a setting must be default or SAMPLER:STEPS[:ETA[:GUIDANCE]] with a sampler of {', '.join(SAMPLERS)} and eta in "
+                f"a setting must be default or SAMPLER:STEPS[:ETA[:GUIDANCE]] with a sampler of {', '.join(SCHEDULERS)} and eta in "
                 f"[0, 1], got {text!r}"
             )
         return setting
@@ -221,7 +215,7 @@ def generate(
     """One clip of each person and label."""
     own, frames, occlusion, since = pipe.scheduler, [], [], time.perf_counter()
     if setting.sampler is not None:
-        pipe.scheduler = SAMPLERS[setting.sampler].from_config(own.config)
+        pipe.scheduler = scheduler_by_name(setting.sampler, own)
     bar.set_description(f"{setting.name}, seed {repeat}")
     try:
         for person in people:

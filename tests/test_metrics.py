@@ -355,7 +355,7 @@ def model_folder(tmp_path_factory) -> Path:
 
 
 def evaluate(model: Path, output: Path, *changes: str) -> dict:
-    arguments = ["--num_people", "2", "--num_pictures", "1", "--reference", "ddim:3:1", "--settings", "dpm:2"]
+    arguments = ["--num_people", "2", "--num_pictures", "1", "--reference", "ddim:3:1", "--settings", "dpm++:2"]
     load_script("evaluate_toon").main(
         [str(model), "--output", str(output), "--main", "ddim:2:1", "--device", "cpu", *arguments, *changes]
     )
@@ -367,7 +367,7 @@ def test_evaluation_script(model_folder, tmp_path):
     results = evaluate(model_folder, tmp_path / "a" / "results.json")
     assert results["labels"]["names"] == ["happiness", "neutral"]
     assert sum(map(sum, results["labels"]["generated"]["confusion"])) == 4
-    assert set(results["samplers"]["settings"]) == {"ddim:2:1", "ddim:3:1", "dpm:2"}
+    assert set(results["samplers"]["settings"]) == {"ddim:2:1", "ddim:3:1", "dpm++:2"}
     assert len(results["reconstruction"]["l1_per_frame"]) == 4
     assert results["samplers"]["anchors"]["static_reference"]["accuracy"] == 0.5  # a still face is neutral
     assert 0 < results["end_point_error_in_pixels"]["zero"]["visible"] < 32
