@@ -70,6 +70,7 @@ class Trained(NamedTuple):
         save: `(folder) -> None` writes the models of a checkpoint.
         after_step: called after each update of the weights.
         state, load_state: further state of a checkpoint, such as averaged weights.
+        before: what `validate` gives before the first step, to be recorded as step 0.
     """
 
     module: nn.Module
@@ -82,6 +83,7 @@ class Trained(NamedTuple):
     after_step: Callable[[], None] = lambda: None
     state: Callable[[], dict[str, Any]] = dict
     load_state: Callable[[dict[str, Any]], None] = lambda state: None
+    before: tuple[dict[str, float], dict[str, PIL.Image.Image]] | None = None
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -288,7 +290,7 @@ class TrainingRun:
             pin_memory=self.device.type == "cuda",
         )
         if self.main:
-            self._metrics = MetricsFile(args.output_dir / "metrics.jsonl", self.step)
+            self._metrics = MetricsFile(args.output_dir / "metrics.jsonl", self.step or -1)
         if args.report_to != "none":
             accelerator.init_trackers(self.name, {k: v for k, v in self._settings.items() if v is not None})
 
@@ -296,6 +298,8 @@ class TrainingRun:
             total=steps, initial=self.step, desc=self.name, unit="step", disable=not self.main, dynamic_ncols=True,
             mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file needs no line for every step
         )  # fmt: skip
+        if self.main and self.step == 0 and trained.before is not None:
+            self._report(*trained.before, progress)
         window: dict[str, list[torch.Tensor]] = {}
         since = time.perf_counter()
         for micro, batch in enumerate(loader, self.step * accumulation):
@@ -404,21 +408,25 @@ class TrainingRun:
         if self.main:
             with self.accelerator.autocast():
                 numbers, pictures = trained.validate(self.step)
-            self._record({f"validation/{name}": value for name, value in numbers.items()})
-            files = []
-            for name, picture in pictures.items():
-                files.append(self.output_dir / name / f"step-{self.step:06d}.png")
-                files[-1].parent.mkdir(exist_ok=True)
-                picture.save(files[-1])
-                for tracker in self.accelerator.trackers:
-                    if hasattr(tracker, "log_images"):
-                        layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
-                        tracker.log_images({name: np.asarray(picture)[None]}, step=self.step, **layout)
-            progress.write("; ".join([
-                f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()),
-                *map(str, files),
-            ]))  # fmt: skip
+            self._report(numbers, pictures, progress)
         self.accelerator.wait_for_everyone()
+
+    def _report(self, numbers: dict[str, float], pictures: dict[str, PIL.Image.Image], progress: tqdm) -> None:
+        """Record what validation found, in the main process."""
+        self._record({f"validation/{name}": value for name, value in numbers.items()})
+        files = []
+        for name, picture in pictures.items():
+            files.append(self.output_dir / name / f"step-{self.step:06d}.png")
+            files[-1].parent.mkdir(exist_ok=True)
+            picture.save(files[-1])
+            for tracker in self.accelerator.trackers:
+                if hasattr(tracker, "log_images"):
+                    layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                    tracker.log_images({name: np.asarray(picture)[None]}, step=self.step, **layout)
+        progress.write("; ".join([
+            f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()),
+            *map(str, files),
+        ]))  # fmt: skip
 
     def _save(self, trained: Trained) -> None:
         self._settle(trained)

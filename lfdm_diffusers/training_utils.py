@@ -23,6 +23,7 @@ from .data.clips import Clip
 from .data.layouts import find_clips
 from .models import LabelEmbeddings
 from .pipelines import LFDMPipeline
+from .whole_files import whole
 
 STATE_FILE = "training_state.pt"
 
@@ -165,9 +166,8 @@ class MetricsFile:
                 with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
                     if json.loads(line)["step"] <= first_step:
                         kept.append(line + "\n")
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        os.replace(partial, path)
+        with whole(path) as part:
+            part.write_text("".join(kept), encoding="utf-8")
 
     def write(self, step: int, values: dict[str, float]) -> None:
         with open(self.path, "a", encoding="utf-8") as file:

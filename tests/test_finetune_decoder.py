@@ -364,7 +364,7 @@ def test_two_processes(base, tmp_path):
     argv = arguments(base, tmp_path, max_train_steps=4)
     done = subprocess.run([*torchrun, *argv], env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("base model: l1 ") == 1
+    assert done.stdout.count("step 0: l1 ") == 1
     assert [record["step"] for record in records(tmp_path)] == [0, 1, 2, 3, 3, 4, 4]
     LatentFlowAutoencoder.from_pretrained(base / "pipeline/lfae").load_decoder(tmp_path / "decoder")
 

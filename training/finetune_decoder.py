@@ -29,7 +29,7 @@ from lfdm_diffusers.training_run import (
     one_sentence,
     parse_arguments,
 )
-from lfdm_diffusers.training_utils import MetricsFile, set_batchnorm_training, whole_folder
+from lfdm_diffusers.training_utils import set_batchnorm_training, whole_folder
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -116,17 +116,7 @@ def train(args: argparse.Namespace) -> None:
             numbers, sheet = evaluate_reconstruction(lfae, *validation, batch_size=args.train_batch_size)
         return numbers, {"samples": sheet}
 
-    # The base model's numbers: what has to be beaten.
-    if run.main:
-        before, sheets = validate(0)
-        if run.checkpoint is None:
-            MetricsFile(args.output_dir / "metrics.jsonl", first_step=-1).write(
-                0, {f"validation/{name}": value for name, value in before.items()}
-            )
-            file = args.output_dir / "samples" / "step-000000.png"
-            file.parent.mkdir(exist_ok=True)
-            sheets["samples"].save(file)
-        run.say("base model: " + ", ".join(f"{name} {value:.4f}" for name, value in before.items()))
+    base = validate(0) if run.main else None  # what has to be beaten
     if run.checkpoint is not None:
         lfae.load_decoder(run.checkpoint / "decoder")
 
@@ -147,6 +137,7 @@ def train(args: argparse.Namespace) -> None:
             models=[lfae.decoder],
             validate=validate,
             save=lambda folder: lfae.save_decoder(folder / "decoder", base_model),
+            before=base,
         )
     )
 
@@ -156,7 +147,7 @@ def train(args: argparse.Namespace) -> None:
         decoder_card(lfae, repo_id=repo_id, facts=facts, pipeline=pipeline).save(folder / "README.md")
 
     if run.main:
-        after, _ = validate(run.step)
+        before, after = base[0], validate(run.step)[0]
         compared = [name for name in before if "l1" in name and "static" not in name]
         rows = [f"| {name} | {before[name]:.4f} | {after[name]:.4f} |" for name in compared]
         comparison = "\n".join([
