@@ -45,7 +45,9 @@ def make_parser() -> argparse.ArgumentParser:
         convert_command.add_arguments,
         convert_command.run,
     )
-    data = commands.add_parser("data", help="data sets", description="Data sets.")
+    data = commands.add_parser(
+        "data", help="data sets, and the detector of FVD", description="Data sets and detectors."
+    )
     data.set_defaults(run=partial(_show_help, data))
     sets = data.add_subparsers(title="data sets", metavar="NAME")
     _add(
@@ -54,6 +56,13 @@ def make_parser() -> argparse.ArgumentParser:
         "draw people making seven expressions, from a seed",
         data_command.add_toon_faces_arguments,
         data_command.run_toon_faces,
+    )
+    _add(
+        sets,
+        "i3d",
+        "make the network ready that FVD is measured with",
+        data_command.add_i3d_arguments,
+        data_command.run_i3d,
     )
     return parser
 

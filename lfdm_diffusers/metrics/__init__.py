@@ -3,8 +3,17 @@
 Clips are RGB in [0, 1], `(N, F, 3, H, W)`; flow is an absolute sampling grid `(..., 2, H, W)` as everywhere else.
 """
 
+from .distances import (
+    GroupedDistance,
+    Interval,
+    bootstrap_interval,
+    frechet_distance,
+    grouped_distance,
+    kernel_distance,
+    split_distance,
+)
 from .diversity import seed_diversity
-from .frechet import frechet_distance
+from .i3d import VideoDetector, convert_i3d, load_i3d, video_features
 from .identity import identity_retrieval, identity_similarity
 from .labels import confusion_matrix, label_accuracy
 from .means import RunningMean
@@ -27,17 +36,25 @@ from .toon_judges import ExpressionJudge, IdentityEncoder, load_judge
 
 __all__ = [
     "ExpressionJudge",
+    "GroupedDistance",
     "IdentityEncoder",
+    "Interval",
     "ReconstructionScores",
     "RunningMean",
+    "VideoDetector",
+    "bootstrap_interval",
     "confusion_matrix",
+    "convert_i3d",
     "end_point_distances",
     "end_point_error",
     "expression_timing",
     "frechet_distance",
+    "grouped_distance",
     "identity_retrieval",
     "identity_similarity",
+    "kernel_distance",
     "label_accuracy",
+    "load_i3d",
     "load_judge",
     "motion_profile",
     "moving_pixels",
@@ -45,6 +62,8 @@ __all__ = [
     "reconstruction_l1",
     "reconstruction_l1_per_frame",
     "seed_diversity",
+    "split_distance",
     "upsample_flow",
+    "video_features",
     "zero_flow_like",
 ]
