@@ -174,6 +174,20 @@ class MetricsFile:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
 
+def take_fitting_weights(model: nn.Module, source: nn.Module) -> list[str]:
+    """Copy into `model` all weights of `source` that have a name and a shape of its own; returns the names of the others.
+
+    Raises:
+        ValueError: if none fits.
+    """
+    own, given = model.state_dict(), source.state_dict()
+    fitting = {name: given[name] for name, value in own.items() if name in given and given[name].shape == value.shape}
+    if not fitting:
+        raise ValueError(f"no weights of the {type(source).__name__} fit the new {type(model).__name__}.")
+    model.load_state_dict(fitting, strict=False)
+    return [name for name in own if name not in fitting]
+
+
 def average_running_statistics(model: nn.Module) -> None:
     """Give every process the mean of all processes' BatchNorm statistics; nothing to do where there is one process.
 

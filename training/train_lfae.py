@@ -17,7 +17,7 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from lfdm_diffusers import LatentFlowAutoencoder
-from lfdm_diffusers.data.dataset import FramePair, PairDataset
+from lfdm_diffusers.data.dataset import REFERENCE_FRAMES, FramePair, PairDataset
 from lfdm_diffusers.losses import LFAELoss, RandomTransform
 from lfdm_diffusers.model_cards import lfae_card
 from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
@@ -33,7 +33,7 @@ from lfdm_diffusers.training_run import (
     one_sentence,
     parse_arguments,
 )
-from lfdm_diffusers.training_utils import draw_generator, set_batchnorm_training
+from lfdm_diffusers.training_utils import draw_generator, set_batchnorm_training, take_fitting_weights
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,8 +42,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     data = add_data_arguments(parser)
     data.add_argument("--id_sampling", action="store_true", help="a random clip of the same subject, as for UTD-MHAD")
+    data.add_argument(
+        "--reference_frame",
+        default="random",
+        choices=REFERENCE_FRAMES,
+        help="of each pair: random as published; first as in generation, see docs/training.md",
+    )
 
-    model = parser.add_argument_group("model (one of the first three)")
+    model = parser.add_argument_group("model (the first or the second, the third, or the third for a start of those)")
     model.add_argument("--preset", metavar="NAME", help=f"a new model: {', '.join(LFAE_CONFIGS)}")
     model.add_argument("--model_config_name_or_path", type=Path, help="a new model: its config.json, or overrides")
     model.add_argument("--pretrained_model_name_or_path", help="weights to start from: a folder or Hub repository")
@@ -66,47 +72,60 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parse_arguments(parser, argv, "num_validation_pairs", weights)
 
 
-def build_model(args: argparse.Namespace, checkpoint: Path | None) -> LatentFlowAutoencoder:
-    """The model to train: of the checkpoint to go on from, else pretrained or new as the arguments say.
+def build_model(args: argparse.Namespace, checkpoint: Path | None) -> tuple[LatentFlowAutoencoder, str]:
+    """The model to train, and a sentence about it: of the checkpoint to go on from, else new or pretrained or both.
 
     Raises:
-        ValueError: if they do not say one thing, or the pictures' size does not fit the model.
+        ValueError: if the arguments do not say one thing, or the pictures' size does not fit the model.
     """
-    sources = {
-        name: getattr(args, name)
-        for name in ("preset", "model_config_name_or_path", "pretrained_model_name_or_path")
-        if getattr(args, name) is not None
-    }
+    new, about = None, ""
+    if args.preset:
+        new = get_lfae_config(args.preset)
+    if args.model_config_name_or_path:
+        try:
+            new = json.loads(args.model_config_name_or_path.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"`--model_config_name_or_path` must be a JSON file: {error}") from error
     if checkpoint is not None:
         model = LatentFlowAutoencoder.from_pretrained(checkpoint, subfolder="lfae")
-    elif len(sources) != 1:
+    elif (args.preset and args.model_config_name_or_path) or not (new or args.pretrained_model_name_or_path):
+        given = [f"--{name}" for name in ("preset", "model_config_name_or_path") if getattr(args, name)]
         raise ValueError(
-            "one of `--preset`, `--model_config_name_or_path` and `--pretrained_model_name_or_path` must be given, got "
-            f"{' and '.join(f'--{name}' for name in sources) or 'none'}."
+            "one of `--preset`, `--model_config_name_or_path` and `--pretrained_model_name_or_path` must be given, or the last "
+            f"with one of the others, got {' and '.join(given) or 'none'}."
         )
-    elif args.pretrained_model_name_or_path:
-        model = LatentFlowAutoencoder.from_pretrained(args.pretrained_model_name_or_path, subfolder=args.subfolder)
     else:
-        if args.preset:
-            config = get_lfae_config(args.preset)
-        else:
-            try:
-                config = json.loads(args.model_config_name_or_path.read_text(encoding="utf-8"))
-            except (OSError, json.JSONDecodeError) as error:
-                raise ValueError(f"`--model_config_name_or_path` must be a JSON file: {error}") from error
         set_seed(args.seed)
-        model = LatentFlowAutoencoder.from_config(config)
+        if new:
+            model = LatentFlowAutoencoder.from_config(new)
+        if args.pretrained_model_name_or_path:
+            source = LatentFlowAutoencoder.from_pretrained(
+                args.pretrained_model_name_or_path, subfolder=args.subfolder
+            )
+            if new:
+                left = take_fitting_weights(model, source)
+                about = f"weights of {args.pretrained_model_name_or_path}, but new ones in {_parts(left)}"
+            else:
+                model = source
     size = args.resolution or model.config.sample_size
     if not size or size % model.flow_stride:
         raise ValueError(f"`--resolution` must be a multiple of {model.flow_stride} for this model, got {size}.")
     model.register_to_config(sample_size=size)
-    return model.float().to(memory_format=torch.channels_last)
+    return model.float().to(memory_format=torch.channels_last), about
+
+
+def _parts(names: list[str]) -> str:
+    """The modules that parameters belong to, by the first two parts of their names."""
+    return ", ".join(dict.fromkeys(".".join(name.split(".")[:2]) for name in names)) or "nothing"
 
 
 def train(args: argparse.Namespace) -> None:
     """Train, and leave checkpoints, metrics.jsonl, samples/ and lfae/ in the output folder."""
     run = TrainingRun(args, "train_lfae")
-    lfae = build_model(args, run.checkpoint).train()
+    lfae, about = build_model(args, run.checkpoint)
+    if about:
+        run.say(about)
+    lfae.train()
     args.resolution = lfae.config.sample_size
     if args.gradient_checkpointing:
         lfae.enable_gradient_checkpointing()
@@ -142,7 +161,9 @@ def train(args: argparse.Namespace) -> None:
                 args.motion_loss_weight,
             ),
             optimizer=torch.optim.Adam(lfae.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
-            dataset=PairDataset(train_clips, reader, args.seed, args.id_sampling, augment=not args.no_augment),
+            dataset=PairDataset(
+                train_clips, reader, args.seed, args.id_sampling, not args.no_augment, args.reference_frame
+            ),
             losses=losses,
             models=[lfae],
             validate=validate,

@@ -45,15 +45,16 @@ def _turn_hue(image: PIL.Image.Image, turn: float) -> PIL.Image.Image:
     return PIL.Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 
 
-def augment_pair(pair: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def augment_pair(pair: np.ndarray, rng: np.random.Generator, exchange: bool = True) -> np.ndarray:
     """Stage one: half the pairs change places in time; of the others, half are mirrored. Then colours, both alike.
 
     Brightness, contrast and saturation by U(0.9, 1.1), hue by U(-0.1, 0.1), in random order.
 
     Args:
         pair: (2, H, W, 3) uint8, the reference and the driving picture.
+        exchange: False leaves their order, and mirrors half of all.
     """
-    if rng.random() < 0.5:
+    if exchange and rng.random() < 0.5:
         pair = pair[::-1]
     elif rng.random() < 0.5:
         pair = pair[:, :, ::-1]

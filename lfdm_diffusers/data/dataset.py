@@ -22,6 +22,8 @@ from .cache import ClipReader
 from .clips import Clip
 from .sampling import STRATEGIES, draws, sample_indices, sample_pair
 
+REFERENCE_FRAMES = ("random", "first")
+
 
 class FramePair(NamedTuple):
     """Two frames of one clip, for stage one. A NamedTuple, because torch's loaders know how to batch those.
@@ -89,13 +91,24 @@ class PairDataset(_ClipItems):
         seed: of all draws.
         id_sampling: take a random clip of the same subject in the place of each clip (as published for UTD-MHAD).
         augment: flips in time and space, and colours; see `augment_pair`.
+        reference_frame: "random", as published, or "first": from frame 0 to any other, never back.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], reader: ClipReader, seed: int = 0, id_sampling: bool = False, augment: bool = True
+        self,
+        clips: Sequence[Clip],
+        reader: ClipReader,
+        seed: int = 0,
+        id_sampling: bool = False,
+        augment: bool = True,
+        reference_frame: str = "random",
     ):
         super().__init__(clips, reader, seed, augment)
-        self.id_sampling = id_sampling
+        if reference_frame not in REFERENCE_FRAMES:
+            raise ValueError(
+                f"`reference_frame` must be one of {', '.join(REFERENCE_FRAMES)}, got {reference_frame!r}."
+            )
+        self.id_sampling, self.from_first = id_sampling, reference_frame == "first"
         self._of_subject: dict[str, list[int]] = {}
         for index, clip in enumerate(self.clips):
             self._of_subject.setdefault(clip.subject, []).append(index)
@@ -108,9 +121,9 @@ class PairDataset(_ClipItems):
         if self.id_sampling:
             item = int(rng.choice(self._of_subject[self.clips[item].subject]))
         clip = self.clips[item]
-        pair = self.reader.place(self.reader.read(clip, sample_pair(self._length(clip), rng)))
+        pair = self.reader.place(self.reader.read(clip, sample_pair(self._length(clip), rng, self.from_first)))
         if self.augment:
-            pair = augment_pair(pair, rng)
+            pair = augment_pair(pair, rng, exchange=not self.from_first)
         reference, driving = to_tensor(pair).unbind(1)
         return FramePair(reference.contiguous(), driving.contiguous(), clip.label, clip.subject)
 

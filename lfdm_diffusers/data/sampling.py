@@ -65,13 +65,18 @@ def sample_indices(strategy: str, length: int, count: int, rng: np.random.Genera
     return indices
 
 
-def sample_pair(length: int, rng: np.random.Generator) -> tuple[int, int]:
+def sample_pair(length: int, rng: np.random.Generator, from_first: bool = False) -> tuple[int, int]:
     """Reference and driving frame of stage one: two draws with replacement, the earlier first.
 
     The published loader sorts the draws for all data sets, but lists the frames of MHAD and NATOPS in whatever order
     the file system gives; here frames are always in the order of time.
+
+    Args:
+        from_first: the reference is frame 0, as it is when clips are generated, and the driving frame any later one.
     """
     if length < 1:
         raise ValueError(f"`length` must be 1 or more, got {length}.")
+    if from_first:
+        return 0, int(rng.integers(min(1, length - 1), length))
     first, second = np.sort(rng.integers(0, length, 2))
     return int(first), int(second)
