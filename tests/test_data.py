@@ -23,7 +23,7 @@ from lfdm_diffusers.data.augmentation import augment_clip, augment_pair, change_
 from lfdm_diffusers.data.batches import Draw, StepBatchSampler
 from lfdm_diffusers.data.cache import CachedClipReader, ClipReader
 from lfdm_diffusers.data.clips import Clip, UnreadableClipError, count_frames, read_clip
-from lfdm_diffusers.data.dataset import ClipDataset, PairDataset
+from lfdm_diffusers.data.dataset import ClipDataset, PairDataset, to_tensor
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.sampling import draws, sample_indices, sample_pair
 from lfdm_diffusers.data.scan import scan_clips
@@ -388,6 +388,15 @@ def test_pairs_are_sorted_and_may_be_one_frame():
     assert all(abs(count - (125 if a == b else 250)) < 60 for (a, b), count in counts.items())
 
 
+def test_pairs_from_the_first_frame():
+    rng = np.random.default_rng(0)
+    pairs = [sample_pair(4, rng, from_first=True) for _ in range(900)]
+    counts = {pair: pairs.count(pair) for pair in set(pairs)}
+    assert set(counts) == {(0, 1), (0, 2), (0, 3)}  # never to itself
+    assert all(abs(count - 300) < 60 for count in counts.values())
+    assert sample_pair(1, rng, from_first=True) == (0, 0)
+
+
 def test_bad_sampling_arguments():
     for call, name in (
         (lambda: sample_indices("even", 3, 3), "strategy"),
@@ -443,6 +452,9 @@ def test_pair_augmentation(monkeypatch):
         kinds += [name for name, option in options.items() if np.array_equal(got, option)]
     shares = [kinds.count(kind) / 1000 for kind in ("time", "mirror", "same")]
     np.testing.assert_allclose(shares, (0.5, 0.25, 0.25), atol=0.06)  # never in time and space at once
+    in_order = [augment_pair(pair, rng, exchange=False) for _ in range(1000)]
+    assert all(np.array_equal(got, pair) or np.array_equal(got, pair[:, :, ::-1]) for got in in_order)
+    assert abs(sum(np.array_equal(got, pair) for got in in_order) - 500) < 60
     assert len({tuple(name for name, _ in what) for what in changes}) == 24  # every order
     for name, low, high in [(n, 0.9, 1.1) for n in ("brightness", "contrast", "saturation")] + [("hue", -0.1, 0.1)]:
         amounts = [dict(what)[name] for what in changes]
@@ -504,6 +516,18 @@ def test_pairs(faces):
     with pytest.raises(IndexError):
         dataset[5]
     assert len(list(PairDataset(faces[:2], ClipReader(16, 16)))) == 2
+
+
+def test_pairs_of_the_first_frame_and_another(faces):
+    reader = ClipReader(16, 16)
+    dataset = PairDataset(faces, reader, augment=False, reference_frame="first")
+    first = [to_tensor(reader.place(reader.read(clip, [0])))[:, 0] for clip in faces]
+    for epoch in range(8):
+        for item in range(len(dataset)):
+            pair = dataset[Draw(epoch, item)]
+            assert torch.equal(pair.reference, first[item]) and not torch.equal(pair.driving, first[item])
+    with pytest.raises(ValueError, match="`reference_frame` must be one of random, first, got 'last'"):
+        PairDataset(faces, reader, reference_frame="last")
 
 
 def test_id_sampling_takes_both_frames_from_another_clip_of_the_subject(faces):

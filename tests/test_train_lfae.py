@@ -116,6 +116,22 @@ def test_goes_on_bit_for_bit(faces, whole_run, tmp_path, monkeypatch):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_new_model_with_the_weights_of_another_where_they_fit(faces, whole_run, tmp_path, capsys):
+    """A finer latent map, as one grows from a coarse model: regions and flow predictor are the other's."""
+    config = json.loads((faces / "config.json").read_text()) | {"num_down_blocks": 1, "flow_scale": 0.5}
+    (tmp_path / "finer.json").write_text(json.dumps(config))
+    changes = {"model_config_name_or_path": tmp_path / "finer.json", "reference_frame": "first", "learning_rate": 0}
+    run(arguments(faces, tmp_path / "new", pretrained_model_name_or_path=whole_run / "lfae", **changes))
+    said = capsys.readouterr().out
+    assert "but new ones in " in said and "bottleneck.0" in said and "region_predictor" not in said
+    before, after = weights(whole_run), weights(tmp_path / "new")
+    learned = [
+        name for name in before if name.startswith(("region_predictor.", "flow_predictor.")) and "weight" in name
+    ]
+    assert len(learned) > 10 and all(torch.equal(before[name], after[name]) for name in learned)
+    assert LatentFlowAutoencoder.from_pretrained(tmp_path / "new" / "lfae").downscale_factor == 2
+
+
 def test_goes_on_with_accumulation_and_bf16(faces, tmp_path):
     changes = {
         "gradient_accumulation_steps": 2,

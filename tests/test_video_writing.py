@@ -55,6 +55,15 @@ def test_webp_is_lossless(tmp_path, frames):
     assert np.array_equal(read, frames) and sum(durations) == 200
 
 
+@pytest.mark.parametrize("height, width", [(64, 64), (63, 51)])
+def test_ffv1_is_lossless_and_keeps_frames_that_are_alike(tmp_path, frames, height, width):
+    clip = np.concatenate([frames[:2, :height, :width], frames[1:2, :height, :width], frames[1:2, :height, :width]])
+    noise = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+    clip = np.concatenate([clip, noise, noise])
+    write_clip(tmp_path / "clip.mkv", clip, "mkv", 8)
+    assert np.array_equal(np.stack(list(video_frames(tmp_path / "clip.mkv"))), clip)
+
+
 @pytest.mark.parametrize("format", ["mp4", "webm"])
 @pytest.mark.parametrize("height, width", [(64, 64), (63, 51)])
 def test_videos(tmp_path, frames, format, height, width):

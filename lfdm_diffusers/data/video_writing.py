@@ -1,4 +1,4 @@
-"""Clips as files: GIF, animated WebP, H.264 or VP9 video, or a folder of PNG; each whole or not there at all."""
+"""Clips as files: GIF, animated WebP, H.264, VP9 or FFV1 video, or a folder of PNG; each whole or not there at all."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import PIL.Image
 
 from ..whole_files import whole
 
-SUFFIXES = {"gif": ".gif", "mp4": ".mp4", "webm": ".webm", "webp": ".webp", "png": ""}
+SUFFIXES = {"gif": ".gif", "mp4": ".mp4", "webm": ".webm", "mkv": ".mkv", "webp": ".webp", "png": ""}
 CODECS = {
     "mp4": ("libx264", {"crf": "12", "preset": "medium"}),
     "webm": ("libvpx-vp9", {"crf": "12", "b": "0"}),
+    "mkv": ("ffv1", {}),
 }
+CONTAINERS = {"mkv": "matroska"}
 PALETTE_PIXELS = 2**15  # what a palette is made from; more take longer and change it little
 
 
@@ -29,8 +31,9 @@ def write_clip(path: Path, frames: np.ndarray, format: str, fps: int) -> None:
     Args:
         path: of the file, or for "png" of the folder that gets 0000.png, 0001.png, ...
         frames: `(F, H, W, 3)` uint8.
-        format: "gif" (one palette of 256 colours for the clip, without dithering), "webp" (animated, lossless), "mp4"
-            (H.264), "webm" (VP9; both 4:2:0, nearly lossless, an odd side gets its last row or column twice), or "png".
+        format: "gif" (one palette of 256 colours for the clip, without dithering), "webp" (animated, lossless,
+            but frames like the one before are merged into it), "mp4" (H.264), "webm" (VP9; both 4:2:0, nearly lossless, an odd
+            side gets its last row or column twice), "mkv" (FFV1 in RGB: lossless, every frame), or "png".
         fps: frames a second, 1 or more; a GIF holds whole hundredths of a second, so that its frames may differ by one.
 
     Raises:
@@ -83,15 +86,24 @@ def _with_one_palette(frames: np.ndarray) -> list[PIL.Image.Image]:
 
 
 def _write_video(path: Path, frames: np.ndarray, format: str, fps: int) -> None:
-    """Encode with PyAV; RGB is converted to 4:2:0 by the BT.601 matrix, and the file says so."""
-    frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
+    """Encode with PyAV; but for FFV1, RGB is converted to 4:2:0 by the BT.601 matrix, and the file says so."""
     codec, options = CODECS[format]
+    lossless = codec == "ffv1"
+    if not lossless:
+        frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
     # A browser plays an mp4 while it loads only if the index stands in front.
     container_options = {"movflags": "faststart"} if format == "mp4" else {}
-    with av.open(str(path), "w", format=format, options=container_options) as container:
+    with av.open(str(path), "w", format=CONTAINERS.get(format, format), options=container_options) as container:
         stream = container.add_stream(codec, rate=fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-        stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1  # SMPTE 170M (BT.601), limited range
+        stream.width, stream.height = frames.shape[2], frames.shape[1]
+        if lossless:
+            stream.pix_fmt = "bgr0"
+        else:
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.colorspace, stream.codec_context.color_range = (
+                6,
+                1,
+            )  # SMPTE 170M (BT.601), limited range
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())

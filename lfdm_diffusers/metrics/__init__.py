@@ -13,6 +13,7 @@ from .distances import (
     split_distance,
 )
 from .diversity import seed_diversity
+from .frame_features import FrameDetector, frame_features, load_frame_detector
 from .i3d import VideoDetector, convert_i3d, load_i3d, video_features
 from .identity import identity_retrieval, identity_similarity
 from .labels import confusion_matrix, label_accuracy
@@ -36,6 +37,7 @@ from .toon_judges import ExpressionJudge, IdentityEncoder, load_judge
 
 __all__ = [
     "ExpressionJudge",
+    "FrameDetector",
     "GroupedDistance",
     "IdentityEncoder",
     "Interval",
@@ -48,12 +50,14 @@ __all__ = [
     "end_point_distances",
     "end_point_error",
     "expression_timing",
+    "frame_features",
     "frechet_distance",
     "grouped_distance",
     "identity_retrieval",
     "identity_similarity",
     "kernel_distance",
     "label_accuracy",
+    "load_frame_detector",
     "load_i3d",
     "load_judge",
     "motion_profile",

@@ -1,0 +1,265 @@
+"""`lfdm evaluate`: generate clips for the pictures of a data set, and score them against its real clips."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from huggingface_hub import cached_assets_path
+
+from .command_tools import (
+    DTYPES,
+    choose_device,
+    load_pipeline,
+    number,
+    quiet_libraries,
+    some_of,
+    whole_number,
+    with_exit_codes,
+)
+from .data.cache import ClipReader
+from .data.clips import iterate_frames
+from .data.layouts import LAYOUTS, find_clips
+from .evaluation.anchors import ANCHORS, make_anchor
+from .evaluation.generation import PLAN, Sampling, generate_clips, plan_clips
+from .evaluation.report import hardware, software, table, weights_sha256, write_report
+from .evaluation.scores import (
+    FEWEST,
+    METRICS,
+    FeatureStore,
+    Rules,
+    accuracy_score,
+    distance_scores,
+    diversity_score,
+    reconstruction_score,
+    require_enough,
+)
+from .evaluation.video_sets import VideoSet, find_generated_clips, find_real_clips
+from .metrics import load_frame_detector, load_i3d
+from .pipelines import LFDMPipeline
+from .schedulers import SCHEDULERS, scheduler_by_name
+
+EXAMPLES = """
+examples:
+  the model of this package on 40 drawn people that it has never seen:
+    lfdm data toon-faces toon --num-subjects 640 --num-test-subjects 40 --num-frames 16 --size 64 --format webp
+    %(prog)s lfdm-toon64/pipeline --data toon --split test --metrics fvd,cfvd,kvd,accuracy --output toon-scores
+  the same with another sampler, and what a still picture would get:
+    %(prog)s lfdm-toon64/pipeline --data toon --split test --scheduler ddim --steps 100 --output toon-ddim100
+    %(prog)s static --data toon --split test --output toon-static
+  clips that something else has made, in lossless files named by label:
+    %(prog)s my-clips --data toon --split test --output my-scores
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `evaluate`."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help=f"a pipeline (folder or Hub id), a folder of clips made before, or {' or '.join(ANCHORS)}: real clips' first "
+        "frame repeated, real frames out of order",
+    )
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder of real clips (docs/data.md)")
+    parser.add_argument("--split", metavar="NAME", help="of the data, such as test (default: all clips)")
+    parser.add_argument("--layout", default="auto", choices=["auto", *LAYOUTS], help="of the data (default: auto)")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder for clips and results; goes on there if begun"
+    )
+    parser.add_argument(
+        "--metrics",
+        type=some_of(tuple(METRICS)),
+        default=["fvd", "kvd"],
+        metavar="A,B",
+        help=f"of {','.join(METRICS)} (default: fvd,kvd)",
+    )
+    parser.add_argument(
+        "--num-videos",
+        type=whole_number(1),
+        metavar="N",
+        help="to generate; pictures come again with other noise (default: one for each real clip)",
+    )
+    sampling = parser.add_argument_group("sampling")
+    sampling.add_argument("--scheduler", metavar="NAME", help=f"one of {', '.join(SCHEDULERS)} (default: the model's)")
+    sampling.add_argument("--steps", type=whole_number(1), metavar="N", help="denoising steps (default: the model's)")
+    sampling.add_argument(
+        "--guidance", type=number(0, 100), default=1.0, metavar="W", help="classifier-free guidance (default: 1, none)"
+    )
+    sampling.add_argument("--eta", type=number(0, 1), default=1.0, metavar="E", help="noise of DDIM (default: 1)")
+    sampling.add_argument("--no-label", action="store_true", help="generate from the picture alone")
+    sampling.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of all noise (default: 0)")
+    sampling.add_argument(
+        "--batch-size", type=whole_number(1), default=8, metavar="N", help="clips at once (default: 8)"
+    )
+    sampling.add_argument("--device", metavar="NAME", help="default: the fastest there is")
+    sampling.add_argument("--dtype", choices=DTYPES, default="float32", help="default: float32")
+    rules = parser.add_argument_group("how numbers are made")
+    rules.add_argument(
+        "--i3d", metavar="FILE", help="weights of FVD's network (default: `lfdm data i3d`'s, else the Hub's)"
+    )
+    rules.add_argument(
+        "--frame-detector",
+        metavar="NAME",
+        help="of fid and sfid: inception-2015-12-05.pt, vgg19, a file or a repository",
+    )
+    rules.add_argument(
+        "--ddof", type=int, choices=(0, 1), default=1, help="covariances are divided by n - DDOF (default: 1)"
+    )
+    rules.add_argument(
+        "--bootstrap",
+        type=whole_number(0),
+        default=100,
+        metavar="N",
+        help="resamplings for intervals (default: 100; 0: none)",
+    )
+    rules.add_argument("--allow-few", action="store_true", help=f"Fréchet distances of fewer than {FEWEST} clips")
+    rules.add_argument("--allow-lossy", action="store_true", help="clips made before in GIF or video files")
+    rules.add_argument(
+        "--cache-dir", metavar="DIR", help="features of real clips (default: in the Hub client's cache)"
+    )
+
+
+def _kind(source: str) -> str:
+    """What SOURCE is: "anchor", "clips" or "model"."""
+    path = Path(source)
+    if source in ANCHORS:
+        return "anchor"
+    if path.is_dir() and not any((path / name).is_file() for name in ("model_index.json", "config.json")):
+        return "clips"
+    return "model"
+
+
+def _size(args: argparse.Namespace, kind: str, pipe: LFDMPipeline | None) -> tuple[int, int, int]:
+    """Frames, height and width: the model's; those of the first clip made before; for an anchor those of the data."""
+    if pipe is not None:
+        side = pipe.lfae.config.sample_size
+        return pipe.unet.config.num_frames, side, side
+    clips = find_clips(Path(args.source)) if kind == "clips" else find_clips(Path(args.data), args.layout)
+    if kind == "anchor" and args.split is not None:
+        clips = [clip for clip in clips if clip.split == args.split] or clips
+    if not clips:
+        raise ValueError(f"`--data` {args.data} holds no clips.")
+    frames = list(iterate_frames(clips[0]))
+    return len(frames), *frames[0].shape[:2]
+
+
+@with_exit_codes
+@torch.inference_mode()
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; returns 0."""
+    device = choose_device(args.device)
+    state = PartialState(cpu=device.type == "cpu")
+    if state.num_processes > 1:
+        device = state.device
+    kind, output, names, since = _kind(args.source), Path(args.output), list(args.metrics), time.perf_counter()
+    if "l1" in names and kind != "model":
+        raise ValueError(f"`--metrics` l1 re-enacts real clips by a model's auto-encoder; {args.source} holds none.")
+    needs = {METRICS[name] for name in names}
+    if "frame detector" in needs and not args.frame_detector:
+        raise ValueError(
+            "`--metrics` fid and sfid need `--frame-detector`: the file inception-2015-12-05.pt, or another network."
+        )
+    # Whatever may be missing is looked for before anything is generated.
+    video_detector = load_i3d(args.i3d) if "video detector" in needs else None
+    with quiet_libraries():
+        frame_detector = load_frame_detector(args.frame_detector) if "frame detector" in needs else None
+    pipe = None
+    if kind == "model":
+        pipe = load_pipeline(args.source, device, DTYPES[args.dtype])
+        if args.scheduler:
+            pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
+    num_frames, height, width = _size(args, kind, pipe)
+    real = find_real_clips(
+        Path(args.data), args.split, args.layout, ClipReader(height, width), num_frames, progress=state.is_main_process
+    )
+    if kind == "clips":
+        generated = find_generated_clips(Path(args.source), height, width, num_frames, args.allow_lossy)
+        count = len(generated)
+    else:
+        count = args.num_videos or len(real) * (2 if "diversity" in names else 1)
+    require_enough(names, real, count, args.allow_few)
+
+    settings: dict[str, Any] = {"data": real.fingerprint(), "height": height, "width": width, "frames": num_frames}
+    seconds, sampling, models = None, None, {}
+    if kind != "clips":
+        plan, clips_folder = plan_clips(real, count), output / "generated"
+        if kind == "anchor":
+            if state.is_main_process:
+                make_anchor(args.source, real, plan, args.seed, clips_folder, settings)
+            state.wait_for_everyone()
+        else:
+            steps = args.steps or pipe.default_steps()
+            sampling = Sampling(steps, args.guidance, args.eta, args.seed, not args.no_label)
+            _check_labels(pipe, real, sampling)
+            models = {name: weights_sha256(getattr(pipe, name)) for name in ("lfae", "unet")}
+            settings |= {"model": models, "scheduler": type(pipe.scheduler).__name__, "dtype": args.dtype}
+            seconds = generate_clips(
+                pipe, real, plan, sampling, clips_folder, settings, args.batch_size, progress=True
+            )
+        generated = find_generated_clips(clips_folder, height, width, num_frames)
+    if not state.is_main_process:
+        return 0
+
+    rules = Rules(args.ddof, args.bootstrap, batch_size=args.batch_size)
+    cache = Path(args.cache_dir) if args.cache_dir else cached_assets_path("lfdm_diffusers", "features", "real")
+    for detector in (video_detector, frame_detector):
+        if detector is not None:
+            detector.to(device)
+    store = FeatureStore(cache, args.batch_size)
+    found = distance_scores(names, rules, real, generated, store, video_detector, frame_detector)
+    if "accuracy" in names:
+        found["accuracy"] = accuracy_score(real, generated, args.batch_size)
+    if "diversity" in names:
+        found["diversity"] = diversity_score(real, generated)
+    if "l1" in names:
+        found["l1"] = reconstruction_score(pipe.lfae, real)
+
+    detectors = {
+        "video": video_detector and {"name": video_detector.name, "weights": video_detector.weights,
+                                     "sha256": video_detector.sha256, "resize": video_detector.resize},
+        "frame": frame_detector and {"name": frame_detector.name, "sha256": frame_detector.sha256},
+    }  # fmt: skip
+    receipt = {
+        "source": args.source if kind != "model" else Path(args.source).name if Path(args.source).is_dir() else args.source,
+        "kind": kind,
+        "command": shlex.join(["lfdm", *sys.argv[1:]]),
+        "data": {"name": Path(args.data).name, "split": args.split, "sha256": settings["data"]},
+        "videos": {"real": len(real), "generated": len(generated), "frames": num_frames, "height": height, "width": width,
+                   "sampling_of_real_frames": "uniform", "lossy_files_allowed": bool(args.allow_lossy)},
+        "generated_sha256": generated.fingerprint(),
+        "model_sha256": models,
+        "sampling": sampling and vars(sampling) | {"scheduler": type(pipe.scheduler).__name__, "dtype": args.dtype,
+                                                   "seconds_a_video": seconds},
+        "rules": vars(rules),
+        "detectors": {name: about for name, about in detectors.items() if about},
+        "seconds": time.perf_counter() - since,
+        "software": software(),
+        "hardware": hardware(device),
+    }  # fmt: skip
+    results = {"scores": {name: found[name] for name in names}, "receipt": receipt}
+    files = write_report(output, results)
+    print(table(results))
+    print(
+        f"wrote {', '.join(map(str, files))}"
+        + ("" if kind == "clips" else f"; clips are in {clips_folder} ({PLAN} lists them)")
+    )
+    return 0
+
+
+def _check_labels(pipe: LFDMPipeline, real: VideoSet, sampling: Sampling) -> None:
+    """Refuse labels that the model cannot take, before the first clip."""
+    if not sampling.labels or pipe.text_encoder is not None:
+        return
+    unknown = sorted(set(real.labels) - set(pipe.labels or ()))
+    if unknown:
+        raise ValueError(
+            f"the model knows {', '.join(pipe.labels or ['no labels'])}, and has no text encoder for those of the data: "
+            f"{', '.join(repr(label) for label in unknown)}. --no-label generates from pictures alone."
+        )

@@ -1,0 +1,143 @@
+"""Generating the clips that are scored: planned before, spread over processes, gone on with after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from tqdm.auto import tqdm
+
+from ..data.video_writing import write_clip
+from ..pipelines import LFDMPipeline
+from ..training_utils import draw_generator
+from ..whole_files import whole
+from .video_sets import VideoSet, spread
+
+PLAN = "metadata.jsonl"  # so that the folder is one that `find_clips` reads
+SETTINGS = "settings.json"
+FORMAT, FPS = "mkv", 8
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How clips are generated; everything but the model, the pictures and the labels.
+
+    Attributes:
+        num_inference_steps, guidance_scale, eta: as the pipeline takes them.
+        seed: of all noise.
+        labels: whether the labels are given to the model; False is the null condition (LFDM, table 4).
+    """
+
+    num_inference_steps: int
+    guidance_scale: float = 1.0
+    eta: float = 1.0
+    seed: int = 0
+    labels: bool = True
+
+
+@dataclass(frozen=True)
+class PlannedClip:
+    """One clip to generate: `file_name` from the first frame of the real clip `source`, and noise number `draw`."""
+
+    file_name: str
+    label: str
+    subject: str
+    source: int
+    draw: int
+
+
+def plan_clips(real: VideoSet, count: int) -> list[PlannedClip]:
+    """`count` clips, each from the picture and with the label of a real one; with other noise where one comes again."""
+    return [
+        PlannedClip(f"{draw:06d}.mkv", real.labels[source], real.subjects[source], source, draw)
+        for draw, source in enumerate(spread(count, len(real)))
+    ]
+
+
+def generate_clips(
+    pipe: LFDMPipeline,
+    real: VideoSet,
+    plan: Sequence[PlannedClip],
+    sampling: Sampling,
+    folder: Path,
+    settings: dict,
+    batch_size: int = 8,
+    progress: bool = True,
+) -> float:
+    """Generate what is not in `folder` yet, as FFV1 video (lossless, and every frame its own), each process its share.
+
+    Args:
+        pipe: with its scheduler and devices as wanted.
+        real: whose first frames are the pictures.
+        plan: of `plan_clips`.
+        sampling: see there.
+        folder: gets the clips, `metadata.jsonl` and `settings.json`.
+        settings: everything that decides what comes out, such as hashes of the model; a folder with others is refused.
+        batch_size: clips at once.
+        progress: whether to show a bar.
+
+    Returns:
+        Seconds that this call of the main process spent on a clip, NaN if there was nothing to do.
+
+    Raises:
+        ValueError: if the folder was begun with other settings; says which differ.
+    """
+    state = PartialState(cpu=pipe.device.type == "cpu")
+    settings = json.loads(json.dumps(settings | {"sampling": asdict(sampling), "num_videos": len(plan)}))
+    with state.main_process_first():
+        claim_folder(folder, settings, plan)
+    missing = [clip for clip in plan if not (folder / clip.file_name).is_file()]
+    state.wait_for_everyone()  # all have looked before the first one writes
+    mine = missing[state.process_index :: state.num_processes]
+    since = time.perf_counter()
+    with tqdm(
+        total=len(plan), initial=len(plan) - len(missing), unit="clip", desc="generating", smoothing=0.05,
+        disable=not (progress and state.is_main_process),
+    ) as bar:  # fmt: skip
+        for first in range(0, len(mine), batch_size):
+            batch = mine[first : first + batch_size]
+            output = pipe(
+                [real.frames(clip.source)[0] for clip in batch],
+                [clip.label for clip in batch] if sampling.labels else None,
+                num_frames=real.num_frames,
+                num_inference_steps=sampling.num_inference_steps,
+                guidance_scale=sampling.guidance_scale,
+                eta=sampling.eta,
+                generator=[draw_generator(sampling.seed, clip.draw) for clip in batch],
+                output_type="pt",
+                height=real.reader.height,
+                width=real.reader.width,
+            )
+            frames = (output.frames.float().cpu() * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
+            for clip, made in zip(batch, frames):
+                write_clip(folder / clip.file_name, made, FORMAT, FPS)
+            bar.update(len(batch) * state.num_processes if first + batch_size < len(mine) else len(batch))
+    seconds = (time.perf_counter() - since) / len(mine) if mine else float("nan")
+    state.wait_for_everyone()
+    return seconds
+
+
+def claim_folder(folder: Path, settings: dict, plan: Sequence[PlannedClip]) -> None:
+    """Begin a folder, or make sure that it was begun for the same clips."""
+    path = folder / SETTINGS
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
+        if changed:
+            told = "; ".join(f"{name} was {before.get(name)!r}, is {settings.get(name)!r}" for name in changed)
+            raise ValueError(
+                f"`--output` {folder} holds clips made with other settings ({told}). Take another folder."
+            )
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"`--output` {folder} must be empty or hold clips of an earlier evaluation.")
+    with whole(folder / PLAN) as part:
+        rows = ({"file_name": clip.file_name, "label": clip.label, "subject": clip.subject} for clip in plan)
+        part.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with whole(path) as part:
+        part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

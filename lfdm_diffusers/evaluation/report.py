@@ -1,0 +1,164 @@
+"""What an evaluation leaves: results.json with its receipt, a table, and plots."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import diffusers
+import numpy as np
+import safetensors
+import torch
+import transformers
+from torch import nn
+
+from ..version import __version__
+from ..whole_files import whole
+
+TITLES = {
+    "fvd": "FVD",
+    "cfvd": "cFVD (mean over labels)",
+    "sfvd": "sFVD (mean over subjects)",
+    "kvd": "KVD",
+    "fid": "FID over frames",
+    "sfid": "sFID (mean over subjects)",
+    "accuracy": "label accuracy",
+    "diversity": "L1 between seeds",
+    "l1": "L1 of reconstruction",
+}
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 of a model's weights by name, wherever it was loaded from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def software() -> dict[str, str]:
+    """Versions of what numbers depend on."""
+    packages = (accelerate, diffusers, np, safetensors, torch, transformers)
+    return {"lfdm_diffusers": __version__, "python": platform.python_version()} | {
+        package.__name__: package.__version__ for package in packages
+    }
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """What it ran on, and the most memory that this process has held so far."""
+    about: dict[str, Any] = {"device": str(device), "machine": platform.machine(), "threads": torch.get_num_threads()}
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    about["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if device.type == "cuda":
+        about |= {
+            "gpu": torch.cuda.get_device_name(device),
+            "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device),
+        }
+    return about
+
+
+def rounded(value: Any, digits: int = 6) -> Any:
+    """Numbers of nested dicts and lists to so many significant digits."""
+    if isinstance(value, dict):
+        return {key: rounded(each, digits) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(each, digits) for each in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+
+
+def table(results: dict) -> str:
+    """The scores in Markdown, with what one must know to read them."""
+    receipt, rows = results["receipt"], []
+    for name, score in results["scores"].items():
+        value = f"{score['value']:.4g}"
+        if "interval" in score:
+            value += f" ({score['interval'][0]:.4g} to {score['interval'][1]:.4g})"
+        if "std" in score:
+            value += f" ± {score['std']:.4g}"
+        anchor = ""
+        if "real_against_real" in score:
+            anchor = f"{score['real_against_real']:.4g} with {score['real_against_real_clips']} clips each"
+        elif "real_value" in score:
+            anchor = f"{score['real_value']:.4g}"
+        elif "static_l1" in score:
+            anchor = f"{score['static_l1']:.4g} if the first frame is repeated"
+        rows.append(f"| {TITLES[name]} | {value} | {anchor} | {score.get('detector', score.get('judge', ''))} |")
+    videos = receipt["videos"]
+    lines = [
+        f"# {receipt['source']}",
+        "",
+        f"{videos['generated']} clips against {videos['real']} real ones of {receipt['data']['name']}"
+        f"{' (' + receipt['data']['split'] + ')' if receipt['data']['split'] else ''}, {videos['frames']} frames of "
+        f"{videos['width']}x{videos['height']} pixels.",
+    ]
+    if sampling := receipt.get("sampling"):
+        lines.append(
+            f"{sampling['scheduler']}, {sampling['num_inference_steps']} steps, guidance {sampling['guidance_scale']:g}, "
+            f"eta {sampling['eta']:g}, seed {sampling['seed']}{'' if sampling['labels'] else ', without labels'}."
+        )
+    lines += [
+        f"Covariances are divided by n - {receipt['rules']['ddof']}. In brackets 95% intervals; ± the standard deviation over groups.",
+        "",
+        "| | value | real clips | measured by |",
+        "| --- | --- | --- | --- |",
+        *rows,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def plot(results: dict, path: Path) -> bool:
+    """Bars by label or subject and a line by frame, as PNG; returns whether there was anything to plot.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    scores = results["scores"]
+    panels = [(name, "groups") for name, score in scores.items() if score.get("groups")]
+    panels += [(name, "per_frame") for name, score in scores.items() if score.get("per_frame")]
+    if not panels:
+        return False
+    figure = Figure(figsize=(7, 2.8 * len(panels)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (name, kind) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels):
+        values = scores[name][kind]
+        axes.set_title(TITLES[name], loc="left", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_ylim(bottom=min(0, *(values.values() if kind == "groups" else values)))
+        if kind == "groups":
+            axes.bar(range(len(values)), list(values.values()), color="#3b6fb6")
+            axes.axhline(scores[name]["value"], color="#b63b3b", linewidth=1)
+            axes.set_xticks(
+                range(len(values)), list(values), rotation=30 if len(values) <= 12 else 90, ha="right", fontsize=8
+            )
+        else:
+            axes.plot(range(len(values)), values, color="#3b6fb6", marker=".")
+            axes.set_xlabel("frame", fontsize=9)
+    with whole(path) as part:
+        figure.savefig(part, dpi=120, format="png")
+    return True
+
+
+def write_report(folder: Path, results: dict) -> list[Path]:
+    """results.json, results.md and, with matplotlib, results.png; returns those written."""
+    results = rounded(results)
+    files = [folder / "results.json", folder / "results.md"]
+    for file, text in zip(files, (json.dumps(results, indent=2) + "\n", table(results))):
+        with whole(file) as part:
+            part.write_text(text, encoding="utf-8")
+    try:
+        if plot(results, folder / "results.png"):
+            files.append(folder / "results.png")
+    except ImportError:
+        print("no plots: pip install 'lfdm_diffusers[docs]'", file=sys.stderr)
+    return files

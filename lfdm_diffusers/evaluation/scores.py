@@ -1,0 +1,246 @@
+"""The scores of `lfdm evaluate`: each from features of real and generated clips, with its spread and its floor."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ..metrics import (
+    ReconstructionScores,
+    bootstrap_interval,
+    confusion_matrix,
+    frame_features,
+    frechet_distance,
+    grouped_distance,
+    kernel_distance,
+    label_accuracy,
+    load_judge,
+    reconstruction_l1_per_frame,
+    seed_diversity,
+    split_distance,
+    video_features,
+)
+from ..models import LatentFlowAutoencoder
+from ..whole_files import whole
+from .video_sets import VideoSet, in_groups
+
+# What each score needs besides clips.
+METRICS = {
+    "fvd": "video detector",
+    "cfvd": "video detector",
+    "sfvd": "video detector",
+    "kvd": "video detector",
+    "fid": "frame detector",
+    "sfid": "frame detector",
+    "accuracy": "judge",
+    "diversity": "",
+    "l1": "model",
+}
+FEWEST = 50  # clips for a Fréchet distance of 400 features; below, the floor is higher than models differ
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How numbers are made of features.
+
+    Attributes:
+        ddof: covariances are divided by n - ddof; 1 as google-research's FVD, 0 as StyleGAN-V's, which the paper used.
+        bootstrap: resamplings for the interval of a distance; 0 leaves it out.
+        seed: of resampling and halving.
+        batch_size: clips at once in the detectors.
+    """
+
+    ddof: int = 1
+    bootstrap: int = 100
+    seed: int = 0
+    batch_size: int = 8
+
+    @property
+    def frechet(self) -> Callable[[torch.Tensor, torch.Tensor], float]:
+        return functools.partial(frechet_distance, ddof=self.ddof)
+
+
+class FeatureStore:
+    """Features of sets of clips by detector, computed once; those of a folder's sets are kept in files.
+
+    Args:
+        folder: for features of real clips, which many evaluations share; None keeps nothing.
+        batch_size: clips at once.
+        progress: whether to show bars.
+    """
+
+    def __init__(self, folder: Path | None, batch_size: int = 8, progress: bool = True):
+        self.folder, self.batch_size, self.progress = folder, batch_size, progress
+        self._known: dict[tuple[int, int], torch.Tensor] = {}
+
+    def __call__(self, detector: nn.Module, clips: VideoSet, keep: bool = False) -> torch.Tensor:
+        """`(N, D)` of a video detector, `(N * F, D)` of a frame detector; `keep` stores them in the folder."""
+        known = (id(detector), id(clips))
+        if known not in self._known:
+            self._known[known] = (
+                self._stored(detector, clips) if keep and self.folder else self._compute(detector, clips)
+            )
+        return self._known[known]
+
+    def _compute(self, detector: nn.Module, clips: VideoSet) -> torch.Tensor:
+        from tqdm.auto import tqdm
+
+        batches = -(-len(clips) // self.batch_size)
+        bar = tqdm(
+            clips.batches(self.batch_size), total=batches, desc=detector.name, unit="batch", disable=not self.progress
+        )
+        if hasattr(detector, "weights"):
+            return torch.cat([video_features(detector, batch, self.batch_size) for batch in bar])
+        return torch.cat([frame_features(detector, batch.flatten(0, 1)) for batch in bar])
+
+    def _stored(self, detector: nn.Module, clips: VideoSet) -> torch.Tensor:
+        about = json.dumps([clips.fingerprint(), detector.name, detector.sha256])
+        path = self.folder / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.safetensors"
+        try:
+            with safe_open(path, "pt") as file:
+                return file.get_tensor("features")
+        except (OSError, SafetensorError):  # not there, or cut short
+            pass
+        features = self._compute(detector, clips)
+        with whole(path) as part:
+            save_file({"features": features}, part, {"about": about})
+        return features
+
+
+def require_enough(names: list[str], real: VideoSet, generated_count: int, allow_few: bool) -> None:
+    """Refuse numbers of clips that make a score meaningless, before anything is generated.
+
+    Raises:
+        ValueError: naming the score, how many there are, and what it would mean.
+    """
+    fewest = min(len(real), generated_count)
+    if {"fvd", "fid"} & set(names) and fewest < FEWEST and not allow_few:
+        raise ValueError(
+            f"FVD and FID of {generated_count} generated and {len(real)} real clips are refused below {FEWEST}: even two sets "
+            "of real clips so small are farther apart than models differ. Take more (--num-videos), kvd, which is unbiased, or "
+            "--allow-few, and read the floor beside the score."
+        )
+    if "diversity" in names and generated_count < 2 * len(real):
+        raise ValueError(
+            f"diversity compares two clips of the same picture and label: --num-videos must be at least {2 * len(real)}, twice "
+            f"the real clips, got {generated_count}."
+        )
+    for name, what, groups in (
+        ("cfvd", "label", real.labels),
+        ("sfvd", "subject", real.subjects),
+        ("sfid", "subject", real.subjects),
+    ):
+        if name in names:
+            sizes = {group: len(places) for group, places in in_groups(groups).items()}
+            if "" in sizes:
+                raise ValueError(f"{name} needs the {what} of every real clip; {sizes['']} have none.")
+            small = [f"{group} ({size})" for group, size in sizes.items() if size < 2]
+            if small and name != "sfid":
+                raise ValueError(f"{name} needs two clips or more of each {what}; too few of {', '.join(small)}.")
+
+
+def distance_scores(
+    names: list[str],
+    rules: Rules,
+    real: VideoSet,
+    generated: VideoSet,
+    store: FeatureStore,
+    video_detector: nn.Module | None,
+    frame_detector: nn.Module | None,
+) -> dict[str, Any]:
+    """FVD, cFVD, sFVD, KVD, FID and sFID, as far as `names` asks for them.
+
+    Each is a dict: `value`; for a whole set `interval` (95%), `standard_error` and `real_against_real`, the same distance
+    between halves of the real clips, which have half as many; for groups `std` and `groups`; and the `detector`'s name.
+    """
+    scores: dict[str, Any] = {}
+    for name in names:
+        if name not in ("fvd", "cfvd", "sfvd", "kvd", "fid", "sfid"):
+            continue
+        detector = video_detector if name.endswith("vd") else frame_detector
+        a, b = store(detector, real, keep=True), store(detector, generated)
+        distance = kernel_distance if name == "kvd" else rules.frechet
+        if name in ("fvd", "kvd", "fid"):
+            found = {"value": distance(b, a)}
+            if rules.bootstrap:
+                interval = bootstrap_interval(distance, b, a, rules.bootstrap, seed=rules.seed)
+                found |= {"interval": [interval.low, interval.high], "standard_error": interval.std}
+            found["real_against_real"] = split_distance(distance, a, seed=rules.seed)
+            found["real_against_real_clips"] = len(real) // 2
+        else:
+            kind = "labels" if name == "cfvd" else "subjects"
+            groups = [getattr(clips, kind) for clips in (generated, real)]
+            if name == "sfid":  # a row for each frame
+                groups = [
+                    [group for group in each for _ in range(clips.num_frames)]
+                    for each, clips in zip(groups, (generated, real))
+                ]
+            mean, std, each = grouped_distance(distance, b, groups[0], a, groups[1])
+            found = {"value": mean, "std": std, "groups": each}
+        scores[name] = found | {"detector": detector.name}
+    return scores
+
+
+@torch.no_grad()
+def accuracy_score(real: VideoSet, generated: VideoSet, batch_size: int = 8) -> dict[str, Any]:
+    """Share of clips that the judge of toon faces calls by their label, of generated and of real ones; by label too.
+
+    Raises:
+        ValueError: for labels that the judge does not know.
+    """
+    judge = load_judge("expression")
+    unknown = sorted({*real.labels, *generated.labels} - set(judge.labels))
+    if unknown:
+        raise ValueError(
+            f"accuracy needs a judge that knows the labels; the one here knows toon faces ({', '.join(judge.labels)}), "
+            f"not {', '.join(unknown)}."
+        )
+    found: dict[str, Any] = {"judge": "expression"}
+    for name, clips in (("", generated), ("real_", real)):
+        truth = torch.tensor([judge.labels.index(label) for label in clips.labels])
+        predicted = torch.cat([judge(batch.float() / 255).logits.argmax(1) for batch in clips.batches(batch_size)])
+        found[f"{name}value"] = label_accuracy(predicted, truth)
+        matrix = confusion_matrix(predicted, truth, len(judge.labels))
+        found[f"{name}groups"] = {
+            label: (matrix[i, i] / matrix[i].sum()).item() for i, label in enumerate(judge.labels) if matrix[i].sum()
+        }
+    return found
+
+
+def diversity_score(real: VideoSet, generated: VideoSet) -> dict[str, Any]:
+    """L1 between clips of one picture and label with other noise, mean over pictures and labels."""
+    by_source = [range(source, len(generated), len(real)) for source in range(len(real))]
+    values = [
+        seed_diversity(torch.stack([generated.frames(place) for place in places]).float() / 255)
+        for places in by_source
+        if len(places) > 1
+    ]
+    return {"value": sum(values) / len(values), "pictures_and_labels": len(values)}
+
+
+@torch.no_grad()
+def reconstruction_score(lfae: LatentFlowAutoencoder, real: VideoSet, progress: bool = True) -> dict[str, Any]:
+    """L1 of real clips re-enacted by the auto-encoder from their first frame (LFDM, table 3), over all pixels and by frame."""
+    from tqdm.auto import tqdm
+
+    scores, by_frame = ReconstructionScores(), torch.zeros(real.num_frames, dtype=torch.float64)
+    for clip in tqdm(real.batches(1), total=len(real), desc="reconstruction", unit="clip", disable=not progress):
+        target = (clip.float() / 255).to(lfae.device, lfae.dtype)  # (1, F, 3, H, W)
+        motion = lfae.predict_flow(target[:, 0], target.transpose(1, 2))
+        decoded = lfae.decode(lfae.encode(target[:, 0]), motion.flow, motion.occlusion)
+        sample, inpainted = (x.transpose(1, 2).float().cpu() for x in (decoded.sample, decoded.inpainted))
+        target = target.float().cpu()
+        scores.update(target[:, :1], target, sample, inpainted)
+        by_frame += torch.tensor(reconstruction_l1_per_frame(sample, target))
+    numbers = scores.compute()
+    return {"value": numbers["l1"], **numbers, "per_frame": (by_frame / len(real)).tolist()}

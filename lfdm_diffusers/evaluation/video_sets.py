@@ -1,0 +1,173 @@
+"""Sets of clips of one size and length that are scored: real ones as they are sampled, generated ones as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from ..data.cache import ClipReader
+from ..data.clips import Clip, iterate_frames
+from ..data.layouts import find_clips
+from ..data.picture_files import frame_files
+from ..data.sampling import sample_indices
+from ..data.scan import scan_clips
+from ..data.video_files import VIDEO_SUFFIXES
+
+LOSSLESS_PICTURES = (".png", ".apng", ".bmp", ".tif", ".tiff", ".ppm")
+
+
+@dataclass(frozen=True)
+class VideoSet:
+    """Clips to score, each sampled to as many frames.
+
+    Attributes:
+        clips: with `num_frames`, as a scan returns them.
+        reader: gives frames of one size.
+        num_frames: F, evenly spaced from a clip's first to its last frame.
+    """
+
+    clips: list[Clip]
+    reader: ClipReader
+    num_frames: int
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def labels(self) -> list[str]:
+        return [clip.label for clip in self.clips]
+
+    @property
+    def subjects(self) -> list[str]:
+        return [clip.subject for clip in self.clips]
+
+    def frames(self, index: int) -> torch.Tensor:
+        """One clip, `(F, 3, H, W)` uint8."""
+        clip = self.clips[index]
+        frames = self.reader.read(clip, sample_indices("uniform", clip.num_frames, self.num_frames))
+        return torch.from_numpy(self.reader.place(frames)).permute(0, 3, 1, 2).contiguous()
+
+    def batches(self, size: int) -> Iterator[torch.Tensor]:
+        """All clips in their order, `(B, F, 3, H, W)` uint8, B at most `size`."""
+        for first in range(0, len(self), size):
+            yield torch.stack([self.frames(i) for i in range(first, min(first + size, len(self)))])
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all pixels, labels and subjects: the same clips in another folder have the same."""
+        digest = hashlib.sha256(f"{self.num_frames} {self.reader.height}x{self.reader.width}".encode())
+        for index, clip in enumerate(self.clips):
+            digest.update(json.dumps([clip.label, clip.subject]).encode())
+            digest.update(self.frames(index).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def find_real_clips(
+    folder: Path, split: str | None, layout: str, reader: ClipReader, num_frames: int, progress: bool = True
+) -> VideoSet:
+    """The clips of a split that can be read and are long enough.
+
+    Args:
+        folder, layout: as in `find_clips`.
+        split: "test", ...; None takes all clips.
+        num_frames: F; shorter clips are left out, as repeating their last frame would make other clips of them.
+
+    Raises:
+        ValueError: if there are none; says which splits there are.
+    """
+    found = find_clips(folder, layout)
+    chosen = [clip for clip in found if split is None or clip.split == split]
+    if not chosen:
+        splits = sorted({clip.split for clip in found} - {""})
+        raise ValueError(
+            f"`--split` must be one that {folder} has ({', '.join(splits) or 'it has none: leave --split out'}), got {split!r}."
+        )
+    report = scan_clips(chosen, reader, min_frames=num_frames, progress=progress)
+    for bad in report.bad:
+        print(f"left out: {bad.reason}")
+    return VideoSet(report.clips, reader, num_frames)
+
+
+def find_generated_clips(
+    folder: Path, height: int, width: int, num_frames: int, allow_lossy: bool = False
+) -> VideoSet:
+    """A folder of clips that a model has made, which must be exactly what it made.
+
+    Args:
+        folder: any layout that `find_clips` knows.
+        height, width, num_frames: of the real clips.
+        allow_lossy: take GIF, video files and lossy WebP all the same.
+
+    Raises:
+        ValueError: if a clip is lossy, or has another size or length; names the first, and how many there are.
+    """
+    clips, lossy, other = [], [], []
+    for clip in find_clips(folder):
+        frames = list(iterate_frames(clip))
+        if not is_lossless(clip.path):
+            lossy.append(clip.name)
+        sizes = {frame.shape[:2] for frame in frames}
+        if len(frames) != num_frames or sizes != {(height, width)}:
+            shape = " and ".join(f"{w}x{h}" for h, w in sorted(sizes)) or "no"
+            other.append(f"{clip.name} ({len(frames)} frames of {shape} pixels)")
+        clips.append(Clip(clip.path, clip.label, clip.subject, num_frames=len(frames)))
+    if other:
+        raise ValueError(
+            f"generated clips must have {num_frames} frames of {width}x{height} pixels like the real ones; {len(other)} of "
+            f"{len(clips)} have not, such as {other[0]}."
+        )
+    if lossy and not allow_lossy:
+        raise ValueError(
+            f"{len(lossy)} of {len(clips)} generated clips are in lossy files, such as {lossy[0]}: compression moves FVD by "
+            "more than models differ. Score lossless WebP or PNG, or say --allow-lossy, which the receipt then says too."
+        )
+    return VideoSet(clips, ClipReader(height, width), num_frames)
+
+
+def is_lossless(path: Path) -> bool:
+    """Whether a clip's file, or all files of its folder, hold pixels exactly: PNG and the like, lossless WebP, FFV1 in RGB."""
+    if path.is_dir():
+        return all(is_lossless(file) for file in frame_files(path))
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        with av.open(str(path)) as container:
+            codec = container.streams.video[0].codec_context
+            return codec.name == "ffv1" and codec.format.is_rgb
+    if path.suffix.lower() == ".webp":
+        return _webp_chunks(path.read_bytes()) <= {b"VP8L"}
+    return path.suffix.lower() in LOSSLESS_PICTURES
+
+
+def _webp_chunks(data: bytes) -> set[bytes]:
+    """The kinds of pictures in a WebP file: b"VP8L" lossless, b"VP8 " lossy (WebP container specification)."""
+    kinds, stack = set(), [(12, len(data))]  # after RIFF, size, WEBP
+    while stack:
+        at, end = stack.pop()
+        while at + 8 <= end:
+            name, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
+            if name == b"ANMF":
+                stack.append((at + 8 + 16, min(at + 8 + size, end)))  # a frame: 16 bytes of header, then chunks
+            elif name in (b"VP8L", b"VP8 "):
+                kinds.add(name)
+            at += 8 + size + size % 2
+    return kinds
+
+
+def spread(count: int, of: int) -> list[int]:
+    """`count` numbers below `of`, evenly spread; if `count` is more, all of them again and again."""
+    whole, rest = divmod(count, of)
+    return [*list(range(of)) * whole, *np.floor(np.arange(rest) * of / max(rest, 1)).astype(int).tolist()]
+
+
+def in_groups(names: Sequence[str]) -> dict[str, list[int]]:
+    """The places of each name, names in order."""
+    groups: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        groups.setdefault(name, []).append(place)
+    return dict(sorted(groups.items()))
