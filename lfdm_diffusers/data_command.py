@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .command_tools import whole_number, with_exit_codes
 from .data.toon_faces import FORMATS, LABELS, write_toon_faces
+from .data.toon_styles import STYLES
 from .metrics.i3d import PACKAGE, convert_i3d
 
 EXAMPLES = """
@@ -49,6 +50,9 @@ def add_toon_faces_arguments(parser: argparse.ArgumentParser) -> None:
         "--with-flow", action="store_true", help="also write the true flow and visibility of each clip"
     )
     parser.add_argument(
+        "--style", choices=STYLES, default="painted", help="ink: outlines and flat washes, the same people and motion"
+    )
+    parser.add_argument(
         "--workers", type=whole_number(0), default=0, metavar="N", help="processes (default: this one alone)"
     )
 
@@ -71,6 +75,7 @@ def run_toon_faces(args: argparse.Namespace) -> int:
         format=args.format,
         fps=args.fps,
         with_flow=args.with_flow,
+        style=args.style,
         workers=args.workers,
     )
     rows = [json.loads(line) for line in metadata.read_text().splitlines()]

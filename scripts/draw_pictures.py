@@ -22,8 +22,8 @@ SEED = 1  # training uses 0
 SUBJECTS = (28, 20, 7, 9, 12, 21)
 
 
-def draw(subject: int, label: str, num_frames: int, size: int) -> ToonClip:
-    return toon_clip(SEED, subject, label, num_frames=num_frames, size=size)
+def draw(subject: int, label: str, num_frames: int, size: int, style: str = "painted") -> ToonClip:
+    return toon_clip(SEED, subject, label, num_frames=num_frames, size=size, style=style)
 
 
 def flow_row(subject: int, label: str, size: int = 160) -> np.ndarray:
@@ -46,8 +46,10 @@ def main() -> None:
         picture = PIL.Image.fromarray(draw(subject, "neutral", 1, 256).frames[0])
         picture.save(ASSETS / "pictures" / f"face-{number}.png", optimize=True)
 
-    rows = [np.concatenate([draw(i, label, 3, 112).frames[1] for label in LABELS], axis=1) for i in SUBJECTS]
-    PIL.Image.fromarray(np.concatenate(rows)).save(DOCS / "toon-faces.webp", quality=90)
+    for name, style, subjects in (("toon-faces", "painted", SUBJECTS), ("toon-faces-ink", "ink", SUBJECTS[:2])):
+        rows = [[draw(i, label, 3, 112, style).frames[1] for label in LABELS] for i in subjects]
+        picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+        PIL.Image.fromarray(picture).save(DOCS / f"{name}.webp", quality=90)
 
     people = zip((*SUBJECTS, 4), LABELS)
     frames = np.concatenate([draw(i, label, 20, 96).frames for i, label in people], axis=2)
@@ -56,7 +58,7 @@ def main() -> None:
 
     rows = [flow_row(SUBJECTS[0], "happiness"), flow_row(SUBJECTS[2], "surprise")]
     PIL.Image.fromarray(np.concatenate(rows)).save(DOCS / "toon-faces-flow.webp", quality=90)
-    print(f"wrote {len(SUBJECTS)} pictures to {ASSETS / 'pictures'}, and three to {DOCS}")
+    print(f"wrote {len(SUBJECTS)} pictures to {ASSETS / 'pictures'}, and four to {DOCS}")
 
 
 if __name__ == "__main__":

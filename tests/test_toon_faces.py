@@ -328,6 +328,33 @@ def test_write_formats(tmp_path, format):
         assert len(frames) == 3 and np.abs(np.stack(frames).astype(float) - expected).mean() < 6
 
 
+def test_another_style_has_the_same_motion():
+    painted, ink = (toon_clip(0, 3, "surprise", num_frames=3, size=48, style=style) for style in ("painted", "ink"))
+    assert ink.frames.shape == painted.frames.shape and ink.frames.dtype == np.uint8
+    assert np.array_equal(ink.parts, painted.parts)
+    for ours, theirs in zip(ink.flow(0, 1), painted.flow(0, 1)):
+        assert np.array_equal(ours, theirs)
+    assert np.array_equal(ink.frames, toon_clip(0, 3, "surprise", num_frames=3, size=48, style="ink").frames)
+    # Paler than the painting, with dark lines where parts meet.
+    assert ink.frames.mean() > painted.frames.mean() + 20
+    inside = ink.parts[0, 1:, 1:] == ink.parts[0, :-1, :-1]
+    frame = ink.frames[0, 1:, 1:].mean(-1)
+    assert frame[~inside].mean() < frame[inside].mean() - 20
+
+
+def test_styles_do_not_mix_in_one_folder(tmp_path):
+    settings = dict(labels=("fear",), num_frames=2, size=16, progress=False)
+    write_toon_faces(tmp_path, 1, style="ink", **settings)
+    with pytest.raises(ValueError, match="style: ink there, painted now"):
+        write_toon_faces(tmp_path, 1, **settings)
+    old = json.loads((tmp_path / "toon_faces.json").read_text())
+    old.pop("style")  # as written before there were styles
+    (tmp_path / "toon_faces.json").write_text(json.dumps(old))
+    write_toon_faces(tmp_path, 1, **settings)
+    with pytest.raises(ValueError, match="style: painted there, ink now"):
+        write_toon_faces(tmp_path, 1, style="ink", **settings)
+
+
 @pytest.mark.parametrize(
     "call, match",
     [
@@ -337,6 +364,8 @@ def test_write_formats(tmp_path, format):
         (lambda: toon_clip(0, 0, "fear", take=-1), "take must be"),
         (lambda: toon_clip(0, 0, "fear", num_frames=0), "num_frames must be"),
         (lambda: toon_clip(0, 0, "fear", size=8), "size must be"),
+        (lambda: toon_clip(0, 0, "fear", style="oil"), "style must be one of painted, ink, got 'oil'"),
+        (lambda: write_toon_faces("x", 2, style="oil"), "style must be one of painted, ink, got 'oil'"),
         (lambda: ToonSubject.sample(0, 1.5), "index must be"),
         (lambda: toon_clip(0, 0, "fear", num_frames=2, size=16).flow(0, 2), "driving must be a frame from -2 to 1"),
         (lambda: write_toon_faces("x", 0), "num_subjects must be"),

@@ -26,11 +26,12 @@ from .toon_expressions import LABELS, Performance, perform
 from .toon_people import ToonSubject
 from .toon_rendering import render
 from .toon_rig import Rig
-from .video_writing import write_clip
+from .toon_styles import ENLARGED, STYLES, ink_drawing
+from .video_writing import SUFFIXES, write_clip
 
 __all__ = ["LABELS", "ToonClip", "ToonSubject", "toon_clip", "write_toon_faces"]
 
-FORMATS = ("png", "webp", "mp4", "webm")
+FORMATS = ("png", "webp", "mkv", "mp4", "webm")
 VERSION = 2  # raised whenever the same settings would draw other pixels
 
 
@@ -110,7 +111,13 @@ def share_of(wanted: np.ndarray, parts: np.ndarray, grid: np.ndarray) -> np.ndar
 
 
 def toon_clip(
-    seed: int, subject: ToonSubject | int, label: str, take: int = 0, num_frames: int = 40, size: int = 128
+    seed: int,
+    subject: ToonSubject | int,
+    label: str,
+    take: int = 0,
+    num_frames: int = 40,
+    size: int = 128,
+    style: str = "painted",
 ) -> ToonClip:
     """Draw one clip. The same arguments give the same pixels on every machine.
 
@@ -121,17 +128,21 @@ def toon_clip(
         take: repetition; takes of a person differ in timing, strength, head motion, gaze and blinks.
         num_frames: 1 or more; the expression always takes the whole clip, so that 16 and 40 frames show the same.
         size: width and height in pixels, 16 or more.
+        style: "painted", or "ink": outlines and flat washes; the motion is the same.
 
     Raises:
         ValueError: if an argument is out of range.
     """
     require_integer("seed", seed, 0)
     require_integer("size", size, 16)
+    require_style(style)
     if not isinstance(subject, ToonSubject):
         require_integer("subject", subject, 0)
         subject = ToonSubject.sample(seed, int(subject))
     performance = perform(subject, label, take, num_frames, seed)
     frames, parts = render(subject, performance, int(size))
+    if style == "ink":
+        frames = ink_drawing(render(subject, performance, ENLARGED * int(size))[0])
     return ToonClip(frames, parts, label, subject, int(take), int(seed), performance)
 
 
@@ -150,6 +161,7 @@ def write_toon_faces(
     with_flow: bool = False,
     workers: int = 0,
     progress: bool = True,
+    style: str = "painted",
 ) -> Path:
     """Write a data set: root/{train,test}/label/subject_take, and root/metadata.jsonl.
 
@@ -172,6 +184,7 @@ def write_toon_faces(
         workers: processes that draw people side by side; 0 draws in this one. A script that asks for workers needs the
             usual `if __name__ == "__main__":`.
         progress: show a progress bar.
+        style: as in `toon_clip`.
 
     Returns:
         The path of metadata.jsonl: one line a clip with file_name, label, subject, split, take (and flow).
@@ -186,6 +199,7 @@ def write_toon_faces(
     require_integer("seed", seed, 0)
     require_integer("fps", fps, 1)
     require_integer("workers", workers, 0)
+    require_style(style)
     if not 0 <= test_fraction <= 1:
         raise ValueError(f"test_fraction must be in [0, 1], got {test_fraction!r}")
     if num_test_subjects is None:
@@ -208,7 +222,7 @@ def write_toon_faces(
     root.mkdir(parents=True, exist_ok=True)
     settings = dict(
         version=VERSION, num_subjects=num_subjects, num_test_subjects=num_test_subjects, labels=list(labels),
-        takes=takes, num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow),
+        takes=takes, num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow), style=style,
     )  # fmt: skip
     settle(root, settings)
 
@@ -234,6 +248,11 @@ def write_toon_faces(
 # ---- writing ----------------------------------------------------------------------------------------------------
 
 
+def require_style(style: str) -> None:
+    if style not in STYLES:
+        raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
+
+
 def require_integer(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{name} must be an integer of {least} or more, got {value!r}")
@@ -243,7 +262,7 @@ def settle(root: Path, settings: dict) -> None:
     """Write the settings into the folder, or check that those there are the same."""
     path = root / "toon_faces.json"
     if path.exists():
-        there = json.loads(path.read_text())
+        there = {"style": "painted"} | json.loads(path.read_text())  # there was no other once
         differing = [k for k in settings if there.get(k) != settings[k]]
         if differing:
             what = ", ".join(f"{k}: {there.get(k)} there, {settings[k]} now" for k in differing)
@@ -275,7 +294,7 @@ class progress_bar:
 def write_subject(root: Path, settings: dict, subject: int, tick=lambda clips: None) -> list[dict]:
     """Write all clips of a person that are missing; their metadata rows."""
     split = "test" if subject >= settings["num_subjects"] - settings["num_test_subjects"] else "train"
-    suffix = "" if settings["format"] == "png" else "." + settings["format"]
+    suffix = SUFFIXES[settings["format"]]
     person = ToonSubject.sample(settings["seed"], subject)
     rows = []
     for label in settings["labels"]:
@@ -287,7 +306,9 @@ def write_subject(root: Path, settings: dict, subject: int, tick=lambda clips: N
             target = root / row["file_name"]
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                clip = toon_clip(settings["seed"], person, label, take, settings["num_frames"], settings["size"])
+                clip = toon_clip(
+                    settings["seed"], person, label, take, settings["num_frames"], settings["size"], settings["style"]
+                )
                 if settings["with_flow"]:
                     write_flow(root / row["flow"], clip)  # first: the clip's presence says that all is there
                 write_clip(target, clip.frames, settings["format"], settings["fps"])
