@@ -86,6 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="to generate; pictures come again with other noise (default: one for each real clip)",
     )
+    parser.add_argument(
+        "--num-real", type=whole_number(1), metavar="N", help="of the real clips, evenly spread (default: all)"
+    )
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--scheduler", metavar="NAME", help=f"one of {', '.join(SCHEDULERS)} (default: the model's)")
     sampling.add_argument("--steps", type=whole_number(1), metavar="N", help="denoising steps (default: the model's)")
@@ -177,8 +180,9 @@ def run(args: argparse.Namespace) -> int:
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     num_frames, height, width = _size(args, kind, pipe)
     real = find_real_clips(
-        Path(args.data), args.split, args.layout, ClipReader(height, width), num_frames, progress=state.is_main_process
-    )
+        Path(args.data), args.split, args.layout, ClipReader(height, width), num_frames, args.num_real,
+        progress=state.is_main_process,
+    )  # fmt: skip
     if kind == "clips":
         generated = find_generated_clips(Path(args.source), height, width, num_frames, args.allow_lossy)
         count = len(generated)

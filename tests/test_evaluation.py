@@ -121,6 +121,10 @@ def test_real_clips_are_sampled_from_first_to_last(data, capsys):
     assert torch.equal(torch.cat(list(real.batches(5))), torch.stack([real.frames(i) for i in range(12)]))
     with pytest.raises(ValueError, match=r"`--split` must be one that .* has .test, train., got 'valid'"):
         find_real_clips(data, "valid", "auto", ClipReader(SIZE, SIZE), 4, progress=False)
+    few = find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 4, count=6, progress=False)
+    assert few.clips == real.clips[::2]
+    with pytest.raises(ValueError, match=r"`--num-real` must be at most 12 for .* got 13"):
+        find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 4, count=13, progress=False)
     with pytest.raises(ValueError, match="too short: 10 frames, at least 11 needed"):
         find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 11, progress=False)
 

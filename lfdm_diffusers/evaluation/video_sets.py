@@ -70,7 +70,13 @@ class VideoSet:
 
 
 def find_real_clips(
-    folder: Path, split: str | None, layout: str, reader: ClipReader, num_frames: int, progress: bool = True
+    folder: Path,
+    split: str | None,
+    layout: str,
+    reader: ClipReader,
+    num_frames: int,
+    count: int | None = None,
+    progress: bool = True,
 ) -> VideoSet:
     """The clips of a split that can be read and are long enough.
 
@@ -78,9 +84,10 @@ def find_real_clips(
         folder, layout: as in `find_clips`.
         split: "test", ...; None takes all clips.
         num_frames: F; shorter clips are left out, as repeating their last frame would make other clips of them.
+        count: take so many, evenly spread; None takes all.
 
     Raises:
-        ValueError: if there are none; says which splits there are.
+        ValueError: if there are none, or fewer than `count`; says which splits there are.
     """
     found = find_clips(folder, layout)
     chosen = [clip for clip in found if split is None or clip.split == split]
@@ -92,7 +99,10 @@ def find_real_clips(
     report = scan_clips(chosen, reader, min_frames=num_frames, progress=progress)
     for bad in report.bad:
         print(f"left out: {bad.reason}")
-    return VideoSet(report.clips, reader, num_frames)
+    if count is not None and count > len(report.clips):
+        raise ValueError(f"`--num-real` must be at most {len(report.clips)} for {folder}, got {count}.")
+    clips = report.clips if count is None else [report.clips[i] for i in spread(count, len(report.clips))]
+    return VideoSet(clips, reader, num_frames)
 
 
 def find_generated_clips(
