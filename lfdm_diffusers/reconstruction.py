@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -32,6 +33,32 @@ def reconstruction_pairs(clips: Sequence[Clip], reader: ClipReader, count: int) 
         pairs.append(reader.place(frames[[0, farthest]]))
     pictures = torch.from_numpy(np.stack(pairs)).permute(1, 0, 4, 2, 3).float() / 255  # (2, N, 3, H, W)
     return pictures[0].contiguous(), pictures[1].contiguous()
+
+
+class ReenactedClip(NamedTuple):
+    """A clip, and what the auto-encoder makes of its first frame and its motion; float32 on the CPU.
+
+    Attributes:
+        target, sample, inpainted: `(1, F, 3, H, W)` in [0, 1]: the clip, the result, the decoder's own picture.
+        flow, occlusion: `(F, 2, h, w)` and `(F, 1, h, w)`.
+    """
+
+    target: torch.Tensor
+    sample: torch.Tensor
+    inpainted: torch.Tensor
+    flow: torch.Tensor
+    occlusion: torch.Tensor
+
+
+@torch.no_grad()
+def reenact(lfae: LatentFlowAutoencoder, frames: torch.Tensor) -> ReenactedClip:
+    """Re-enact a clip `(F, 3, H, W)` uint8 from its first frame, by a model in eval mode."""
+    target = (frames.float() / 255)[None].to(lfae.device, lfae.dtype)
+    motion = lfae.predict_flow(target[:, 0], target.transpose(1, 2))
+    decoded = lfae.decode(lfae.encode(target[:, 0]), motion.flow, motion.occlusion)
+    clips = (target, decoded.sample.transpose(1, 2), decoded.inpainted.transpose(1, 2))
+    maps = (motion.flow[0].transpose(0, 1), motion.occlusion[0].transpose(0, 1))
+    return ReenactedClip(*(x.float().cpu() for x in (*clips, *maps)))
 
 
 @torch.no_grad()

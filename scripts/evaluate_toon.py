@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import re
@@ -22,15 +21,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import diffusers
 import numpy as np
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from lfdm_diffusers import LFDMPipeline, __version__
+from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.checkpoint_files import file_sha256
 from lfdm_diffusers.data.toon_faces import LABELS, VERSION, ToonClip, ToonSubject, toon_clip
+from lfdm_diffusers.evaluation.report import rounded, software
 from lfdm_diffusers.metrics import (
     ExpressionJudge,
     IdentityEncoder,
@@ -52,7 +51,7 @@ from lfdm_diffusers.metrics import (
     zero_flow_like,
 )
 from lfdm_diffusers.metrics.toon_judges import JUDGES, judge_file
-from lfdm_diffusers.reconstruction import evaluate_reconstruction
+from lfdm_diffusers.reconstruction import evaluate_reconstruction, reenact
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
 from lfdm_diffusers.visualization import contact_sheet
 from lfdm_diffusers.whole_files import whole
@@ -151,16 +150,13 @@ def measure_reconstruction(pipe: LFDMPipeline, people: list[Person]) -> tuple[di
     errors = {flow: {place: RunningMean() for place in places} for flow in ("predicted", "zero")}
     for person in tqdm(people, desc="reconstruction", unit="person"):
         for i, frames in enumerate(person.frames):
-            target = (frames.float() / 255)[None].to(lfae.device, lfae.dtype)  # (1, F, 3, H, W)
-            motion = lfae.predict_flow(target[:, 0], target.transpose(1, 2))
-            decoded = lfae.decode(lfae.encode(target[:, 0]), motion.flow, motion.occlusion)
-            target = target.float().cpu()
-            sample, inpainted = (x.transpose(1, 2).float().cpu() for x in (decoded.sample, decoded.inpainted))
+            clip = reenact(lfae, frames)
+            target, sample, inpainted = clip.target, clip.sample, clip.inpainted
             scores.update(target[:, :1], target, sample, inpainted)
             per_frame.append(reconstruction_l1_per_frame(sample, target))
             rebuilt.append((sample[0] * 255).round().to(torch.uint8))
             # Frame 0 is the reference itself, and tells nothing about motion.
-            flow, occlusion = (x[0].transpose(0, 1)[1:].float().cpu() for x in (motion.flow, motion.occlusion))
+            flow, occlusion = clip.flow[1:], clip.occlusion[1:]
             occlusions.append(occlusion)
             visibilities.append(person.visibility[i, 1:])
             true_flow, visible = person.flow[i, 1:], person.visibility[i, 1:]
@@ -364,17 +360,6 @@ def save_pictures(
 # ---- all of it ------------------------------------------------------------------------------------------------------
 
 
-def rounded(value: object) -> object:
-    """For JSON: five significant digits, and null for what is not a number."""
-    if isinstance(value, dict):
-        return {key: rounded(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [rounded(part) for part in value]
-    if isinstance(value, float):
-        return float(f"{value:.5g}") if math.isfinite(value) else None
-    return value
-
-
 def evaluate(args: argparse.Namespace) -> dict:
     since = time.perf_counter()
     pipe = LFDMPipeline.from_pretrained(args.model).to(args.device)
@@ -490,10 +475,7 @@ def evaluate(args: argparse.Namespace) -> dict:
         "clips": len(truth), "frames": num_frames, "size": size,
         "guidance_scale": main.guidance_scale, "scheduler": type(pipe.scheduler).__name__,
         "device": str(pipe.device), "unet_dtype": args.unet_dtype, "threads": torch.get_num_threads(), "machine": platform.machine(),
-        "versions": {
-            "lfdm_diffusers": __version__, "python": platform.python_version(), "torch": torch.__version__,
-            "diffusers": diffusers.__version__, "numpy": np.__version__,
-        },
+        "software": software(),
         "model_sha256": {str(path.relative_to(args.model)): file_sha256(path) for path in files},
         "judges_sha256": {name: file_sha256(judge_file(name)) for name in JUDGES},
         "pictures": [os.path.relpath(path, args.output.parent) for path in pictures],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import resource
 import sys
@@ -64,13 +65,15 @@ def hardware(device: torch.device) -> dict[str, Any]:
     return about
 
 
-def rounded(value: Any, digits: int = 6) -> Any:
-    """Numbers of nested dicts and lists to so many significant digits."""
+def rounded(value: Any, digits: int = 5) -> Any:
+    """For JSON: numbers of nested dicts and lists to so many significant digits, and None for what is not a number."""
     if isinstance(value, dict):
         return {key: rounded(each, digits) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [rounded(each, digits) for each in value]
-    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+    return value
 
 
 def table(results: dict) -> str:
@@ -151,7 +154,7 @@ def plot(results: dict, path: Path) -> bool:
 
 def write_report(folder: Path, results: dict) -> list[Path]:
     """results.json, results.md and, with matplotlib, results.png; returns those written."""
-    results = rounded(results)
+    results = rounded(results, digits=6)
     files = [folder / "results.json", folder / "results.md"]
     for file, text in zip(files, (json.dumps(results, indent=2) + "\n", table(results))):
         with whole(file) as part:

@@ -31,6 +31,7 @@ from ..metrics import (
     video_features,
 )
 from ..models import LatentFlowAutoencoder
+from ..reconstruction import reenact
 from ..whole_files import whole
 from .video_sets import VideoSet, in_groups
 
@@ -228,19 +229,14 @@ def diversity_score(real: VideoSet, generated: VideoSet) -> dict[str, Any]:
     return {"value": sum(values) / len(values), "pictures_and_labels": len(values)}
 
 
-@torch.no_grad()
 def reconstruction_score(lfae: LatentFlowAutoencoder, real: VideoSet, progress: bool = True) -> dict[str, Any]:
     """L1 of real clips re-enacted by the auto-encoder from their first frame (LFDM, table 3), over all pixels and by frame."""
     from tqdm.auto import tqdm
 
     scores, by_frame = ReconstructionScores(), torch.zeros(real.num_frames, dtype=torch.float64)
-    for clip in tqdm(real.batches(1), total=len(real), desc="reconstruction", unit="clip", disable=not progress):
-        target = (clip.float() / 255).to(lfae.device, lfae.dtype)  # (1, F, 3, H, W)
-        motion = lfae.predict_flow(target[:, 0], target.transpose(1, 2))
-        decoded = lfae.decode(lfae.encode(target[:, 0]), motion.flow, motion.occlusion)
-        sample, inpainted = (x.transpose(1, 2).float().cpu() for x in (decoded.sample, decoded.inpainted))
-        target = target.float().cpu()
-        scores.update(target[:, :1], target, sample, inpainted)
-        by_frame += torch.tensor(reconstruction_l1_per_frame(sample, target))
+    for index in tqdm(range(len(real)), desc="reconstruction", unit="clip", disable=not progress):
+        clip = reenact(lfae, real.frames(index))
+        scores.update(clip.target[:, :1], clip.target, clip.sample, clip.inpainted)
+        by_frame += torch.tensor(reconstruction_l1_per_frame(clip.sample, clip.target))
     numbers = scores.compute()
     return {"value": numbers["l1"], **numbers, "per_frame": (by_frame / len(real)).tolist()}
