@@ -231,7 +231,7 @@ def run(args: argparse.Namespace) -> int:
         "frame": frame_detector and {"name": frame_detector.name, "sha256": frame_detector.sha256},
     }  # fmt: skip
     receipt = {
-        "source": args.source if kind != "model" else Path(args.source).name if Path(args.source).is_dir() else args.source,
+        "source": args.source,
         "kind": kind,
         "command": shlex.join(["lfdm", *sys.argv[1:]]),
         "data": {"name": Path(args.data).name, "split": args.split, "sha256": settings["data"]},

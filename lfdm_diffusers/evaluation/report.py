@@ -95,7 +95,7 @@ def table(results: dict) -> str:
         rows.append(f"| {TITLES[name]} | {value} | {anchor} | {score.get('detector', score.get('judge', ''))} |")
     videos = receipt["videos"]
     lines = [
-        f"# {receipt['source']}",
+        f"# {Path(receipt['source']).name if receipt['kind'] == 'clips' else receipt['source']}",
         "",
         f"{videos['generated']} clips against {videos['real']} real ones of {receipt['data']['name']}"
         f"{' (' + receipt['data']['split'] + ')' if receipt['data']['split'] else ''}, {videos['frames']} frames of "

@@ -14,9 +14,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+from tqdm.auto import tqdm
 
 from ..metrics import (
     ReconstructionScores,
+    VideoDetector,
     bootstrap_interval,
     confusion_matrix,
     frame_features,
@@ -94,13 +96,11 @@ class FeatureStore:
         return self._known[known]
 
     def _compute(self, detector: nn.Module, clips: VideoSet) -> torch.Tensor:
-        from tqdm.auto import tqdm
-
         batches = -(-len(clips) // self.batch_size)
         bar = tqdm(
             clips.batches(self.batch_size), total=batches, desc=detector.name, unit="batch", disable=not self.progress
         )
-        if hasattr(detector, "weights"):
+        if isinstance(detector, VideoDetector):
             return torch.cat([video_features(detector, batch, self.batch_size) for batch in bar])
         return torch.cat([frame_features(detector, batch.flatten(0, 1)) for batch in bar])
 
@@ -141,13 +141,14 @@ def require_enough(names: list[str], real: VideoSet, generated_count: int, allow
         ("sfvd", "subject", real.subjects),
         ("sfid", "subject", real.subjects),
     ):
-        if name in names:
-            sizes = {group: len(places) for group, places in in_groups(groups).items()}
-            if "" in sizes:
-                raise ValueError(f"{name} needs the {what} of every real clip; {sizes['']} have none.")
-            small = [f"{group} ({size})" for group, size in sizes.items() if size < 2]
-            if small and name != "sfid":
-                raise ValueError(f"{name} needs two clips or more of each {what}; too few of {', '.join(small)}.")
+        if name not in names:
+            continue
+        sizes = {group: len(places) for group, places in in_groups(groups).items()}
+        if "" in sizes:
+            raise ValueError(f"{name} needs the {what} of every real clip; {sizes['']} have none.")
+        small = [f"{group} ({size})" for group, size in sizes.items() if size < 2]
+        if small and name != "sfid":  # one clip has many frames
+            raise ValueError(f"{name} needs two clips or more of each {what}; too few of {', '.join(small)}.")
 
 
 def distance_scores(
@@ -231,8 +232,6 @@ def diversity_score(real: VideoSet, generated: VideoSet) -> dict[str, Any]:
 
 def reconstruction_score(lfae: LatentFlowAutoencoder, real: VideoSet, progress: bool = True) -> dict[str, Any]:
     """L1 of real clips re-enacted by the auto-encoder from their first frame (LFDM, table 3), over all pixels and by frame."""
-    from tqdm.auto import tqdm
-
     scores, by_frame = ReconstructionScores(), torch.zeros(real.num_frames, dtype=torch.float64)
     for index in tqdm(range(len(real)), desc="reconstruction", unit="clip", disable=not progress):
         clip = reenact(lfae, real.frames(index))
