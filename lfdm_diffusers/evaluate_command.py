@@ -26,6 +26,7 @@ from .command_tools import (
 from .data.cache import ClipReader
 from .data.clips import iterate_frames
 from .data.layouts import LAYOUTS, find_clips
+from .embedded import MODEL, embedded_model
 from .evaluation.anchors import ANCHORS, make_anchor
 from .evaluation.generation import PLAN, Sampling, generate_clips, plan_clips
 from .evaluation.report import hardware, software, table, weights_sha256, write_report
@@ -49,9 +50,9 @@ EXAMPLES = """
 examples:
   the model of this package on 40 drawn people that it has never seen:
     lfdm data toon-faces toon --num-subjects 640 --num-test-subjects 40 --num-frames 16 --size 64 --format webp
-    %(prog)s lfdm-toon64/pipeline --data toon --split test --metrics fvd,cfvd,kvd,accuracy --output toon-scores
+    %(prog)s --data toon --split test --metrics fvd,cfvd,kvd,accuracy --output toon-scores
   the same with another sampler, and what a still picture would get:
-    %(prog)s lfdm-toon64/pipeline --data toon --split test --scheduler ddim --steps 100 --output toon-ddim100
+    %(prog)s --data toon --split test --scheduler ddim --steps 100 --output toon-ddim100
     %(prog)s static --data toon --split test --output toon-static
   clips that something else has made, in lossless files named by label:
     %(prog)s my-clips --data toon --split test --output my-scores
@@ -64,8 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
+        nargs="?",
         help=f"a pipeline (folder or Hub id), a folder of clips made before, or {' or '.join(ANCHORS)}: real clips' first "
-        "frame repeated, real frames out of order",
+        "frame repeated, real frames out of order (default: the model of this package)",
     )
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of real clips (docs/data.md)")
     parser.add_argument("--split", metavar="NAME", help="of the data, such as test (default: all clips)")
@@ -129,8 +131,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _kind(source: str) -> str:
+def _kind(source: str | None) -> str:
     """What SOURCE is: "anchor", "clips" or "model"."""
+    if source is None:
+        return "model"
     path = Path(source)
     if source in ANCHORS:
         return "anchor"
@@ -175,7 +179,7 @@ def run(args: argparse.Namespace) -> int:
         frame_detector = load_frame_detector(args.frame_detector) if "frame detector" in needs else None
     pipe = None
     if kind == "model":
-        pipe = load_pipeline(args.source, device, DTYPES[args.dtype])
+        pipe = load_pipeline(args.source or embedded_model(), device, DTYPES[args.dtype])
         if args.scheduler:
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     num_frames, height, width = _size(args, kind, pipe)
@@ -231,7 +235,7 @@ def run(args: argparse.Namespace) -> int:
         "frame": frame_detector and {"name": frame_detector.name, "sha256": frame_detector.sha256},
     }  # fmt: skip
     receipt = {
-        "source": args.source,
+        "source": args.source or f"embedded model {MODEL}",
         "kind": kind,
         "command": shlex.join(["lfdm", *sys.argv[1:]]),
         "data": {"name": Path(args.data).name, "split": args.split, "sha256": settings["data"]},
