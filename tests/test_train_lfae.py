@@ -118,7 +118,8 @@ def test_goes_on_bit_for_bit(faces, whole_run, tmp_path, monkeypatch):
 
 def test_new_model_with_the_weights_of_another_where_they_fit(faces, whole_run, tmp_path, capsys):
     """A finer latent map, as one grows from a coarse model: regions and flow predictor are the other's."""
-    config = json.loads((faces / "config.json").read_text()) | {"num_down_blocks": 1, "flow_scale": 0.5}
+    finer = {"num_down_blocks": 1, "flow_scale": 0.5, "max_channels": 12}
+    config = {k: v for k, v in tiny_lfae().config.items() if not k.startswith("_")} | finer
     (tmp_path / "finer.json").write_text(json.dumps(config))
     changes = {"model_config_name_or_path": tmp_path / "finer.json", "reference_frame": "first", "learning_rate": 0}
     run(arguments(faces, tmp_path / "new", pretrained_model_name_or_path=whole_run / "lfae", **changes))
