@@ -307,7 +307,7 @@ def test_output_of_no_use_is_an_error(model, pictures, tmp_path, capsys, monkeyp
         (["--motion-scale", "nan"], "argument --motion-scale: must be a number"),
         (["--seed", "-1"], "argument --seed: must be a whole number from 0"),
         (["--fps", "60"], "argument --fps: must be a whole number from 1 to 50"),
-        (["--formats", "gif,avi"], "argument --formats: must be some of gif,mp4,webm,webp,png"),
+        (["--formats", "gif,avi"], "argument --formats: must be some of gif,mp4,webm,mkv,webp,png"),
         (["--kinds", ","], "argument --kinds: must be some of clips,grid,sheet,motion"),
         (["--device", "abacus"], "`--device` abacus cannot be used here"),
         (["--output", "face.png"], "`--output` must be a folder, but face.png is a file."),

@@ -116,5 +116,5 @@ def test_frame_times_add_up(fps):
 
 
 def test_unknown_format(tmp_path, frames):
-    with pytest.raises(ValueError, match="`format` must be one of gif, mp4, webm, webp, png, got 'avi'"):
+    with pytest.raises(ValueError, match="`format` must be one of gif, mp4, webm, mkv, webp, png, got 'avi'"):
         write_clip(tmp_path / "clip.avi", frames, "avi", 10)
