@@ -137,7 +137,6 @@ def plot(results: dict, path: Path) -> bool:
         values = scores[name][kind]
         axes.set_title(TITLES[name], loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set_ylim(bottom=min(0, *(values.values() if kind == "groups" else values)))
         if kind == "groups":
             axes.bar(range(len(values)), list(values.values()), color="#3b6fb6")
             axes.axhline(scores[name]["value"], color="#b63b3b", linewidth=1)
@@ -147,6 +146,7 @@ def plot(results: dict, path: Path) -> bool:
         else:
             axes.plot(range(len(values)), values, color="#3b6fb6", marker=".")
             axes.set_xlabel("frame", fontsize=9)
+        axes.set_ylim(bottom=min(0, *(values.values() if kind == "groups" else values)))  # KVD may be negative
     with whole(path) as part:
         figure.savefig(part, dpi=120, format="png")
     return True
