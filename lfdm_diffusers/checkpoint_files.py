@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import re
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -131,3 +132,14 @@ def file_sha256(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def load_torchscript(path: str | Path) -> torch.nn.Module:
+    """A module as `torch.jit.save` wrote it, in eval mode on the CPU. The file holds code, which the module runs.
+
+    Raises:
+        RuntimeError, ValueError: if it holds something else.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # some networks were published in no other form
+        return torch.jit.load(path, map_location="cpu").eval()

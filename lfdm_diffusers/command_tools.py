@@ -20,6 +20,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from .pipelines import LFDMPipeline
+from .schedulers import SCHEDULERS
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -68,6 +69,17 @@ def some_of(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
         return given
 
     return parse
+
+
+def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
+    """How a pipeline samples, and where it runs."""
+    group.add_argument("--steps", type=whole_number(1), metavar="N", help="denoising steps (default: the model's)")
+    group.add_argument("--scheduler", metavar="NAME", help=f"{', '.join(SCHEDULERS)} (default: the model's)")
+    group.add_argument(
+        "--eta", type=number(0, 1), default=1.0, metavar="E", help="fresh noise of DDIM, from 0 to 1 (default: 1)"
+    )
+    group.add_argument("--device", metavar="D", help="cuda, cuda:1, mps, cpu, ... (default: the fastest there is)")
+    group.add_argument("--dtype", choices=DTYPES, default="float32", help="of the models (default: float32)")
 
 
 def with_exit_codes(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:

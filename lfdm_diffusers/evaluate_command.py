@@ -15,6 +15,7 @@ from huggingface_hub import cached_assets_path
 
 from .command_tools import (
     DTYPES,
+    add_sampling_arguments,
     choose_device,
     load_pipeline,
     number,
@@ -44,7 +45,7 @@ from .evaluation.scores import (
 from .evaluation.video_sets import VideoSet, find_generated_clips, find_real_clips
 from .metrics import load_frame_detector, load_i3d
 from .pipelines import LFDMPipeline
-from .schedulers import SCHEDULERS, scheduler_by_name
+from .schedulers import scheduler_by_name
 
 EXAMPLES = """
 examples:
@@ -92,19 +93,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-real", type=whole_number(1), metavar="N", help="of the real clips, evenly spread (default: all)"
     )
     sampling = parser.add_argument_group("sampling")
-    sampling.add_argument("--scheduler", metavar="NAME", help=f"one of {', '.join(SCHEDULERS)} (default: the model's)")
-    sampling.add_argument("--steps", type=whole_number(1), metavar="N", help="denoising steps (default: the model's)")
+    add_sampling_arguments(sampling)
     sampling.add_argument(
         "--guidance", type=number(0, 100), default=1.0, metavar="W", help="classifier-free guidance (default: 1, none)"
     )
-    sampling.add_argument("--eta", type=number(0, 1), default=1.0, metavar="E", help="noise of DDIM (default: 1)")
     sampling.add_argument("--no-label", action="store_true", help="generate from the picture alone")
     sampling.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of all noise (default: 0)")
     sampling.add_argument(
         "--batch-size", type=whole_number(1), default=8, metavar="N", help="clips at once (default: 8)"
     )
-    sampling.add_argument("--device", metavar="NAME", help="default: the fastest there is")
-    sampling.add_argument("--dtype", choices=DTYPES, default="float32", help="default: float32")
     rules = parser.add_argument_group("how numbers are made")
     rules.add_argument(
         "--i3d", metavar="FILE", help="weights of FVD's network (default: `lfdm data i3d`'s, else the Hub's)"
@@ -194,7 +191,7 @@ def run(args: argparse.Namespace) -> int:
         count = args.num_videos or len(real) * (2 if "diversity" in names else 1)
     require_enough(names, real, count, args.allow_few)
 
-    settings: dict[str, Any] = {"data": real.fingerprint(), "height": height, "width": width, "frames": num_frames}
+    settings: dict[str, Any] = {"data": real.fingerprint, "height": height, "width": width, "frames": num_frames}
     seconds, sampling, models = None, None, {}
     if kind != "clips":
         plan, clips_folder = plan_clips(real, count), output / "generated"
@@ -241,7 +238,7 @@ def run(args: argparse.Namespace) -> int:
         "data": {"name": Path(args.data).name, "split": args.split, "sha256": settings["data"]},
         "videos": {"real": len(real), "generated": len(generated), "frames": num_frames, "height": height, "width": width,
                    "sampling_of_real_frames": "uniform", "lossy_files_allowed": bool(args.allow_lossy)},
-        "generated_sha256": generated.fingerprint(),
+        "generated_sha256": generated.fingerprint,
         "model_sha256": models,
         "sampling": sampling and vars(sampling) | {"scheduler": type(pipe.scheduler).__name__, "dtype": args.dtype,
                                                    "seconds_a_video": seconds},

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from .command_tools import (
     DTYPES,
+    add_sampling_arguments,
     choose_device,
     first_line,
     load_pipeline,
@@ -31,7 +32,7 @@ from .generated_files import KINDS, PictureFiles, default_scale, file_name
 from .models.label_embeddings import normalized_label
 from .pipelines import LFDMPipeline
 from .pipelines.picture_fitting import FITS, fit_picture, to_rgb_tensors
-from .schedulers import SCHEDULERS, scheduler_by_name
+from .schedulers import scheduler_by_name
 
 SECONDS = 1.6  # what a clip of the trained length takes by default: 10 frames a second for 16, 25 for 40
 EXAMPLES = """
@@ -83,17 +84,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how")
     how.add_argument("--num-frames", type=whole_number(1, 1000), metavar="N", help="default: as trained")
-    how.add_argument("--steps", type=whole_number(1), metavar="N", help="denoising steps (default: the model's)")
-    how.add_argument("--scheduler", metavar="NAME", help=f"{', '.join(SCHEDULERS)} (default: the model's)")
+    add_sampling_arguments(how)
     how.add_argument(
         "--guidance-scale",
         type=number(-100, 100),
         default=1.0,
         metavar="W",
         help="of classifier-free guidance; 1 is none, more follows the label more strongly (default: 1)",
-    )
-    how.add_argument(
-        "--eta", type=number(0, 1), default=1.0, metavar="E", help="fresh noise of DDIM, from 0 to 1 (default: 1)"
     )
     how.add_argument(
         "--motion-scale",
@@ -108,8 +105,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=FITS[0],
         help="how pictures of other proportions are fitted: whole on black, or cut (default: letterbox)",
     )
-    how.add_argument("--device", metavar="D", help="cuda, cuda:1, mps, cpu, ... (default: the fastest there is)")
-    how.add_argument("--dtype", choices=DTYPES, default="float32", help="of the models (default: float32)")
     files = parser.add_argument_group("the files")
     files.add_argument(
         "--output", default="outputs", metavar="DIR", help="gets a folder for each picture (default: outputs)"

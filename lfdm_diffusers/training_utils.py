@@ -149,9 +149,10 @@ def find_checkpoint(output_dir: Path, resume_from: str | None) -> Path | None:
     )
 
 
-def draw_generator(seed: int, draw: int) -> torch.Generator:
-    """The chance of the item at place `draw` in the line of all items ever drawn, whatever was drawn before it."""
-    state = np.random.SeedSequence((seed, draw)).generate_state(1, np.uint64)[0]
+def draw_generator(*numbers: int) -> torch.Generator:
+    """The chance that belongs to some numbers, such as a seed and a place in the line of all items ever drawn, whatever was
+    drawn before it."""
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> 1))  # manual_seed takes 63 bits
 
 

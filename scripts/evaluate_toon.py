@@ -53,6 +53,7 @@ from lfdm_diffusers.metrics import (
 from lfdm_diffusers.metrics.toon_judges import JUDGES, judge_file
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reenact
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
+from lfdm_diffusers.training_utils import draw_generator
 from lfdm_diffusers.visualization import contact_sheet
 from lfdm_diffusers.whole_files import whole
 
@@ -184,12 +185,6 @@ def measure_reconstruction(pipe: LFDMPipeline, people: list[Person]) -> tuple[di
 # ---- stage two ------------------------------------------------------------------------------------------------------
 
 
-def clip_generator(seed: int, repeat: int, subject: int, label: int) -> torch.Generator:
-    """The chance of one clip, whichever batch it is in."""
-    state = np.random.SeedSequence((seed, repeat, subject, label)).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> 1))
-
-
 @dataclass
 class Generated:
     """Clips `(N, F, 3, H, W)` uint8 of all people and labels, their occlusion `(N, F, 1, h, w)`, and what they took."""
@@ -221,7 +216,7 @@ def generate(
                 num_inference_steps=setting.steps,
                 eta=setting.eta,
                 guidance_scale=setting.guidance_scale,
-                generator=[clip_generator(seed, repeat, person.subject, i) for i in range(len(labels))],
+                generator=[draw_generator(seed, repeat, person.subject, i) for i in range(len(labels))],
                 output_type="pt",
             )
             frames.append((out.frames.float().cpu() * 255).round().to(torch.uint8))

@@ -131,7 +131,7 @@ def test_real_clips_are_sampled_from_first_to_last(data, capsys):
 
 def test_the_fingerprint_is_that_of_the_pixels_and_labels(data, tmp_path):
     def prints(root: Path, frames: int = FRAMES) -> str:
-        return find_real_clips(root, None, "auto", ClipReader(SIZE, SIZE), frames, progress=False).fingerprint()
+        return find_real_clips(root, None, "auto", ClipReader(SIZE, SIZE), frames, progress=False).fingerprint
 
     write_toon_faces(
         tmp_path / "a", 2, 0, labels=LABELS[:2], num_frames=FRAMES, size=SIZE, format="webp", progress=False
@@ -359,7 +359,7 @@ def test_mistakes_are_told_before_anything_is_generated(model, data, detector, t
     assert "must be some of fvd,cfvd" in refusal(model, "--metrics", "fvd,is")
     assert "`--split` must be one that" in refusal(model, "--split", "dev")
     assert "need `--frame-detector`" in refusal(model, "--metrics", "fid")
-    assert "`--scheduler`" in refusal(model, "--scheduler", "dimm") or True
+    assert "`scheduler` must be one of ddpm, ddim" in refusal(model, "--scheduler", "dimm")
     assert "must be a number from 0 to 1" in refusal(model, "--eta", 2)
     assert "There is no folder ./nothing" in refusal("./nothing")
     assert "--num-videos must be at least 24" in refusal(model, "--metrics", "diversity", "--num-videos", 20)

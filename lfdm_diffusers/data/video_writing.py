@@ -100,10 +100,8 @@ def _write_video(path: Path, frames: np.ndarray, format: str, fps: int) -> None:
             stream.pix_fmt = "bgr0"
         else:
             stream.pix_fmt = "yuv420p"
-            stream.codec_context.colorspace, stream.codec_context.color_range = (
-                6,
-                1,
-            )  # SMPTE 170M (BT.601), limited range
+            # SMPTE 170M (BT.601), limited range
+            stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())

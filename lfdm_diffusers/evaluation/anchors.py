@@ -36,11 +36,12 @@ def make_anchor(
     """
     claim_folder(folder, settings | {"anchor": kind, "seed": seed, "num_videos": len(plan)}, plan)
     for clip in tqdm(plan, unit="clip", desc=kind, disable=not progress):
+        if (folder / clip.file_name).is_file():
+            continue
         frames = real.frames(clip.source)
         if kind == "static":
             frames = frames[:1].expand_as(frames)
         else:
             order = 1 + torch.randperm(len(frames) - 1, generator=draw_generator(seed, clip.draw))
             frames = torch.cat((frames[:1], frames[order]))
-        if not (folder / clip.file_name).is_file():
-            write_clip(folder / clip.file_name, frames.permute(0, 2, 3, 1).numpy(), FORMAT, FPS)
+        write_clip(folder / clip.file_name, frames.permute(0, 2, 3, 1).numpy(), FORMAT, FPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ from ..metrics import (
 from ..models import LatentFlowAutoencoder
 from ..reconstruction import reenact
 from ..whole_files import whole
-from .video_sets import VideoSet, in_groups
+from .video_sets import VideoSet
 
 # What each score needs besides clips.
 METRICS = {
@@ -105,7 +106,7 @@ class FeatureStore:
         return torch.cat([frame_features(detector, batch.flatten(0, 1)) for batch in bar])
 
     def _stored(self, detector: nn.Module, clips: VideoSet) -> torch.Tensor:
-        about = json.dumps([clips.fingerprint(), detector.name, detector.sha256])
+        about = json.dumps([clips.fingerprint, detector.name, detector.sha256])
         path = self.folder / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.safetensors"
         try:
             with safe_open(path, "pt") as file:
@@ -143,10 +144,10 @@ def require_enough(names: list[str], real: VideoSet, generated_count: int, allow
     ):
         if name not in names:
             continue
-        sizes = {group: len(places) for group, places in in_groups(groups).items()}
+        sizes = Counter(groups)
         if "" in sizes:
             raise ValueError(f"{name} needs the {what} of every real clip; {sizes['']} have none.")
-        small = [f"{group} ({size})" for group, size in sizes.items() if size < 2]
+        small = [f"{group} ({size})" for group, size in sorted(sizes.items()) if size < 2]
         if small and name != "sfid":  # one clip has many frames
             raise ValueError(f"{name} needs two clips or more of each {what}; too few of {', '.join(small)}.")
 

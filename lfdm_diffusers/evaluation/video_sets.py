@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class VideoSet:
         for first in range(0, len(self), size):
             yield torch.stack([self.frames(i) for i in range(first, min(first + size, len(self)))])
 
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all pixels, labels and subjects: the same clips in another folder have the same."""
         digest = hashlib.sha256(f"{self.num_frames} {self.reader.height}x{self.reader.width}".encode())
@@ -173,11 +175,3 @@ def spread(count: int, of: int) -> list[int]:
     """`count` numbers below `of`, evenly spread; if `count` is more, all of them again and again."""
     whole, rest = divmod(count, of)
     return [*list(range(of)) * whole, *np.floor(np.arange(rest) * of / max(rest, 1)).astype(int).tolist()]
-
-
-def in_groups(names: Sequence[str]) -> dict[str, list[int]]:
-    """The places of each name, names in order."""
-    groups: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        groups.setdefault(name, []).append(place)
-    return dict(sorted(groups.items()))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..checkpoint_files import file_sha256
+from ..checkpoint_files import file_sha256, load_torchscript
 from ..perceptual import load_perceptual
 
 INCEPTION = "Inception-v3 (2015-12-05)"
@@ -51,9 +50,7 @@ def load_frame_detector(name_or_path: str | Path) -> FrameDetector:
     sha256 = file_sha256(path) if path.is_file() else None
     if path.is_file() and path.suffix == ".pt":
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is what this file was published as
-                network = torch.jit.load(path, map_location="cpu").eval()
+            network = load_torchscript(path)
         except (RuntimeError, ValueError):
             pass  # weights, not code
         else:

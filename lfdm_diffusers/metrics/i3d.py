@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import tarfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..checkpoint_files import file_sha256
+from ..checkpoint_files import file_sha256, load_torchscript
 from ..whole_files import whole
 
 NAME = "I3D, Kinetics-400"
@@ -286,9 +285,7 @@ def load_i3d(path: str | Path | None = None) -> VideoDetector:
             raise ValueError(f"`path` {str(path)!r} does not hold the I3D: {error}") from error
         return VideoDetector(network, "original", path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is what this file was published as
-            network = torch.jit.load(path, map_location="cpu").eval()
+        network = load_torchscript(path)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"`path` must be .safetensors written by `lfdm data i3d`, or the TorchScript {HUB_FILE[1]}, got {str(path)!r}: "
