@@ -76,6 +76,13 @@ def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--steps", type=whole_number(1), metavar="N", help="denoising steps (default: the model's)")
     group.add_argument("--scheduler", metavar="NAME", help=f"{', '.join(SCHEDULERS)} (default: the model's)")
     group.add_argument(
+        "--guidance-scale",
+        type=number(-100, 100),
+        default=1.0,
+        metavar="W",
+        help="of classifier-free guidance; 1 is none, more follows the label more strongly (default: 1)",
+    )
+    group.add_argument(
         "--eta", type=number(0, 1), default=1.0, metavar="E", help="fresh noise of DDIM, from 0 to 1 (default: 1)"
     )
     group.add_argument("--device", metavar="D", help="cuda, cuda:1, mps, cpu, ... (default: the fastest there is)")

@@ -18,7 +18,6 @@ from .command_tools import (
     add_sampling_arguments,
     choose_device,
     load_pipeline,
-    number,
     quiet_libraries,
     some_of,
     whole_number,
@@ -94,9 +93,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sampling = parser.add_argument_group("sampling")
     add_sampling_arguments(sampling)
-    sampling.add_argument(
-        "--guidance", type=number(0, 100), default=1.0, metavar="W", help="classifier-free guidance (default: 1, none)"
-    )
     sampling.add_argument("--no-label", action="store_true", help="generate from the picture alone")
     sampling.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of all noise (default: 0)")
     sampling.add_argument(
@@ -201,7 +197,7 @@ def run(args: argparse.Namespace) -> int:
             state.wait_for_everyone()
         else:
             steps = args.steps or pipe.default_steps()
-            sampling = Sampling(steps, args.guidance, args.eta, args.seed, not args.no_label)
+            sampling = Sampling(steps, args.guidance_scale, args.eta, args.seed, not args.no_label)
             _check_labels(pipe, real, sampling)
             models = {name: weights_sha256(getattr(pipe, name)) for name in ("lfae", "unet")}
             settings |= {"model": models, "scheduler": type(pipe.scheduler).__name__, "dtype": args.dtype}

@@ -86,13 +86,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--num-frames", type=whole_number(1, 1000), metavar="N", help="default: as trained")
     add_sampling_arguments(how)
     how.add_argument(
-        "--guidance-scale",
-        type=number(-100, 100),
-        default=1.0,
-        metavar="W",
-        help="of classifier-free guidance; 1 is none, more follows the label more strongly (default: 1)",
-    )
-    how.add_argument(
         "--motion-scale",
         type=number(-100, 100),
         default=1.0,

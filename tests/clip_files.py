@@ -39,9 +39,11 @@ def told(frames: np.ndarray) -> list[int]:
     return [16 + 20 * round((mean - 16) / 20) for mean in means]
 
 
-def write_video(path: Path, frames: np.ndarray, rotation: int = 0, **options: str) -> Path:
+def write_video(path: Path, frames: np.ndarray, rotation: int = 0, title: str = "", **options: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
+        if title:
+            container.metadata["title"] = title
         stream = container.add_stream(CODECS[path.suffix], rate=20, options=options)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         if rotation:

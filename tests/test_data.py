@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import av
 import numpy as np
 import PIL.Image
 import pytest
@@ -92,6 +93,17 @@ def test_phone_videos_are_upright(tmp_path):
     frames = read_clip(path)
     assert frames.shape == upright.shape
     assert np.abs(frames.astype(int) - upright).mean() < 4
+
+
+def test_titles_that_are_not_utf8_do_not_matter(tmp_path):
+    """Old clips, such as HMDB-51's, have names in other encodings."""
+    plain = write_video(tmp_path / "plain.avi", frames_of(3, 32, 48), title="Ronja")
+    old = tmp_path / "old.avi"
+    old.write_bytes(plain.read_bytes().replace(b"Ronja", b"R\xd3nja"))
+    assert old.read_bytes() != plain.read_bytes()
+    with pytest.raises(UnicodeDecodeError):
+        av.open(str(old))
+    assert told(read_clip(Clip(old))) == [level(i) for i in range(3)]
 
 
 def test_transparency_is_white_and_grey_is_grey(tmp_path):

