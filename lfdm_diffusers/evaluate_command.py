@@ -38,8 +38,10 @@ from .evaluation.scores import (
     accuracy_score,
     distance_scores,
     diversity_score,
-    reconstruction_score,
+    gap_score,
+    reenactment_scores,
     require_enough,
+    require_true_motion,
 )
 from .evaluation.video_sets import VideoSet, find_generated_clips, find_real_clips
 from .metrics import load_frame_detector, load_i3d
@@ -71,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of real clips (docs/data.md)")
     parser.add_argument("--split", metavar="NAME", help="of the data, such as test (default: all clips)")
+    parser.add_argument(
+        "--seen-split", default="train", metavar="NAME", help="that the model was trained on, for gap (default: train)"
+    )
     parser.add_argument("--layout", default="auto", choices=["auto", *LAYOUTS], help="of the data (default: auto)")
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder for clips and results; goes on there if begun"
@@ -150,6 +155,57 @@ def _size(args: argparse.Namespace, kind: str, pipe: LFDMPipeline | None) -> tup
     return len(frames), *frames[0].shape[:2]
 
 
+class Maker:
+    """What gives the clips that are scored: the model, the anchor or the folder that SOURCE is.
+
+    Attributes:
+        kind: "anchor", "clips" or "model".
+        pipe: of a model, else None.
+        sampling: how the model samples, else None.
+        num_frames, height, width: of its clips.
+        model_sha256: of the model's parts, else empty.
+    """
+
+    def __init__(self, args: argparse.Namespace, device: torch.device):
+        self.args, self.kind = args, _kind(args.source)
+        self.pipe, self.sampling, self.model_sha256 = None, None, {}
+        if self.kind == "model":
+            pipe = self.pipe = load_pipeline(args.source or embedded_model(), device, DTYPES[args.dtype])
+            if args.scheduler:
+                pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
+            steps = args.steps or pipe.default_steps()
+            self.sampling = Sampling(steps, args.guidance_scale, args.eta, args.seed, not args.no_label)
+            self.model_sha256 = {name: weights_sha256(getattr(pipe, name)) for name in ("lfae", "unet")}
+        self.num_frames, self.height, self.width = _size(args, self.kind, self.pipe)
+
+    def clips_for(self, real: VideoSet, count: int, folder: Path) -> tuple[VideoSet, float | None]:
+        """`count` clips from the pictures of `real`, in `folder`, and seconds for each if a model made them just now."""
+        state, seconds = PartialState(), None
+        settings = {"data": real.fingerprint, "height": self.height, "width": self.width, "frames": self.num_frames}
+        if self.kind == "clips":
+            folder = Path(self.args.source)
+        elif self.kind == "anchor":
+            if state.is_main_process:
+                make_anchor(self.args.source, real, plan_clips(real, count), self.args.seed, folder, settings)
+            state.wait_for_everyone()
+        else:
+            settings |= {
+                "model": self.model_sha256, "scheduler": type(self.pipe.scheduler).__name__, "dtype": self.args.dtype,
+            }  # fmt: skip
+            seconds = generate_clips(
+                self.pipe, real, plan_clips(real, count), self.sampling, folder, settings, self.args.batch_size
+            )
+        lossy = self.kind == "clips" and self.args.allow_lossy
+        return find_generated_clips(folder, self.height, self.width, self.num_frames, lossy), seconds
+
+    def how(self, seconds: float | None) -> dict[str, Any] | None:
+        """For the receipt: how a model sampled."""
+        if self.sampling is None:
+            return None
+        scheduler = {"scheduler": type(self.pipe.scheduler).__name__, "dtype": self.args.dtype}
+        return vars(self.sampling) | scheduler | {"seconds_a_video": seconds}
+
+
 @with_exit_codes
 @torch.inference_mode()
 def run(args: argparse.Namespace) -> int:
@@ -159,9 +215,16 @@ def run(args: argparse.Namespace) -> int:
     if state.num_processes > 1:
         device = state.device
     kind, output, names, since = _kind(args.source), Path(args.output), list(args.metrics), time.perf_counter()
-    if "l1" in names and kind != "model":
-        raise ValueError(f"`--metrics` l1 re-enacts real clips by a model's auto-encoder; {args.source} holds none.")
     needs = {METRICS[name] for name in names}
+    if "model" in needs and kind != "model":
+        raise ValueError(
+            f"`--metrics` l1 and epe re-enact real clips by a model's auto-encoder; {args.source} holds none."
+        )
+    if "gap" in names and (kind == "clips" or args.split in (None, args.seen_split)):
+        raise ValueError(
+            "`--metrics` gap compares clips that are generated from the pictures of two splits: SOURCE must be a model, and "
+            f"`--split` one that it was not trained on, got {args.split!r}."
+        )
     if "frame detector" in needs and not args.frame_detector:
         raise ValueError(
             "`--metrics` fid and sfid need `--frame-detector`: the file inception-2015-12-05.pt, or another network."
@@ -170,41 +233,28 @@ def run(args: argparse.Namespace) -> int:
     video_detector = load_i3d(args.i3d) if "video detector" in needs else None
     with quiet_libraries():
         frame_detector = load_frame_detector(args.frame_detector) if "frame detector" in needs else None
-    pipe = None
-    if kind == "model":
-        pipe = load_pipeline(args.source or embedded_model(), device, DTYPES[args.dtype])
-        if args.scheduler:
-            pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
-    num_frames, height, width = _size(args, kind, pipe)
-    real = find_real_clips(
-        Path(args.data), args.split, args.layout, ClipReader(height, width), num_frames, args.num_real,
-        progress=state.is_main_process,
-    )  # fmt: skip
-    if kind == "clips":
-        generated = find_generated_clips(Path(args.source), height, width, num_frames, args.allow_lossy)
-        count = len(generated)
-    else:
-        count = args.num_videos or len(real) * (2 if "diversity" in names else 1)
-    require_enough(names, real, count, args.allow_few)
+    maker = Maker(args, device)
 
-    settings: dict[str, Any] = {"data": real.fingerprint, "height": height, "width": width, "frames": num_frames}
-    seconds, sampling, models = None, None, {}
-    if kind != "clips":
-        plan, clips_folder = plan_clips(real, count), output / "generated"
-        if kind == "anchor":
-            if state.is_main_process:
-                make_anchor(args.source, real, plan, args.seed, clips_folder, settings)
-            state.wait_for_everyone()
-        else:
-            steps = args.steps or pipe.default_steps()
-            sampling = Sampling(steps, args.guidance_scale, args.eta, args.seed, not args.no_label)
-            _check_labels(pipe, real, sampling)
-            models = {name: weights_sha256(getattr(pipe, name)) for name in ("lfae", "unet")}
-            settings |= {"model": models, "scheduler": type(pipe.scheduler).__name__, "dtype": args.dtype}
-            seconds = generate_clips(
-                pipe, real, plan, sampling, clips_folder, settings, args.batch_size, progress=True
-            )
-        generated = find_generated_clips(clips_folder, height, width, num_frames)
+    def find_real(split: str | None, count: int | None) -> VideoSet:
+        reader = ClipReader(maker.height, maker.width)
+        return find_real_clips(
+            Path(args.data), split, args.layout, reader, maker.num_frames, count, progress=state.is_main_process
+        )
+
+    real = find_real(args.split, args.num_real)
+    seen = find_real(args.seen_split, len(real)) if "gap" in names else None
+    count = args.num_videos or len(real) * (2 if "diversity" in names else 1)
+    if kind == "clips":
+        count = len(find_clips(Path(args.source)))
+    require_enough(names, real, count, args.allow_few)
+    if maker.sampling:
+        _check_labels(maker.pipe, real.labels + (seen.labels if seen else []), maker.sampling)
+    if "epe" in names:
+        require_true_motion(real)
+    generated, seconds = None, None
+    if needs != {"model"}:  # re-enacted clips are kept nowhere
+        generated, seconds = maker.clips_for(real, count, output / "generated")
+    generated_seen = maker.clips_for(seen, count, output / "generated-seen")[0] if seen else None
     if not state.is_main_process:
         return 0
 
@@ -219,8 +269,10 @@ def run(args: argparse.Namespace) -> int:
         found["accuracy"] = accuracy_score(real, generated, args.batch_size)
     if "diversity" in names:
         found["diversity"] = diversity_score(real, generated)
-    if "l1" in names:
-        found["l1"] = reconstruction_score(pipe.lfae, real)
+    if "gap" in names:
+        found["gap"] = gap_score(rules, (generated_seen, seen), (generated, real), store, video_detector)
+    if "model" in needs:
+        found |= reenactment_scores(names, maker.pipe.lfae, real)
 
     detectors = {
         "video": video_detector and {"name": video_detector.name, "weights": video_detector.weights,
@@ -231,13 +283,13 @@ def run(args: argparse.Namespace) -> int:
         "source": args.source or f"embedded model {MODEL}",
         "kind": kind,
         "command": shlex.join(["lfdm", *sys.argv[1:]]),
-        "data": {"name": Path(args.data).name, "split": args.split, "sha256": settings["data"]},
-        "videos": {"real": len(real), "generated": len(generated), "frames": num_frames, "height": height, "width": width,
-                   "sampling_of_real_frames": "uniform", "lossy_files_allowed": bool(args.allow_lossy)},
-        "generated_sha256": generated.fingerprint,
-        "model_sha256": models,
-        "sampling": sampling and vars(sampling) | {"scheduler": type(pipe.scheduler).__name__, "dtype": args.dtype,
-                                                   "seconds_a_video": seconds},
+        "data": {"name": Path(args.data).name, "split": args.split, "sha256": real.fingerprint}
+        | ({"seen_split": args.seen_split, "seen_sha256": seen.fingerprint} if seen else {}),
+        "videos": {"real": len(real), "generated": len(generated) if generated else 0, "frames": maker.num_frames, "height": maker.height,
+                   "width": maker.width, "sampling_of_real_frames": "uniform", "lossy_files_allowed": bool(args.allow_lossy)},
+        "generated_sha256": generated.fingerprint if generated else None,
+        "model_sha256": maker.model_sha256,
+        "sampling": maker.how(seconds) if generated else None,
         "rules": vars(rules),
         "detectors": {name: about for name, about in detectors.items() if about},
         "seconds": time.perf_counter() - since,
@@ -247,18 +299,17 @@ def run(args: argparse.Namespace) -> int:
     results = {"scores": {name: found[name] for name in names}, "receipt": receipt}
     files = write_report(output, results)
     print(table(results))
-    print(
-        f"wrote {', '.join(map(str, files))}"
-        + ("" if kind == "clips" else f"; clips are in {clips_folder} ({PLAN} lists them)")
-    )
+    kept = generated and kind != "clips"
+    where = f"; clips are in {output / 'generated'} ({PLAN} lists them)" if kept else ""
+    print(f"wrote {', '.join(map(str, files))}{where}")
     return 0
 
 
-def _check_labels(pipe: LFDMPipeline, real: VideoSet, sampling: Sampling) -> None:
+def _check_labels(pipe: LFDMPipeline, labels: list[str], sampling: Sampling) -> None:
     """Refuse labels that the model cannot take, before the first clip."""
     if not sampling.labels or pipe.text_encoder is not None:
         return
-    unknown = sorted(set(real.labels) - set(pipe.labels or ()))
+    unknown = sorted(set(labels) - set(pipe.labels or ()))
     if unknown:
         raise ValueError(
             f"the model knows {', '.join(pipe.labels or ['no labels'])}, and has no text encoder for those of the data: "

@@ -31,12 +31,12 @@ from lfdm_diffusers.checkpoint_files import file_sha256
 from lfdm_diffusers.data.toon_faces import LABELS, VERSION, ToonClip, ToonSubject, toon_clip
 from lfdm_diffusers.evaluation.report import rounded, software
 from lfdm_diffusers.metrics import (
+    EndPointScores,
     ExpressionJudge,
     IdentityEncoder,
     ReconstructionScores,
     RunningMean,
     confusion_matrix,
-    end_point_distances,
     expression_timing,
     frechet_distance,
     identity_retrieval,
@@ -48,7 +48,6 @@ from lfdm_diffusers.metrics import (
     occlusion_statistics,
     reconstruction_l1_per_frame,
     seed_diversity,
-    zero_flow_like,
 )
 from lfdm_diffusers.metrics.toon_judges import JUDGES, judge_file
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reenact
@@ -146,9 +145,8 @@ def draw_person(seed: int, index: int, labels: Sequence[str], num_frames: int, s
 def measure_reconstruction(pipe: LFDMPipeline, people: list[Person]) -> tuple[dict, torch.Tensor]:
     """Every clip re-enacted from its first frame: numbers, and the reconstructions `(N, F, 3, H, W)` uint8."""
     lfae = pipe.lfae
-    scores, per_frame, occlusions, visibilities, rebuilt = ReconstructionScores(), [], [], [], []
-    places = ("all", "visible", "visible_moving")
-    errors = {flow: {place: RunningMean() for place in places} for flow in ("predicted", "zero")}
+    scores, errors = ReconstructionScores(), EndPointScores()
+    per_frame, occlusions, visibilities, rebuilt = [], [], [], []
     for person in tqdm(people, desc="reconstruction", unit="person"):
         for i, frames in enumerate(person.frames):
             clip = reenact(lfae, frames)
@@ -157,17 +155,10 @@ def measure_reconstruction(pipe: LFDMPipeline, people: list[Person]) -> tuple[di
             per_frame.append(reconstruction_l1_per_frame(sample, target))
             rebuilt.append((sample[0] * 255).round().to(torch.uint8))
             # Frame 0 is the reference itself, and tells nothing about motion.
-            flow, occlusion = clip.flow[1:], clip.occlusion[1:]
-            occlusions.append(occlusion)
+            occlusions.append(clip.occlusion[1:])
             visibilities.append(person.visibility[i, 1:])
-            true_flow, visible = person.flow[i, 1:], person.visibility[i, 1:]
-            zero = zero_flow_like(true_flow)
-            # Moving as in the L1: pixels that look different. Skin that slides along itself cannot be seen to move.
-            moving = visible & moving_pixels(target[0, :1], target[0, 1:])
-            for name, found in (("predicted", flow), ("zero", zero)):
-                distance = end_point_distances(found, true_flow, lfae.config.flow_grid)
-                for place, where in zip(places, (None, visible, moving)):
-                    errors[name][place].add(distance, where)
+            moving = moving_pixels(target[0, :1], target[0, 1:])
+            errors.update(clip.flow[1:], person.flow[i, 1:], visibilities[-1], moving, lfae.config.flow_grid)
     numbers = scores.compute()
     numbers["l1_per_frame"] = np.mean(per_frame, axis=0).tolist()
     numbers["l1_summed_over_frames"] = float(np.sum(numbers["l1_per_frame"]))
@@ -175,9 +166,7 @@ def measure_reconstruction(pipe: LFDMPipeline, people: list[Person]) -> tuple[di
     numbers["inpainted_l1_moving_over_static"] = numbers["inpainted_l1_moving"] / numbers["static_l1_moving"]
     return {
         "reconstruction": numbers,
-        "end_point_error_in_pixels": {
-            name: {place: mean.value for place, mean in places.items()} for name, places in errors.items()
-        },
+        "end_point_error_in_pixels": errors.compute(),
         "occlusion": occlusion_statistics(torch.cat(occlusions), torch.cat(visibilities)),
     }, torch.stack(rebuilt)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 
 import pytest
@@ -14,6 +15,7 @@ from lfdm_diffusers.metrics import (
     grouped_distance,
     kernel_distance,
     split_distance,
+    train_test_gap,
 )
 
 
@@ -137,3 +139,17 @@ def test_real_against_real_falls_with_more_samples():
     assert many == pytest.approx(halves, rel=0.5)
     with pytest.raises(ValueError, match="`repeats` must be at least 1"):
         split_distance(frechet_distance, random(40, 8), repeats=0)
+
+
+def test_train_test_gap():
+    seen, unseen = random(60, 4, seed=1) + 0.1, random(60, 4, seed=2) + 1
+    real = random(60, 4, seed=3), random(60, 4, seed=4)
+    found = train_test_gap(kernel_distance, seen, real[0], unseen, real[1])
+    assert found.seen == kernel_distance(seen, real[0]) and found.unseen == kernel_distance(unseen, real[1])
+    assert found.gap == found.unseen - found.seen > 3 * found.std > 0
+    spread = [bootstrap_interval(kernel_distance, *pair).std for pair in ((seen, real[0]), (unseen, real[1]))]
+    assert found.std == pytest.approx(math.hypot(*spread))
+    fair = train_test_gap(kernel_distance, seen, real[0], random(60, 4, seed=5) + 0.1, real[1])
+    assert abs(fair.gap) < 3 * fair.std
+    with pytest.raises(ValueError, match="`real_seen` and `real_unseen` must have as many rows, got 60 and 59"):
+        train_test_gap(kernel_distance, seen, real[0], unseen, real[1][1:])

@@ -23,9 +23,10 @@ from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation import generation
-from lfdm_diffusers.evaluation.scores import FeatureStore
+from lfdm_diffusers.evaluation.scores import FeatureStore, reenactment_scores
 from lfdm_diffusers.evaluation.video_sets import find_generated_clips, find_real_clips, is_lossless, spread
 from lfdm_diffusers.metrics import frechet_distance, i3d, load_frame_detector
+from lfdm_diffusers.models.blocks_2d import sampling_grid
 
 ROOT = Path(__file__).parents[1]
 LABELS = ("happiness", "sadness", "surprise")
@@ -197,7 +198,7 @@ def scored(model, data, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate_command, "load_i3d", lambda path: FewFeatures(output))
         patch.setattr(evaluate_command, "cached_assets_path", lambda *_: output.parent / "features")
-        metrics = "fvd,cfvd,sfvd,kvd,accuracy,diversity,l1"
+        metrics = "fvd,cfvd,sfvd,kvd,gap,accuracy,diversity,l1,epe"
         assert evaluate(model, data, output, "--metrics", metrics, "--batch-size", 5, "--scheduler", "ddim") == 0
     return output
 
@@ -205,7 +206,7 @@ def scored(model, data, tmp_path_factory) -> Path:
 def test_results(scored, model, data):
     found = results(scored)
     scores, receipt = found["scores"], found["receipt"]
-    assert list(scores) == ["fvd", "cfvd", "sfvd", "kvd", "accuracy", "diversity", "l1"]
+    assert list(scores) == ["fvd", "cfvd", "sfvd", "kvd", "gap", "accuracy", "diversity", "l1", "epe"]
     assert all(np.isfinite(score["value"]) for score in scores.values())
     fvd = scores["fvd"]
     assert fvd["value"] > fvd["real_against_real"] > 0 and fvd["interval"][0] < fvd["value"] < fvd["interval"][1]
@@ -215,6 +216,14 @@ def test_results(scored, model, data):
     assert 0 <= scores["accuracy"]["value"] <= 1 and set(scores["accuracy"]["groups"]) <= set(LABELS)
     assert scores["diversity"]["pictures_and_labels"] == 12 and scores["diversity"]["value"] > 0
     assert len(scores["l1"]["per_frame"]) == FRAMES and scores["l1"]["static_l1"] > 0
+    assert 0 < scores["epe"]["no_motion"] < scores["epe"]["value"] < SIZE  # a model with random weights
+    gap = scores["gap"]
+    assert gap["unseen"] == fvd["value"] and gap["seen"] > 0 and gap["clips_each"] == 24
+    assert gap["value"] == pytest.approx(gap["unseen"] - gap["seen"], rel=1e-3)
+    assert gap["interval"][0] < gap["value"] < gap["interval"][1]
+    assert receipt["data"]["seen_split"] == "train" and receipt["data"]["seen_sha256"] != receipt["data"]["sha256"]
+    seen = [json.loads(line) for line in (scored / "generated-seen" / "metadata.jsonl").read_text().splitlines()]
+    assert len(seen) == 24 and max(int(row["subject"]) for row in seen) < 6
     assert receipt["videos"] | {"generated": 24, "real": 12, "frames": FRAMES, "height": SIZE} == receipt["videos"]
     assert receipt["sampling"]["scheduler"] == "DDIMScheduler" and receipt["sampling"]["num_inference_steps"] == 2
     assert receipt["sampling"]["seconds_a_video"] > 0 and receipt["hardware"]["peak_memory_bytes"] > 1e8
@@ -290,7 +299,7 @@ def test_receipts_change_when_a_choice_changes(scored, model, data, detector, tm
         found = results(tmp_path / str(index))
         assert found["receipt"]["sampling"][where] == value != base["receipt"]["sampling"][where]
         assert found["receipt"]["generated_sha256"] != base["receipt"]["generated_sha256"]
-        assert found["receipt"]["data"] == base["receipt"]["data"]
+        assert found["receipt"]["data"]["sha256"] == base["receipt"]["data"]["sha256"]
     assert evaluate(scored / "generated", data, tmp_path / "n", "--metrics", "fvd", "--ddof", 0) == 0
     found = results(tmp_path / "n")
     assert found["receipt"]["rules"]["ddof"] == 0 and found["scores"]["fvd"]["value"] < base["scores"]["fvd"]["value"]
@@ -363,7 +372,9 @@ def test_mistakes_are_told_before_anything_is_generated(model, data, detector, t
     assert "must be a number from 0 to 1" in refusal(model, "--eta", 2)
     assert "There is no folder ./nothing" in refusal("./nothing")
     assert "--num-videos must be at least 24" in refusal(model, "--metrics", "diversity", "--num-videos", 20)
-    assert "l1 re-enacts real clips by a model's auto-encoder" in refusal("static", "--metrics", "l1")
+    assert "SOURCE must be a model, and `--split` one" in refusal(model, "--metrics", "gap", "--split", "train")
+    assert "`--split` must be one that" in refusal(model, "--metrics", "gap", "--seen-split", "dev")
+    assert "l1 and epe re-enact real clips by a model's auto-encoder" in refusal("static", "--metrics", "l1")
     argv = ["evaluate", model, "--data", data, "--split", "test", "--output", output, "--device", "cpu"]
     assert lfdm(*argv) == 2
     assert "FVD and FID of 12 generated and 12 real clips are refused below 50" in capsys.readouterr().err
@@ -382,6 +393,31 @@ def test_short_clips_are_no_fvd(data, tmp_path, monkeypatch, capsys):
     write_toon_faces(tmp_path / "nine", 3, 3, labels=LABELS, num_frames=9, size=SIZE, format="webp", progress=False)
     assert evaluate("static", tmp_path / "nine", tmp_path / "out", "--cache-dir", tmp_path / "features") == 2
     assert "at least 10 frames for I3D, got 9" in capsys.readouterr().err
+
+
+def test_reconstruction_alone_generates_nothing(model, data, tmp_path):
+    assert evaluate(model, data, tmp_path / "out", "--metrics", "epe") == 0
+    found = results(tmp_path / "out")
+    assert found["receipt"]["videos"]["generated"] == 0 and found["receipt"]["sampling"] is None
+    assert not (tmp_path / "out" / "generated").exists()
+    assert "12 real clips of toon" in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_end_point_error_needs_true_motion(model, data, tmp_path, capsys):
+    frames = np.random.default_rng(0).integers(0, 255, (FRAMES, SIZE, SIZE, 3), dtype=np.uint8)
+    other = tmp_path / "mine"
+    write_clip(other / "happiness" / "a.webp", frames, "webp", 8)
+    argv = ["evaluate", model, "--data", other, "--metrics", "epe", "--device", "cpu", "--output", tmp_path / "out"]
+    assert lfdm(*argv) == 2
+    assert "there is no a.flow.npz beside it" in capsys.readouterr().err
+    still = sampling_grid(SIZE, SIZE, centers=True).permute(2, 0, 1).expand(FRAMES, 2, SIZE, SIZE).numpy()
+    visibility = np.ones((FRAMES, 1, SIZE, SIZE), bool)
+    np.savez(other / "happiness" / "a.flow.npz", flow=still, visibility=visibility)
+    assert lfdm(*argv) == 0
+    assert results(tmp_path / "out")["scores"]["epe"]["no_motion"] == 0
+    np.savez(other / "happiness" / "a.flow.npz", flow=still[:, :, ::2, ::2], visibility=visibility[:, :, ::2, ::2])
+    assert lfdm(*argv) == 2
+    assert "clips of the model's 32x32 pixels" in capsys.readouterr().err
 
 
 @pytest.mark.integration
@@ -428,22 +464,22 @@ def test_two_processes_make_the_clips_of_one(scored, model, data, tmp_path):
 
 def test_reconstruction_of_an_auto_encoder_that_keeps_still(data):
     """With flow 0 and occlusion 1 the result is the first frame: L1 is that of repeating it."""
-    from lfdm_diffusers.evaluation.scores import reconstruction_score
-
     lfae = tiny_lfae(flow_grid="centers", warp_padding="border")
     real = find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), FRAMES, progress=False)
     predict = lfae.predict_flow
 
     def still(reference, driving):
         motion = predict(reference, driving)
-        from lfdm_diffusers.models.blocks_2d import sampling_grid
-
         grid = sampling_grid(*motion.flow.shape[-2:], motion.flow.device, True).permute(2, 0, 1)[None, :, None]
         motion.flow, motion.occlusion = grid.expand_as(motion.flow), torch.ones_like(motion.occlusion)
         return motion
 
     lfae.predict_flow = still
-    found = reconstruction_score(lfae, real, progress=False)
+    scores = reenactment_scores(["l1", "epe"], lfae, real, progress=False)
+    found = scores["l1"]
     assert found["value"] == pytest.approx(found["static_l1"], rel=0.2)
     assert found["per_frame"][0] < 0.01 < max(found["per_frame"])
     assert np.mean(found["per_frame"]) == pytest.approx(found["value"], rel=1e-5)
+    assert (
+        scores["epe"]["value"] == pytest.approx(scores["epe"]["no_motion"], rel=1e-3) and scores["epe"]["value"] > 0.3
+    )

@@ -178,6 +178,22 @@ def test_true_flow_of_drawn_faces_beats_no_motion():
     assert 0.5 < metrics.end_point_error(metrics.zero_flow_like(flow), flow, where) < 5
 
 
+def test_end_point_scores():
+    """Half of the picture moves by 2 pixels; a flow that says so is right, and no motion is wrong there alone."""
+    zero = metrics.zero_flow_like(torch.zeros(5, 2, 16, 16))
+    true, moving, visible = zero.clone(), torch.zeros(5, 1, 16, 16, dtype=torch.bool), torch.ones(5, 1, 16, 16).bool()
+    true[:, 0, :8] += 2 * 2 / 16
+    moving[:, :, :8] = True
+    visible[:, :, :4] = False
+    scores = metrics.EndPointScores()
+    scores.update(true, true, visible, moving, "centers")
+    found = scores.compute()
+    assert found["predicted"] == {"all": 0, "visible": 0, "visible_moving": 0}
+    assert found["zero"] == pytest.approx({"all": 1, "visible": 2 * 4 / 12, "visible_moving": 2})
+    scores.update(zero, true, visible, moving, "centers")
+    assert scores.compute()["predicted"] == pytest.approx({"all": 0.5, "visible": 4 / 12, "visible_moving": 1})
+
+
 def test_shapes_of_flow_are_checked():
     with pytest.raises(ValueError, match="`flow` and `true_flow`"):
         metrics.end_point_distances(torch.zeros(3, 2, 8, 8), torch.zeros(2, 2, 32, 32))

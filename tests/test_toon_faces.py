@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_expressions import perform
 from lfdm_diffusers.data.toon_faces import LABELS, ToonSubject, toon_clip, write_toon_faces
 from lfdm_diffusers.data.toon_people import HAIR_STYLES
 from lfdm_diffusers.data.toon_rendering import render
 from lfdm_diffusers.data.toon_rig import Rig
+from lfdm_diffusers.data.true_motion import true_motion
 
 THUMBNAILS = Path(__file__).parent / "data" / "toon_faces_thumbnails.png"
 UNAWARE = ("head_x", "head_y", "roll", "yaw", "pitch", "swing", "torso_x", "torso_y", "gaze_x", "blink")
@@ -389,3 +391,39 @@ if __name__ == "__main__":
     THUMBNAILS.parent.mkdir(exist_ok=True)
     Image.fromarray(np.rint(thumbnails()).astype(np.uint8)).save(THUMBNAILS)
     print(f"wrote {THUMBNAILS}")
+
+
+@pytest.mark.parametrize("format", ["png", "webp", "mp4"])
+def test_true_motion_of_a_file(tmp_path, format):
+    """As it was drawn, whether it lies beside the clip or the clip is drawn again."""
+    for name, with_flow in (("with", True), ("without", False)):
+        write_toon_faces(
+            tmp_path / name, 1, 0, labels=("fear",), takes=2, num_frames=4, size=32, format=format, with_flow=with_flow,
+            progress=False,
+        )  # fmt: skip
+    clips = [find_clips(tmp_path / name)[1] for name in ("with", "without")]
+    (flow, visibility), (again, visible) = map(true_motion, clips)
+    assert flow.shape == (4, 2, 32, 32) and visibility.shape == (4, 1, 32, 32) and visibility.dtype == bool
+    assert np.abs(flow - again).max() < 2e-3 and (visibility == visible).all()  # half precision in the file
+
+
+def test_true_motion_that_is_not_known(tmp_path):
+    write_toon_faces(tmp_path, 2, 0, labels=("fear",), num_frames=4, size=32, format="webp", progress=False)
+    one, two = find_clips(tmp_path)
+    two.path.write_bytes(one.path.read_bytes())
+    with pytest.raises(ValueError, match=r"is not the clip that toon_faces\.json of its data set says"):
+        true_motion(two)
+    settings = tmp_path / "toon_faces.json"
+    settings.write_text(settings.read_text().replace('"version": 2', '"version": 1'))
+    with pytest.raises(ValueError, match="drawn by version 1 of toon faces, which this is not"):
+        true_motion(one)
+    settings.unlink()
+    with pytest.raises(ValueError, match="not in a data set that `lfdm data toon-faces` wrote"):
+        true_motion(one)
+    flow = one.path.with_name("0000_00.flow.npz")
+    np.savez(flow, flow=np.zeros((4, 2, 32, 32)), visibility=np.ones((4, 32, 32)))
+    with pytest.raises(ValueError, match=r"must hold flow \(F, 2, H, W\) and visibility"):
+        true_motion(one)
+    flow.write_bytes(b"?")
+    with pytest.raises(ValueError, match="must hold arrays `flow` and `visibility`"):
+        true_motion(one)

@@ -32,6 +32,7 @@ from .video_writing import SUFFIXES, write_clip
 __all__ = ["LABELS", "ToonClip", "ToonSubject", "toon_clip", "write_toon_faces"]
 
 FORMATS = ("png", "webp", "mkv", "mp4", "webm")
+SETTINGS = "toon_faces.json"  # of a data set, at its root
 VERSION = 2  # raised whenever the same settings would draw other pixels
 
 
@@ -260,7 +261,7 @@ def require_integer(name: str, value: object, least: int) -> None:
 
 def settle(root: Path, settings: dict) -> None:
     """Write the settings into the folder, or check that those there are the same."""
-    path = root / "toon_faces.json"
+    path = root / SETTINGS
     if path.exists():
         there = {"style": "painted"} | json.loads(path.read_text())  # there was no other once
         differing = [k for k in settings if there.get(k) != settings[k]]

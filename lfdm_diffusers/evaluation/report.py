@@ -27,11 +27,13 @@ TITLES = {
     "cfvd": "cFVD (mean over labels)",
     "sfvd": "sFVD (mean over subjects)",
     "kvd": "KVD",
+    "gap": "FVD unseen - seen",
     "fid": "FID over frames",
     "sfid": "sFID (mean over subjects)",
     "accuracy": "label accuracy",
     "diversity": "L1 between seeds",
     "l1": "L1 of reconstruction",
+    "epe": "end-point error, pixels",
 }
 
 
@@ -92,12 +94,21 @@ def table(results: dict) -> str:
             anchor = f"{score['real_value']:.4g}"
         elif "static_l1" in score:
             anchor = f"{score['static_l1']:.4g} if the first frame is repeated"
+        elif "no_motion" in score:
+            anchor = f"{score['no_motion']:.4g} of no motion"
+        elif "unseen" in score:
+            anchor = f"{score['unseen']:.4g} - {score['seen']:.4g}, {score['clips_each']} clips each"
         rows.append(f"| {TITLES[name]} | {value} | {anchor} | {score.get('detector', score.get('judge', ''))} |")
     videos = receipt["videos"]
     lines = [
         f"# {Path(receipt['source']).name if receipt['kind'] == 'clips' else receipt['source']}",
         "",
-        f"{videos['generated']} clips against {videos['real']} real ones of {receipt['data']['name']}"
+        (
+            f"{videos['generated']} clips against {videos['real']} real ones"
+            if videos["generated"]
+            else f"{videos['real']} real clips"
+        )
+        + f" of {receipt['data']['name']}"
         f"{' (' + receipt['data']['split'] + ')' if receipt['data']['split'] else ''}, {videos['frames']} frames of "
         f"{videos['width']}x{videos['height']} pixels.",
     ]
@@ -109,7 +120,7 @@ def table(results: dict) -> str:
     lines += [
         f"Covariances are divided by n - {receipt['rules']['ddof']}. In brackets 95% intervals; ± the standard deviation over groups.",
         "",
-        "| | value | real clips | measured by |",
+        "| | value | to compare | measured by |",
         "| --- | --- | --- | --- |",
         *rows,
         "",

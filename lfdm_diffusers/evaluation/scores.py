@@ -17,7 +17,9 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm.auto import tqdm
 
+from ..data.true_motion import true_motion
 from ..metrics import (
+    EndPointScores,
     ReconstructionScores,
     VideoDetector,
     bootstrap_interval,
@@ -28,9 +30,11 @@ from ..metrics import (
     kernel_distance,
     label_accuracy,
     load_judge,
+    moving_pixels,
     reconstruction_l1_per_frame,
     seed_diversity,
     split_distance,
+    train_test_gap,
     video_features,
 )
 from ..models import LatentFlowAutoencoder
@@ -44,11 +48,13 @@ METRICS = {
     "cfvd": "video detector",
     "sfvd": "video detector",
     "kvd": "video detector",
+    "gap": "video detector",
     "fid": "frame detector",
     "sfid": "frame detector",
     "accuracy": "judge",
     "diversity": "",
     "l1": "model",
+    "epe": "model",
 }
 FEWEST = 50  # clips for a Fréchet distance of 400 features; below, the floor is higher than models differ
 
@@ -126,7 +132,7 @@ def require_enough(names: list[str], real: VideoSet, generated_count: int, allow
         ValueError: naming the score, how many there are, and what it would mean.
     """
     fewest = min(len(real), generated_count)
-    if {"fvd", "fid"} & set(names) and fewest < FEWEST and not allow_few:
+    if {"fvd", "fid", "gap"} & set(names) and fewest < FEWEST and not allow_few:
         raise ValueError(
             f"FVD and FID of {generated_count} generated and {len(real)} real clips are refused below {FEWEST}: even two sets "
             "of real clips so small are farther apart than models differ. Take more (--num-videos), kvd, which is unbiased, or "
@@ -231,12 +237,68 @@ def diversity_score(real: VideoSet, generated: VideoSet) -> dict[str, Any]:
     return {"value": sum(values) / len(values), "pictures_and_labels": len(values)}
 
 
-def reconstruction_score(lfae: LatentFlowAutoencoder, real: VideoSet, progress: bool = True) -> dict[str, Any]:
-    """L1 of real clips re-enacted by the auto-encoder from their first frame (LFDM, table 3), over all pixels and by frame."""
-    scores, by_frame = ReconstructionScores(), torch.zeros(real.num_frames, dtype=torch.float64)
+def gap_score(
+    rules: Rules,
+    seen: tuple[VideoSet, VideoSet],
+    unseen: tuple[VideoSet, VideoSet],
+    store: FeatureStore,
+    detector: nn.Module,
+) -> dict[str, Any]:
+    """FVD of clips from pictures of the split `unseen` less that of the split trained on; each a pair (generated, real)."""
+    features = [
+        store(detector, clips, keep=keep) for pair in (seen, unseen) for clips, keep in zip(pair, (False, True))
+    ]
+    gap = train_test_gap(rules.frechet, *features, repeats=max(2, rules.bootstrap), seed=rules.seed)
+    return {
+        "value": gap.gap,
+        "interval": [gap.gap - 1.96 * gap.std, gap.gap + 1.96 * gap.std],
+        "standard_error": gap.std,
+        "seen": gap.seen,
+        "unseen": gap.unseen,
+        "clips_each": len(seen[0]),
+        "detector": detector.name,
+    }
+
+
+def require_true_motion(real: VideoSet) -> None:
+    """Refuse clips whose true flow cannot be compared, by the first one.
+
+    Raises:
+        ValueError: if it is not known, or of another size than the model's pictures.
+    """
+    flow, _ = true_motion(real.clips[0])
+    if flow.shape[2:] != (real.reader.height, real.reader.width):
+        raise ValueError(
+            f"epe needs clips of the model's {real.reader.width}x{real.reader.height} pixels, as flow is not stretched; those of "
+            f"the data have {flow.shape[3]}x{flow.shape[2]}."
+        )
+
+
+def reenactment_scores(
+    names: list[str], lfae: LatentFlowAutoencoder, real: VideoSet, progress: bool = True
+) -> dict[str, Any]:
+    """Real clips re-enacted by the auto-encoder from their first frame: "l1" and "epe", as far as `names` asks for them.
+
+    l1: L1 over all pixels and by frame (LFDM, table 3), and over what moves. epe: end-point error against the true flow, in
+    pixels, over what is visible and moves; by place, and of no motion.
+    """
+    scores, errors = ReconstructionScores(), EndPointScores()
+    by_frame = torch.zeros(real.num_frames, dtype=torch.float64)
     for index in tqdm(range(len(real)), desc="reconstruction", unit="clip", disable=not progress):
         clip = reenact(lfae, real.frames(index))
         scores.update(clip.target[:, :1], clip.target, clip.sample, clip.inpainted)
         by_frame += torch.tensor(reconstruction_l1_per_frame(clip.sample, clip.target))
-    numbers = scores.compute()
-    return {"value": numbers["l1"], **numbers, "per_frame": (by_frame / len(real)).tolist()}
+        if "epe" in names:
+            flow, visible = (torch.from_numpy(each) for each in true_motion(real.clips[index]))
+            shown = real.indices(index)[1:]  # the first frame is the reference itself
+            moving = moving_pixels(clip.target[0, :1], clip.target[0, 1:])
+            errors.update(clip.flow[1:], flow[shown], visible[shown], moving, lfae.config.flow_grid)
+    found: dict[str, Any] = {}
+    if "l1" in names:
+        numbers = scores.compute()
+        found["l1"] = {"value": numbers["l1"], **numbers, "per_frame": (by_frame / len(real)).tolist()}
+    if "epe" in names:
+        places = errors.compute()
+        place = "visible_moving"
+        found["epe"] = {"value": places["predicted"][place], "no_motion": places["zero"][place], "places": places}
+    return found

@@ -49,10 +49,13 @@ class VideoSet:
     def subjects(self) -> list[str]:
         return [clip.subject for clip in self.clips]
 
+    def indices(self, index: int) -> np.ndarray:
+        """Which frames of its file are taken of one clip, `(F,)`."""
+        return sample_indices("uniform", self.clips[index].num_frames, self.num_frames)
+
     def frames(self, index: int) -> torch.Tensor:
         """One clip, `(F, 3, H, W)` uint8."""
-        clip = self.clips[index]
-        frames = self.reader.read(clip, sample_indices("uniform", clip.num_frames, self.num_frames))
+        frames = self.reader.read(self.clips[index], self.indices(index))
         return torch.from_numpy(self.reader.place(frames)).permute(0, 3, 1, 2).contiguous()
 
     def batches(self, size: int) -> Iterator[torch.Tensor]:

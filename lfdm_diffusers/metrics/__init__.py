@@ -6,11 +6,13 @@ Clips are RGB in [0, 1], `(N, F, 3, H, W)`; flow is an absolute sampling grid `(
 from .distances import (
     GroupedDistance,
     Interval,
+    TrainTestGap,
     bootstrap_interval,
     frechet_distance,
     grouped_distance,
     kernel_distance,
     split_distance,
+    train_test_gap,
 )
 from .diversity import seed_diversity
 from .frame_features import FrameDetector, frame_features, load_frame_detector
@@ -19,6 +21,7 @@ from .identity import identity_retrieval, identity_similarity
 from .labels import confusion_matrix, label_accuracy
 from .means import RunningMean
 from .motion import (
+    EndPointScores,
     end_point_distances,
     end_point_error,
     expression_timing,
@@ -36,6 +39,7 @@ from .reconstruction import (
 from .toon_judges import ExpressionJudge, IdentityEncoder, load_judge
 
 __all__ = [
+    "EndPointScores",
     "ExpressionJudge",
     "FrameDetector",
     "GroupedDistance",
@@ -43,6 +47,7 @@ __all__ = [
     "Interval",
     "ReconstructionScores",
     "RunningMean",
+    "TrainTestGap",
     "VideoDetector",
     "bootstrap_interval",
     "confusion_matrix",
@@ -67,6 +72,7 @@ __all__ = [
     "reconstruction_l1_per_frame",
     "seed_diversity",
     "split_distance",
+    "train_test_gap",
     "upsample_flow",
     "video_features",
     "zero_flow_like",

@@ -180,3 +180,56 @@ def split_distance(distance: Distance, features: torch.Tensor, repeats: int = 10
         order = torch.randperm(len(features), generator=generator)
         total += distance(features[order[:half]], features[order[half : 2 * half]])
     return total / repeats
+
+
+class TrainTestGap(NamedTuple):
+    """Two distances and how far apart they are.
+
+    Attributes:
+        seen, unseen: the distance for pictures of people (or scenes) of the training split, and of others.
+        gap: unseen - seen; near 0 for a model that has not learnt its training set by heart.
+        std: standard error of the gap.
+    """
+
+    seen: float
+    unseen: float
+    gap: float
+    std: float
+
+
+def train_test_gap(
+    distance: Distance,
+    generated_seen: torch.Tensor,
+    real_seen: torch.Tensor,
+    generated_unseen: torch.Tensor,
+    real_unseen: torch.Tensor,
+    repeats: int = 100,
+    seed: int = 0,
+) -> TrainTestGap:
+    """How much farther generated clips are from real ones where the model had not seen the picture (LFDM, table 2).
+
+    A Fréchet distance depends on how many clips there are, so both sides must have as many.
+
+    Args:
+        distance: as in `grouped_distance`.
+        generated_seen, real_seen: `(N, D)` and `(M, D)`, of the training split.
+        generated_unseen, real_unseen: `(N, D)` and `(M, D)`, of another.
+        repeats, seed: of `bootstrap_interval`, whose standard errors are those of two independent sets.
+
+    Raises:
+        ValueError: if the two sides differ in their numbers.
+    """
+    for name, seen, unseen in (
+        ("generated", generated_seen, generated_unseen),
+        ("real", real_seen, real_unseen),
+    ):
+        if len(seen) != len(unseen):
+            raise ValueError(
+                f"`{name}_seen` and `{name}_unseen` must have as many rows, got {len(seen)} and {len(unseen)}."
+            )
+    seen, unseen = distance(generated_seen, real_seen), distance(generated_unseen, real_unseen)
+    errors = [
+        bootstrap_interval(distance, *pair, repeats, seed=seed).std
+        for pair in ((generated_seen, real_seen), (generated_unseen, real_unseen))
+    ]
+    return TrainTestGap(seen, unseen, unseen - seen, math.hypot(*errors))

@@ -65,6 +65,42 @@ def zero_flow_like(true_flow: torch.Tensor) -> torch.Tensor:
     return sampling_grid(*true_flow.shape[-2:], centers=True).permute(2, 0, 1).to(true_flow).expand_as(true_flow)
 
 
+class EndPointScores:
+    """End-point errors of re-enacted clips, in pixels of the picture, gathered clip by clip.
+
+    `compute` gives the means of `end_point_distances` of the "predicted" flow and of "zero" motion, each over "all" pixels,
+    those truly "visible" in the reference, and of these the "visible_moving": moving as the L1 counts it (`moving_pixels`), as
+    skin that slides along itself cannot be seen to move.
+    """
+
+    PLACES = ("all", "visible", "visible_moving")
+
+    def __init__(self):
+        self.means = {flow: {place: RunningMean() for place in self.PLACES} for flow in ("predicted", "zero")}
+
+    def update(
+        self,
+        flow: torch.Tensor,
+        true_flow: torch.Tensor,
+        visibility: torch.Tensor,
+        moving: torch.Tensor,
+        flow_grid: str = "corners",
+    ) -> None:
+        """Add frames. The reference frame itself tells nothing about motion: leave it out.
+
+        Args:
+            flow, true_flow, flow_grid: as in `end_point_distances`.
+            visibility, moving: `(..., 1, H, W)` bool.
+        """
+        for name, found in (("predicted", flow), ("zero", zero_flow_like(true_flow))):
+            distance = end_point_distances(found, true_flow, flow_grid)
+            for place, where in zip(self.PLACES, (None, visibility, visibility & moving)):
+                self.means[name][place].add(distance, where)
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        return {name: {place: mean.value for place, mean in places.items()} for name, places in self.means.items()}
+
+
 def motion_profile(clips: torch.Tensor) -> torch.Tensor:
     """How much moves from each frame to the next: mean |x_t - x_(t-1)| over pixels and colours.
 
