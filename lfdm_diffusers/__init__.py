@@ -2,7 +2,7 @@
 
 from .hub import register_with_diffusers
 from .models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
-from .pipelines import LFDMPipeline, LFDMPipelineOutput
+from .pipelines import LFDMPipeline, LFDMPipelineOutput, Motion
 from .version import __version__
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "LFDMPipelineOutput",
     "LabelEmbeddings",
     "LatentFlowAutoencoder",
+    "Motion",
     "UNet3DVideoModel",
     "__version__",
 ]

@@ -110,6 +110,30 @@ def matmul_2x2(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return (left[..., :, :, None] * right[..., None, :, :]).sum(dim=-2)
 
 
+def relative_regions(
+    reference: RegionParameters, start: RegionParameters, driving: RegionParameters
+) -> RegionParameters:
+    """Where the regions of `reference` would be, had they moved as others did from `start` to `driving`.
+
+    Centres move by the same distance; axes by the same map, A = A_dri A_start^-1 A_ref. So a region's motion, A_ref A^-1, is the
+    other's, A_start A_dri^-1, whatever its own shape (relative animation of MRAA, Siarohin et al. 2021).
+
+    Args:
+        reference, start, driving: as many pictures of each.
+
+    Returns:
+        Centres, axes and covariances; the heatmaps are those of `driving`, and mean nothing here.
+    """
+    change = matmul_2x2(driving.affine, inverse_2x2(start.affine))
+    affine = matmul_2x2(change, reference.affine)
+    return RegionParameters(
+        shift=reference.shift + driving.shift - start.shift,
+        covar=matmul_2x2(affine, affine.transpose(-1, -2)),
+        affine=affine,
+        heatmap=driving.heatmap,
+    )
+
+
 class RegionPredictor(nn.Module):
     """K soft regions of a picture with principal axes; returns `RegionParameters` for a picture `(B, C, H, W)`."""
 

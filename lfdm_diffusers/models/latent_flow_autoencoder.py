@@ -31,6 +31,7 @@ from .flow_predictor import (
     LatentFlowOutput,
     RegionParameters,
     RegionPredictor,
+    relative_regions,
 )
 
 
@@ -275,13 +276,19 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
 
     @apply_forward_hook
     def predict_flow(
-        self, reference: torch.Tensor, driving: torch.Tensor, return_dict: bool = True
+        self,
+        reference: torch.Tensor,
+        driving: torch.Tensor,
+        return_dict: bool = True,
+        driving_reference: torch.Tensor | None = None,
     ) -> LatentFlowOutput | tuple:
         """Backward latent flow and occlusion from `reference` to `driving`: [f, m] = F(x_ref, x_dri) of the LFDM paper.
 
         Args:
             reference: `(B, 3, H, W)` in [0, 1]; sides divisible by `flow_stride`.
             driving: `(B, 3, H, W)`, or a clip `(B, 3, F, H, W)` whose frames are all driven from the same reference.
+            driving_reference: `(B, 3, H, W)`, another picture that `driving` belongs to, such as its clip's first frame: the
+                regions of `reference` then move as those of the clip do since that picture (see `relative_regions`).
 
         Returns:
             `LatentFlowOutput`; its flow and occlusion are float32 of size `flow_scale` times the picture's.
@@ -292,6 +299,13 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         self._check_image("reference", reference, self.flow_stride)
         self._check_image("driving", driving, self.flow_stride, ndims=(4, 5))
         frames = driving.shape[2] if driving.ndim == 5 else None
+        if driving_reference is not None:
+            self._check_image("driving_reference", driving_reference, self.flow_stride)
+            if driving_reference.shape != reference.shape:
+                raise ValueError(
+                    "`reference` and `driving_reference` must agree in batch and size, got "
+                    f"{tuple(reference.shape)} and {tuple(driving_reference.shape)}."
+                )
         if reference.shape != (driving.shape if frames is None else driving[:, :, 0].shape):
             raise ValueError(
                 "`reference` and `driving` must agree in batch and size, got "
@@ -299,16 +313,23 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
             )
         reference = reference.contiguous(memory_format=torch.channels_last)
         reference_regions = self.region_predictor(reference)
+        start, start_regions = reference, None
+        if driving_reference is not None:
+            start = driving_reference.contiguous(memory_format=torch.channels_last)
+            start_regions = self.region_predictor(start)
         paired_regions, paired = reference_regions, reference
         if frames is not None:
             driving = driving.transpose(1, 2).flatten(0, 1)  # (B*F, 3, H, W)
-            paired = reference.repeat_interleave(frames, dim=0)
-            paired_regions = RegionParameters(
-                **{k: v.repeat_interleave(frames, dim=0) for k, v in reference_regions.items()}
+            paired, start = (x.repeat_interleave(frames, dim=0) for x in (reference, start))
+            paired_regions, start_regions = (
+                regions and RegionParameters(**{k: v.repeat_interleave(frames, dim=0) for k, v in regions.items()})
+                for regions in (reference_regions, start_regions)
             )
         driving = driving.contiguous(memory_format=torch.channels_last)
         driving_regions = self.region_predictor(driving)
-        background = self.background_predictor(paired, driving)
+        if start_regions is not None:
+            driving_regions = relative_regions(paired_regions, start_regions, driving_regions)
+        background = self.background_predictor(start, driving)
         flow, occlusion = self.flow_predictor(paired, paired_regions, driving_regions, background)
         if frames is not None:
             flow, occlusion = (x.unflatten(0, (-1, frames)).transpose(1, 2) for x in (flow, occlusion))

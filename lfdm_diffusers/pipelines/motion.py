@@ -1,12 +1,22 @@
-"""Motion as the U-Net diffuses it and as the decoder uses it."""
+"""Motion as the U-Net diffuses it, as the decoder uses it, and in the user's hands: scaled, masked, looped, blended, saved."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 
+import numpy as np
+import PIL.Image
 import torch
+import torch.nn.functional as F
 
-from ..models.blocks_2d import sampling_grid
+from ..models.blocks_2d import resize_motion, sampling_grid
+from ..motion_files import load_motion, save_motion
+from .checks import require_number, require_tensor
+
+Mask = PIL.Image.Image | np.ndarray | torch.Tensor
 
 
 def beside(flow: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
@@ -32,17 +42,196 @@ def volume_to_motion(volume: torch.Tensor, unet_config: Mapping) -> tuple[torch.
     return flow, occlusion
 
 
-def scale_motion(flow: torch.Tensor, occlusion: torch.Tensor, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Interpolate from stillness (0) to the motion as generated (1), and beyond it (exaggerated).
+@dataclass(frozen=True)
+class Motion:
+    """The motion of one clip: what `LFDMPipeline` generates, and can animate any picture with.
 
-    Stillness is the grid of pixel centres (see `sampling_grid`) with nothing occluded. Beyond 1 the flow is extrapolated and the occlusion stays as
-    generated, as nothing says what a larger motion would uncover.
+    Every method returns another motion and leaves this one as it is.
 
-    Args:
-        flow, occlusion: `(B, 2, F, h, w)` and `(B, 1, F, h, w)`.
+        motion = pipe(picture, "happiness").motion(0)
+        pipe.animate(another_picture, motion.scaled(1.5).ping_pong())
+
+    Attributes:
+        flow: `(F, 2, h, w)` float32: where in the picture each place of a frame comes from; absolute sampling grid (x, y) in
+            [-1, 1].
+        occlusion: `(F, 1, h, w)` float32 in [0, 1]: 1 keeps the warped picture, 0 inpaints.
+        about: where it comes from, such as its label; saved with it.
     """
-    if scale == 1.0:
-        return flow, occlusion
-    still = beside(flow, sampling_grid(*flow.shape[-2:], centers=True))
-    flow = torch.lerp(still.expand_as(flow), flow, scale)
-    return flow, torch.lerp(torch.ones_like(occlusion), occlusion, min(max(scale, 0.0), 1.0))
+
+    flow: torch.Tensor
+    occlusion: torch.Tensor
+    about: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_tensor("flow", self.flow, ("frames", 2, "height", "width"))
+        frames, _, height, width = self.flow.shape
+        require_tensor("occlusion", self.occlusion, (frames, 1, height, width))
+
+    def __len__(self) -> int:
+        return len(self.flow)
+
+    def __repr__(self) -> str:
+        frames, _, height, width = self.flow.shape
+        return f"Motion({frames} frames, {height}x{width}{f', {self.about}' if self.about else ''})"
+
+    @property
+    def still(self) -> torch.Tensor:
+        """The flow `(2, h, w)` that leaves a picture as it is."""
+        height, width = self.flow.shape[-2:]
+        return sampling_grid(height, width, self.flow.device, centers=True).permute(2, 0, 1)
+
+    def _toward(self, flow: torch.Tensor, occlusion: torch.Tensor, weight: torch.Tensor) -> Motion:
+        """`weight` of this motion (it broadcasts to `(F, 1, h, w)`), the rest of another."""
+        return replace(
+            self, flow=torch.lerp(flow, self.flow, weight), occlusion=torch.lerp(occlusion, self.occlusion, weight)
+        )
+
+    def scaled(self, scale: float | Sequence[float]) -> Motion:
+        """Less of the motion (0: still), all of it (1), or more.
+
+        The flow is extrapolated beyond 1. The occlusion goes from "keep everything" at 0 to what was generated at 1 and stays
+        there, as nothing says what a larger motion, or a contrary one, would uncover.
+
+        Args:
+            scale: a number, or one for each frame.
+        """
+        scale = self._per_frame("scale", scale)
+        scaled = self._toward(self.still.expand_as(self.flow), self.occlusion, scale)
+        return replace(
+            scaled, occlusion=torch.lerp(torch.ones_like(self.occlusion), self.occlusion, scale.clamp(0, 1))
+        )
+
+    def masked(self, mask: Mask | None) -> Motion:
+        """The motion of a region alone: outside everything is still, and kept as it is.
+
+        Args:
+            mask: what may move: `(H, W)` of any size, in [0, 1] (or uint8, or a grey picture); soft edges blend. It is made as
+                small as the flow; `resized` first holds a finer edge. None is everything.
+        """
+        if mask is None:
+            return self
+        weight = mask_tensor(mask).to(self.flow)[None, None]
+        weight = F.interpolate(weight, self.flow.shape[-2:], mode="bilinear", align_corners=False, antialias=True)
+        return self._toward(self.still.expand_as(self.flow), torch.ones_like(self.occlusion), weight)
+
+    def blended(self, other: Motion, weight: float | Sequence[float]) -> Motion:
+        """Between this motion (`weight` 0) and another (1) of as many frames and the same size, such as another label's.
+
+        Args:
+            weight: a number, or one for each frame, to go from one to the other.
+        """
+        if other.flow.shape != self.flow.shape:
+            raise ValueError(
+                f"`other` must have flow of shape {tuple(self.flow.shape)}, got {tuple(other.flow.shape)}; `resampled` changes "
+                "the number of frames, `resized` the size."
+            )
+        return self._toward(other.flow, other.occlusion, 1 - self._per_frame("weight", weight))
+
+    def ping_pong(self) -> Motion:
+        """Forward and back, `2 F - 2` frames, to be played again and again: the first frame follows on the last."""
+        there = torch.arange(len(self))
+        return self._frames(torch.cat((there, there[1:-1].flip(0))))
+
+    def looped(self, ease: int | None = None) -> Motion:
+        """The same frames, the last of which glide back to the first one's motion, so that the clip can be repeated.
+
+        Args:
+            ease: how many frames glide; a quarter of them by default.
+        """
+        ease = max(1, len(self) // 4) if ease is None else ease
+        require_number("ease", ease, Integral, 0, len(self) - 1)
+        share = torch.arange(1, ease + 1, dtype=torch.float32) / (ease + 1)  # the next frame would be the first again
+        weight = torch.cat((torch.ones(len(self) - ease), 1 - share**2 * (3 - 2 * share))).to(self.flow)
+        return self._toward(
+            self.flow[:1].expand_as(self.flow), self.occlusion[:1].expand_as(self.occlusion), weight.view(-1, 1, 1, 1)
+        )
+
+    def reversed(self) -> Motion:
+        """From the last frame to the first."""
+        return self._frames(torch.arange(len(self) - 1, -1, -1))
+
+    def resampled(self, num_frames: int) -> Motion:
+        """The same motion in more or fewer frames, from its first to its last, interpolated between frames."""
+        require_number("num_frames", num_frames, Integral, 1)
+        place = torch.linspace(0, len(self) - 1, num_frames)
+        before = place.floor().long().clamp(max=max(len(self) - 2, 0))
+        weight = (place - before).to(self.flow).view(-1, 1, 1, 1)
+        one, next_one = self._frames(before), self._frames((before + 1).clamp(max=len(self) - 1))
+        return next_one._toward(one.flow, one.occlusion, weight)
+
+    def resized(self, height: int, width: int, centers: bool = True) -> Motion:
+        """The same motion on a map of another size.
+
+        Args:
+            centers: as in `resize_motion`, which the decoder uses: whether the departure from stillness is resized, or, as
+                released models do, the grid itself.
+        """
+        for name, side in (("height", height), ("width", width)):
+            require_number(name, side, Integral, 1)
+        both = resize_motion(torch.cat((self.flow, self.occlusion), dim=1), (height, width), centers)
+        return replace(self, flow=both[:, :2], occlusion=both[:, 2:].clamp(0, 1))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write it as safetensors with metadata, whole or not at all."""
+        save_motion(path, self.flow, self.occlusion, self.about)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Motion:
+        """Read what `save` (or `lfdm generate --keep motion`) wrote.
+
+        Raises:
+            ValueError: if the file is not there or holds something else.
+        """
+        return cls(*load_motion(path))
+
+    def _frames(self, index: torch.Tensor) -> Motion:
+        index = index.to(self.flow.device)
+        return replace(self, flow=self.flow[index], occlusion=self.occlusion[index])
+
+    def _per_frame(self, name: str, value: float | Sequence[float]) -> torch.Tensor:
+        """`(F, 1, 1, 1)` of a number, or of one for each frame."""
+        return frame_weights(name, value, len(self)).to(self.flow).view(-1, 1, 1, 1)
+
+
+def frame_weights(name: str, value: float | Sequence[float], num_frames: int) -> torch.Tensor:
+    """`(F,)` float32 of one number for all frames, or of a list, array or tensor with one for each.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if isinstance(value, Real):
+        require_number(name, value, Real)
+        return torch.full((num_frames,), float(value))
+    try:
+        values = torch.as_tensor(np.asarray(value, dtype=np.float32) if not torch.is_tensor(value) else value.float())
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must be a number, or one for each of {num_frames} frames, got {value!r}."
+        ) from error
+    if values.shape != (num_frames,) or not values.isfinite().all():
+        raise ValueError(
+            f"`{name}` must be a finite number, or one for each of {num_frames} frames, got {tuple(values.shape)}: {value!r}."
+        )
+    return values
+
+
+def mask_tensor(mask: Mask) -> torch.Tensor:
+    """`(H, W)` float32 in [0, 1] of a grey picture, an array or a tensor.
+
+    Raises:
+        ValueError: for other shapes, or values outside [0, 1] (0 to 255 in uint8).
+    """
+    if isinstance(mask, PIL.Image.Image):
+        mask = np.asarray(mask.convert("L"))
+    if isinstance(mask, np.ndarray):
+        mask = torch.from_numpy(np.array(mask))  # a copy: PIL's own memory is read-only
+    if not torch.is_tensor(mask) or mask.squeeze().ndim != 2:
+        came = tuple(mask.shape) if torch.is_tensor(mask) else type(mask).__name__
+        raise ValueError(f"`motion_mask` must be a grey picture, or an array or tensor (height, width), got {came}.")
+    mask = mask.squeeze()
+    mask = mask.float() / 255 if mask.dtype == torch.uint8 else mask.float()
+    if not (mask.min() >= 0 and mask.max() <= 1):  # NaN fails too
+        raise ValueError(
+            f"`motion_mask` must lie in [0, 1] (0 to 255 in uint8), got values from {mask.min():.3g} to {mask.max():.3g}."
+        )
+    return mask

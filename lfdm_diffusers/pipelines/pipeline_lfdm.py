@@ -25,7 +25,7 @@ from ..models.label_embeddings import embed_text
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..schedulers import check_scheduler, refine_schedule
 from .checks import require_number, require_tensor
-from .motion import scale_motion, volume_to_motion
+from .motion import Mask, Motion, frame_weights, mask_tensor, volume_to_motion
 from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
 
 
@@ -46,6 +46,10 @@ class LFDMPipelineOutput(BaseOutput):
     flow: torch.Tensor
     occlusion: torch.Tensor
     warped: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor | None
+
+    def motion(self, index: int = 0) -> Motion:
+        """The motion of one video, to change, to save, or to animate other pictures with (`LFDMPipeline.animate`)."""
+        return Motion(self.flow[index].float(), self.occlusion[index].float())
 
 
 class LFDMPipeline(HubPipeline):
@@ -128,7 +132,8 @@ class LFDMPipeline(HubPipeline):
         num_videos_per_prompt: int,
         guidance_scale: float,
         eta: float,
-        motion_scale: float,
+        motion_scale: float | Sequence[float],
+        motion_mask: Mask | None,
         height: int,
         width: int,
         image_fit: str,
@@ -159,16 +164,30 @@ class LFDMPipeline(HubPipeline):
             "num_frames": num_frames,
             "num_inference_steps": num_inference_steps,
             "num_videos_per_prompt": num_videos_per_prompt,
-            "height": height,
-            "width": width,
         }
         for name, value in counts.items():
             require_number(name, value, Integral, 1)
-        if decode_chunk_size is not None:
-            require_number("decode_chunk_size", decode_chunk_size, Integral, 1)
         require_number("guidance_scale", guidance_scale, Real)
         require_number("eta", eta, Real, 0, 1)
-        require_number("motion_scale", motion_scale, Real)
+        frame_weights("motion_scale", motion_scale, num_frames)
+        if motion_mask is not None:
+            mask_tensor(motion_mask)
+        self._check_output(height, width, image_fit, output_type, decode_chunk_size)
+        if not isinstance(callback_on_step_end_tensor_inputs, (list, tuple)):
+            raise ValueError(
+                f"`callback_on_step_end_tensor_inputs` must be a list, got {callback_on_step_end_tensor_inputs!r}."
+            )
+        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
+        if unknown:
+            raise ValueError(
+                f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {sorted(unknown)}."
+            )
+
+    def _check_output(
+        self, height: int, width: int, image_fit: str, output_type: str, decode_chunk_size: int | None
+    ) -> None:
+        for name, value in (("height", height), ("width", width)):
+            require_number(name, value, Integral, 1)
         stride = self.lfae.downscale_factor * self.unet.size_stride
         for name, value in (("height", height), ("width", width)):
             if value < stride or value % stride:
@@ -180,15 +199,8 @@ class LFDMPipeline(HubPipeline):
             raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {image_fit!r}.")
         if output_type not in ("pil", "np", "pt", "latent"):
             raise ValueError(f"`output_type` must be 'pil', 'np', 'pt' or 'latent', got {output_type!r}.")
-        if not isinstance(callback_on_step_end_tensor_inputs, (list, tuple)):
-            raise ValueError(
-                f"`callback_on_step_end_tensor_inputs` must be a list, got {callback_on_step_end_tensor_inputs!r}."
-            )
-        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
-        if unknown:
-            raise ValueError(
-                f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {sorted(unknown)}."
-            )
+        if decode_chunk_size is not None:
+            require_number("decode_chunk_size", decode_chunk_size, Integral, 1)
 
     def encode_prompt(
         self,
@@ -302,23 +314,135 @@ class LFDMPipeline(HubPipeline):
         self,
         latents: torch.Tensor,
         encoded: EncodedImage,
-        motion_scale: float = 1.0,
+        motion_scale: float | Sequence[float] = 1.0,
         decode_chunk_size: int | None = None,
         output_type: str = "pt",
+        motion_mask: Mask | None = None,
     ) -> LFDMPipelineOutput:
         """Denoised volumes `(B, 3, F, h, w)` to videos: eq. 5 of the LFDM paper for every frame."""
-        flow, occlusion = scale_motion(*volume_to_motion(latents, self.unet.config), motion_scale)
-        if output_type == "latent":
-            frames, warped = latents, None
-        else:
-            decoded = self.lfae.decode(encoded, flow, occlusion, chunk_size=decode_chunk_size)
-            frames, warped = (
-                self.video_processor.postprocess_video(video.float(), output_type)
-                for video in (decoded.sample, decoded.warped)
-            )
-        return LFDMPipelineOutput(
-            frames=frames, flow=flow.transpose(1, 2), occlusion=occlusion.transpose(1, 2), warped=warped
+        flow, occlusion = (x.transpose(1, 2) for x in volume_to_motion(latents, self.unet.config))
+        shown = flow, occlusion
+        if motion_mask is not None or not (isinstance(motion_scale, Real) and motion_scale == 1):
+            motions = [Motion(*row) for row in zip(flow, occlusion)]
+            flow, occlusion = shown = _stack([m.scaled(motion_scale).masked(motion_mask) for m in motions])
+            centers = self.lfae.config.flow_grid == "centers"
+            if motion_mask is not None or not centers:
+                # As the decoder's last warp resizes it: a smaller map holds neither the edge of a mask nor, where the grid itself
+                # is resized, stillness up to the picture's borders.
+                motions = [m.resized(*encoded.image.shape[-2:], centers) for m in motions]
+                shown = _stack([m.scaled(motion_scale).masked(motion_mask) for m in motions])
+        frames, warped = latents, None
+        if output_type != "latent":
+            frames, warped = self._decode(encoded, *shown, decode_chunk_size, output_type)
+        return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
+
+    def _decode(
+        self,
+        encoded: EncodedImage,
+        flow: torch.Tensor,
+        occlusion: torch.Tensor,
+        decode_chunk_size: int | None,
+        output_type: str,
+    ) -> tuple:
+        """Videos, and the picture warped by the flow alone, of motion `(B, F, ...)`."""
+        motion = (x.transpose(1, 2) for x in (flow, occlusion))
+        decoded = self.lfae.decode(encoded, *motion, chunk_size=decode_chunk_size)
+        return tuple(
+            self.video_processor.postprocess_video(video.float(), output_type)
+            for video in (decoded.sample, decoded.warped)
         )
+
+    @torch.no_grad()
+    def animate(
+        self,
+        image: Picture | Sequence[Picture],
+        motion: Motion | Sequence[Motion],
+        output_type: str = "pil",
+        return_dict: bool = True,
+        decode_chunk_size: int | None = None,
+        image_fit: str = "letterbox",
+        height: int | None = None,
+        width: int | None = None,
+    ) -> LFDMPipelineOutput | tuple:
+        """Give a motion to pictures: eq. 5 of the LFDM paper without denoising.
+
+        Args:
+            image: as in `__call__`.
+            motion: generated before (`output.motion()`), loaded (`Motion.load`), changed, or of `transfer`. Pictures and motions
+                pair up: n of each, or one of either.
+            output_type, return_dict, decode_chunk_size, image_fit, height, width: as in `__call__`, but "latent" is none.
+
+        Raises:
+            ValueError: for bad input; names the argument, what came and what is allowed.
+        """
+        pictures = to_rgb_tensors(image)
+        motions = [motion] if isinstance(motion, Motion) else motion
+        if not isinstance(motions, (list, tuple)) or not motions or not all(isinstance(m, Motion) for m in motions):
+            raise ValueError(f"`motion` must be a Motion or a non-empty list of them, got {type(motion).__name__}.")
+        if len({m.flow.shape for m in motions}) > 1:
+            raise ValueError(
+                f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}."
+            )
+        if len(pictures) != len(motions) and 1 not in (len(pictures), len(motions)):
+            raise ValueError(
+                f"`image` holds {len(pictures)} pictures and `motion` {len(motions)} motions; allowed are as many of each, or "
+                "one of either."
+            )
+        height, width = self.frame_size(pictures, height, width)
+        if output_type == "latent":
+            raise ValueError("`output_type` must be 'pil', 'np' or 'pt', got 'latent': nothing is denoised here.")
+        self._check_output(height, width, image_fit, output_type, decode_chunk_size)
+        device = self._execution_device
+        with _eval_mode(self.lfae):
+            encoded = self.encode_image(pictures, height, width, image_fit, device)
+            flow, occlusion = (x.to(device, torch.float32) for x in _stack(motions))
+            if len(motions) < len(pictures):
+                flow, occlusion = (x.expand(len(pictures), -1, -1, -1, -1) for x in (flow, occlusion))
+            frames, warped = self._decode(encoded, flow, occlusion, decode_chunk_size, output_type)
+        self.maybe_free_model_hooks()
+        output = LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
+        return output if return_dict else output.to_tuple()
+
+    @torch.no_grad()
+    def transfer(
+        self,
+        image: Picture,
+        driving: Sequence[Picture] | np.ndarray | torch.Tensor,
+        relative: bool = True,
+        image_fit: str = "letterbox",
+        height: int | None = None,
+        width: int | None = None,
+    ) -> Motion:
+        """The motion of a clip, for a picture, by the auto-encoder alone: no label and no denoising.
+
+        Args:
+            image: one picture, as in `__call__`.
+            driving: the clip's frames in order: PIL images, an array `(F, H, W, 3)` or a tensor `(F, 3, H, W)`.
+            relative: the picture's regions move as the clip's do since its first frame, so that nothing of that frame's shape
+                is taken over (as in MRAA); else they go to where the clip's are, which fits only if its first frame looks like
+                the picture.
+            image_fit, height, width: as in `__call__`; of the picture and of the clip.
+
+        Returns:
+            A motion of as many frames as the clip, to `animate` the picture with.
+
+        Raises:
+            ValueError: for bad input; names the argument, what came and what is allowed.
+        """
+        pictures, clip = to_rgb_tensors(image), to_rgb_tensors(driving, "driving")
+        if len(pictures) != 1:
+            raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
+        height, width = self.frame_size(pictures, height, width)
+        self._check_output(height, width, image_fit, "pt", None)
+        picture, *clip = (
+            fit_picture(each, height, width, image_fit).to(self._execution_device, self.lfae.dtype)
+            for each in (*pictures, *clip)
+        )
+        clip = torch.stack(clip, dim=1)[None]  # (1, 3, F, H, W)
+        with _eval_mode(self.lfae):
+            found = self.lfae.predict_flow(picture[None], clip, driving_reference=clip[:, :, 0] if relative else None)
+        self.maybe_free_model_hooks()
+        return Motion(found.flow[0].transpose(0, 1).float(), found.occlusion[0].transpose(0, 1).float())
 
     @torch.no_grad()
     def __call__(
@@ -336,12 +460,13 @@ class LFDMPipeline(HubPipeline):
         output_type: str = "pil",
         return_dict: bool = True,
         decode_chunk_size: int | None = None,
-        motion_scale: float = 1.0,
+        motion_scale: float | Sequence[float] = 1.0,
         callback_on_step_end: Callable | PipelineCallback | MultiPipelineCallbacks | None = None,
         callback_on_step_end_tensor_inputs: list[str] = ["latents"],
         image_fit: str = "letterbox",
         height: int | None = None,
         width: int | None = None,
+        motion_mask: Mask | None = None,
     ) -> LFDMPipelineOutput | tuple:
         r"""Generate videos.
 
@@ -364,12 +489,13 @@ class LFDMPipeline(HubPipeline):
             output_type: "pil", "np", "pt", or "latent" for the denoised volume without decoding.
             return_dict: whether to return an `LFDMPipelineOutput` rather than a tuple of its fields.
             decode_chunk_size: frames of each video to decode at once; all by default. Saves memory.
-            motion_scale: 0 is still, 1 as generated, more exaggerates.
+            motion_scale: 0 is still, 1 as generated, more exaggerates; or one for each frame (`Motion.scaled`).
             callback_on_step_end: called as `callback(pipe, step, timestep, tensors)` after each step; may return
                 changed tensors, and stop the loop by setting `pipe._interrupt = True`.
             callback_on_step_end_tensor_inputs: tensors that the callback gets: "latents", "prompt_embeds".
             image_fit: how pictures of other proportions are fitted: "letterbox" (whole, on black) or "center_crop".
             height, width: size of the videos in pixels; as trained by default (see `frame_size`).
+            motion_mask: only this region moves: `(H, W)` of any size in [0, 1], or a grey picture (`Motion.masked`).
 
         Returns:
             `LFDMPipelineOutput`, or the tuple `(frames, flow, occlusion, warped)`, the last None for "latent".
@@ -398,6 +524,7 @@ class LFDMPipeline(HubPipeline):
             guidance_scale,
             eta,
             motion_scale,
+            motion_mask,
             height,
             width,
             image_fit,
@@ -471,7 +598,7 @@ class LFDMPipeline(HubPipeline):
 
         # 5. Warp, mask and decode.
         with _eval_mode(self.lfae):
-            output = self.decode_latents(latents, encoded, motion_scale, decode_chunk_size, output_type)
+            output = self.decode_latents(latents, encoded, motion_scale, decode_chunk_size, output_type, motion_mask)
         self.maybe_free_model_hooks()
         return output if return_dict else (output.frames, output.flow, output.occlusion, output.warped)
 
@@ -517,6 +644,11 @@ class LFDMPipeline(HubPipeline):
             null, conditional = prediction.chunk(2)
             prediction = null + self.guidance_scale * (conditional - null)
         return prediction
+
+
+def _stack(motions: Sequence[Motion]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flow `(B, F, 2, h, w)` and occlusion `(B, F, 1, h, w)`."""
+    return tuple(torch.stack([getattr(motion, name) for motion in motions]) for name in ("flow", "occlusion"))
 
 
 @contextmanager

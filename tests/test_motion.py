@@ -1,0 +1,258 @@
+"""Motion in the user's hands: what each change does, what stays intact, and what cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from tiny import tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
+
+from lfdm_diffusers import LFDMPipeline, Motion
+from lfdm_diffusers.models.flow_predictor import RegionParameters, matmul_2x2, principal_axes, relative_regions
+from lfdm_diffusers.pipelines.motion import volume_to_motion
+
+
+@pytest.fixture(params=["corners", "centers"])
+def pipe(request) -> LFDMPipeline:
+    """Released models and those trained here read flow in different ways."""
+    residual = request.param == "centers"
+    more = {"flow_target": "residual", "target_mean": [0, 0, 0.5], "target_std": [0.1, 0.1, 0.3]} if residual else {}
+    padding = {"warp_padding": "border"} if residual else {}
+    return tiny_pipeline(lfae=tiny_lfae(flow_grid=request.param, **padding), unet=tiny_unet(**more))
+
+
+def call(pipe: LFDMPipeline, **options):
+    return pipe(
+        **{"image": tiny_image(), "prompt": "anger", "num_inference_steps": 2, "output_type": "pt"} | options,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def random_motion(frames: int = 5, height: int = 8, width: int = 6, seed: int = 0) -> Motion:
+    generator = torch.Generator().manual_seed(seed)
+    motion = Motion(torch.zeros(frames, 2, height, width), torch.rand(frames, 1, height, width, generator=generator))
+    flow = motion.still + 0.2 * torch.randn(frames, 2, height, width, generator=generator)
+    return Motion(flow, motion.occlusion, {"label": "fear"})
+
+
+def assert_same(one: Motion, other: Motion) -> None:
+    torch.testing.assert_close(one.flow, other.flow)
+    torch.testing.assert_close(one.occlusion, other.occlusion)
+
+
+# ---- what stays intact ----------------------------------------------------------------------------------------------
+
+
+def test_no_motion_leaves_every_pixel_as_it_is(pipe):
+    picture = tiny_image()
+    for options in ({"motion_scale": 0}, {"motion_scale": [0] * 4}, {"motion_mask": torch.zeros(20, 30)}):
+        still = call(pipe, **options)
+        assert (still.frames[0] - picture).abs().max() < 1e-5
+        assert (still.occlusion == 1).all()
+
+
+def test_outside_a_mask_nothing_changes(pipe):
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, :16] = 255
+    masked, free = call(pipe, motion_mask=mask), call(pipe)
+    picture = tiny_image()
+    assert (masked.frames[0] - picture).abs()[..., 16:].max() < 1e-5
+    assert (masked.frames[0] - picture).abs()[..., :12].mean() > 0.5 * (free.frames[0] - picture).abs()[
+        ..., :12
+    ].mean()
+    everything = call(pipe, motion_mask=PIL.Image.new("L", (7, 9), 255))
+    inner = slice(4, -4)
+    torch.testing.assert_close(everything.warped[..., inner, inner], free.warped[..., inner, inner], rtol=0, atol=1e-4)
+
+
+def test_a_scale_for_each_frame(pipe):
+    scales = [0.0, 0.5, 1.0, 2.0]
+    output = call(pipe, motion_scale=scales)
+    for i, scale in enumerate(scales):
+        one = call(pipe, motion_scale=scale if scale != 1 else 1 + 1e-7)
+        torch.testing.assert_close(output.frames[:, i], one.frames[:, i], rtol=0, atol=1e-4)
+
+
+# ---- motions --------------------------------------------------------------------------------------------------------
+
+
+def test_scaled():
+    motion = random_motion()
+    assert_same(motion.scaled(1), motion)
+    still = motion.scaled(0)
+    assert torch.equal(still.flow, motion.still.expand_as(motion.flow)) and (still.occlusion == 1).all()
+    torch.testing.assert_close(motion.scaled(3).flow - motion.still, 3 * (motion.flow - motion.still))
+    assert torch.equal(motion.scaled(3).occlusion, motion.occlusion)
+    assert (motion.scaled(-1).occlusion == 1).all()  # nothing says what a contrary motion uncovers
+    each = motion.scaled(torch.tensor([0, 0.25, 0.5, 1, 2]))
+    assert_same(each._frames(torch.tensor([2])), motion.scaled(0.5)._frames(torch.tensor([2])))
+    assert motion.scaled(0.5).about == motion.about
+
+
+def test_masked_blends_at_soft_edges():
+    motion = random_motion()
+    half = motion.masked(torch.full((8, 6), 0.5))
+    torch.testing.assert_close(half.flow, (motion.flow + motion.still) / 2)
+    torch.testing.assert_close(half.occlusion, (motion.occlusion + 1) / 2)
+
+
+def test_blended_goes_from_one_to_the_other():
+    one, other = random_motion(), random_motion(seed=1)
+    assert_same(one.blended(other, 0), one)
+    assert_same(one.blended(other, 1), other)
+    both = one.blended(other, np.linspace(0, 1, 5))
+    assert_same(both._frames(torch.tensor([0])), one._frames(torch.tensor([0])))
+    torch.testing.assert_close(both.flow[2], (one.flow[2] + other.flow[2]) / 2)
+    with pytest.raises(ValueError, match=r"`other` must have flow of shape .*`resampled` changes"):
+        one.blended(random_motion(frames=4), 0.5)
+
+
+def test_ping_pong_and_reversed():
+    motion = random_motion()
+    there_and_back = motion.ping_pong()
+    assert len(there_and_back) == 8
+    assert torch.equal(there_and_back.flow, motion.flow[[0, 1, 2, 3, 4, 3, 2, 1]])
+    assert torch.equal(motion.reversed().occlusion, motion.occlusion.flip(0))
+    assert len(random_motion(frames=1).ping_pong()) == 1
+
+
+def test_looped_glides_back_to_its_beginning():
+    flow = torch.linspace(0, 1, 16).view(16, 1, 1, 1).expand(16, 2, 4, 4)
+    motion = Motion(flow.contiguous(), 1 - flow[:, :1].contiguous())
+    looped = motion.looped(6)
+    assert torch.equal(looped.flow[:10], motion.flow[:10])
+    step = 1 / 15
+    around = torch.cat((looped.flow, looped.flow[:1]))[:, 0, 0, 0].diff()
+    assert around[10:].max() < step and around.abs().max() < 3.5 * step  # without easing the jump is 15 steps
+    assert abs(looped.flow[-1, 0, 0, 0]) < 0.15
+    assert torch.equal(motion.looped(0).flow, motion.flow)
+    with pytest.raises(ValueError, match="`ease` must be a whole number from 0 to 15"):
+        motion.looped(16)
+
+
+def test_resampled_and_resized():
+    motion = random_motion()
+    assert_same(motion.resampled(5), motion)
+    more = motion.resampled(9)
+    assert_same(more._frames(torch.arange(0, 9, 2)), motion)
+    torch.testing.assert_close(more.flow[1], (motion.flow[0] + motion.flow[1]) / 2)
+    assert_same(motion.resampled(2), motion._frames(torch.tensor([0, 4])))
+    assert len(random_motion(frames=1).resampled(3)) == 3
+    large = motion.scaled(0).resized(32, 24)
+    assert torch.equal(large.flow, large.still.expand_as(large.flow))
+
+
+def test_saved_and_loaded(tmp_path):
+    motion = random_motion()
+    motion.save(tmp_path / "fear.safetensors")
+    found = Motion.load(tmp_path / "fear.safetensors")
+    assert_same(found, motion)
+    assert found.about == {"label": "fear"} and repr(found) == "Motion(5 frames, 8x6, {'label': 'fear'})"
+    for name, content in (("none.safetensors", None), ("text.safetensors", b"hello")):
+        if content:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match="`path` must be a motion saved by this package"):
+            Motion.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (lambda m: Motion(m.flow[:, :1], m.occlusion), r"`flow` must have shape \(frames, 2, height, width\)"),
+        (lambda m: Motion(m.flow, m.occlusion[:2]), r"`occlusion` must have shape \(5, 1, 8, 6\), got \(2, 1, 8, 6\)"),
+        (lambda m: m.scaled("fast"), "`scale` must be a number, or one for each of 5 frames, got 'fast'"),
+        (lambda m: m.scaled([1, 2]), r"`scale` must be a finite number, or one for each of 5 frames, got \(2,\)"),
+        (lambda m: m.scaled(float("nan")), "`scale` must be a finite number"),
+        (lambda m: m.masked(torch.ones(3, 8, 8)), r"`motion_mask` must be a grey picture, .* got \(3, 8, 8\)"),
+        (lambda m: m.masked("face.png"), "`motion_mask` must be a grey picture, .* got str"),
+        (lambda m: m.masked(np.full((8, 8), 2.0)), r"`motion_mask` must lie in \[0, 1\]"),
+        (lambda m: m.resampled(0), "`num_frames` must be a whole number of at least 1"),
+        (lambda m: m.resized(8, 0), "`width` must be a whole number of at least 1"),
+    ],
+)
+def test_what_cannot_be(bad, message):
+    with pytest.raises(ValueError, match=message):
+        bad(random_motion())
+
+
+# ---- other pictures -------------------------------------------------------------------------------------------------
+
+
+def test_animate_gives_the_same_clip_and_moves_other_pictures(pipe):
+    output = call(pipe)
+    motion = output.motion()
+    again = pipe.animate(tiny_image(), motion, output_type="pt")
+    torch.testing.assert_close(again.frames, output.frames)
+    torch.testing.assert_close(again.warped, output.warped)
+    assert torch.equal(again.flow, output.flow)
+    pictures = [tiny_image(), tiny_image().flip(-1)]
+    both = pipe.animate(pictures, motion.ping_pong(), output_type="pt")
+    assert both.frames.shape == (2, 6, 3, 32, 32)
+    torch.testing.assert_close(both.frames[0, :4], output.frames[0], rtol=0, atol=1e-5)
+    two = pipe.animate(pictures[0], [motion, motion.scaled(0)], output_type="pt")
+    assert (two.frames[1, :, :, 2:-2, 2:-2] - pictures[0][..., 2:-2, 2:-2]).abs().max() < 1e-5
+    frames, _, _, warped = pipe.animate(pictures[0], motion, return_dict=False)
+    assert len(frames) == 1 and len(frames[0]) == 4 and isinstance(warped[0][0], PIL.Image.Image)
+
+
+def test_animate_refuses(pipe):
+    motion = call(pipe).motion()
+    for options, message in (
+        ({"motion": motion.flow}, "`motion` must be a Motion or a non-empty list of them, got Tensor"),
+        ({"motion": []}, "`motion` must be a Motion or a non-empty list"),
+        ({"motion": [motion, motion.ping_pong()]}, "`motion` must hold motions of one length and size"),
+        ({"motion": [motion] * 3, "image": [tiny_image()] * 2}, "`image` holds 2 pictures and `motion` 3 motions"),
+        ({"output_type": "latent"}, "`output_type` must be 'pil', 'np' or 'pt'"),
+        ({"height": 30}, "`height` must be a multiple of"),
+        ({"decode_chunk_size": 0}, "`decode_chunk_size` must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pipe.animate(**{"image": tiny_image(), "motion": motion} | options)
+
+
+def test_transfer(pipe):
+    """Relative to a clip's first frame, a picture gets the clip's motion; for that frame itself both ways are one."""
+    clip = [tiny_image().roll(i, dims=-1) for i in range(3)]
+    relative, absolute = (pipe.transfer(clip[0], clip, relative=kind) for kind in (True, False))
+    assert len(relative) == 3
+    torch.testing.assert_close(relative.flow, absolute.flow, rtol=0, atol=1e-4)
+    other = tiny_image().flip(-1)
+    still = pipe.transfer(other, [clip[1]] * 2)
+    with torch.no_grad():
+        itself = pipe.lfae.predict_flow(other[None], other[None])
+    torch.testing.assert_close(still.flow[0], itself.flow[0], rtol=0, atol=1e-4)
+    assert (pipe.transfer(other, clip, relative=False).flow - pipe.transfer(other, clip).flow).abs().max() > 1e-3
+    assert len(pipe.animate(other, relative).frames[0]) == 3
+    with pytest.raises(ValueError, match="`image` must be one picture, got 2"):
+        pipe.transfer(clip[:2], clip)
+    with pytest.raises(ValueError, match="`driving` is an empty list"):
+        pipe.transfer(other, [])
+
+
+def test_regions_move_as_others_do():
+    def regions(seed: int) -> RegionParameters:
+        generator = torch.Generator().manual_seed(seed)
+        root = torch.randn(1, 3, 2, 2, generator=generator)
+        covar = root @ root.transpose(-1, -2)
+        shift = torch.randn(1, 3, 2, generator=generator)
+        return RegionParameters(
+            shift=shift, covar=covar, affine=principal_axes(covar), heatmap=torch.zeros(1, 3, 4, 4)
+        )
+
+    reference, start, driving = map(regions, range(3))
+    unmoved = relative_regions(reference, start, start)
+    for name in ("shift", "covar", "affine"):
+        torch.testing.assert_close(unmoved[name], reference[name], rtol=1e-4, atol=1e-5)
+    own = relative_regions(start, start, driving)
+    torch.testing.assert_close(own.covar, driving.covar, rtol=1e-4, atol=1e-5)
+    moved = relative_regions(reference, start, driving)
+    change = matmul_2x2(reference.affine, torch.linalg.inv(moved.affine))
+    torch.testing.assert_close(change, start.affine @ torch.linalg.inv(driving.affine), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(moved.shift - reference.shift, driving.shift - start.shift)
+
+
+def test_the_volume_of_a_motion(pipe):
+    volume = torch.randn(1, 3, 4, 8, 8)
+    flow, occlusion = volume_to_motion(volume, pipe.unet.config)
+    assert flow.shape == (1, 2, 4, 8, 8) and occlusion.min() >= 0 and occlusion.max() <= 1
