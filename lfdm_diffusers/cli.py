@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from . import convert_command, data_command, evaluate_command, generate_command, info_command
+from . import animate_command, convert_command, data_command, evaluate_command, generate_command, info_command
 from .command_tools import CommandParser
 from .version import __version__
 
@@ -36,6 +36,13 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add(
         commands, "generate", "pictures and labels in, clips out", generate_command.add_arguments, generate_command.run
+    )
+    _add(
+        commands,
+        "animate",
+        "pictures and a motion (saved, or a clip's) in, clips out",
+        animate_command.add_arguments,
+        animate_command.run,
     )
     _add(
         commands,

@@ -72,7 +72,7 @@ def some_of(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
 
 
 def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
-    """How a pipeline samples, and where it runs."""
+    """How a pipeline samples, and where it runs (`add_device_arguments`)."""
     group.add_argument("--steps", type=whole_number(1), metavar="N", help="denoising steps (default: the model's)")
     group.add_argument("--scheduler", metavar="NAME", help=f"{', '.join(SCHEDULERS)} (default: the model's)")
     group.add_argument(
@@ -85,6 +85,11 @@ def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--eta", type=number(0, 1), default=1.0, metavar="E", help="fresh noise of DDIM, from 0 to 1 (default: 1)"
     )
+    add_device_arguments(group)
+
+
+def add_device_arguments(group: argparse._ArgumentGroup) -> None:
+    """Where a pipeline runs."""
     group.add_argument("--device", metavar="D", help="cuda, cuda:1, mps, cpu, ... (default: the fastest there is)")
     group.add_argument("--dtype", choices=DTYPES, default="float32", help="of the models (default: float32)")
 

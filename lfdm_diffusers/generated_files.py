@@ -96,7 +96,11 @@ class PictureFiles:
             self._note(path, kind="motion", **of)
 
     def write_all(self, seed: int, reference: np.ndarray, clips: dict[str | None, np.ndarray]) -> None:
-        """The grid and the sheet of all labels' clips of one seed, `(F, H, W, 3)` uint8 each."""
+        """The grid and the sheet of all labels' clips of one seed, `(F, H, W, 3)` uint8 each; shorter ones wait at their end."""
+        longest = max(map(len, clips.values()))
+        clips = {
+            name: np.concatenate((clip, clip[-1:].repeat(longest - len(clip), 0))) for name, clip in clips.items()
+        }
         names = [str(label or "no label") for label in clips]
         if "grid" in self.kinds:
             tiles = [reference, *clips.values()]

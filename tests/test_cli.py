@@ -19,6 +19,8 @@ from tiny import LABELS, tiny_pipeline
 
 from lfdm_diffusers import LFDMPipeline, embedded, generated_files
 from lfdm_diffusers.cli import main
+from lfdm_diffusers.data.toon_faces import toon_clip
+from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.model_cards import pipeline_card
 from lfdm_diffusers.pipelines.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
@@ -118,6 +120,80 @@ def test_motion_file(model, pictures, tmp_path):
     wanted = {"label": "surprise", "seed": "3", "steps": "2", "scheduler": "DDPMScheduler", "motion_scale": "0.5"}
     assert wanted.items() <= about.items() and "align_corners=False" in about["flow"]
     assert not (tmp_path / "face" / "grid.gif").exists() and not (tmp_path / "face" / "surprise.gif").exists()
+
+
+def test_motion_controls(model, pictures, tmp_path):
+    mask = tmp_path / "mask.png"
+    PIL.Image.fromarray(np.repeat(np.uint8([[0] * 16 + [255] * 16]), 32, axis=0)).save(mask)
+    options = ("--model", model, "--label", "anger", "--formats", "png", "--kinds", "clips,motion", "--scale", "1")
+    changes = ("--motion-mask", mask, "--loop", "ping-pong", "--motion-scale", 2)
+    assert lfdm("generate", pictures[0], *options, *changes, "--output", tmp_path / "out") == 0
+    frames = frames_of(tmp_path / "out" / "face" / "anger")
+    pipe = LFDMPipeline.from_pretrained(model)
+    expected = pipe(
+        PIL.Image.open(pictures[0]), "anger", generator=torch.Generator().manual_seed(0), motion_scale=2,
+        motion_mask=PIL.Image.open(mask), loop="ping_pong",
+    ).frames[0]  # fmt: skip
+    assert len(frames) == 6 and np.array_equal(frames, np.stack([np.asarray(frame) for frame in expected]))
+    assert (frames[:, :, :16] == frames[:1, :, :16]).all() and (frames[:, :, 16:] != frames[:1, :, 16:]).any()
+
+
+# ---- animate --------------------------------------------------------------------------------------------------------
+
+
+def test_animate_with_a_motion_that_generate_kept(model, pictures, tmp_path, capsys):
+    options = ("--model", model, "--formats", "png", "--scale", "1", "--output")
+    assert lfdm("generate", pictures[0], *options, tmp_path / "a", "--label", "anger", "happiness") == 0
+    saved = [tmp_path / "a" / "face" / "motion" / f"{name}.safetensors" for name in ("anger", "happiness")]
+    assert lfdm("animate", *pictures, "--motion", *saved, *options, tmp_path / "b") == 0
+    assert "wrote 2 clips of Face.png" in capsys.readouterr().out
+    for name in ("anger", "happiness"):
+        again = frames_of(tmp_path / "b" / "face" / name)
+        assert np.array_equal(again, frames_of(tmp_path / "a" / "face" / name))
+        assert not np.array_equal(again, frames_of(tmp_path / "b" / "face-2" / name))
+    assert (tmp_path / "b" / "face" / "sheet.png").is_file() and (tmp_path / "b" / "face" / "grid").is_dir()
+    back = ("--loop", "ping-pong", "--kinds", "clips", "--json")
+    capsys.readouterr()
+    assert lfdm("animate", pictures[0], "--motion", saved[0], saved[0], *back, *options, tmp_path / "c") == 0
+    assert len(json.loads(capsys.readouterr().out)["pictures"][0]["files"]) == 1
+    assert len(frames_of(tmp_path / "c" / "face" / "anger")) == 6
+
+
+def test_animate_with_a_clip(model, pictures, tmp_path):
+    drawn = toon_clip(0, 1, "surprise", 0, num_frames=5, size=32).frames
+    write_clip(tmp_path / "surprise.webp", drawn, "webp", 10)
+    (tmp_path / "again").mkdir()
+    write_clip(tmp_path / "again" / "surprise.webp", drawn[:3], "webp", 10)
+    clips = [tmp_path / "surprise.webp", tmp_path / "again" / "surprise.webp"]
+    options = ("--model", model, "--formats", "png", "--scale", "1", "--output")
+    assert lfdm("animate", pictures[0], "--driving", *clips, *options, tmp_path / "out") == 0
+    folder = tmp_path / "out" / "face"
+    pipe = LFDMPipeline.from_pretrained(model)
+    picture = PIL.Image.open(pictures[0])
+    expected = pipe.animate(picture, pipe.transfer(picture, drawn)).frames[0]
+    frames = frames_of(folder / "surprise")
+    assert np.array_equal(frames, np.stack([np.asarray(frame) for frame in expected]))
+    assert len(frames_of(folder / "surprise-2")) == 3
+    assert lfdm("animate", pictures[0], "--driving", clips[0], "--absolute", *options, tmp_path / "absolute") == 0
+    assert not np.array_equal(frames_of(tmp_path / "absolute" / "face" / "surprise"), frames)
+
+
+def test_animate_mistakes(model, pictures, tmp_path, capsys):
+    for options, message in (
+        ((), "one of the arguments --motion --driving is required"),
+        (("--motion", pictures[0]), "`path` must be a motion saved by this package"),
+        (("--driving", tmp_path / "none.mp4"), "none.mp4"),
+        (("--motion", "a.safetensors", "--absolute"), "`--absolute` is about a clip"),
+        (("--motion", "a.safetensors", "--motion-mask", "none.png"), "`--motion-mask` none.png cannot be used"),
+        (("--motion", "a.safetensors", "--loop", "round"), "invalid choice: 'round'"),
+    ):
+        assert lfdm("animate", pictures[0], "--model", model, "--output", tmp_path / "out", *options) == 2
+        error = capsys.readouterr().err
+        assert message in error and "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+# ---- generate: what it depends on, what it says ----------------------------------------------------------------------
 
 
 def test_a_seed_gives_the_same_clip_whatever_else_is_made(model, pictures, tmp_path):

@@ -17,6 +17,7 @@ from ..motion_files import load_motion, save_motion
 from .checks import require_number, require_tensor
 
 Mask = PIL.Image.Image | np.ndarray | torch.Tensor
+LOOPS = ("ping_pong", "ease")
 
 
 def beside(flow: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
@@ -146,6 +147,14 @@ class Motion:
             self.flow[:1].expand_as(self.flow), self.occlusion[:1].expand_as(self.occlusion), weight.view(-1, 1, 1, 1)
         )
 
+    def edited(
+        self, scale: float | Sequence[float] = 1.0, mask: Mask | None = None, loop: str | None = None
+    ) -> Motion:
+        """`scaled`, `masked`, and then "ping_pong" or "ease" (`looped`), as a call of the pipeline does it."""
+        require_loop(loop)
+        motion = self.scaled(scale).masked(mask)
+        return {None: lambda: motion, "ping_pong": motion.ping_pong, "ease": motion.looped}[loop]()
+
     def reversed(self) -> Motion:
         """From the last frame to the first."""
         return self._frames(torch.arange(len(self) - 1, -1, -1))
@@ -213,6 +222,11 @@ def frame_weights(name: str, value: float | Sequence[float], num_frames: int) ->
             f"`{name}` must be a finite number, or one for each of {num_frames} frames, got {tuple(values.shape)}: {value!r}."
         )
     return values
+
+
+def require_loop(loop: object) -> None:
+    if loop is not None and loop not in LOOPS:
+        raise ValueError(f"`loop` must be one of {', '.join(map(repr, LOOPS))} or None, got {loop!r}.")
 
 
 def mask_tensor(mask: Mask) -> torch.Tensor:

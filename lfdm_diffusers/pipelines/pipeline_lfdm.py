@@ -25,7 +25,7 @@ from ..models.label_embeddings import embed_text
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..schedulers import check_scheduler, refine_schedule
 from .checks import require_number, require_tensor
-from .motion import Mask, Motion, frame_weights, mask_tensor, volume_to_motion
+from .motion import Mask, Motion, frame_weights, mask_tensor, require_loop, volume_to_motion
 from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
 
 
@@ -134,6 +134,7 @@ class LFDMPipeline(HubPipeline):
         eta: float,
         motion_scale: float | Sequence[float],
         motion_mask: Mask | None,
+        loop: str | None,
         height: int,
         width: int,
         image_fit: str,
@@ -172,6 +173,7 @@ class LFDMPipeline(HubPipeline):
         frame_weights("motion_scale", motion_scale, num_frames)
         if motion_mask is not None:
             mask_tensor(motion_mask)
+        require_loop(loop)
         self._check_output(height, width, image_fit, output_type, decode_chunk_size)
         if not isinstance(callback_on_step_end_tensor_inputs, (list, tuple)):
             raise ValueError(
@@ -318,19 +320,21 @@ class LFDMPipeline(HubPipeline):
         decode_chunk_size: int | None = None,
         output_type: str = "pt",
         motion_mask: Mask | None = None,
+        loop: str | None = None,
     ) -> LFDMPipelineOutput:
         """Denoised volumes `(B, 3, F, h, w)` to videos: eq. 5 of the LFDM paper for every frame."""
         flow, occlusion = (x.transpose(1, 2) for x in volume_to_motion(latents, self.unet.config))
         shown = flow, occlusion
-        if motion_mask is not None or not (isinstance(motion_scale, Real) and motion_scale == 1):
+        edit = {"scale": motion_scale, "mask": motion_mask, "loop": loop}
+        if motion_mask is not None or loop is not None or not (isinstance(motion_scale, Real) and motion_scale == 1):
             motions = [Motion(*row) for row in zip(flow, occlusion)]
-            flow, occlusion = shown = _stack([m.scaled(motion_scale).masked(motion_mask) for m in motions])
+            flow, occlusion = shown = _stack([motion.edited(**edit) for motion in motions])
             centers = self.lfae.config.flow_grid == "centers"
             if motion_mask is not None or not centers:
                 # As the decoder's last warp resizes it: a smaller map holds neither the edge of a mask nor, where the grid itself
                 # is resized, stillness up to the picture's borders.
-                motions = [m.resized(*encoded.image.shape[-2:], centers) for m in motions]
-                shown = _stack([m.scaled(motion_scale).masked(motion_mask) for m in motions])
+                full = [motion.resized(*encoded.image.shape[-2:], centers) for motion in motions]
+                shown = _stack([motion.edited(**edit) for motion in full])
         frames, warped = latents, None
         if output_type != "latent":
             frames, warped = self._decode(encoded, *shown, decode_chunk_size, output_type)
@@ -467,6 +471,7 @@ class LFDMPipeline(HubPipeline):
         height: int | None = None,
         width: int | None = None,
         motion_mask: Mask | None = None,
+        loop: str | None = None,
     ) -> LFDMPipelineOutput | tuple:
         r"""Generate videos.
 
@@ -496,6 +501,8 @@ class LFDMPipeline(HubPipeline):
             image_fit: how pictures of other proportions are fitted: "letterbox" (whole, on black) or "center_crop".
             height, width: size of the videos in pixels; as trained by default (see `frame_size`).
             motion_mask: only this region moves: `(H, W)` of any size in [0, 1], or a grey picture (`Motion.masked`).
+            loop: "ping_pong" plays forward and back in 2 F - 2 frames, "ease" lets the last quarter of the frames glide back to
+                the first, so that the video can be repeated without a jump.
 
         Returns:
             `LFDMPipelineOutput`, or the tuple `(frames, flow, occlusion, warped)`, the last None for "latent".
@@ -525,6 +532,7 @@ class LFDMPipeline(HubPipeline):
             eta,
             motion_scale,
             motion_mask,
+            loop,
             height,
             width,
             image_fit,
@@ -598,7 +606,9 @@ class LFDMPipeline(HubPipeline):
 
         # 5. Warp, mask and decode.
         with _eval_mode(self.lfae):
-            output = self.decode_latents(latents, encoded, motion_scale, decode_chunk_size, output_type, motion_mask)
+            output = self.decode_latents(
+                latents, encoded, motion_scale, decode_chunk_size, output_type, motion_mask, loop
+            )
         self.maybe_free_model_hooks()
         return output if return_dict else (output.frames, output.flow, output.occlusion, output.warped)
 

@@ -1,0 +1,113 @@
+"""`lfdm animate`: pictures and a motion, saved or a clip's, in; clips with their grid, sheet and motion out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from .clip_command import (
+    add_file_arguments,
+    add_motion_arguments,
+    add_picture_arguments,
+    check_output,
+    find_pictures,
+    make_clips,
+    plan_files,
+    read_mask,
+    report,
+)
+from .command_tools import DTYPES, add_device_arguments, choose_device, load_pipeline, with_exit_codes
+from .data.clips import Clip, read_clip
+from .embedded import embedded_model
+from .pipelines import LFDMPipelineOutput, Motion
+
+EXAMPLES = """
+examples:
+  a motion that `lfdm generate` has kept, for another picture:
+    %(prog)s other.png --motion outputs/face/motion/happiness.safetensors
+  the motion of a clip, stronger, only where a mask is white, forward and back:
+    %(prog)s face.png --driving smile.mp4 --motion-scale 1.3 --motion-mask mouth.png --loop ping-pong
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    # As in `lfdm generate`: pictures behind the options would be taken for more motions.
+    parser.usage = "%(prog)s [IMAGE ...] (--motion FILE ... | --driving CLIP ...) [--model M] [--output DIR] [options]"
+    what = parser.add_argument_group("what to animate, and how it moves")
+    add_picture_arguments(what)
+    source = what.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--motion",
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="motions that `lfdm generate` or `Motion.save` wrote",
+    )
+    source.add_argument(
+        "--driving", nargs="+", action="extend", metavar="CLIP", help="videos, animations or folders of frames"
+    )
+    what.add_argument(
+        "--absolute",
+        action="store_true",
+        help="with --driving: go to where the clip's subject is, instead of moving as it does since its first frame",
+    )
+    add_motion_arguments(what)
+    add_device_arguments(what)
+    add_file_arguments(parser)
+
+
+@with_exit_codes
+def run(args: argparse.Namespace) -> int:
+    """Animate; returns 0, or 1 if some pictures could not be used."""
+    pictures = find_pictures(args.images)
+    check_output(Path(args.output))
+    mask = read_mask(args.motion_mask)
+    if args.absolute and not args.driving:
+        raise ValueError("`--absolute` is about a clip; it needs `--driving`.")
+    names = unique_names(args.motion or args.driving)
+    if args.motion:
+        motions = {name: Motion.load(path) for name, path in names.items()}
+        frames = max(map(len, motions.values()))
+    else:
+        clips = {name: list(read_clip(Clip(Path(path)))) for name, path in names.items()}
+        frames = max(map(len, clips.values()))
+    model = args.model or embedded_model()
+    pipe = load_pipeline(model, choose_device(args.device), DTYPES[args.dtype])
+    files = plan_files(args, pipe, pictures, list(names), frames)
+    settings = {
+        "model": str(args.model or model.name),
+        "sources": names,
+        "relative": None if args.motion else not args.absolute,
+        "motion_scale": args.motion_scale,
+        "motion_mask": args.motion_mask,
+        "loop": args.loop,
+        "fps": next(iter(files.values())).fps,
+    }
+
+    def make(picture: torch.Tensor, name: str, seed: int, tick: Callable) -> LFDMPipelineOutput:
+        if args.motion:
+            motion = motions[name]
+        else:
+            motion = pipe.transfer(picture, clips[name], relative=not args.absolute, image_fit=args.image_fit)
+        if mask is not None:
+            motion = motion.resized(*picture.shape[-2:])
+        return pipe.animate(picture, motion.edited(args.motion_scale, mask, args.loop), output_type="np")
+
+    failed = make_clips(pipe, pictures, files, settings, args.image_fit, make)
+    report(args, settings, files, failed)
+    return 1 if failed else 0
+
+
+def unique_names(paths: list[str]) -> dict[str, str]:
+    """Each path once, by its name without suffix; numbered where names are the same."""
+    names: dict[str, str] = {}
+    for path in dict.fromkeys(paths):
+        stem = Path(path).stem
+        same = sum(1 for name in names if name == stem or name.startswith(f"{stem} "))
+        names[stem if not same else f"{stem} {same + 1}"] = path
+    return names
