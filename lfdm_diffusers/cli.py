@@ -8,7 +8,15 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from . import animate_command, convert_command, data_command, evaluate_command, generate_command, info_command
+from . import (
+    animate_command,
+    app_command,
+    convert_command,
+    data_command,
+    evaluate_command,
+    generate_command,
+    info_command,
+)
 from .command_tools import CommandParser
 from .version import __version__
 
@@ -44,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
         animate_command.add_arguments,
         animate_command.run,
     )
+    _add(commands, "app", "a web app: pictures, labels, motion", app_command.add_arguments, app_command.run)
     _add(
         commands,
         "evaluate",

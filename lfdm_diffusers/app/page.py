@@ -1,0 +1,354 @@
+"""The page of the app, in Gradio: what is asked, what is shown, and an API for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+import PIL.Image
+
+from ..embedded import embedded_pictures
+from ..pipelines.picture_fitting import FITS
+from ..schedulers import SCHEDULERS
+from .engine import Engine, painted_mask
+
+TITLE = "LFDM: one picture, one label, a moving picture"
+HEAD = """
+# One picture in, the same subject moving
+
+Choose a picture and a label. The model generates *motion*, a flow and an occlusion map for every frame, and moves your picture
+with it; you can look at the motion, scale it, paint where it may act, loop it, and take it home.
+"""
+CSS = """
+.gradio-container { max-width: 1180px !important; margin: auto !important; }
+#clip video, #grid video, #views video, #moved video, #kept video { image-rendering: auto; }
+footer { opacity: .6; }
+"""
+LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
+AS_TRAINED = "the model's own"
+PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
+
+
+def make_page(engine: Engine) -> gr.Blocks:
+    """The page for an engine; `launch` it with `launch_options`."""
+    pipe = engine.pipeline()
+    labels, free_text = pipe.labels or [], pipe.text_encoder is not None
+    pictures = [str(path) for path in embedded_pictures()]
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.Markdown(HEAD)
+        model = gr.State("")
+        with gr.Tab("Generate"), gr.Row(equal_height=False):
+            with gr.Column(scale=5):
+                picture = gr.Image(
+                    value=pictures[0] if pictures else None,
+                    label="Picture",
+                    type="pil",
+                    sources=["upload", "webcam", "clipboard"],
+                    height=260,
+                    elem_id="picture",
+                )
+                gr.Examples([[path] for path in pictures], picture, label="Faces that the model has not seen")
+                label = gr.Radio(
+                    labels, value=labels[0] if labels else None, label="Label", visible=bool(labels), elem_id="label"
+                )
+                text = gr.Textbox(
+                    label="Or a text", placeholder="a person smiles", visible=free_text, max_lines=2, elem_id="text"
+                )
+                with gr.Row():
+                    go = gr.Button("Animate", variant="primary", elem_id="go")
+                    go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all")
+                with gr.Accordion("Motion", open=False):
+                    scale = gr.Slider(
+                        0, 3, 1, step=0.05, label="Strength", info="0 is still, 1 as generated, more exaggerates"
+                    )
+                    loop = gr.Radio(list(LOOPS), value="play once", label="To be repeated")
+                    frames = gr.Slider(
+                        4, 4 * pipe.unet.config.num_frames, pipe.unet.config.num_frames, step=1, label="Frames"
+                    )
+                with gr.Accordion("Framing, and where it may move", open=False):
+                    fit = gr.Radio(
+                        [("whole picture", FITS[0]), ("cut to fill", FITS[1])],
+                        value=FITS[0],
+                        label="Pictures that are not square",
+                    )
+                    editor = gr.ImageEditor(
+                        label="What the model sees. Paint where it may move; unpainted, everything may",
+                        sources=(),
+                        transforms=(),
+                        brush=gr.Brush(
+                            default_size=40,
+                            colors=["rgba(80, 160, 255, 0.7)"],
+                            default_color="rgba(80, 160, 255, 0.7)",
+                        ),
+                        layers=False,
+                        height=330,
+                        elem_id="editor",
+                    )
+                with gr.Accordion("Sampling", open=False):
+                    scheduler = gr.Dropdown([AS_TRAINED, *SCHEDULERS], value=AS_TRAINED, label="Scheduler")
+                    steps = gr.Slider(1, 100, pipe.default_steps(), step=1, label="Steps")
+                    guidance = gr.Slider(0, 5, 1, step=0.1, label="Guidance", info="1 is none")
+                    seed = gr.Number(
+                        0, label="Seed", precision=0, minimum=0, maximum=2**31, info="another seed, another timing"
+                    )
+            with gr.Column(scale=6):
+                clip = gr.Video(label="Clip", autoplay=True, loop=True, height=380, elem_id="clip", interactive=False)
+                views = gr.Video(
+                    label="reference | output | warped | flow | occlusion",
+                    autoplay=True,
+                    loop=True,
+                    elem_id="views",
+                    interactive=False,
+                )
+                downloads = gr.File(
+                    label="To take home: mp4, GIF, and the motion itself", file_count="multiple", elem_id="files"
+                )
+                with gr.Accordion("The motion, frame by frame", open=False):
+                    sheet = gr.Image(label="Motion", interactive=False, type="filepath", elem_id="sheet")
+                grid = gr.Video(
+                    label="All labels", autoplay=True, loop=True, visible=False, elem_id="grid", interactive=False
+                )
+        with gr.Tab("Motion from a clip"), gr.Row(equal_height=False):
+            with gr.Column(scale=5):
+                gr.Markdown(
+                    "The auto-encoder finds the motion of a driving clip, and gives it to your picture: no label needed."
+                )
+                still = gr.Image(
+                    value=pictures[1] if len(pictures) > 1 else None,
+                    label="Picture",
+                    type="pil",
+                    sources=["upload", "webcam", "clipboard"],
+                    height=240,
+                )
+                driving = gr.Video(label="Driving clip", sources=["upload", "webcam"], height=240, elem_id="driving")
+                relative = gr.Checkbox(
+                    True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
+                )
+                scale_2 = gr.Slider(0, 3, 1, step=0.05, label="Strength")
+                loop_2 = gr.Radio(list(LOOPS), value="play once", label="To be repeated")
+                go_transfer = gr.Button("Transfer", variant="primary")
+            with gr.Column(scale=6):
+                moved = gr.Video(
+                    label="Clip", autoplay=True, loop=True, height=380, elem_id="moved", interactive=False
+                )
+                moved_views = gr.Video(
+                    label="reference | output | warped | flow | occlusion", autoplay=True, loop=True, interactive=False
+                )
+                moved_files = gr.File(label="To take home", file_count="multiple")
+        with gr.Tab("A kept motion"), gr.Row(equal_height=False):
+            with gr.Column(scale=5):
+                gr.Markdown(
+                    "A `.safetensors` file that this app or `lfdm generate` has kept, for any picture framed in the same way."
+                )
+                still_2 = gr.Image(
+                    value=pictures[2] if len(pictures) > 2 else None,
+                    label="Picture",
+                    type="pil",
+                    sources=["upload", "webcam", "clipboard"],
+                    height=240,
+                )
+                kept_file = gr.File(label="Motion", file_types=[".safetensors"])
+                go_kept = gr.Button("Animate", variant="primary")
+            with gr.Column(scale=6):
+                kept = gr.Video(label="Clip", autoplay=True, loop=True, height=380, elem_id="kept", interactive=False)
+                kept_files = gr.File(label="To take home", file_count="multiple")
+        with gr.Tab("Model", visible=engine.may_load):
+            gr.Markdown(
+                "A pipeline's folder on this machine, or its Hub id; empty for the one that the app was started with."
+            )
+            name = gr.Textbox(label="Model", placeholder="someone/some-model")
+            load = gr.Button("Load", variant="primary")
+            about = gr.Markdown(describe(engine, ""))
+        gr.Markdown("The faces to choose from are drawn: none of these people exists.")
+
+        asked = [picture, label, text, model, scheduler, steps, seed, guidance, scale, loop, editor, fit, frames]
+        work = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+        go.click(_sampled(engine, False), asked, [clip, views, sheet, downloads, grid], **work)
+        go_all.click(_sampled(engine, True), asked, [grid, downloads], **work)
+        go_transfer.click(
+            _transfer(engine),
+            [still, driving, relative, model, scale_2, loop_2, fit],
+            [moved, moved_views, moved_files],
+            **work,
+        )
+        go_kept.click(_animate(engine), [still_2, kept_file, model, fit], [kept, kept_files], **work)
+        framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
+        for change in (picture.change, fit.change, model.change):
+            change(_framed(engine), [picture, fit, model], editor, **framing)
+        page.load(_framed(engine), [picture, fit, model], editor, **framing)
+        load.click(_load(engine), name, [model, about, label, text, go_all, steps, frames], **work)
+        _add_api(engine)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """What `Blocks.launch` should be given besides where to listen."""
+    theme = gr.themes.Soft(primary_hue="blue", neutral_hue="slate")
+    return {"theme": theme, "css": CSS, "max_file_size": "20mb", "show_error": True, "footer_links": ["api"]}
+
+
+def describe(engine: Engine, model: str) -> str:
+    """What a loaded model is, in Markdown."""
+    pipe = engine.pipeline(model)
+    labels = ", ".join(pipe.labels or []) or "none: it reads text, or takes pictures alone"
+    side = pipe.lfae.config.sample_size
+    size = f"{side}x{side} pixels" if side else "pictures of any size"
+    return (
+        f"**{model or 'The model of this app'}**: {size}, {pipe.unet.config.num_frames} frames, "
+        f"{pipe.default_steps()} steps of {type(pipe.scheduler).__name__}. Labels: {labels}."
+    )
+
+
+# ---- what happens on a click ----------------------------------------------------------------------------------------
+
+
+def _told(function: Callable) -> Callable:
+    """`function`, whose ValueErrors are messages on the page."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return wrapper
+
+
+def _sampled(engine: Engine, all_labels: bool) -> Callable:
+    """What the first tab's buttons do: one clip, or all labels."""
+
+    def run(
+        picture: PIL.Image.Image | None,
+        label: str | None,
+        text: str | None,
+        model: str,
+        scheduler: str,
+        steps: float,
+        seed: float,
+        guidance: float,
+        scale: float,
+        loop: str,
+        editor: dict | None,
+        fit: str,
+        frames: float,
+        progress: gr.Progress = PROGRESS,
+    ) -> tuple:
+        options = {
+            "model": model,
+            "scheduler": None if scheduler == AS_TRAINED else scheduler,
+            "steps": int(steps),
+            "seed": int(seed or 0),
+            "guidance_scale": guidance,
+            "motion_scale": scale,
+            "loop": LOOPS[loop],
+            "mask": painted_mask((editor or {}).get("layers") or []),
+            "fit": fit,
+            "num_frames": int(frames),
+            "progress": _shown(progress),
+        }
+        if all_labels:
+            grid, downloads = _told(engine.all_labels)(picture, **options)
+            return gr.Video(grid, visible=True), downloads
+        made = _told(engine.generate)(picture, (text or "").strip() or label, **options)
+        return made.clip, made.views, made.sheet, made.downloads, gr.Video(visible=False)
+
+    return run
+
+
+def _transfer(engine: Engine) -> Callable:
+    def run(
+        picture: PIL.Image.Image | None,
+        driving: str | None,
+        relative: bool,
+        model: str,
+        scale: float,
+        loop: str,
+        fit: str,
+        progress: gr.Progress = PROGRESS,
+    ) -> tuple:
+        made = _told(engine.transfer)(picture, driving, relative, model, scale, LOOPS[loop], fit, _shown(progress))
+        return made.clip, made.views, made.downloads
+
+    return run
+
+
+def _animate(engine: Engine) -> Callable:
+    def run(picture: PIL.Image.Image | None, motion: str | None, model: str, fit: str) -> tuple:
+        made = _told(engine.animate)(picture, motion, model, fit)
+        return made.clip, made.downloads
+
+    return run
+
+
+def _framed(engine: Engine) -> Callable:
+    def run(picture: PIL.Image.Image | None, fit: str, model: str) -> PIL.Image.Image | None:
+        return None if picture is None else _told(engine.framed)(picture, fit, model)
+
+    return run
+
+
+def _load(engine: Engine) -> Callable:
+    def run(name: str) -> tuple:
+        pipe = _told(engine.pipeline)(name)
+        labels = pipe.labels or []
+        frames = pipe.unet.config.num_frames
+        return (
+            name.strip(),
+            describe(engine, name.strip()),
+            gr.Radio(labels, value=labels[0] if labels else None, visible=bool(labels)),
+            gr.Textbox(visible=pipe.text_encoder is not None),
+            gr.Button(visible=bool(labels)),
+            pipe.default_steps(),
+            gr.Slider(maximum=4 * frames, value=frames),
+        )
+
+    return run
+
+
+def _shown(progress: gr.Progress) -> Callable[[float, str], None]:
+    return lambda share, what: progress(share, desc=what)
+
+
+# ---- for programs ---------------------------------------------------------------------------------------------------
+
+
+def _add_api(engine: Engine) -> None:
+    """Endpoints for gradio_client: files and plain values in, clip, views and motion out."""
+
+    def generate(
+        picture: PIL.Image.Image | None,
+        label: str,
+        seed: float,
+        steps: float,
+        scheduler: str,
+        guidance_scale: float,
+        motion_scale: float,
+        loop: str,
+    ) -> tuple[str, str, str]:
+        made = _told(engine.generate)(
+            picture, label, None, scheduler, int(steps), int(seed), guidance_scale, motion_scale, loop
+        )
+        return made.downloads[0], made.views, made.downloads[-1]
+
+    def transfer(picture: PIL.Image.Image | None, driving: str, relative: bool) -> tuple[str, str, str]:
+        made = _told(engine.transfer)(picture, driving, relative)
+        return made.downloads[0], made.views, made.downloads[-1]
+
+    with gr.Row(visible=False):
+        picture = gr.Image(type="pil", label="picture")
+        files = [gr.File(label=name) for name in ("clip", "views", "motion")]
+        values = [
+            gr.Textbox("", label="label"),
+            gr.Number(0, label="seed"),
+            gr.Number(0, label="steps (0: the model's)"),
+            gr.Textbox("", label="scheduler (empty: the model's)"),
+            gr.Number(1.0, label="guidance_scale"),
+            gr.Number(1.0, label="motion_scale"),
+            gr.Textbox("", label="loop (ease, ping_pong or empty)"),
+        ]
+        driving = gr.File(label="driving", type="filepath")
+        relative = gr.Checkbox(True, label="relative")
+        work = {"concurrency_id": "model", "concurrency_limit": 1}
+        gr.Button().click(generate, [picture, *values], files, api_name="generate", **work)
+        gr.Button().click(transfer, [picture, driving, relative], files, api_name="transfer", **work)

@@ -1,0 +1,159 @@
+"""The web app: what the engine makes, what it refuses, and, where Gradio is installed, the page's API."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from tiny import LABELS, tiny_pipeline
+
+from lfdm_diffusers import LFDMPipeline, Motion
+from lfdm_diffusers.app.engine import Engine, painted_mask
+from lfdm_diffusers.data.clips import Clip, read_clip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_pipeline(default_num_inference_steps=2).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def engine(model) -> Engine:
+    return Engine(model)
+
+
+@pytest.fixture(scope="module")
+def picture() -> PIL.Image.Image:
+    noise = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(noise).resize((60, 44), PIL.Image.Resampling.BICUBIC)
+
+
+def frames(path: str) -> np.ndarray:
+    return read_clip(Clip(Path(path))).astype(int)
+
+
+def test_a_clip_and_its_files(engine, model, picture):
+    told = []
+    made = engine.generate(picture, "anger", seed=3, progress=lambda share, what: told.append((share, what)))
+    assert [Path(path).suffix for path in made.downloads] == [".mp4", ".gif", ".safetensors"]
+    assert all(Path(path).is_file() for path in (made.clip, made.views, made.sheet, *made.downloads))
+    motion = Motion.load(made.downloads[-1])
+    assert motion.about["label"] == "anger" and len(motion) == 4
+    pipe = LFDMPipeline.from_pretrained(model)
+    expected = np.stack([np.asarray(frame) for frame in pipe.animate(picture, motion).frames[0]]).astype(int)
+    assert np.abs(frames(made.clip)[:, ::8, ::8] - expected).mean() < 6  # H.264
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and shares[-1] < 1 and told[-1][1] == "anger, step 2 of 2"
+
+
+def test_every_control_reaches_the_pipeline(engine, picture):
+    plain = frames(engine.generate(picture, "anger").clip)
+    changed = {
+        "seed": 1, "scheduler": "euler", "steps": 4, "guidance_scale": 3.0, "motion_scale": 0.2, "fit": "center_crop",
+        "mask": PIL.Image.new("L", (32, 32), 0),
+    }  # fmt: skip
+    for name, value in changed.items():
+        assert np.abs(frames(engine.generate(picture, "anger", **{name: value}).clip) - plain).mean() > 0.5, name
+    assert len(frames(engine.generate(picture, "anger", loop="ping_pong").clip)) == 6
+    assert len(frames(engine.generate(picture, "anger", num_frames=7).clip)) == 7
+    assert np.array_equal(
+        frames(engine.generate(picture, "anger").clip), plain
+    )  # another scheduler was that call's own
+
+
+def test_all_labels(engine, picture):
+    grid, downloads = engine.all_labels(picture)
+    assert grid in downloads and len(frames(grid)) == 4
+    assert {Path(path).stem for path in downloads} == {*LABELS, "grid"}
+
+
+def test_transfer_and_kept_motion(engine, picture):
+    made = engine.generate(picture, "surprise")
+    moved = engine.transfer(picture, made.clip)
+    assert len(frames(moved.clip)) == 4
+    again = engine.animate(picture, made.downloads[-1])
+    assert np.array_equal(frames(again.clip), frames(made.clip))
+
+
+def test_the_frame_is_what_the_model_sees(engine, picture):
+    assert engine.framed(picture, "letterbox").size == engine.framed(picture, "center_crop").size == (512, 512)
+    bars = np.asarray(engine.framed(picture, "letterbox"))
+    assert not bars[:40].any() and bars[250].any()
+
+
+def test_a_painted_mask():
+    layer = np.zeros((10, 20, 4), np.uint8)
+    assert painted_mask([]) is None and painted_mask([layer]) is None
+    layer[2:4, 3:9] = (80, 160, 255, 178)
+    mask = np.asarray(painted_mask([layer, np.zeros_like(layer)]))
+    assert mask.shape == (10, 20) and mask[3, 5] == 255 and (mask > 0).sum() == 12
+
+
+def test_refusals(engine, model, picture, tmp_path):
+    for make, message in (
+        (lambda: engine.generate(None, "anger"), "Choose a picture first"),
+        (lambda: engine.generate(picture, "angry"), "Unknown label 'angry'; the closest known one is 'anger'"),
+        (lambda: engine.generate(picture, "anger", steps=5000), "steps must be from 1 to 1000, got 5000"),
+        (lambda: engine.generate(picture, "anger", num_frames=5000), "frames must be from 1 to 160, got 5000"),
+        (lambda: engine.generate(PIL.Image.new("1", (10000, 6000)), "anger"), "at most 50 million"),
+        (lambda: engine.transfer(picture, None), "Choose a driving clip first"),
+        (lambda: engine.animate(picture, None), "Choose a motion file first"),
+        (lambda: engine.generate(picture, "anger", model=str(tmp_path)), "holds no model"),
+        (lambda: Engine(model, may_load=False).pipeline("another/model"), "stays with the model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_models_are_loaded_once_and_few_are_kept(model, tmp_path):
+    engine = Engine(model)
+    others = []
+    for name in "abc":
+        tiny_pipeline(default_num_inference_steps=2).save_pretrained(tmp_path / name)
+        others.append(str(tmp_path / name))
+        assert engine.pipeline(others[-1]) is engine.pipeline(others[-1])
+    assert list(engine._pipelines) == [model, others[-1]]
+    assert engine.pipeline() is engine.pipeline(model)
+
+
+def test_many_users_at_once_get_their_own(engine, picture):
+    expected = {label: frames(engine.generate(picture, label).clip) for label in LABELS}
+    found, threads = {}, []
+    for label in LABELS:
+        thread = threading.Thread(
+            target=lambda label=label: found.update({label: engine.generate(picture, label).clip})
+        )
+        thread.start()
+        threads.append(thread)
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(frames(found[label]), expected[label]) for label in LABELS)
+
+
+def test_the_page_answers_programs(engine, picture, tmp_path):
+    pytest.importorskip("gradio")
+    from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
+
+    from lfdm_diffusers.app.page import launch_options, make_page
+
+    picture.save(tmp_path / "picture.png")
+    page = make_page(engine).queue(max_size=5)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    try:
+        client = Client(url, verbose=False, download_files=str(tmp_path / "files"))
+        sent = handle_file(str(tmp_path / "picture.png"))
+        clip, views, motion = client.predict(picture=sent, label="anger", api_name="/generate")
+        assert np.array_equal(frames(clip), frames(engine.generate(picture, "anger").clip))
+        assert Path(views).is_file() and len(Motion.load(motion)) == 4
+        moved = client.predict(picture=sent, driving=handle_file(clip), api_name="/transfer")
+        assert len(frames(moved[0])) == 4
+        with pytest.raises(AppError, match="the closest known one is 'anger'"):
+            client.predict(picture=sent, label="angry", api_name="/generate")
+    finally:
+        page.close()
