@@ -16,6 +16,7 @@ from . import (
     evaluate_command,
     generate_command,
     info_command,
+    push_command,
 )
 from .command_tools import CommandParser
 from .version import __version__
@@ -68,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
         convert_command.add_arguments,
         convert_command.run,
     )
+    _add(commands, "push", "a saved model, with its card, to the Hub", push_command.add_arguments, push_command.run)
     data = commands.add_parser(
         "data", help="data sets, and the detector of FVD", description="Data sets and detectors."
     )

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 import transformers
 import yaml
-from huggingface_hub import HfApi
 from huggingface_hub.utils import validate_repo_id
 
 from .checkpoint_files import file_sha256, load_checkpoint
 from .command_tools import quiet_libraries, with_exit_codes
 from .conversion import add_texts, convert_lfae, convert_unet, join_pipeline, read_betas
+from .hub import push_folder
 from .model_cards import CONVERTED_LICENSE, CardFacts, lfae_card, pipeline_card
 from .models import LatentFlowAutoencoder
 from .pipelines import LFDMPipeline
@@ -123,7 +123,9 @@ def run(args: argparse.Namespace) -> int:
         say=_say,
     )
     if args.push_to_hub is not None:
-        _say(f"pushed to {push_folder(args.output, args.push_to_hub, args.hub_token, args.private)}")
+        _say(
+            f"pushed to {push_folder(args.output, args.push_to_hub, args.hub_token, args.private, 'Converted with lfdm_diffusers')}"
+        )
     return 0
 
 
@@ -406,24 +408,3 @@ def verify_folder(
     if failures := report.failures + [f"{name} saved and loaded again" for name in changed]:
         raise ValueError(f"`--verify` found differences in: {', '.join(failures)}. {'; '.join(report.lines())}.")
     return report.lines()
-
-
-def push_folder(
-    folder: str | Path,
-    repo_id: str,
-    token: str | None = None,
-    private: bool = False,
-    message: str = "Converted with lfdm_diffusers",
-) -> str:
-    """Upload a finished folder to a Hub repository, made if need be; returns its address.
-
-    Raises:
-        ConnectionError: if that fails; the folder stays.
-    """
-    api = HfApi(token=token)
-    try:
-        repo = api.create_repo(repo_id, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repo.repo_id, folder_path=folder, commit_message=message)
-    except Exception as error:  # of whichever HTTP library the Hub client uses
-        raise ConnectionError(f"{folder} is complete, but the push to {repo_id} failed: {error}") from error
-    return str(repo)

@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline
 from diffusers import pipelines as diffusers_pipelines
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines import pipeline_loading_utils
-from huggingface_hub import CommitInfo, file_exists
+from huggingface_hub import CommitInfo, HfApi, file_exists
 from huggingface_hub.errors import HfHubHTTPError
 
 from .whole_files import whole
@@ -55,6 +55,28 @@ def _explained_refusals() -> Iterator[None]:
         if advice and advice not in str(error):
             error.append_to_message("\n" + advice)
         raise
+
+
+def push_folder(
+    folder: str | os.PathLike,
+    repo_id: str,
+    token: str | None = None,
+    private: bool = False,
+    message: str | None = None,
+) -> str:
+    """Upload a finished folder to a Hub repository, made if need be, in one commit; returns its address.
+
+    Raises:
+        ConnectionError: if that fails; says what to do about a token. The folder stays, and the repository is as it was.
+    """
+    api = HfApi(token=token)
+    try:
+        with _explained_refusals():
+            repo = api.create_repo(repo_id, private=private, exist_ok=True)
+            api.upload_folder(repo_id=repo.repo_id, folder_path=folder, commit_message=message)
+    except Exception as error:  # of whichever HTTP library the Hub client uses
+        raise ConnectionError(f"{folder} is complete, but the push to {repo_id} failed: {error}") from error
+    return str(repo)
 
 
 def _keeping_card(save_pretrained: Callable) -> Callable:

@@ -21,12 +21,12 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from .convert_command import push_folder
 from .data.batches import StepBatchSampler
 from .data.cache import CachedClipReader, ClipReader
 from .data.clips import Clip
 from .data.layouts import LAYOUTS
 from .data.scan import scan_clips
+from .hub import push_folder
 from .training_utils import (
     STATE_FILE,
     MetricsFile,

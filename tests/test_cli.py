@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import PIL.Image
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from loopback_hub import READ_TOKEN, WRITE_TOKEN
 from loopback_python import LoopbackPython
 from safetensors import safe_open
 from tiny import LABELS, tiny_pipeline
@@ -582,6 +584,46 @@ def test_models_of_the_hub(model, pictures, tmp_path, loopback_hub):
         options = ["--model", "me/cli", "--output", str(tmp_path / "out"), "--kinds", "sheet", "--json"]
         rc, out, _ = process.run(HUB + 'result = lfdm("generate", *options)', options=[pictures[0], *options])
         assert rc == 0 and json.loads(out)["model"] == "me/cli" and (tmp_path / "out" / "face" / "sheet.png").exists()
+    finally:
+        process.close()
+
+
+@pytest.mark.integration
+def test_push(model, tmp_path, loopback_hub):
+    """With its card, or with one that is made; refusals and broken networks are one sentence each, and leave nothing behind."""
+    pipeline, lfae = tmp_path / "pipeline", tmp_path / "lfae"
+    shutil.copytree(model, pipeline)
+    LFDMPipeline.from_pretrained(model).lfae.save_pretrained(lfae)
+    process = LoopbackPython(loopback_hub.url, tmp_path / "home")
+
+    def push(*arguments: object, token: str | None = WRITE_TOKEN) -> list:
+        return process.run(HUB + 'result = lfdm("push", *arguments)', token=token, arguments=list(map(str, arguments)))
+
+    try:
+        code, out, _ = push(pipeline, "me/pushed", "--message", "first")
+        assert code == 0 and "pushed" in out and "LFDMPipeline" in out
+        files = loopback_hub.files("me/pushed")
+        assert files["README.md"] == (pipeline / "README.md").read_bytes()
+        assert set(files) >= {"model_index.json", "unet/diffusion_pytorch_model.safetensors"}
+        code, out, _ = push(lfae, "me/lfae")
+        assert code == 0 and "a card with what is known" in out
+        card = loopback_hub.files("me/lfae")["README.md"].decode()
+        assert "library_name: diffusers" in card and 'from_pretrained("me/lfae")' in card
+
+        for arguments, token, message in (
+            ((pipeline, "me/other"), None, "Pushing needs a token"),
+            ((pipeline, "me/other"), READ_TOKEN, "may not write there"),
+            ((tmp_path / "none", "me/none"), WRITE_TOKEN, "There is no folder"),
+            ((tmp_path, "me/none"), WRITE_TOKEN, "holds no model"),
+            ((pipeline, "me/a/b"), WRITE_TOKEN, "REPO_ID"),
+        ):
+            code, _, err = push(*arguments, token=token)
+            assert code == 2 and message in err and "Traceback" not in err, err
+        weights = lfae / "diffusion_pytorch_model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100])
+        before = loopback_hub.files("me/lfae")
+        code, _, err = push(lfae, "me/lfae")
+        assert code == 2 and f"{weights} is broken" in err and loopback_hub.files("me/lfae") == before
     finally:
         process.close()
 
