@@ -51,23 +51,23 @@ def save(name: str, clips: dict[str, np.ndarray]) -> None:
     print(f"wrote {path.name}: {frames.shape[2]}x{frames.shape[1]}, {path.stat().st_size // 1024} KB")
 
 
-def half_face(size: int = 64) -> PIL.Image.Image:
-    """A mask: white on the right half, with an edge of a few pixels."""
-    edge = np.clip((np.arange(size) - size / 2) / 6 + 0.5, 0, 1)
-    return PIL.Image.fromarray(np.repeat(np.uint8(edge * 255)[None], size, axis=0))
+def upper_face(size: int = 64) -> PIL.Image.Image:
+    """A mask: white above the tip of the nose, with an edge of a few pixels."""
+    edge = np.clip((0.6 * size - np.arange(size)) / 6 + 0.5, 0, 1)
+    return PIL.Image.fromarray(np.repeat(np.uint8(edge * 255)[:, None], size, axis=1))
 
 
 def main() -> None:
     studio = Studio()
-    rise = np.concatenate((np.linspace(0, 2, 8), np.linspace(2, 0, 8)))
+    rise = np.concatenate((np.linspace(0, 1.3, 8), np.linspace(1.3, 0, 8)))
     save(
         "scale",
         {f"{scale:g}": studio.generate(0, "happiness", motion_scale=scale) for scale in (0, 0.5, 1, 1.5)}
-        | {"0 to 2 and back": studio.generate(0, "happiness", motion_scale=rise)},
+        | {"0 to 1.3 and back": studio.generate(0, "happiness", motion_scale=rise)},
     )
-    mask = half_face()
+    mask = upper_face()
     shown = np.repeat(np.asarray(mask)[..., None], 3, axis=2)[None] / 255
-    masked = {label: studio.generate(1, label, motion_mask=mask) for label in ("surprise", "anger")}
+    masked = {label: studio.generate(1, label, motion_mask=mask) for label in ("surprise", "happiness")}
     save("mask", {"mask": shown} | {f"{label}, masked": clip for label, clip in masked.items()})
     save(
         "loop",

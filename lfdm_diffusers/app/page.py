@@ -127,7 +127,7 @@ def make_page(engine: Engine) -> gr.Blocks:
                 )
                 scale_2 = gr.Slider(0, 3, 1, step=0.05, label="Strength")
                 loop_2 = gr.Radio(list(LOOPS), value="play once", label="To be repeated")
-                go_transfer = gr.Button("Transfer", variant="primary")
+                go_transfer = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
             with gr.Column(scale=6):
                 moved = gr.Video(
                     label="Clip", autoplay=True, loop=True, height=380, elem_id="moved", interactive=False
@@ -149,7 +149,7 @@ def make_page(engine: Engine) -> gr.Blocks:
                     height=240,
                 )
                 kept_file = gr.File(label="Motion", file_types=[".safetensors"])
-                go_kept = gr.Button("Animate", variant="primary")
+                go_kept = gr.Button("Animate", variant="primary", elem_id="go-kept")
             with gr.Column(scale=6):
                 kept = gr.Video(label="Clip", autoplay=True, loop=True, height=380, elem_id="kept", interactive=False)
                 kept_files = gr.File(label="To take home", file_count="multiple")
