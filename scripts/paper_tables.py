@@ -168,7 +168,7 @@ def gap_of_people() -> Iterator[str]:
         gap = results["scores"]["gap"]
         yield (
             f"With {gap['clips_each']} clips, FVD is {gap['seen']:.4g} for pictures of people whom the model was trained on, "
-            f"against other clips of them, and {gap['unseen']:.4g} for others: a gap of {gap['value']:.3g}, its standard error "
+            f"against their clips, and {gap['unseen']:.4g} for others: a gap of {gap['value']:.3g}, its standard error "
             f"{gap['standard_error']:.2g}."
         )
 
