@@ -14,14 +14,12 @@ from .clip_command import (
     add_picture_arguments,
     check_output,
     find_pictures,
-    make_clips,
+    make_files,
     plan_files,
     read_mask,
-    report,
 )
-from .command_tools import DTYPES, add_device_arguments, choose_device, load_pipeline, with_exit_codes
+from .command_tools import add_device_arguments, load_chosen_pipeline, with_exit_codes
 from .data.clips import Clip, read_clip
-from .embedded import embedded_model
 from .pipelines import LFDMPipelineOutput, Motion
 
 EXAMPLES = """
@@ -76,11 +74,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         clips = {name: list(read_clip(Clip(Path(path)))) for name, path in names.items()}
         frames = max(map(len, clips.values()))
-    model = args.model or embedded_model()
-    pipe = load_pipeline(model, choose_device(args.device), DTYPES[args.dtype])
+    pipe, model = load_chosen_pipeline(args)
     files = plan_files(args, pipe, pictures, list(names), frames)
     settings = {
-        "model": str(args.model or model.name),
+        "model": model,
         "sources": names,
         "relative": None if args.motion else not args.absolute,
         "motion_scale": args.motion_scale,
@@ -94,13 +91,10 @@ def run(args: argparse.Namespace) -> int:
             motion = motions[name]
         else:
             motion = pipe.transfer(picture, clips[name], relative=not args.absolute, image_fit=args.image_fit)
-        if mask is not None:
-            motion = motion.resized(*picture.shape[-2:])
-        return pipe.animate(picture, motion.edited(args.motion_scale, mask, args.loop), output_type="np")
+        edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop}
+        return pipe.animate(picture, motion, output_type="np", **edit)
 
-    failed = make_clips(pipe, pictures, files, settings, args.image_fit, make)
-    report(args, settings, files, failed)
-    return 1 if failed else 0
+    return make_files(args, pipe, files, settings, make)
 
 
 def unique_names(paths: list[str]) -> dict[str, str]:

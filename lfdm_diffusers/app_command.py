@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from .command_tools import DTYPES, add_device_arguments, choose_device, whole_number, with_exit_codes
+from .command_tools import (
+    DTYPES,
+    add_device_arguments,
+    add_model_argument,
+    choose_device,
+    whole_number,
+    with_exit_codes,
+)
 
 EXAMPLES = """
 examples:
@@ -18,9 +25,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "--model", metavar="FOLDER|HUB_ID", help="pipeline (default: the one that comes with the package)"
-    )
+    add_model_argument(parser)
     parser.add_argument("--only-this-model", action="store_true", help="take away the tab that loads others")
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="where to listen (default: 127.0.0.1)")
     parser.add_argument(

@@ -13,16 +13,14 @@ import PIL.Image
 import torch
 from tqdm import tqdm
 
-from .command_tools import first_line, number, some_of, whole_number
+from .command_tools import add_model_argument, first_line, number, some_of, whole_number
 from .data.picture_files import frame_files
 from .data.video_writing import SUFFIXES
 from .embedded import embedded_pictures
-from .generated_files import KINDS, PictureFiles, default_scale, file_name
+from .generated_files import KINDS, PictureFiles, default_fps, default_scale, file_name
 from .pipelines import LFDMPipeline, LFDMPipelineOutput
 from .pipelines.motion import LOOPS
 from .pipelines.picture_fitting import FITS, fit_picture, to_rgb_tensors
-
-SECONDS = 1.6  # what a clip of the trained length takes by default: 10 frames a second for 16, 25 for 40
 
 
 def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
@@ -33,9 +31,7 @@ def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="IMAGE",
         help="pictures, or folders of pictures (default: one that comes with the package)",
     )
-    group.add_argument(
-        "--model", metavar="FOLDER|HUB_ID", help="pipeline (default: the one that comes with the package)"
-    )
+    add_model_argument(group)
     group.add_argument(
         "--image-fit",
         choices=FITS,
@@ -143,7 +139,7 @@ def plan_files(
 
     Args:
         labels: names of its clips.
-        num_frames: of a clip that takes `SECONDS`.
+        num_frames: of a clip, which `default_fps` goes by.
         seeds: of which each clip is made.
 
     Raises:
@@ -155,7 +151,6 @@ def plan_files(
         seed: {label: f"{name}-seed{seed}" if len(seeds) > 1 else name for label, name in by_label.items()}
         for seed in seeds
     }
-    side = pipe.lfae.config.sample_size or 128
     folders: set[str] = set()
     files = {
         picture: PictureFiles(
@@ -163,8 +158,8 @@ def plan_files(
             names=names,
             kinds=args.kinds,
             formats=args.formats,
-            fps=args.fps or min(50, max(1, round(num_frames / SECONDS))),
-            scale=args.scale or default_scale(side),
+            fps=args.fps or default_fps(num_frames),
+            scale=args.scale or default_scale(pipe.lfae.config.sample_size),
         )
         for picture in pictures
     }
@@ -205,40 +200,38 @@ def read_mask(path: str | None) -> PIL.Image.Image | None:
         raise ValueError(f"`--motion-mask` {path} cannot be used: {first_line(error)}.") from error
 
 
-def make_clips(
+def make_files(
+    args: argparse.Namespace,
     pipe: LFDMPipeline,
-    pictures: list[Path],
     files: dict[Path, PictureFiles],
     settings: dict,
-    fit: str,
     make: Callable[[torch.Tensor, str | None, int, Callable], LFDMPipelineOutput],
     steps: int = 0,
-) -> dict[Path, str]:
-    """Make and write all clips; a picture that cannot be read is left out.
+) -> int:
+    """Make and write all clips, and report; a picture that cannot be read is left out.
 
     Args:
+        files: of each picture (`plan_files`).
         settings: what the files of motion say about themselves.
-        fit: how pictures of other proportions are fitted.
         make: called with a picture `(3, H, W)`, a name (a label), a seed, and a callback for each of `steps` denoising steps;
             returns one clip as arrays. Each clip is a call of its own, so that it does not depend, in any bit, on what else is
             made.
 
     Returns:
-        What is wrong, by picture.
+        The command's exit code: 1 if a picture was left out, else 0.
     """
     failed: dict[Path, str] = {}
     per_clip = steps + 1  # the last is for decoding and writing
     per_picture = per_clip * sum(len(names) for names in next(iter(files.values())).names.values())
-    with tqdm(total=per_picture * len(pictures), unit="step", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+    with tqdm(total=per_picture * len(files), unit="step", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
 
         def tick(pipe: LFDMPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
             bar.update()
             return {}
 
-        for picture in pictures:
-            plan = files[picture]
+        for picture, plan in files.items():
             try:
-                tensor = read_picture(picture, pipe, fit)
+                tensor = read_picture(picture, pipe, args.image_fit)
             except ValueError as error:
                 failed[picture] = str(error)
                 bar.update(per_picture)
@@ -256,7 +249,8 @@ def make_clips(
                     bar.update()
                 plan.write_all(seed, reference, clips)
         bar.set_description("done")
-    return failed
+    report(args, settings, files, failed)
+    return 1 if failed else 0
 
 
 def as_uint8(pictures: np.ndarray) -> np.ndarray:

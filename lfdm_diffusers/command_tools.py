@@ -19,6 +19,8 @@ import transformers
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+from . import models
+from .embedded import embedded_model
 from .pipelines import LFDMPipeline
 from .schedulers import SCHEDULERS
 
@@ -86,6 +88,13 @@ def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
         "--eta", type=number(0, 1), default=1.0, metavar="E", help="fresh noise of DDIM, from 0 to 1 (default: 1)"
     )
     add_device_arguments(group)
+
+
+def add_model_argument(group: argparse._ActionsContainer) -> None:
+    """Which pipeline; see `load_chosen_pipeline`."""
+    group.add_argument(
+        "--model", metavar="FOLDER|HUB_ID", help="pipeline (default: the one that comes with the package)"
+    )
 
 
 def add_device_arguments(group: argparse._ArgumentGroup) -> None:
@@ -218,6 +227,29 @@ def class_name_of(config: dict) -> str:
     """The class that a `model_index.json` or `config.json` names, "" if none."""
     name = config.get("_class_name")
     return str(name[-1] if isinstance(name, list) and name else name or "")
+
+
+def package_class(model: str | Path, config: dict) -> str:
+    """The class that a configuration names, if it is this package's pipeline or one of its models.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    name = class_name_of(config)
+    if name != LFDMPipeline.__name__ and name not in models.__all__:
+        raise ValueError(f"{model} holds a {name or 'model without a class'}, none of this package's models.")
+    return name
+
+
+def load_chosen_pipeline(args: argparse.Namespace) -> tuple[LFDMPipeline, str]:
+    """What `add_model_argument` and `add_device_arguments` name, and its name.
+
+    Raises:
+        ValueError: as `load_pipeline`.
+    """
+    device = choose_device(args.device)
+    model = args.model or embedded_model()
+    return load_pipeline(model, device, DTYPES[args.dtype]), str(args.model or model.name)
 
 
 def load_pipeline(

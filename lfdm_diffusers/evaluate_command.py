@@ -166,8 +166,8 @@ class Maker:
         model_sha256: of the model's parts, else empty.
     """
 
-    def __init__(self, args: argparse.Namespace, device: torch.device):
-        self.args, self.kind = args, _kind(args.source)
+    def __init__(self, args: argparse.Namespace, kind: str, device: torch.device):
+        self.args, self.kind = args, kind
         self.pipe, self.sampling, self.model_sha256 = None, None, {}
         if self.kind == "model":
             pipe = self.pipe = load_pipeline(args.source or embedded_model(), device, DTYPES[args.dtype])
@@ -233,7 +233,7 @@ def run(args: argparse.Namespace) -> int:
     video_detector = load_i3d(args.i3d) if "video detector" in needs else None
     with quiet_libraries():
         frame_detector = load_frame_detector(args.frame_detector) if "frame detector" in needs else None
-    maker = Maker(args, device)
+    maker = Maker(args, kind, device)
 
     def find_real(split: str | None, count: int | None) -> VideoSet:
         reader = ClipReader(maker.height, maker.width)

@@ -15,22 +15,18 @@ from .clip_command import (
     add_picture_arguments,
     check_output,
     find_pictures,
-    make_clips,
+    make_files,
     plan_files,
     read_mask,
-    report,
 )
 from .command_tools import (
-    DTYPES,
     add_sampling_arguments,
-    choose_device,
     first_line,
-    load_pipeline,
+    load_chosen_pipeline,
     quiet_libraries,
     whole_number,
     with_exit_codes,
 )
-from .embedded import embedded_model
 from .models.label_embeddings import normalized_label
 from .pipelines import LFDMPipeline, LFDMPipelineOutput
 from .schedulers import scheduler_by_name
@@ -87,9 +83,7 @@ def run(args: argparse.Namespace) -> int:
     pictures = find_pictures(args.images)
     check_output(Path(args.output))
     mask = read_mask(args.motion_mask)
-    device = choose_device(args.device)
-    model = args.model or embedded_model()
-    pipe = load_pipeline(model, device, DTYPES[args.dtype])
+    pipe, model = load_chosen_pipeline(args)
     labels = choose_labels(pipe, args.label)
     if args.scheduler is not None:
         with quiet_libraries():
@@ -98,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     seeds = range(args.seed, args.seed + args.num_videos)
     files = plan_files(args, pipe, pictures, labels, pipe.unet.config.num_frames, seeds)
     settings = {
-        "model": str(args.model or model.name),
+        "model": model,
         "scheduler": type(pipe.scheduler).__name__,
         "steps": steps,
         "guidance_scale": args.guidance_scale,
@@ -132,9 +126,7 @@ def run(args: argparse.Namespace) -> int:
             )
         return output
 
-    failed = make_clips(pipe, pictures, files, settings, args.image_fit, make, len(pipe.scheduler.timesteps))
-    report(args, settings, files, failed)
-    return 1 if failed else 0
+    return make_files(args, pipe, files, settings, make, len(pipe.scheduler.timesteps))
 
 
 def choose_labels(pipe: LFDMPipeline, given: list[str] | None) -> list[str | None]:

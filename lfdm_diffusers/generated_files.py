@@ -15,13 +15,19 @@ from .visualization import clip_grid, clips_sheet, enlarge, grid_columns, motion
 from .whole_files import whole
 
 KINDS = ("clips", "grid", "sheet", "motion")
+SECONDS = 1.6  # what a clip of the trained length takes by default: 10 frames a second for 16, 25 for 40
 WATCHABLE = 256  # small pictures are enlarged to about so many pixels
 GRID_WIDTH = 1280  # a grid's tiles are enlarged less where it would become wider
 
 
-def default_scale(side: int) -> int:
-    """The whole factor that brings pictures of `side` pixels nearest to `WATCHABLE`."""
-    return max(1, round(WATCHABLE / side))
+def default_scale(side: int | None) -> int:
+    """The whole factor that brings pictures of `side` pixels (128, if a model says none) nearest to `WATCHABLE`."""
+    return max(1, round(WATCHABLE / (side or 128)))
+
+
+def default_fps(num_frames: int) -> int:
+    """Frames a second so that a clip takes `SECONDS`, at most 50."""
+    return min(50, max(1, round(num_frames / SECONDS)))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from accelerate import init_empty_weights
 from huggingface_hub import ModelCard
 
 from . import models
-from .command_tools import class_name_of, first_line, quiet_libraries, read_model_config, with_exit_codes
+from .command_tools import first_line, package_class, quiet_libraries, read_model_config, with_exit_codes
 from .embedded import embedded_model
 from .pipelines import LFDMPipeline
 
@@ -58,9 +58,7 @@ def model_facts(model: str | Path) -> dict:
         ValueError: if it holds neither, or something of it cannot be read; one sentence.
     """
     config = read_model_config(model)
-    name = class_name_of(config)
-    if name != LFDMPipeline.__name__ and name not in models.__all__:
-        raise ValueError(f"{model} holds a {name or 'model without a class'}, none of this package's models.")
+    name = package_class(model, config)
     facts: dict = {"model": str(model), "class": name}
     try:
         with quiet_libraries(), init_empty_weights():

@@ -10,7 +10,7 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
 from . import models
-from .command_tools import class_name_of, quiet_libraries, read_model_config, with_exit_codes
+from .command_tools import package_class, quiet_libraries, read_model_config, with_exit_codes
 from .decoder_files import CONFIG as DECODER_CONFIG
 from .decoder_files import WEIGHTS as DECODER_WEIGHTS
 from .hub import CARD, push_folder
@@ -64,10 +64,7 @@ def kind_of(folder: Path) -> str:
         raise ValueError(f"There is no folder {folder}.")
     if (folder / DECODER_CONFIG).is_file() and (folder / DECODER_WEIGHTS).is_file():
         return "decoder"
-    kind = class_name_of(read_model_config(folder))
-    if kind != LFDMPipeline.__name__ and kind not in models.__all__:
-        raise ValueError(f"{folder} holds a {kind or 'model without a class'}, none of this package's models.")
-    return kind
+    return package_class(folder, read_model_config(folder))
 
 
 def require_whole(folder: Path) -> None:

@@ -130,8 +130,8 @@ def draw_person(seed: int, index: int, labels: Sequence[str], num_frames: int, s
     def frames_of(clips: list[ToonClip]) -> torch.Tensor:
         return torch.from_numpy(np.stack([clip.frames for clip in clips])).permute(0, 1, 4, 2, 3)
 
-    pairs = [[clip.flow(0, frame) for frame in range(num_frames)] for clip in takes[0]]
-    flow, visibility = (torch.from_numpy(np.stack([[pair[i] for pair in clip] for clip in pairs])) for i in (0, 1))
+    motions = [clip.flow_from_first() for clip in takes[0]]
+    flow, visibility = (torch.from_numpy(np.stack(maps)) for maps in zip(*motions))
     background = takes[0][0].part_names.index("backdrop")
     person = np.any([clip.parts != background for clip in takes[0]], axis=(0, 1))
     near = F.max_pool2d(torch.from_numpy(person).float()[None], 9, stride=1, padding=4)

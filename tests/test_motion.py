@@ -196,6 +196,17 @@ def test_animate_gives_the_same_clip_and_moves_other_pictures(pipe):
     assert len(frames) == 1 and len(frames[0]) == 4 and isinstance(warped[0][0], PIL.Image.Image)
 
 
+@pytest.mark.parametrize(
+    "edit", [{"motion_scale": 0.5}, {"motion_mask": torch.eye(32)}, {"loop": "ping_pong", "motion_scale": 0}]
+)
+def test_animate_edits_as_a_call_does(pipe, edit):
+    generated, output = call(pipe, **edit), call(pipe)
+    animated = pipe.animate(tiny_image(), output.motion(), output_type="pt", **edit)
+    torch.testing.assert_close(animated.frames, generated.frames, rtol=0, atol=1e-5)
+    torch.testing.assert_close(animated.flow, generated.flow, rtol=0, atol=1e-5)
+    assert (animated.frames[0, 1] - output.frames[0, 1]).abs().max() > 1e-3
+
+
 def test_animate_refuses(pipe):
     motion = call(pipe).motion()
     for options, message in (
@@ -204,6 +215,8 @@ def test_animate_refuses(pipe):
         ({"motion": [motion, motion.ping_pong()]}, "`motion` must hold motions of one length and size"),
         ({"motion": [motion] * 3, "image": [tiny_image()] * 2}, "`image` holds 2 pictures and `motion` 3 motions"),
         ({"output_type": "latent"}, "`output_type` must be 'pil', 'np' or 'pt'"),
+        ({"motion_scale": [1, 2]}, "`motion_scale` must be a finite number, or one for each of 4 frames"),
+        ({"loop": "twice"}, "`loop` must be one of"),
         ({"height": 30}, "`height` must be a multiple of"),
         ({"decode_chunk_size": 0}, "`decode_chunk_size` must be"),
     ):

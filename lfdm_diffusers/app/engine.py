@@ -7,19 +7,21 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import torch
 
-from ..clip_command import SECONDS, as_uint8
+from ..clip_command import as_uint8
 from ..command_tools import load_pipeline
 from ..data.clips import Clip, iterate_frames
+from ..data.video_files import frame_rate
 from ..embedded import embedded_model
-from ..generated_files import PictureFiles, default_scale, file_name
+from ..generated_files import PictureFiles, default_fps, default_scale, file_name
 from ..pipelines import LFDMPipeline, LFDMPipelineOutput, Motion
 from ..pipelines.motion import Mask
-from ..pipelines.picture_fitting import fit_picture, to_rgb_tensors
+from ..pipelines.picture_fitting import FITS, fit_picture, to_rgb_tensors
 from ..schedulers import scheduler_by_name
 from ..visualization import enlarge
 
@@ -45,6 +47,24 @@ class Made:
     views: str
     sheet: str
     downloads: list[str]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a clip is sampled: the pipeline's arguments, where None (or 0, or "") leaves it to the model."""
+
+    scheduler: str | None = None
+    steps: int | None = None
+    seed: int = 0
+    guidance_scale: float = 1.0
+    motion_scale: float = 1.0
+    loop: str | None = None
+    mask: Mask | None = None
+    num_frames: int | None = None
+
+
+def quiet(share: float, what: str) -> None:
+    """Progress that nobody watches."""
 
 
 class Engine:
@@ -87,78 +107,66 @@ class Engine:
                 del self._pipelines[other]  # two in memory, the first and the latest
             return self._pipelines[name]
 
-    def side(self, model: str | None = None) -> int:
-        """Pixels of a side of the model's pictures."""
-        return self.pipeline(model).lfae.config.sample_size or 128
-
     def framed(self, picture: PIL.Image.Image, fit: str, model: str | None = None) -> PIL.Image.Image:
         """The picture as the model will see it, enlarged to be looked at.
 
         Raises:
             ValueError: if it is too large, or cannot be used.
         """
-        pixels = as_uint8(self._fitted(picture, fit, self.pipeline(model)).permute(1, 2, 0).numpy())
-        return PIL.Image.fromarray(enlarge(pixels, default_scale(self.side(model)) * 2))
+        pipe = self.pipeline(model)
+        pixels = as_uint8(self._fitted(picture, fit, pipe).permute(1, 2, 0).numpy())
+        return PIL.Image.fromarray(enlarge(pixels, default_scale(pipe.lfae.config.sample_size) * 2))
 
     def generate(
         self,
         picture: PIL.Image.Image | None,
         label: str | None,
         model: str | None = None,
-        scheduler: str | None = None,
-        steps: int | None = None,
-        seed: int = 0,
-        guidance_scale: float = 1.0,
-        motion_scale: float = 1.0,
-        loop: str | None = None,
-        mask: Mask | None = None,
-        fit: str = "letterbox",
-        num_frames: int | None = None,
-        progress: Progress = lambda share, what: None,
+        fit: str = FITS[0],
+        progress: Progress = quiet,
+        **options: Any,
     ) -> Made:
-        """One clip of a picture and a label (or a text); arguments as the pipeline's.
+        """One clip of a picture and a label (or a text).
+
+        Args:
+            options: those of `Sampling`.
 
         Raises:
             ValueError: for bad input.
         """
-        make = self._sampler(
-            model, scheduler, steps, seed, guidance_scale, motion_scale, loop, mask, num_frames, progress
-        )
         with self._lock:
-            tensor = self._fitted(picture, fit, self.pipeline(model))
-            return self._made(self.pipeline(model), tensor, label or "clip", make(tensor, label, 0, 1), seed)
+            pipe = self.pipeline(model)
+            sampling = Sampling(**options)
+            make = self._sampler(pipe, sampling, progress)
+            tensor = self._fitted(picture, fit, pipe)
+            return self._made(pipe, tensor, label or "clip", make(tensor, label, 0, 1), sampling.seed)
 
     def all_labels(
         self,
         picture: PIL.Image.Image | None,
         model: str | None = None,
-        scheduler: str | None = None,
-        steps: int | None = None,
-        seed: int = 0,
-        guidance_scale: float = 1.0,
-        motion_scale: float = 1.0,
-        loop: str | None = None,
-        mask: Mask | None = None,
-        fit: str = "letterbox",
-        num_frames: int | None = None,
-        progress: Progress = lambda share, what: None,
+        fit: str = FITS[0],
+        progress: Progress = quiet,
+        **options: Any,
     ) -> tuple[str, list[str]]:
         """All labels of a model side by side: the grid as mp4, and it and all clips to take home.
+
+        Args:
+            options: those of `Sampling`.
 
         Raises:
             ValueError: for bad input, and for a model without labels.
         """
-        make = self._sampler(
-            model, scheduler, steps, seed, guidance_scale, motion_scale, loop, mask, num_frames, progress
-        )
         with self._lock:
             pipe = self.pipeline(model)
+            sampling = Sampling(**options)
+            make = self._sampler(pipe, sampling, progress)
             if not pipe.labels:
                 raise ValueError("This model has no list of labels: write a text instead.")
             tensor = self._fitted(picture, fit, pipe)
             outputs = {label: make(tensor, label, i, len(pipe.labels)) for i, label in enumerate(pipe.labels)}
-            files = self._files(pipe, list(outputs), seed, ["clips", "grid", "motion"])
-            self._write(files, tensor, outputs, seed)
+            files = self._files(pipe, list(outputs), sampling.seed, ["clips", "grid", "motion"])
+            self._write(files, tensor, outputs, sampling.seed)
             downloads = [str(file["path"]) for file in files.written if file["kind"] != "motion"]
             return downloads[-2], downloads
 
@@ -170,8 +178,8 @@ class Engine:
         model: str | None = None,
         motion_scale: float = 1.0,
         loop: str | None = None,
-        fit: str = "letterbox",
-        progress: Progress = lambda share, what: None,
+        fit: str = FITS[0],
+        progress: Progress = quiet,
     ) -> Made:
         """A picture that moves as a clip does.
 
@@ -193,12 +201,20 @@ class Engine:
                 if len(frames) == MOST_FRAMES:
                     break
             progress(0.3, "finding its motion")
-            motion = pipe.transfer(tensor, torch.stack(frames), relative=relative).edited(motion_scale, None, loop)
+            motion = pipe.transfer(tensor, torch.stack(frames), relative=relative)
             progress(0.7, "animating the picture")
-            return self._animated(pipe, tensor, motion, "transfer", _frames_per_second(Path(driving)))
+            output = pipe.animate(tensor, motion, motion_scale=motion_scale, loop=loop or None, output_type="np")
+            rate = frame_rate(Path(driving))
+            return self._made(pipe, tensor, "transfer", output, 0, rate and min(50, max(1, round(rate))))
 
     def animate(
-        self, picture: PIL.Image.Image | None, motion: str | None, model: str | None = None, fit: str = "letterbox"
+        self,
+        picture: PIL.Image.Image | None,
+        motion: str | None,
+        model: str | None = None,
+        motion_scale: float = 1.0,
+        loop: str | None = None,
+        fit: str = FITS[0],
     ) -> Made:
         """A picture with a motion that was kept as safetensors.
 
@@ -209,34 +225,25 @@ class Engine:
             raise ValueError("Choose a motion file first.")
         with self._lock:
             pipe = self.pipeline(model)
-            return self._animated(pipe, self._fitted(picture, fit, pipe), Motion.load(motion), "animated")
+            tensor, loaded = self._fitted(picture, fit, pipe), Motion.load(motion)
+            output = pipe.animate(tensor, loaded, motion_scale=motion_scale, loop=loop or None, output_type="np")
+            return self._made(pipe, tensor, "animated", output, 0)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 
     def _sampler(
-        self,
-        model: str | None,
-        scheduler: str | None,
-        steps: int | None,
-        seed: int,
-        guidance_scale: float,
-        motion_scale: float,
-        loop: str | None,
-        mask: Mask | None,
-        num_frames: int | None,
-        progress: Progress,
+        self, pipe: LFDMPipeline, sampling: Sampling, progress: Progress
     ) -> Callable[[torch.Tensor, str | None, int, int], LFDMPipelineOutput]:
         """A function that samples clip `i` of `count`; the checks are done before the first one."""
-        pipe = self.pipeline(model)
-        if scheduler:  # a pipeline of its own, so that nobody else's changes
-            parts = pipe.components | {"scheduler": scheduler_by_name(scheduler, pipe.scheduler)}
-            steps = steps or pipe.default_steps()
-            pipe = LFDMPipeline(**parts)
-            pipe.set_progress_bar_config(disable=True)
-        steps = pipe.default_steps() if not steps else int(steps)
-        for name, value, most in (("steps", steps, MOST_STEPS), ("frames", num_frames or 1, MOST_FRAMES)):
+        steps = int(sampling.steps or pipe.default_steps())
+        for name, value, most in (("steps", steps, MOST_STEPS), ("frames", sampling.num_frames or 1, MOST_FRAMES)):
             if not 1 <= value <= most:
                 raise ValueError(f"{name} must be from 1 to {most}, got {value}.")
+        if sampling.scheduler:  # a pipeline of its own, so that nobody else's changes
+            pipe = LFDMPipeline(
+                **pipe.components | {"scheduler": scheduler_by_name(sampling.scheduler, pipe.scheduler)}
+            )
+            pipe.set_progress_bar_config(disable=True)
 
         def sample(tensor: torch.Tensor, label: str | None, i: int, count: int) -> LFDMPipelineOutput:
             def tick(pipe: LFDMPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
@@ -248,13 +255,13 @@ class Engine:
             return pipe(
                 tensor,
                 label or None,
-                num_frames=num_frames,
+                num_frames=sampling.num_frames,
                 num_inference_steps=steps,
-                guidance_scale=guidance_scale,
-                generator=torch.Generator().manual_seed(int(seed)),
-                motion_scale=motion_scale,
-                motion_mask=mask,
-                loop=loop or None,
+                guidance_scale=sampling.guidance_scale,
+                generator=torch.Generator().manual_seed(sampling.seed),
+                motion_scale=sampling.motion_scale,
+                motion_mask=sampling.mask,
+                loop=sampling.loop or None,
                 output_type="np",
                 callback_on_step_end=tick,
             )
@@ -272,11 +279,6 @@ class Engine:
         (tensor,) = to_rgb_tensors(picture)
         return fit_picture(tensor, *pipe.frame_size([tensor]), fit)
 
-    def _animated(
-        self, pipe: LFDMPipeline, tensor: torch.Tensor, motion: Motion, name: str, fps: int | None = None
-    ) -> Made:
-        return self._made(pipe, tensor, name, pipe.animate(tensor, motion, output_type="np"), 0, fps)
-
     def _files(
         self, pipe: LFDMPipeline, names: list[str], seed: int, kinds: list[str], fps: int | None = None
     ) -> PictureFiles:
@@ -287,8 +289,8 @@ class Engine:
             names={seed: {name: file_name(name, taken) for name in names}},
             kinds=kinds,
             formats=["mp4", "gif"],
-            fps=fps or max(1, round(pipe.unet.config.num_frames / SECONDS)),
-            scale=default_scale(pipe.lfae.config.sample_size or 128),
+            fps=fps or default_fps(pipe.unet.config.num_frames),
+            scale=default_scale(pipe.lfae.config.sample_size),
         )
 
     @staticmethod
@@ -327,15 +329,3 @@ def painted_mask(layers: Sequence[np.ndarray]) -> PIL.Image.Image | None:
     painted = [layer[..., 3] for layer in layers if layer is not None and layer.ndim == 3]
     alpha = np.max(painted, axis=0).astype(np.float32) if painted else np.zeros(1)
     return PIL.Image.fromarray(np.uint8(alpha * (255 / alpha.max()))) if alpha.any() else None
-
-
-def _frames_per_second(path: Path) -> int | None:
-    """Of a video file, at most 50; None where it is not known."""
-    import av
-
-    try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            rate = container.streams.video[0].average_rate
-            return min(50, max(1, round(rate))) if rate else None
-    except (av.FFmpegError, IndexError):
-        return None

@@ -22,164 +22,163 @@ with it; you can look at the motion, scale it, paint where it may act, loop it, 
 """
 CSS = """
 .gradio-container { max-width: 1180px !important; margin: auto !important; }
-#clip video, #grid video, #views video, #moved video, #kept video { image-rendering: auto; }
 footer { opacity: .6; }
 """
 LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
 AS_TRAINED = "the model's own"
+BRUSH = "rgba(80, 160, 255, 0.7)"
+WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
 
 
 def make_page(engine: Engine) -> gr.Blocks:
     """The page for an engine; `launch` it with `launch_options`."""
-    pipe = engine.pipeline()
-    labels, free_text = pipe.labels or [], pipe.text_encoder is not None
-    pictures = [str(path) for path in embedded_pictures()]
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.Markdown(HEAD)
         model = gr.State("")
         with gr.Tab("Generate"), gr.Row(equal_height=False):
-            with gr.Column(scale=5):
-                picture = gr.Image(
-                    value=pictures[0] if pictures else None,
-                    label="Picture",
-                    type="pil",
-                    sources=["upload", "webcam", "clipboard"],
-                    height=260,
-                    elem_id="picture",
-                )
-                gr.Examples([[path] for path in pictures], picture, label="Faces that the model has not seen")
-                label = gr.Radio(
-                    labels, value=labels[0] if labels else None, label="Label", visible=bool(labels), elem_id="label"
-                )
-                text = gr.Textbox(
-                    label="Or a text", placeholder="a person smiles", visible=free_text, max_lines=2, elem_id="text"
-                )
-                with gr.Row():
-                    go = gr.Button("Animate", variant="primary", elem_id="go")
-                    go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all")
-                with gr.Accordion("Motion", open=False):
-                    scale = gr.Slider(
-                        0, 3, 1, step=0.05, label="Strength", info="0 is still, 1 as generated, more exaggerates"
-                    )
-                    loop = gr.Radio(list(LOOPS), value="play once", label="To be repeated")
-                    frames = gr.Slider(
-                        4, 4 * pipe.unet.config.num_frames, pipe.unet.config.num_frames, step=1, label="Frames"
-                    )
-                with gr.Accordion("Framing, and where it may move", open=False):
-                    fit = gr.Radio(
-                        [("whole picture", FITS[0]), ("cut to fill", FITS[1])],
-                        value=FITS[0],
-                        label="Pictures that are not square",
-                    )
-                    editor = gr.ImageEditor(
-                        label="What the model sees. Paint where it may move; unpainted, everything may",
-                        sources=(),
-                        transforms=(),
-                        brush=gr.Brush(
-                            default_size=40,
-                            colors=["rgba(80, 160, 255, 0.7)"],
-                            default_color="rgba(80, 160, 255, 0.7)",
-                        ),
-                        layers=False,
-                        height=330,
-                        elem_id="editor",
-                    )
-                with gr.Accordion("Sampling", open=False):
-                    scheduler = gr.Dropdown([AS_TRAINED, *SCHEDULERS], value=AS_TRAINED, label="Scheduler")
-                    steps = gr.Slider(1, 100, pipe.default_steps(), step=1, label="Steps")
-                    guidance = gr.Slider(0, 5, 1, step=0.1, label="Guidance", info="1 is none")
-                    seed = gr.Number(
-                        0, label="Seed", precision=0, minimum=0, maximum=2**31, info="another seed, another timing"
-                    )
-            with gr.Column(scale=6):
-                clip = gr.Video(label="Clip", autoplay=True, loop=True, height=380, elem_id="clip", interactive=False)
-                views = gr.Video(
-                    label="reference | output | warped | flow | occlusion",
-                    autoplay=True,
-                    loop=True,
-                    elem_id="views",
-                    interactive=False,
-                )
-                downloads = gr.File(
-                    label="To take home: mp4, GIF, and the motion itself", file_count="multiple", elem_id="files"
-                )
-                with gr.Accordion("The motion, frame by frame", open=False):
-                    sheet = gr.Image(label="Motion", interactive=False, type="filepath", elem_id="sheet")
-                grid = gr.Video(
-                    label="All labels", autoplay=True, loop=True, visible=False, elem_id="grid", interactive=False
-                )
+            shaped = _generate_tab(engine, model, page)
         with gr.Tab("Motion from a clip"), gr.Row(equal_height=False):
-            with gr.Column(scale=5):
-                gr.Markdown(
-                    "The auto-encoder finds the motion of a driving clip, and gives it to your picture: no label needed."
-                )
-                still = gr.Image(
-                    value=pictures[1] if len(pictures) > 1 else None,
-                    label="Picture",
-                    type="pil",
-                    sources=["upload", "webcam", "clipboard"],
-                    height=240,
-                )
-                driving = gr.Video(label="Driving clip", sources=["upload", "webcam"], height=240, elem_id="driving")
-                relative = gr.Checkbox(
-                    True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
-                )
-                scale_2 = gr.Slider(0, 3, 1, step=0.05, label="Strength")
-                loop_2 = gr.Radio(list(LOOPS), value="play once", label="To be repeated")
-                go_transfer = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
-            with gr.Column(scale=6):
-                moved = gr.Video(
-                    label="Clip", autoplay=True, loop=True, height=380, elem_id="moved", interactive=False
-                )
-                moved_views = gr.Video(
-                    label="reference | output | warped | flow | occlusion", autoplay=True, loop=True, interactive=False
-                )
-                moved_files = gr.File(label="To take home", file_count="multiple")
+            _transfer_tab(engine, model)
         with gr.Tab("A kept motion"), gr.Row(equal_height=False):
-            with gr.Column(scale=5):
-                gr.Markdown(
-                    "A `.safetensors` file that this app or `lfdm generate` has kept, for any picture framed in the same way."
-                )
-                still_2 = gr.Image(
-                    value=pictures[2] if len(pictures) > 2 else None,
-                    label="Picture",
-                    type="pil",
-                    sources=["upload", "webcam", "clipboard"],
-                    height=240,
-                )
-                kept_file = gr.File(label="Motion", file_types=[".safetensors"])
-                go_kept = gr.Button("Animate", variant="primary", elem_id="go-kept")
-            with gr.Column(scale=6):
-                kept = gr.Video(label="Clip", autoplay=True, loop=True, height=380, elem_id="kept", interactive=False)
-                kept_files = gr.File(label="To take home", file_count="multiple")
+            _kept_tab(engine, model)
         with gr.Tab("Model", visible=engine.may_load):
-            gr.Markdown(
-                "A pipeline's folder on this machine, or its Hub id; empty for the one that the app was started with."
-            )
-            name = gr.Textbox(label="Model", placeholder="someone/some-model")
-            load = gr.Button("Load", variant="primary")
-            about = gr.Markdown(describe(engine, ""))
+            _model_tab(engine, model, shaped)
         gr.Markdown("The faces to choose from are drawn: none of these people exists.")
-
-        asked = [picture, label, text, model, scheduler, steps, seed, guidance, scale, loop, editor, fit, frames]
-        work = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
-        go.click(_sampled(engine, False), asked, [clip, views, sheet, downloads, grid], **work)
-        go_all.click(_sampled(engine, True), asked, [grid, downloads], **work)
-        go_transfer.click(
-            _transfer(engine),
-            [still, driving, relative, model, scale_2, loop_2, fit],
-            [moved, moved_views, moved_files],
-            **work,
-        )
-        go_kept.click(_animate(engine), [still_2, kept_file, model, fit], [kept, kept_files], **work)
-        framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
-        for change in (picture.change, fit.change, model.change):
-            change(_framed(engine), [picture, fit, model], editor, **framing)
-        page.load(_framed(engine), [picture, fit, model], editor, **framing)
-        load.click(_load(engine), name, [model, about, label, text, go_all, steps, frames], **work)
         _add_api(engine)
     return page
+
+
+def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.Component]:
+    """Picture and label in, clip out; returns what has to change with the model (see `_load`)."""
+    pipe = engine.pipeline()
+    labels, free_text, num_frames = pipe.labels or [], pipe.text_encoder is not None, pipe.unet.config.num_frames
+    with gr.Column(scale=5):
+        picture = _picture(0, height=260, elem_id="picture")
+        gr.Examples(_pictures(), picture, label="Faces that the model has not seen")
+        label = gr.Radio(
+            labels, value=labels[0] if labels else None, label="Label", visible=bool(labels), elem_id="label"
+        )
+        text = gr.Textbox(
+            label="Or a text", placeholder="a person smiles", visible=free_text, max_lines=2, elem_id="text"
+        )
+        with gr.Row():
+            go = gr.Button("Animate", variant="primary", elem_id="go")
+            go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all")
+        with gr.Accordion("Motion", open=False):
+            scale, loop = _strength(), _repetition()
+            frames = gr.Slider(4, 4 * num_frames, num_frames, step=1, label="Frames")
+        with gr.Accordion("Framing, and where it may move", open=False):
+            fit = _framing()
+            editor = gr.ImageEditor(
+                label="What the model sees. Paint where it may move; unpainted, everything may",
+                sources=(),
+                transforms=(),
+                brush=gr.Brush(default_size=40, colors=[BRUSH], default_color=BRUSH),
+                layers=False,
+                height=330,
+                elem_id="editor",
+            )
+        with gr.Accordion("Sampling", open=False):
+            scheduler = gr.Dropdown([AS_TRAINED, *SCHEDULERS], value=AS_TRAINED, label="Scheduler")
+            steps = gr.Slider(1, 100, pipe.default_steps(), step=1, label="Steps")
+            guidance = gr.Slider(0, 5, 1, step=0.1, label="Guidance", info="1 is none")
+            seed = gr.Number(
+                0, label="Seed", precision=0, minimum=0, maximum=2**31, info="another seed, another timing"
+            )
+    with gr.Column(scale=6):
+        clip, views, downloads = _results("clip")
+        with gr.Accordion("The motion, frame by frame", open=False):
+            sheet = gr.Image(label="Motion", interactive=False, type="filepath", elem_id="sheet")
+        grid = _video("All labels", visible=False, elem_id="grid")
+
+    asked = [picture, label, text, model, scheduler, steps, seed, guidance, scale, loop, editor, fit, frames]
+    go.click(_sampled(engine, False), asked, [clip, views, sheet, downloads, grid], **WORK)
+    go_all.click(_sampled(engine, True), asked, [grid, downloads], **WORK)
+    framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
+    for change in (picture.change, fit.change, model.change, page.load):
+        change(_framed(engine), [picture, fit, model], editor, **framing)
+    return [label, text, go_all, steps, frames]
+
+
+def _transfer_tab(engine: Engine, model: gr.State) -> None:
+    with gr.Column(scale=5):
+        gr.Markdown(
+            "The auto-encoder finds the motion of a driving clip, and gives it to your picture: no label needed."
+        )
+        picture = _picture(1)
+        driving = gr.Video(label="Driving clip", sources=["upload", "webcam"], height=240, elem_id="driving")
+        relative = gr.Checkbox(
+            True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
+        )
+        scale, loop, fit = _strength(), _repetition(), _framing()
+        go = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
+    with gr.Column(scale=6):
+        results = _results("moved")
+    go.click(_transfer(engine), [picture, driving, relative, model, scale, loop, fit], results, **WORK)
+
+
+def _kept_tab(engine: Engine, model: gr.State) -> None:
+    with gr.Column(scale=5):
+        gr.Markdown(
+            "A `.safetensors` file that this app or `lfdm generate` has kept, for any picture framed in the same way."
+        )
+        picture = _picture(2)
+        kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion")
+        scale, loop, fit = _strength(), _repetition(), _framing()
+        go = gr.Button("Animate", variant="primary", elem_id="go-kept")
+    with gr.Column(scale=6):
+        results = _results("kept")
+    go.click(_animate(engine), [picture, kept, model, scale, loop, fit], results, **WORK)
+
+
+def _model_tab(engine: Engine, model: gr.State, shaped: list[gr.Component]) -> None:
+    gr.Markdown("A pipeline's folder on this machine, or its Hub id; empty for the one that the app was started with.")
+    name = gr.Textbox(label="Model", placeholder="someone/some-model")
+    load = gr.Button("Load", variant="primary")
+    about = gr.Markdown(describe(engine, ""))
+    load.click(_load(engine), name, [model, about, *shaped], **WORK)
+
+
+# ---- parts that tabs share ------------------------------------------------------------------------------------------
+
+
+def _pictures() -> list[str]:
+    return [str(path) for path in embedded_pictures()]
+
+
+def _picture(example: int, height: int = 240, **options: Any) -> gr.Image:
+    """Where a picture is given; it begins with one of the bundled ones."""
+    value = (_pictures()[example:] or [None])[0]
+    sources = ["upload", "webcam", "clipboard"]
+    return gr.Image(value=value, label="Picture", type="pil", sources=sources, height=height, **options)
+
+
+def _strength() -> gr.Slider:
+    return gr.Slider(0, 3, 1, step=0.05, label="Strength", info="0 is still, 1 as found, more exaggerates")
+
+
+def _repetition() -> gr.Radio:
+    return gr.Radio(list(LOOPS), value="play once", label="To be repeated")
+
+
+def _framing() -> gr.Radio:
+    choices = list(zip(("whole picture", "cut to fill"), FITS))
+    return gr.Radio(choices, value=FITS[0], label="Pictures that are not square")
+
+
+def _video(label: str, **options: Any) -> gr.Video:
+    """A clip that plays again and again."""
+    return gr.Video(label=label, autoplay=True, loop=True, interactive=False, **options)
+
+
+def _results(name: str) -> tuple[gr.Video, gr.Video, gr.File]:
+    """Clip, its motion views, and the files to take home."""
+    return (
+        _video("Clip", height=380, elem_id=name),
+        _video("reference | output | warped | flow | occlusion", elem_id=f"{name}-views"),
+        gr.File(label="To take home: mp4, GIF, and the motion itself", file_count="multiple", elem_id=f"{name}-files"),
+    )
 
 
 def launch_options() -> dict[str, Any]:
@@ -274,9 +273,11 @@ def _transfer(engine: Engine) -> Callable:
 
 
 def _animate(engine: Engine) -> Callable:
-    def run(picture: PIL.Image.Image | None, motion: str | None, model: str, fit: str) -> tuple:
-        made = _told(engine.animate)(picture, motion, model, fit)
-        return made.clip, made.downloads
+    def run(
+        picture: PIL.Image.Image | None, motion: str | None, model: str, scale: float, loop: str, fit: str
+    ) -> tuple:
+        made = _told(engine.animate)(picture, motion, model, scale, LOOPS[loop], fit)
+        return made.clip, made.views, made.downloads
 
     return run
 
@@ -326,9 +327,9 @@ def _add_api(engine: Engine) -> None:
         motion_scale: float,
         loop: str,
     ) -> tuple[str, str, str]:
-        made = _told(engine.generate)(
-            picture, label, None, scheduler, int(steps), int(seed), guidance_scale, motion_scale, loop
-        )
+        options = {"scheduler": scheduler, "steps": int(steps), "seed": int(seed), "loop": loop}
+        scales = {"guidance_scale": guidance_scale, "motion_scale": motion_scale}
+        made = _told(engine.generate)(picture, label, **options, **scales)
         return made.downloads[0], made.views, made.downloads[-1]
 
     def transfer(picture: PIL.Image.Image | None, driving: str, relative: bool) -> tuple[str, str, str]:
@@ -349,6 +350,6 @@ def _add_api(engine: Engine) -> None:
         ]
         driving = gr.File(label="driving", type="filepath")
         relative = gr.Checkbox(True, label="relative")
-        work = {"concurrency_id": "model", "concurrency_limit": 1}
-        gr.Button().click(generate, [picture, *values], files, api_name="generate", **work)
-        gr.Button().click(transfer, [picture, driving, relative], files, api_name="transfer", **work)
+        public = WORK | {"api_visibility": "public"}
+        gr.Button().click(generate, [picture, *values], files, api_name="generate", **public)
+        gr.Button().click(transfer, [picture, driving, relative], files, api_name="transfer", **public)

@@ -99,6 +99,11 @@ class ToonClip:
         visible = np.all(np.abs(flow) < 1, axis=0) & (share_of(parts, self.parts[reference], flow) >= SAME_PART)
         return flow.astype(np.float32), visible[None].astype(np.float32)
 
+    def flow_from_first(self) -> tuple[np.ndarray, np.ndarray]:
+        """`flow` and visibility of all frames against frame 0, `(F, 2, H, W)` and `(F, 1, H, W)`."""
+        pairs = [self.flow(0, frame) for frame in range(len(self.frames))]
+        return np.stack([flow for flow, _ in pairs]), np.stack([visibility for _, visibility in pairs])
+
 
 def share_of(wanted: np.ndarray, parts: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """Bilinear share (H, W) of the wanted part (H, W) in a map of parts (H, W), sampled at a grid (2, H, W)."""
@@ -320,10 +325,6 @@ def write_subject(root: Path, settings: dict, subject: int, tick=lambda clips: N
 
 def write_flow(path: Path, clip: ToonClip) -> None:
     """True flow and visibility of all frames against frame 0, compressed."""
-    pairs = [clip.flow(0, i) for i in range(len(clip.frames))]
+    flow, visibility = clip.flow_from_first()
     with whole(path) as part:
-        np.savez_compressed(
-            part,
-            flow=np.stack([flow for flow, _ in pairs]).astype(np.float16),
-            visibility=np.stack([visibility for _, visibility in pairs]).astype(np.uint8),
-        )
+        np.savez_compressed(part, flow=flow.astype(np.float16), visibility=visibility.astype(np.uint8))

@@ -29,7 +29,7 @@ def true_motion(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
         ValueError: if it is not known; if the file is broken; if the clip is not the one that its data set's settings draw.
     """
     path = clip.path
-    file = path.with_name((path.name if path.is_dir() else path.stem) + ".flow.npz")
+    file = path.with_name(f"{_name(path)}.flow.npz")
     if file.is_file():
         try:
             with np.load(file) as arrays:
@@ -45,8 +45,13 @@ def true_motion(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     frames = read_clip(clip)
     if frames.shape != drawn.frames.shape or np.abs(frames.astype(float) - drawn.frames).mean() > UNLIKE:
         raise ValueError(f"{path} is not the clip that {SETTINGS} of its data set says: its true motion is not known.")
-    pairs = [drawn.flow(0, index) for index in range(len(frames))]
-    return np.stack([flow for flow, _ in pairs]), np.stack([visible for _, visible in pairs]).astype(bool)
+    flow, visibility = drawn.flow_from_first()
+    return flow, visibility.astype(bool)
+
+
+def _name(path: Path) -> str:
+    """Of a clip, which is a file or a folder of frames, without suffix."""
+    return path.name if path.is_dir() else path.stem
 
 
 def drawn_again(path: Path) -> ToonClip:
@@ -57,11 +62,11 @@ def drawn_again(path: Path) -> ToonClip:
     """
     try:
         settings = json.loads((path.parents[2] / SETTINGS).read_text(encoding="utf-8"))
-        subject, take = map(int, (path.name if path.is_dir() else path.stem).split("_"))
+        subject, take = map(int, _name(path).split("_"))
         version, what = settings["version"], [settings[name] for name in ("seed", "num_frames", "size")]
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise ValueError(
-            f"the true motion of {path} is not known: there is no {path.stem}.flow.npz beside it, and it is not in a data set "
+            f"the true motion of {path} is not known: there is no {_name(path)}.flow.npz beside it, and it is not in a data set "
             "that `lfdm data toon-faces` wrote."
         ) from error
     if version != VERSION:

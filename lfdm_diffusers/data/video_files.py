@@ -50,6 +50,16 @@ def open_video(path: Path) -> av.container.InputContainer:
     return av.open(str(path), metadata_errors="replace")
 
 
+def frame_rate(path: Path) -> float | None:
+    """Frames a second of a video file's first video stream; None where the file does not say, or is none."""
+    try:
+        with open_video(path) as container:
+            rate = container.streams.video[0].average_rate
+            return float(rate) if rate else None
+    except (av.FFmpegError, IndexError):
+        return None
+
+
 def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
     if not container.streams.video:
         raise OSError("it has no video stream")

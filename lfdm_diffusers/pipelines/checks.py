@@ -32,3 +32,11 @@ def require_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> No
         raise ValueError(f"`{name}` must hold floats, got {value.dtype}.")
     if not torch.isfinite(value).all():
         raise ValueError(f"`{name}` must hold finite numbers, got NaN or infinite ones.")
+
+
+def require_pairs(pictures: int, name: str, count: int) -> None:
+    """Raise a ValueError unless `image` and the argument `name` hold as many things, or one of either."""
+    if pictures != count and 1 not in (pictures, count):
+        raise ValueError(
+            f"`image` holds {pictures} pictures and `{name}` {count} {name}s; allowed are as many of each, or one of either."
+        )

@@ -186,7 +186,7 @@ class Motion:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Motion:
-        """Read what `save` (or `lfdm generate --keep motion`) wrote.
+        """Read what `save` or `lfdm generate` (in `motion/`) wrote.
 
         Raises:
             ValueError: if the file is not there or holds something else.
@@ -200,6 +200,32 @@ class Motion:
     def _per_frame(self, name: str, value: float | Sequence[float]) -> torch.Tensor:
         """`(F, 1, 1, 1)` of a number, or of one for each frame."""
         return frame_weights(name, value, len(self)).to(self.flow).view(-1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class MotionEdit:
+    """What is asked to be done to a motion before it is seen, as the arguments of a call name it; see `Motion.edited`."""
+
+    motion_scale: float | Sequence[float] = 1.0
+    motion_mask: Mask | None = None
+    loop: str | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is asked."""
+        scaled = not (isinstance(self.motion_scale, Real) and self.motion_scale == 1)
+        return scaled or self.motion_mask is not None or self.loop is not None
+
+    def check(self, num_frames: int) -> None:
+        """Raise a ValueError that names the argument, before any work is done."""
+        frame_weights("motion_scale", self.motion_scale, num_frames)
+        if self.motion_mask is not None:
+            mask_tensor(self.motion_mask)
+        require_loop(self.loop)
+
+    def of(self, motion: Motion) -> Motion:
+        """The edited motion."""
+        return motion.edited(self.motion_scale, self.motion_mask, self.loop)
 
 
 def frame_weights(name: str, value: float | Sequence[float], num_frames: int) -> torch.Tensor:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-import PIL.Image
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import DDPMScheduler, SchedulerMixin
-from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,35 +20,13 @@ from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.label_embeddings import embed_text
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..schedulers import check_scheduler, refine_schedule
-from .checks import require_number, require_tensor
-from .motion import Mask, Motion, frame_weights, mask_tensor, require_loop, volume_to_motion
-from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
+from .animation import AnimationMixin, LFDMPipelineOutput, eval_mode
+from .checks import require_number, require_pairs, require_tensor
+from .motion import Mask, MotionEdit, volume_to_motion
+from .picture_fitting import Picture, to_rgb_tensors
 
 
-@dataclass
-class LFDMPipelineOutput(BaseOutput):
-    """Generated videos and their motion.
-
-    Attributes:
-        frames: the videos: a list of lists of PIL images, an array `(B, F, H, W, 3)`, a tensor `(B, F, 3, H, W)` in
-            [0, 1], or with `output_type="latent"` the denoised volumes `(B, 3, F, h, w)`.
-        flow: `(B, F, 2, h, w)` tensor: for each place of a frame, where in the picture it comes from; absolute
-            sampling grid (x, y) in [-1, 1].
-        occlusion: `(B, F, 1, h, w)` tensor in [0, 1]: 1 keeps the warped picture, 0 inpaints.
-        warped: the picture warped by the flow alone, in the form of `frames`; None for "latent".
-    """
-
-    frames: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
-    flow: torch.Tensor
-    occlusion: torch.Tensor
-    warped: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor | None
-
-    def motion(self, index: int = 0) -> Motion:
-        """The motion of one video, to change, to save, or to animate other pictures with (`LFDMPipeline.animate`)."""
-        return Motion(self.flow[index].float(), self.occlusion[index].float())
-
-
-class LFDMPipeline(HubPipeline):
+class LFDMPipeline(AnimationMixin, HubPipeline):
     r"""Image-to-video generation by latent flow diffusion (LFDM, CVPR 2023, arXiv 2303.13744).
 
     A flow + occlusion volume is denoised, given the picture's latent map and a text embedding; then the latent map is
@@ -170,10 +144,7 @@ class LFDMPipeline(HubPipeline):
             require_number(name, value, Integral, 1)
         require_number("guidance_scale", guidance_scale, Real)
         require_number("eta", eta, Real, 0, 1)
-        frame_weights("motion_scale", motion_scale, num_frames)
-        if motion_mask is not None:
-            mask_tensor(motion_mask)
-        require_loop(loop)
+        MotionEdit(motion_scale, motion_mask, loop).check(num_frames)
         self._check_output(height, width, image_fit, output_type, decode_chunk_size)
         if not isinstance(callback_on_step_end_tensor_inputs, (list, tuple)):
             raise ValueError(
@@ -184,25 +155,6 @@ class LFDMPipeline(HubPipeline):
             raise ValueError(
                 f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {sorted(unknown)}."
             )
-
-    def _check_output(
-        self, height: int, width: int, image_fit: str, output_type: str, decode_chunk_size: int | None
-    ) -> None:
-        for name, value in (("height", height), ("width", width)):
-            require_number(name, value, Integral, 1)
-        stride = self.lfae.downscale_factor * self.unet.size_stride
-        for name, value in (("height", height), ("width", width)):
-            if value < stride or value % stride:
-                down = max(value // stride, 1) * stride
-                raise ValueError(
-                    f"`{name}` must be a multiple of {stride}, got {value}; the nearest are {down} and {down + stride}."
-                )
-        if image_fit not in FITS:
-            raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {image_fit!r}.")
-        if output_type not in ("pil", "np", "pt", "latent"):
-            raise ValueError(f"`output_type` must be 'pil', 'np', 'pt' or 'latent', got {output_type!r}.")
-        if decode_chunk_size is not None:
-            require_number("decode_chunk_size", decode_chunk_size, Integral, 1)
 
     def encode_prompt(
         self,
@@ -244,42 +196,6 @@ class LFDMPipeline(HubPipeline):
             embeds.update(zip(known, table(torch.tensor(table.label_ids(known), device=device)).text_embeds))
         dtype = embeds[texts[0]].dtype
         return torch.stack([embeds[text].to(dtype) for text in texts])
-
-    def encode_image(
-        self,
-        image: Picture | Sequence[Picture],
-        height: int | None = None,
-        width: int | None = None,
-        image_fit: str = "letterbox",
-        device: torch.device | None = None,
-    ) -> EncodedImage:
-        """Fit pictures to `height` x `width` (see `frame_size`) and encode each once."""
-        pictures = to_rgb_tensors(image)
-        height, width = self.frame_size(pictures, height, width)
-        pictures = torch.stack([fit_picture(picture, height, width, image_fit) for picture in pictures])
-        return self.lfae.encode(pictures.to(device or self._execution_device, self.lfae.dtype))
-
-    def frame_size(
-        self,
-        pictures: Sequence[torch.Tensor],
-        height: int | None = None,
-        width: int | None = None,
-        latents: torch.Tensor | None = None,
-    ) -> tuple[int, int]:
-        """Height and width of the videos: as asked for, else as `latents` say, else as trained.
-
-        Where the trained size is unknown (`sample_size` None), pictures `(3, H, W)` of one allowed size keep it, and
-        others are fitted to the allowed size nearest to 128 pixels.
-        """
-        stride = self.lfae.downscale_factor * self.unet.size_stride
-        default = (self.lfae.config.sample_size,) * 2
-        if torch.is_tensor(latents) and latents.ndim == 5:
-            default = tuple(side * self.lfae.downscale_factor for side in latents.shape[-2:])
-        elif default[0] is None:
-            sizes = {tuple(picture.shape[-2:]) for picture in pictures}
-            allowed = len(sizes) == 1 and all(side % stride == 0 for size in sizes for side in size)
-            default = sizes.pop() if allowed else (max(round(128 / stride), 1) * stride,) * 2
-        return default[0] if height is None else height, default[1] if width is None else width
 
     def prepare_latents(
         self,
@@ -324,129 +240,9 @@ class LFDMPipeline(HubPipeline):
     ) -> LFDMPipelineOutput:
         """Denoised volumes `(B, 3, F, h, w)` to videos: eq. 5 of the LFDM paper for every frame."""
         flow, occlusion = (x.transpose(1, 2) for x in volume_to_motion(latents, self.unet.config))
-        shown = flow, occlusion
-        edit = {"scale": motion_scale, "mask": motion_mask, "loop": loop}
-        if motion_mask is not None or loop is not None or not (isinstance(motion_scale, Real) and motion_scale == 1):
-            motions = [Motion(*row) for row in zip(flow, occlusion)]
-            flow, occlusion = shown = _stack([motion.edited(**edit) for motion in motions])
-            centers = self.lfae.config.flow_grid == "centers"
-            if motion_mask is not None or not centers:
-                # As the decoder's last warp resizes it: a smaller map holds neither the edge of a mask nor, where the grid itself
-                # is resized, stillness up to the picture's borders.
-                full = [motion.resized(*encoded.image.shape[-2:], centers) for motion in motions]
-                shown = _stack([motion.edited(**edit) for motion in full])
-        frames, warped = latents, None
-        if output_type != "latent":
-            frames, warped = self._decode(encoded, *shown, decode_chunk_size, output_type)
-        return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
-
-    def _decode(
-        self,
-        encoded: EncodedImage,
-        flow: torch.Tensor,
-        occlusion: torch.Tensor,
-        decode_chunk_size: int | None,
-        output_type: str,
-    ) -> tuple:
-        """Videos, and the picture warped by the flow alone, of motion `(B, F, ...)`."""
-        motion = (x.transpose(1, 2) for x in (flow, occlusion))
-        decoded = self.lfae.decode(encoded, *motion, chunk_size=decode_chunk_size)
-        return tuple(
-            self.video_processor.postprocess_video(video.float(), output_type)
-            for video in (decoded.sample, decoded.warped)
-        )
-
-    @torch.no_grad()
-    def animate(
-        self,
-        image: Picture | Sequence[Picture],
-        motion: Motion | Sequence[Motion],
-        output_type: str = "pil",
-        return_dict: bool = True,
-        decode_chunk_size: int | None = None,
-        image_fit: str = "letterbox",
-        height: int | None = None,
-        width: int | None = None,
-    ) -> LFDMPipelineOutput | tuple:
-        """Give a motion to pictures: eq. 5 of the LFDM paper without denoising.
-
-        Args:
-            image: as in `__call__`.
-            motion: generated before (`output.motion()`), loaded (`Motion.load`), changed, or of `transfer`. Pictures and motions
-                pair up: n of each, or one of either.
-            output_type, return_dict, decode_chunk_size, image_fit, height, width: as in `__call__`, but "latent" is none.
-
-        Raises:
-            ValueError: for bad input; names the argument, what came and what is allowed.
-        """
-        pictures = to_rgb_tensors(image)
-        motions = [motion] if isinstance(motion, Motion) else motion
-        if not isinstance(motions, (list, tuple)) or not motions or not all(isinstance(m, Motion) for m in motions):
-            raise ValueError(f"`motion` must be a Motion or a non-empty list of them, got {type(motion).__name__}.")
-        if len({m.flow.shape for m in motions}) > 1:
-            raise ValueError(
-                f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}."
-            )
-        if len(pictures) != len(motions) and 1 not in (len(pictures), len(motions)):
-            raise ValueError(
-                f"`image` holds {len(pictures)} pictures and `motion` {len(motions)} motions; allowed are as many of each, or "
-                "one of either."
-            )
-        height, width = self.frame_size(pictures, height, width)
-        if output_type == "latent":
-            raise ValueError("`output_type` must be 'pil', 'np' or 'pt', got 'latent': nothing is denoised here.")
-        self._check_output(height, width, image_fit, output_type, decode_chunk_size)
-        device = self._execution_device
-        with _eval_mode(self.lfae):
-            encoded = self.encode_image(pictures, height, width, image_fit, device)
-            flow, occlusion = (x.to(device, torch.float32) for x in _stack(motions))
-            if len(motions) < len(pictures):
-                flow, occlusion = (x.expand(len(pictures), -1, -1, -1, -1) for x in (flow, occlusion))
-            frames, warped = self._decode(encoded, flow, occlusion, decode_chunk_size, output_type)
-        self.maybe_free_model_hooks()
-        output = LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
-        return output if return_dict else output.to_tuple()
-
-    @torch.no_grad()
-    def transfer(
-        self,
-        image: Picture,
-        driving: Sequence[Picture] | np.ndarray | torch.Tensor,
-        relative: bool = True,
-        image_fit: str = "letterbox",
-        height: int | None = None,
-        width: int | None = None,
-    ) -> Motion:
-        """The motion of a clip, for a picture, by the auto-encoder alone: no label and no denoising.
-
-        Args:
-            image: one picture, as in `__call__`.
-            driving: the clip's frames in order: PIL images, an array `(F, H, W, 3)` or a tensor `(F, 3, H, W)`.
-            relative: the picture's regions move as the clip's do since its first frame, so that nothing of that frame's shape
-                is taken over (as in MRAA); else they go to where the clip's are, which fits only if its first frame looks like
-                the picture.
-            image_fit, height, width: as in `__call__`; of the picture and of the clip.
-
-        Returns:
-            A motion of as many frames as the clip, to `animate` the picture with.
-
-        Raises:
-            ValueError: for bad input; names the argument, what came and what is allowed.
-        """
-        pictures, clip = to_rgb_tensors(image), to_rgb_tensors(driving, "driving")
-        if len(pictures) != 1:
-            raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
-        height, width = self.frame_size(pictures, height, width)
-        self._check_output(height, width, image_fit, "pt", None)
-        picture, *clip = (
-            fit_picture(each, height, width, image_fit).to(self._execution_device, self.lfae.dtype)
-            for each in (*pictures, *clip)
-        )
-        clip = torch.stack(clip, dim=1)[None]  # (1, 3, F, H, W)
-        with _eval_mode(self.lfae):
-            found = self.lfae.predict_flow(picture[None], clip, driving_reference=clip[:, :, 0] if relative else None)
-        self.maybe_free_model_hooks()
-        return Motion(found.flow[0].transpose(0, 1).float(), found.occlusion[0].transpose(0, 1).float())
+        edit = MotionEdit(motion_scale, motion_mask, loop)
+        output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type)
+        return replace(output, frames=latents) if output_type == "latent" else output
 
     @torch.no_grad()
     def __call__(
@@ -553,16 +349,12 @@ class LFDMPipeline(HubPipeline):
             num_prompts = prompt_embeds.shape[0]
         else:
             num_prompts = len(prompt) if isinstance(prompt, (list, tuple)) else 1
-        if num_pictures != num_prompts and 1 not in (num_pictures, num_prompts):
-            raise ValueError(
-                f"`image` holds {num_pictures} pictures and `prompt` {num_prompts} prompts; allowed are as many of each, "
-                "or one of either."
-            )
+        require_pairs(num_pictures, "prompt", num_prompts)
         batch_size = max(num_pictures, num_prompts) * num_videos_per_prompt
         (prompt_embeds,) = self.encode_prompt(prompt, device, num_videos_per_prompt, prompt_embeds)
         if prompt_embeds is not None and prompt_embeds.shape[0] < batch_size:
             prompt_embeds = prompt_embeds[:1].expand(batch_size, -1)
-        with _eval_mode(self.lfae):
+        with eval_mode(self.lfae):
             encoded = self.encode_image(pictures, height, width, image_fit, device)
         # A single picture stays a batch of one, which serves all videos; several are repeated as often as needed.
         image_projection = self.unet.project_image(encoded.latent.to(self.unet.dtype))
@@ -574,9 +366,8 @@ class LFDMPipeline(HubPipeline):
         refine_schedule(self.scheduler)
         self.scheduler.set_timesteps(num_inference_steps, device=device)
         if hasattr(self.scheduler, "set_begin_index"):
-            self.scheduler.set_begin_index(
-                0
-            )  # Karras sigmas repeat the first timestep, which a search by value would skip
+            # Karras sigmas repeat the first timestep, which a search by value would skip.
+            self.scheduler.set_begin_index(0)
         timesteps = self.scheduler.timesteps
         self._num_timesteps = len(timesteps)
         latent_size = [side // self.lfae.downscale_factor for side in (height, width)]
@@ -605,7 +396,7 @@ class LFDMPipeline(HubPipeline):
         self._current_timestep = None
 
         # 5. Warp, mask and decode.
-        with _eval_mode(self.lfae):
+        with eval_mode(self.lfae):
             output = self.decode_latents(
                 latents, encoded, motion_scale, decode_chunk_size, output_type, motion_mask, loop
             )
@@ -654,24 +445,6 @@ class LFDMPipeline(HubPipeline):
             null, conditional = prediction.chunk(2)
             prediction = null + self.guidance_scale * (conditional - null)
         return prediction
-
-
-def _stack(motions: Sequence[Motion]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flow `(B, F, 2, h, w)` and occlusion `(B, F, 1, h, w)`."""
-    return tuple(torch.stack([getattr(motion, name) for motion in motions]) for name in ("flow", "occlusion"))
-
-
-@contextmanager
-def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
-    """BatchNorm must use its running statistics here even if the model is being trained around the pipeline."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _repeat(encoded: EncodedImage, times: int) -> EncodedImage:

@@ -1,0 +1,145 @@
+"""The app in a real browser: Debian's or another Chromium, without a window."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from lfdm_diffusers.app.engine import Engine
+from lfdm_diffusers.data.clips import Clip, read_clip
+from lfdm_diffusers.embedded import embedded_pictures
+
+gradio = pytest.importorskip("gradio")
+webdriver = pytest.importorskip("selenium.webdriver")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="needs chromium and chromedriver"),
+]
+WAIT = 120  # seconds; a clip takes about one
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    from lfdm_diffusers.app.page import launch_options, make_page
+
+    page = make_page(Engine()).queue(max_size=5)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield url
+    page.close()
+
+
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+    ):
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield browser
+    browser.quit()
+
+
+def until(browser: webdriver.Chrome, selector: str, what: str = "") -> webdriver.remote.webelement.WebElement:
+    """The first element of a CSS selector that is shown, once there is one (and it holds `what`)."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def find(browser: webdriver.Chrome) -> object:
+        shown = [each for each in browser.find_elements("css selector", selector) if each.is_displayed()]
+        return next((each for each in shown if what in (each.text or each.get_attribute("src") or "")), None)
+
+    return WebDriverWait(browser, WAIT).until(find, f"{selector} {what}")
+
+
+def click(browser: webdriver.Chrome, element: webdriver.remote.webelement.WebElement) -> None:
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", element)
+
+
+def keep(browser: webdriver.Chrome, name: str) -> None:
+    """A screenshot of the whole page, if LFDM_SCREENSHOTS names a folder."""
+    if folder := os.environ.get("LFDM_SCREENSHOTS"):
+        size = browser.get_window_size()
+        height = browser.execute_script("return document.documentElement.scrollHeight")
+        browser.set_window_size(size["width"], min(height + 150, 6000))
+        browser.save_screenshot(str(Path(folder) / f"{name}.png"))
+        browser.set_window_size(size["width"], size["height"])
+
+
+def video(browser: webdriver.Chrome, selector: str, tmp_path: Path) -> np.ndarray:
+    """The frames of the video that an element shows."""
+    source = until(browser, f"{selector} video", "http").get_attribute("src")
+    path = tmp_path / "shown.mp4"
+    with urllib.request.urlopen(source) as response:
+        path.write_bytes(response.read())
+    return read_clip(Clip(path))
+
+
+@pytest.mark.parametrize("width, height", [(1280, 900), (390, 844)], ids=["desktop", "phone"])
+def test_upload_choose_animate(url, browser, tmp_path, width, height):
+    browser.set_window_size(width, height)
+    browser.get(url)
+    until(browser, "#go")
+    picture = tmp_path / "me.png"
+    PIL.Image.open(embedded_pictures()[3]).save(picture)
+    # Another picture is shown at first: take it away, then upload.
+    for button in browser.find_elements(
+        "css selector", '#picture button[aria-label="Clear"], #picture button[title="Clear"]'
+    ):
+        click(browser, button)
+    browser.find_element("css selector", '#picture input[type="file"]').send_keys(str(picture))
+    until(browser, "#picture img")
+    click(browser, browser.find_element("css selector", '#label input[value="surprise"]'))
+    click(browser, until(browser, "#go"))
+    frames = video(browser, "#clip", tmp_path)
+    assert frames.shape == (16, 256, 256, 3)
+    reference = np.asarray(PIL.Image.open(picture).convert("RGB").resize((256, 256))).astype(int)
+    assert np.abs(frames[0] - reference).mean() < 25  # the picture that was uploaded
+    assert np.abs(frames.astype(int) - frames[0]).mean(axis=(1, 2, 3)).max() > 2  # and it moves
+    until(browser, "#clip-views video", "http")
+    assert until(browser, "#clip-files").text.count("surprise") >= 3
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    keep(browser, f"generate-{width}")
+    if width > 1000:
+        click(browser, until(browser, "#go-all"))
+        assert len(video(browser, "#grid", tmp_path)) == 16
+        keep(browser, f"all-labels-{width}")
+
+
+def test_what_is_missing_is_said(url, browser):
+    browser.set_window_size(1280, 900)
+    browser.get(url)
+    click(browser, until(browser, 'button[role="tab"]', "A kept motion"))
+    click(browser, until(browser, "#go-kept"))
+    assert "Choose a motion file first" in until(browser, ".toast-body", "Choose").text
+    keep(browser, "message")
+
+
+def test_motion_from_a_clip(url, browser, tmp_path):
+    from lfdm_diffusers.data.toon_faces import toon_clip
+    from lfdm_diffusers.data.video_writing import write_clip
+
+    clip = toon_clip(1, 40, "happiness", num_frames=12, size=128).frames
+    write_clip(tmp_path / "smile.mp4", clip, "mp4", 10)
+    browser.set_window_size(1280, 900)
+    browser.get(url)
+    click(browser, until(browser, 'button[role="tab"]', "Motion from a clip"))
+    until(browser, "#go-transfer")
+    browser.find_element("css selector", '#driving input[type="file"]').send_keys(str(tmp_path / "smile.mp4"))
+    until(browser, "#driving video")
+    click(browser, until(browser, "#go-transfer"))
+    assert len(video(browser, "#moved", tmp_path)) == 12
+    keep(browser, "transfer")
