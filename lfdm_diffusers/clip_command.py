@@ -89,7 +89,7 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale",
         type=whole_number(1, 64),
         metavar="N",
-        help="each pixel becomes NxN (default: what brings a clip nearest to 256 pixels)",
+        help="clips are enlarged N times (default: what brings them nearest to 256 pixels; 1 keeps exact pixels)",
     )
     files.add_argument("--overwrite", action="store_true", help="replace files of an earlier run")
     files.add_argument("--json", action="store_true", help="print one JSON object instead of lines")

@@ -40,7 +40,7 @@ class PictureFiles:
         kinds: some of `KINDS`.
         formats: of everything that moves; see `write_clip`.
         fps: frames a second.
-        scale: each pixel becomes `scale` x `scale` in clips.
+        scale: a whole factor by which clips are enlarged.
         written: what has been written: path, kind, label and seed of each file or folder of frames.
     """
 

@@ -192,7 +192,7 @@ def contact_sheet(
         for column, picture in enumerate(row):
             if picture is not None:
                 image = PIL.Image.fromarray(as_pixels(picture)).convert("RGB")
-                image = image.resize((tile, tile), PIL.Image.Resampling.NEAREST)
+                image = image.resize((tile, tile), PIL.Image.Resampling.BICUBIC)
                 x = left + column * (tile + gap)
                 draw.rectangle((x - 1, top - 1, x + tile, top + tile), outline=FRAME)
                 sheet.paste(image, (x, top))
@@ -217,7 +217,7 @@ def clip_grid(
     Args:
         clips: each `(F, h, w, 3)`, or a still picture `(h, w, 3)`, all of one size and length; floats in [0, 1] or uint8.
         names: as many; wrapped to the width of a tile.
-        scale: each pixel becomes `scale` x `scale`.
+        scale: a whole factor by which they are enlarged.
         columns: by default as `grid_columns` says.
 
     Returns:
@@ -251,8 +251,14 @@ def clip_grid(
 
 
 def enlarge(frames: np.ndarray, scale: int) -> np.ndarray:
-    """Each pixel of `(..., h, w, 3)` as `scale` x `scale` pixels."""
-    return frames.repeat(scale, axis=-3).repeat(scale, axis=-2)
+    """Pictures `(..., h, w, 3)` of uint8 `scale` times as large, bicubic; at 1 every pixel stays as it is."""
+    *leading, height, width, _ = frames.shape
+    size = width * scale, height * scale
+    larger = [
+        np.asarray(PIL.Image.fromarray(frame).resize(size, PIL.Image.Resampling.BICUBIC))
+        for frame in frames.reshape(-1, height, width, 3)
+    ]
+    return np.stack(larger).reshape(*leading, size[1], size[0], 3)
 
 
 def shown_frames(count: int, most: int = 8) -> list[int]:

@@ -116,13 +116,14 @@ def test_upload_choose_animate(url, browser, tmp_path, width, height):
     if width > 1000:
         click(browser, until(browser, "#go-all"))
         assert len(video(browser, "#grid", tmp_path)) == 16
+        assert until(browser, "#grid-files").text.count("all-labels")
         keep(browser, f"all-labels-{width}")
 
 
 def test_what_is_missing_is_said(url, browser):
     browser.set_window_size(1280, 900)
     browser.get(url)
-    click(browser, until(browser, 'button[role="tab"]', "A kept motion"))
+    click(browser, until(browser, 'button[role="tab"]', "Kept motion"))
     click(browser, until(browser, "#go-kept"))
     assert "Choose a motion file first" in until(browser, ".toast-body", "Choose").text
     keep(browser, "message")
@@ -136,7 +137,7 @@ def test_motion_from_a_clip(url, browser, tmp_path):
     write_clip(tmp_path / "smile.mp4", clip, "mp4", 10)
     browser.set_window_size(1280, 900)
     browser.get(url)
-    click(browser, until(browser, 'button[role="tab"]', "Motion from a clip"))
+    click(browser, until(browser, 'button[role="tab"]', "From a clip"))
     until(browser, "#go-transfer")
     browser.find_element("css selector", '#driving input[type="file"]').send_keys(str(tmp_path / "smile.mp4"))
     until(browser, "#driving video")

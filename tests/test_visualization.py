@@ -10,6 +10,7 @@ from lfdm_diffusers.visualization import (
     clip_grid,
     clips_sheet,
     contact_sheet,
+    enlarge,
     flow_in_pixels,
     flow_to_color,
     flow_wheel,
@@ -27,6 +28,17 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).integers(0, 256, shape, dtype=np.uint8)
 
 
+def test_enlarge_is_smooth_and_exact_at_one():
+    clip = np.zeros((2, 8, 8, 3), np.uint8)
+    clip[1, :, 4:] = 200
+    assert np.array_equal(enlarge(clip, 1), clip)
+    larger = enlarge(clip, 4)
+    assert larger.shape == (2, 32, 32, 3) and larger.dtype == np.uint8 and not larger[0].any()
+    edge = larger[1, 16, 14:18, 0].astype(int)
+    assert (np.diff(edge) > 0).all() and edge[0] > 0 and edge[-1] < 200, "no steps of a whole pixel"
+    assert (larger[1, :, :8] == 0).all() and (larger[1, :, 24:] == 200).all()
+
+
 def test_clip_grid_places_clips_and_names():
     clips = [noise(32, 48, 3), *(noise(3, 32, 48, 3) for _ in range(4))]
     grid = clip_grid(clips, ["reference", "a", "b", "c", "d"], scale=2, columns=3)
@@ -35,8 +47,7 @@ def test_clip_grid_places_clips_and_names():
     for i, clip in enumerate(clips):
         top, left = GAP + i // 3 * step, GAP + i % 3 * (96 + GAP)
         tile = grid[:, top : top + 64, left : left + 96]
-        assert np.array_equal(tile[:, ::2, ::2], np.broadcast_to(clip, (3, 32, 48, 3)))
-        assert np.array_equal(tile, tile[:, ::2, ::2].repeat(2, 1).repeat(2, 2))
+        assert np.array_equal(tile, np.broadcast_to(enlarge(clip, 2), (3, 64, 96, 3)))
         name = grid[0, top + 64 + 1 : top + step - GAP, left : left + 96]
         assert (name < 100).any() and (name[-1] == 255).all() and (name[:, 0] == 255).all(), "the name, all of it"
         assert tuple(grid[0, top - 1, left]) == FRAME
@@ -124,12 +135,13 @@ def test_views_of_a_motion():
     )
     reference, frames, warped = noise(32, 32, 3), noise(4, 32, 32, 3), noise(4, 32, 32, 3) // 2
     clip = motion_clip(reference, frames, warped, flow, occlusion, scale=2)
-    tiles = [clip[:, GAP : GAP + 64, GAP + i * (64 + GAP) :][:, :, :64][:, ::2, ::2] for i in range(5)]
-    assert (tiles[0] == reference).all() and (tiles[1] == frames).all() and (tiles[2] == warped).all()
+    tiles = [clip[:, GAP : GAP + 64, GAP + i * (64 + GAP) :][:, :, :64] for i in range(5)]
+    for tile, expected in zip(tiles, (reference, frames, warped)):
+        assert (tile == enlarge(expected, 2)).all()
     assert (tiles[3] == 255).all() and (tiles[4] == 102).all()
     sheet = np.asarray(motion_sheet(reference, frames, warped, flow, occlusion))
     assert sheet.shape[0] == 32 + 4 * 130 - 2
     column = sheet.shape[1] - 4 * 130 + 2
     for row, picture in enumerate((frames[0], warped[0])):
         top = 32 + row * 130
-        assert np.array_equal(sheet[top : top + 128 : 4, column : column + 128 : 4], picture)
+        assert np.array_equal(sheet[top : top + 128, column : column + 128], enlarge(picture, 4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,7 @@ class Engine:
         progress: Progress = quiet,
         **options: Any,
     ) -> tuple[str, list[str]]:
-        """All labels of a model side by side: the grid as mp4, and it and all clips to take home.
+        """All labels of a model side by side: the grid as mp4; and to take home, it, a GIF, and all clips and motions in a zip.
 
         Args:
             options: those of `Sampling`.
@@ -167,8 +168,13 @@ class Engine:
             outputs = {label: make(tensor, label, i, len(pipe.labels)) for i, label in enumerate(pipe.labels)}
             files = self._files(pipe, list(outputs), sampling.seed, ["clips", "grid", "motion"])
             self._write(files, tensor, outputs, sampling.seed)
-            downloads = [str(file["path"]) for file in files.written if file["kind"] != "motion"]
-            return downloads[-2], downloads
+            mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
+            clips = files.folder / "all-labels.zip"
+            with zipfile.ZipFile(clips, "w") as archive:
+                for file in files.written:
+                    if file["kind"] == "clips" or file["path"].endswith(".safetensors"):
+                        archive.write(file["path"], Path(file["path"]).relative_to(files.folder))
+            return mp4, [mp4, gif, str(clips)]
 
     def transfer(
         self,

@@ -21,13 +21,14 @@ Choose a picture and a label. The model generates *motion*, a flow and an occlus
 with it; you can look at the motion, scale it, paint where it may act, loop it, and take it home.
 """
 CSS = """
-.gradio-container { max-width: 1180px !important; margin: auto !important; }
+.gradio-container { max-width: min(1180px, 100vw) !important; margin: auto !important; }
+.tab-wrapper, .tab-container { max-width: 100%; overflow-x: auto; scrollbar-width: none; }
 footer { opacity: .6; }
 """
 LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
 AS_TRAINED = "the model's own"
 BRUSH = "rgba(80, 160, 255, 0.7)"
-WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private", "scroll_to_output": True}
 PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
 
 
@@ -38,9 +39,9 @@ def make_page(engine: Engine) -> gr.Blocks:
         model = gr.State("")
         with gr.Tab("Generate"), gr.Row(equal_height=False):
             shaped = _generate_tab(engine, model, page)
-        with gr.Tab("Motion from a clip"), gr.Row(equal_height=False):
+        with gr.Tab("From a clip"), gr.Row(equal_height=False):
             _transfer_tab(engine, model)
-        with gr.Tab("A kept motion"), gr.Row(equal_height=False):
+        with gr.Tab("Kept motion"), gr.Row(equal_height=False):
             _kept_tab(engine, model)
         with gr.Tab("Model", visible=engine.may_load):
             _model_tab(engine, model, shaped)
@@ -53,7 +54,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
     """Picture and label in, clip out; returns what has to change with the model (see `_load`)."""
     pipe = engine.pipeline()
     labels, free_text, num_frames = pipe.labels or [], pipe.text_encoder is not None, pipe.unet.config.num_frames
-    with gr.Column(scale=5):
+    with gr.Column():
         picture = _picture(0, height=260, elem_id="picture")
         gr.Examples(_pictures(), picture, label="Faces that the model has not seen")
         label = gr.Radio(
@@ -86,15 +87,18 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             seed = gr.Number(
                 0, label="Seed", precision=0, minimum=0, maximum=2**31, info="another seed, another timing"
             )
-    with gr.Column(scale=6):
-        clip, views, downloads = _results("clip")
-        with gr.Accordion("The motion, frame by frame", open=False):
-            sheet = gr.Image(label="Motion", interactive=False, type="filepath", elem_id="sheet")
-        grid = _video("All labels", visible=False, elem_id="grid")
+    with gr.Column():
+        with gr.Column() as one:
+            clip, views, downloads = _results("clip")
+            with gr.Accordion("The motion, frame by frame", open=False):
+                sheet = gr.Image(show_label=False, interactive=False, type="filepath", elem_id="sheet")
+        with gr.Column(visible=False) as all_of_them:
+            grid = _video("All labels", elem_id="grid")
+            grid_files = _files("To take home: the grid as mp4 and GIF, and all clips with their motion", "grid-files")
 
     asked = [picture, label, text, model, scheduler, steps, seed, guidance, scale, loop, editor, fit, frames]
-    go.click(_sampled(engine, False), asked, [clip, views, sheet, downloads, grid], **WORK)
-    go_all.click(_sampled(engine, True), asked, [grid, downloads], **WORK)
+    go.click(_sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them], **WORK)
+    go_all.click(_sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
     framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
     for change in (picture.change, fit.change, model.change, page.load):
         change(_framed(engine), [picture, fit, model], editor, **framing)
@@ -102,24 +106,24 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
 
 
 def _transfer_tab(engine: Engine, model: gr.State) -> None:
-    with gr.Column(scale=5):
+    with gr.Column():
         gr.Markdown(
             "The auto-encoder finds the motion of a driving clip, and gives it to your picture: no label needed."
         )
         picture = _picture(1)
-        driving = gr.Video(label="Driving clip", sources=["upload", "webcam"], height=240, elem_id="driving")
+        driving = gr.Video(label="Driving clip", sources=["upload", "webcam"], height=290, elem_id="driving")
         relative = gr.Checkbox(
             True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
         )
         scale, loop, fit = _strength(), _repetition(), _framing()
         go = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
-    with gr.Column(scale=6):
+    with gr.Column():
         results = _results("moved")
     go.click(_transfer(engine), [picture, driving, relative, model, scale, loop, fit], results, **WORK)
 
 
 def _kept_tab(engine: Engine, model: gr.State) -> None:
-    with gr.Column(scale=5):
+    with gr.Column():
         gr.Markdown(
             "A `.safetensors` file that this app or `lfdm generate` has kept, for any picture framed in the same way."
         )
@@ -127,7 +131,7 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
         kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion")
         scale, loop, fit = _strength(), _repetition(), _framing()
         go = gr.Button("Animate", variant="primary", elem_id="go-kept")
-    with gr.Column(scale=6):
+    with gr.Column():
         results = _results("kept")
     go.click(_animate(engine), [picture, kept, model, scale, loop, fit], results, **WORK)
 
@@ -176,14 +180,19 @@ def _results(name: str) -> tuple[gr.Video, gr.Video, gr.File]:
     """Clip, its motion views, and the files to take home."""
     return (
         _video("Clip", height=380, elem_id=name),
-        _video("reference | output | warped | flow | occlusion", elem_id=f"{name}-views"),
-        gr.File(label="To take home: mp4, GIF, and the motion itself", file_count="multiple", elem_id=f"{name}-files"),
+        _video("Its motion", show_label=False, elem_id=f"{name}-views"),
+        _files("To take home: mp4, GIF, and the motion itself", f"{name}-files"),
     )
+
+
+def _files(label: str, name: str) -> gr.File:
+    return gr.File(label=label, file_count="multiple", interactive=False, elem_id=name)
 
 
 def launch_options() -> dict[str, Any]:
     """What `Blocks.launch` should be given besides where to listen."""
-    theme = gr.themes.Soft(primary_hue="blue", neutral_hue="slate")
+    fonts = {"font": ["ui-sans-serif", "system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    theme = gr.themes.Soft(primary_hue="blue", neutral_hue="slate", **fonts)  # fonts that need no download
     return {"theme": theme, "css": CSS, "max_file_size": "20mb", "show_error": True, "footer_links": ["api"]}
 
 
@@ -248,9 +257,10 @@ def _sampled(engine: Engine, all_labels: bool) -> Callable:
         }
         if all_labels:
             grid, downloads = _told(engine.all_labels)(picture, **options)
-            return gr.Video(grid, visible=True), downloads
+            return grid, downloads, gr.Column(visible=False), gr.Column(visible=True)
         made = _told(engine.generate)(picture, (text or "").strip() or label, **options)
-        return made.clip, made.views, made.sheet, made.downloads, gr.Video(visible=False)
+        shown = gr.Column(visible=True), gr.Column(visible=False)
+        return made.clip, made.views, made.sheet, made.downloads, *shown
 
     return run
 
