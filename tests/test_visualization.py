@@ -11,6 +11,7 @@ from lfdm_diffusers.visualization import (
     clips_sheet,
     contact_sheet,
     enlarge,
+    flow_arrows,
     flow_in_pixels,
     flow_to_color,
     flow_wheel,
@@ -20,6 +21,7 @@ from lfdm_diffusers.visualization import (
     motion_sheet,
     shown_frames,
     text_font,
+    warped_grid,
     wrap_text,
 )
 
@@ -114,6 +116,58 @@ def test_flow_wheel_is_the_key():
     assert (wheel[0, 0] == 1).all()
 
 
+def test_the_wheel_is_the_standard_one():
+    """Baker et al.: yellow after 15 of 55 steps, green after 21, cyan after 25, blue after 36, magenta after 49."""
+    for step, colour in {
+        0: (1, 0, 0),
+        15: (1, 1, 0),
+        18: (0.5, 1, 0),
+        21: (0, 1, 0),
+        25: (0, 1, 1),
+        36: (0, 0, 1),
+        49: (1, 0, 1),
+    }.items():
+        angle = 2 * np.pi * step / 55
+        flow = np.array([np.cos(angle), np.sin(angle)])[:, None, None]
+        np.testing.assert_allclose(flow_to_color(flow, 1.0)[0, 0], colour, atol=1e-6)
+        np.testing.assert_allclose(flow_to_color(flow / 4, 1.0)[0, 0], 1 - 0.25 * (1 - np.array(colour)), atol=1e-6)
+
+
+def shifted(x: float, y: float, side: int = 16) -> np.ndarray:
+    """Flow of content that has moved by (x, y) shares of the picture."""
+    still = sampling_grid(side, side, centers=True).permute(2, 0, 1).numpy()
+    return still - 2 * np.array([x, y])[:, None, None]
+
+
+def test_arrows_point_where_things_went():
+    def drawn(x: float, y: float) -> np.ndarray:
+        return flow_arrows(np.full((32, 32, 3), 0.5), shifted(x, y), size=256, across=4)[..., 0].astype(int)
+
+    dots, right, down = drawn(0, 0), drawn(0.15, 0), drawn(0, 0.15)
+    assert dots.shape == (256, 256)
+    row = right[96]  # through the second line of arrows, which end at 32, 96, 160 and 224, and begin 38 pixels before
+    assert (row[62:92] > 200).all() and (abs(row[[52, 104, 110]] - 128) < 3).all()
+    assert dots[96, 96] > 200 and (abs(dots[96, 62:90] - 128) < 3).all()
+    head = [np.ptp(np.flatnonzero(right[80:112, x] > 200)) for x in (70, 92)]
+    assert head[1] > head[0] + 2, "the head is at the end"
+    assert abs(down.T - right).mean() < 1
+
+
+def test_grid_is_bent_as_the_flow_says():
+    def lines(flow: np.ndarray) -> list[int]:
+        row = warped_grid(flow, size=256, cells=4)[96, :, 0]
+        return [
+            int(i) for i in np.flatnonzero((row[1:-1] < row[:-2]) & (row[1:-1] <= row[2:]) & (row[1:-1] < 120)) + 1
+        ]
+
+    assert [round(i / 64) for i in lines(shifted(0, 0))] == [1, 2, 3] and abs(lines(shifted(0, 0))[0] - 64) <= 1
+    moved = lines(shifted(0.1, 0))
+    assert all(abs(i - (64 * n + 25.6)) <= 1 for n, i in enumerate(moved)), moved
+    picture = np.zeros((16, 16, 3))
+    shown = warped_grid(shifted(0, 0), size=128, cells=4, picture=picture)
+    assert shown[16, 32].min() > 100 and shown[16, 16].max() == 0 and (shown[:, 32].min(axis=1) > 100).all()
+
+
 def test_still_motion_is_white():
     """What leaves a picture alone has no colour, not the stretch that the released grid's corners suggest."""
     still = sampling_grid(8, 8, centers=True).permute(2, 0, 1).numpy()
@@ -140,7 +194,7 @@ def test_views_of_a_motion():
         assert (tile == enlarge(expected, 2)).all()
     assert (tiles[3] == 255).all() and (tiles[4] == 102).all()
     sheet = np.asarray(motion_sheet(reference, frames, warped, flow, occlusion))
-    assert sheet.shape[0] == 32 + 4 * 130 - 2
+    assert sheet.shape[0] == 32 + 6 * 130 - 2
     column = sheet.shape[1] - 4 * 130 + 2
     for row, picture in enumerate((frames[0], warped[0])):
         top = 32 + row * 130
