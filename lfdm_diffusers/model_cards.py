@@ -29,12 +29,21 @@ CONVERTED_LICENSE = (
 )
 
 
+LIMITS = """* New subjects: pictures framed like those it was trained on. Another crop, background or number of subjects moves badly.
+* New domains (photographs for drawings, another drawing style): motion mostly carries over, painting does not; adapt the decoder
+  with `training/finetune_decoder.py`, without labels.
+* Every frame is made from the one given picture: what it does not show (an open mouth's teeth, the back of a hand) is invented, and blurred.
+* Labels other than those it was trained on mean nothing to it.
+* Do not use it to put real people into videos without their consent."""
+
+
 class CardFacts(TypedDict, total=False):
     """What a model does not tell about itself.
 
     Attributes:
         name: the card's title.
         dataset: what it was trained on, in words.
+        data_terms: what may be done with those data, and so with the model, in words.
         base_model: Hub id of the model that it was made from.
         sources: SHA-256 of each file that it was converted from, by file name.
         license: identifier for the Hub ("apache-2.0", "other", ...).
@@ -44,6 +53,7 @@ class CardFacts(TypedDict, total=False):
 
     name: str
     dataset: str
+    data_terms: str
     base_model: str
     sources: dict[str, str]
     license: str
@@ -68,11 +78,12 @@ def pipeline_card(pipe: LFDMPipeline, *, repo_id: str | None = None, facts: Card
     rows = {
         "output": made,
         "trained on": facts.get("dataset"),
+        "data terms": facts.get("data_terms", "not stated here: ask whoever trained it before you redistribute it"),
         "latent flow auto-encoder": _parameters(pipe.lfae),
         "U-Net": f"{_parameters(pipe.unet)}, predicts {pipe.unet.config.prediction_type}, flow {pipe.unet.config.flow_target}",
         "text": _text(pipe),
         "scheduler": f"{type(pipe.scheduler).__name__}, {scheduler.num_train_timesteps} training steps",
-        "denoising steps by default": pipe.config.get("default_num_inference_steps"),
+        "sampling by default": f"{pipe.default_steps()} steps, no guidance (`guidance_scale=1`), eta 1",
     }
     argument = f", {_quoted(labels[0])}" if labels else ""
     body = [
@@ -94,9 +105,7 @@ def pipeline_card(pipe: LFDMPipeline, *, repo_id: str | None = None, facts: Card
         body += ["## Labels", ", ".join(f"`{label}`" for label in labels)]
     body += [
         "## Limits",
-        "The model knows the kind of picture it was trained on: the same framing, background and subjects. Every frame is "
-        "made from the one given picture, so what it does not show (an open mouth's teeth, the back of a hand) is painted "
-        "in blurred. Do not use it to put real people into videos without their consent.",
+        LIMITS,
     ]
     return _card(facts, "Latent flow diffusion", repo_id, body, pipeline_tag="image-to-video")
 
@@ -109,6 +118,7 @@ def lfae_card(lfae: LatentFlowAutoencoder, *, repo_id: str | None = None, facts:
     rows = {
         "pictures": f"{size}x{size} pixels" if size else f"sides divisible by {lfae.flow_stride}",
         "trained on": facts.get("dataset"),
+        "data terms": facts.get("data_terms", "not stated here: ask whoever trained it before you redistribute it"),
         "parameters": _parameters(lfae),
         "latent map": f"{lfae.latent_channels} channels at 1/{lfae.downscale_factor} of the size",
         "regions": config.num_regions,
@@ -144,6 +154,7 @@ def decoder_card(
     rows = {
         "base model": base,
         "trained on": facts.get("dataset"),
+        "data terms": facts.get("data_terms", "not stated here: ask whoever trained it before you redistribute it"),
         "parameters": _parameters(lfae.decoder),
     }
     body = [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -175,6 +177,18 @@ def one_sentence(name: str) -> Iterator[None]:
         ) from error
     except (ValueError, OSError) as error:
         raise SystemExit(f"{name}: {error}") from error
+
+
+def public_command(argv: list[str], script: str) -> str:
+    """A command line for others to read: the script's name, no token, and of folders on this machine only the name."""
+    words, hidden = [], False
+    for word in argv[1:]:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if not hidden and option != "--hub_token":
+            value = Path(value).name if value.startswith(("/", "~", "..")) else value
+            words.append(f"{option}{equals}{value}")
+        hidden = option == "--hub_token" and not equals
+    return shlex.join(["python", script, *words])
 
 
 class TrainingRun:
@@ -364,13 +378,24 @@ class TrainingRun:
         self.accelerator.end_training()
 
     def about(self, num_clips: int, what: str) -> str:
-        """A sentence for the model card: how long it was trained, on what, with which script and seed."""
+        """For the model card: how long it was trained, on what, by which command, and the last validation's numbers."""
         args = self.args
         per_update = self.batch_size * args.gradient_accumulation_steps
-        return (
+        parts = [
+            "## Training",
             f"Trained for {self.step} steps of {per_update} {what} from {num_clips} clips with "
-            f"`training/{self.name}.py`, seed {args.seed}."
-        )
+            f"`training/{self.name}.py`, seed {args.seed}.",
+        ]
+        if Path(sys.argv[0]).stem == self.name:  # not called by another program
+            parts.append(f"```bash\n{public_command(sys.argv, f'training/{self.name}.py')}\n```")
+        lines = (args.output_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        for record in map(json.loads, reversed(lines)):
+            found = {k: v for k, v in record.items() if k.startswith("validation/") and isinstance(v, (int, float))}
+            if found:
+                rows = [f"| {name.removeprefix('validation/')} | {value:.4g} |" for name, value in found.items()]
+                parts.append("\n".join([f"| validation at step {record['step']} | |", "|-|-|", *rows]))
+                break
+        return "\n\n".join(parts)
 
     def _describe(self, num_items: int, steps: int) -> dict[str, Any]:
         """All settings in a form that trackers and checkpoints can keep."""

@@ -22,6 +22,7 @@ from lfdm_diffusers.training_utils import whole_folder
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+ROOT = Path(__file__).parents[1]
 LIMIT = 30e6  # bytes of weights in the package
 
 
@@ -97,6 +98,15 @@ def scores(results: dict) -> str:
     )
 
 
+def root_card(card: str, folder: str) -> str:
+    """The card of the package's model as model_card.md of the project: the same, but for links to the files beside it."""
+    files = "results.json", "training.png"
+    for name in files:
+        card = card.replace(f"]({name})", f"]({folder}/{name})")
+    load = "LFDMPipeline.from_pretrained(lfdm_diffusers.embedded.embedded_model())"
+    return card.replace("path/to/this/folder", folder) + f"\nIt comes with the package: `{load}`.\n"
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
@@ -118,6 +128,7 @@ def main(argv: list[str] | None = None) -> None:
     facts = {
         "name": "lfdm-toon64",
         "dataset": "toon faces, 600 drawn people (docs/toon-faces.md)",
+        "data_terms": "drawn by `lfdm data toon-faces`, under this package's licence (Apache-2.0); no real person is shown",
         "license": "apache-2.0",
         "notes": [args.about.read_text(encoding="utf-8").strip(), scores(results)],
     }
@@ -142,6 +153,10 @@ def main(argv: list[str] | None = None) -> None:
                 f"`--pipeline` has {size / 1e6:.1f} MB of weights in half precision, {LIMIT / 1e6:.0f} are allowed."
             )
     print(f"wrote {args.output}: {size / 1e6:.1f} MB of weights")
+    if args.output.resolve().is_relative_to(ROOT):
+        card = (args.output / "README.md").read_text(encoding="utf-8")
+        folder = args.output.resolve().relative_to(ROOT).as_posix()
+        (ROOT / "model_card.md").write_text(root_card(card, folder), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
+import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -15,6 +21,8 @@ from lfdm_diffusers import LFDMPipeline, Motion
 from lfdm_diffusers.app.engine import Engine, painted_mask
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.visualization import enlarge
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +171,38 @@ def test_the_page_answers_programs(engine, picture, tmp_path):
             client.predict(picture=sent, label="angry", api_name="/generate")
     finally:
         page.close()
+
+
+@pytest.mark.integration
+def test_the_space_runs_by_itself(tmp_path, model):
+    """The folder alone, with the package installed: what it serves makes a clip."""
+    client = pytest.importorskip("gradio_client")
+    shutil.copytree(ROOT / "space", tmp_path / "space")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "GRADIO_SERVER_PORT": str(port),
+        "LFDM_MODEL": model,
+        "GRADIO_ANALYTICS_ENABLED": "False",
+    }
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    log = tmp_path / "log.txt"
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [sys.executable, "app.py"], cwd=tmp_path / "space", env=environment, stdout=out, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 120
+            while "Running on local URL" not in log.read_text():
+                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.5)
+            PIL.Image.new("RGB", (32, 32), "teal").save(tmp_path / "me.png")
+            app = client.Client(f"http://127.0.0.1:{port}", verbose=False, download_files=str(tmp_path / "files"))
+            sent = client.handle_file(str(tmp_path / "me.png"))
+            made = app.predict(picture=sent, label="anger", api_name="/generate")
+            assert frames(made[0]).shape == (4, 256, 256, 3)
+        finally:
+            process.terminate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import paper_tables
@@ -12,6 +13,7 @@ from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.evaluation.report import weights_sha256
 
+ROOT = Path(__file__).parents[1]
 FILES = sorted(paper_tables.RESULTS.glob("*.json"))
 ROWS = {row.name: row for table in paper_tables.TABLES.values() for row in table.rows}
 
@@ -73,3 +75,14 @@ def test_cells(score, text):
     results = {"scores": {"fvd": score}, "receipt": {"sampling": None}}
     assert paper_tables.cell(results, "fvd") == text and paper_tables.cell(results, "kvd") == ""
     assert paper_tables.cell(results, "seconds") == ""
+
+
+def test_the_card_at_the_root_is_the_embedded_models():
+    from make_embedded import root_card
+
+    folder = embedded_model()
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    at_root = (ROOT / "model_card.md").read_text(encoding="utf-8")
+    assert at_root == root_card(card, folder.relative_to(ROOT).as_posix())
+    for link in re.findall(r"\]\(([^)]+)\)", at_root):
+        assert link.startswith("https://") or (ROOT / link).is_file(), link

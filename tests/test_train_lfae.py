@@ -25,6 +25,7 @@ from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.losses import LFAELoss, PerceptualPyramidLoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.perceptual import VGGFeatures
 from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
+from lfdm_diffusers.training_run import public_command
 from lfdm_diffusers.visualization import contact_sheet, flow_in_pixels, flow_to_color
 
 train_lfae = load_script("train_lfae")
@@ -71,6 +72,22 @@ def whole_run(faces, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("whole")
     run(arguments(faces, output))
     return output
+
+
+def test_the_command_on_a_card_tells_no_secrets():
+    words = [
+        "/home/me/x.py",
+        "--train_data_dir",
+        "/home/me/clips",
+        "--output_dir=/data/run",
+        "--hub_token",
+        "hf_x",
+        "--flip",
+    ]
+    told = public_command(
+        [*words, "--hub_token=hf_y", "--lr_milestones", ".7", "--lfae", "../mine/lfae"], "training/x.py"
+    )
+    assert told == "python training/x.py --train_data_dir clips --output_dir=run --flip --lr_milestones .7 --lfae lfae"
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------

@@ -108,7 +108,11 @@ def test_output(whole_run, faces):
     config = pipe.unet.config
     assert (config.num_frames, config.sample_size, config.flow_target) == (4, 8, "residual")
     assert (config.image_latent_channels, config.text_embed_dim) == (16, 64)
-    assert "Trained for 6 steps of 2 videos from 4 clips" in (whole_run / "pipeline" / "README.md").read_text()
+    card = (whole_run / "pipeline" / "README.md").read_text()
+    assert "Trained for 6 steps of 2 videos from 4 clips" in card and "not stated here: ask" in card
+    assert (
+        "| validation at step 6 | |" in card and f"| loss | {records(whole_run)[-1]['validation/loss']:.4g} |" in card
+    )
     assert [record["step"] for record in records(whole_run)] == [1, 2, 3, 4, 5, 6, 6]
     assert np.isfinite(records(whole_run)[-1]["validation/loss"])
     with PIL.Image.open(whole_run / "samples" / "step-000006.png") as sheet:
