@@ -2,6 +2,7 @@
 """The tables of the LFDM paper on toon faces: each by one command, and the page that is made of all results.
 
     python scripts/paper_tables.py table1 --work tables     # or table2 ... table6; goes on where it was stopped
+    python scripts/paper_tables.py seconds                  # table 6's last column, on a machine that does nothing else
     python scripts/paper_tables.py page                     # docs/results.md from docs/results/*.json
 
 Runs `lfdm data` and `lfdm evaluate` in the folder --work, where data and clips stay, and copies each results.json to
@@ -14,16 +15,22 @@ import argparse
 import json
 import math
 import shlex
+import statistics
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.embedded import embedded_model
-from lfdm_diffusers.evaluation.report import TITLES
+import PIL.Image
+import torch
+
+from lfdm_diffusers import LFDMPipeline, evaluate_command
+from lfdm_diffusers.embedded import embedded_model, embedded_pictures
+from lfdm_diffusers.evaluation.report import TITLES, hardware, software
+from lfdm_diffusers.schedulers import scheduler_by_name
 from lfdm_diffusers.whole_files import whole
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -56,7 +63,7 @@ class Table:
     Attributes:
         title, text: above it.
         rows: one evaluation each; tables may share them.
-        columns: scores by name; "seconds" is of sampling a video.
+        columns: scores by name; "seconds" is of sampling a video by itself (`time_samplers`).
         prepare: makes in a folder whatever the rows need.
         findings: sentences below it, of the results that there are.
     """
@@ -211,14 +218,16 @@ TABLES = {
     "table5": Table(
         "Table 5: another drawing style",
         "Ink drawings ([toon-faces.md](toon-faces.md)) of people of another seed, by the model of painted faces, before and after its "
-        "decoder was adapted to unlabelled clips of 120 others by `training/finetune_decoder.py " + FINE_TUNING + "`.",
+        "decoder was adapted to unlabelled clips of 120 others by `training/finetune_decoder.py " + FINE_TUNING + "`. FID's network is EfficientNet-Lite0, which "
+        "a package index has, and not Inception: these FIDs compare with each other alone.",
         [Row("table5-before", "before", INK), Row("table5-after", "after", INK, INK_MODEL)],
         ["l1", "fid", "sfid", "fvd"],
         draw_ink,
     ),
     "table6": Table(
         "Table 6: samplers",
-        "Of 140 pictures and labels, so that FVD is higher than in table 1. Eta is 1 where it is not said.",
+        "Of 140 pictures and labels, so that FVD is higher than in table 1. Eta is 1 where it is not said. The time is that of one video "
+        "by itself, on two CPU cores; the first picture's encoding and the decoding of 16 frames are in it.",
         SAMPLERS,
         ["fvd", "kvd", "accuracy", "seconds"],
         draw_people,
@@ -240,14 +249,57 @@ def measure(table: Table, work: Path) -> None:
             part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
+CALLS = 3
+SECONDS = "seconds.json"
+
+
+def time_samplers() -> None:
+    """Seconds for one video by each sampler of table 6: medians of `CALLS` calls, one call where there are 1,000 steps.
+
+    All in one process, after a first video that does not count, so that the rows compare; the evaluations, which may have run
+    beside other work, say nothing about time.
+    """
+    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    pipe.set_progress_bar_config(disable=True)
+    own, picture, rows = pipe.scheduler, PIL.Image.open(embedded_pictures()[0]).convert("RGB"), {}
+    for row in [SAMPLERS[-1], *SAMPLERS]:
+        options = vars(evaluate_parser().parse_args([*row.options.split(), "--output", "-"]))
+        pipe.scheduler = scheduler_by_name(options["scheduler"], own)
+        seconds = []
+        for seed in range(1 if options["steps"] == 1000 else CALLS):
+            since = time.perf_counter()
+            pipe(
+                picture,
+                pipe.labels[0],
+                num_inference_steps=options["steps"],
+                guidance_scale=options["guidance_scale"],
+                eta=options["eta"],
+                generator=torch.Generator().manual_seed(seed),
+                output_type="np",
+            )
+            seconds.append(round(time.perf_counter() - since, 4))
+        rows[row.name] = {"median": statistics.median(seconds), "calls": seconds}
+        print(f"{row.title}: {rows[row.name]['median']:.3g} s", flush=True)
+    results = {"seconds": rows, "software": software(), "hardware": hardware(torch.device("cpu"))}
+    with whole(RESULTS / SECONDS) as part:
+        part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def evaluate_parser() -> argparse.ArgumentParser:
+    """Of the options of `lfdm evaluate`."""
+    parser = argparse.ArgumentParser()
+    evaluate_command.add_arguments(parser)
+    return parser
+
+
 # ---- the page -------------------------------------------------------------------------------------------------------
 
 
-def cell(results: dict, column: str) -> str:
+def cell(name: str, results: dict, column: str) -> str:
     """A score with its standard error, or its deviation over groups."""
     if column == "seconds":
-        seconds = (results["receipt"]["sampling"] or {}).get("seconds_a_video")
-        return f"{seconds:.3g}" if seconds else ""
+        seconds = (load(Path(SECONDS).stem) or {"seconds": {}})["seconds"].get(name)
+        return f"{seconds['median']:.3g}" if seconds else ""
     if (score := results["scores"].get(column)) is None:
         return ""
     spread = score.get("standard_error", score.get("std"))
@@ -263,7 +315,7 @@ def lines_of(table: Table) -> list[str]:
     ]
     for row in table.rows:
         if (results := load(row.name)) is not None:
-            cells = [cell(results, column) for column in table.columns]
+            cells = [cell(row.name, results, column) for column in table.columns]
             lines.append(f"| [{row.title}](results/{row.name}.json) | " + " | ".join(cells) + " |")
     return lines if len(lines) > 2 else ["Not measured yet."]
 
@@ -293,12 +345,14 @@ def page() -> str:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("what", choices=[*TABLES, "all", "page"])
+    parser.add_argument("what", choices=[*TABLES, "all", "seconds", "page"])
     parser.add_argument(
         "--work", type=Path, default=Path("tables"), help="folder for data and clips (default: tables)"
     )
     args = parser.parse_args(argv)
-    if args.what != "page":
+    if args.what == "seconds":
+        time_samplers()
+    elif args.what != "page":
         args.work.mkdir(parents=True, exist_ok=True)
         for name in TABLES if args.what == "all" else [args.what]:
             measure(TABLES[name], args.work)

@@ -14,7 +14,7 @@ from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.evaluation.report import weights_sha256
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted(paper_tables.RESULTS.glob("*.json"))
+FILES = sorted(paper_tables.RESULTS.glob("table*.json"))
 ROWS = {row.name: row for table in paper_tables.TABLES.values() for row in table.rows}
 
 
@@ -73,8 +73,8 @@ def test_a_table_is_measured_once(tmp_path, monkeypatch):
 )
 def test_cells(score, text):
     results = {"scores": {"fvd": score}, "receipt": {"sampling": None}}
-    assert paper_tables.cell(results, "fvd") == text and paper_tables.cell(results, "kvd") == ""
-    assert paper_tables.cell(results, "seconds") == ""
+    assert paper_tables.cell("name", results, "fvd") == text and paper_tables.cell("name", results, "kvd") == ""
+    assert paper_tables.cell("name", results, "seconds") == ""
 
 
 def test_the_card_at_the_root_is_the_embedded_models():
@@ -86,3 +86,18 @@ def test_the_card_at_the_root_is_the_embedded_models():
     assert at_root == root_card(card, folder.relative_to(ROOT).as_posix())
     for link in re.findall(r"\]\(([^)]+)\)", at_root):
         assert link.startswith("https://") or (ROOT / link).is_file(), link
+
+
+def test_every_sampler_is_timed_in_one_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(paper_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(
+        paper_tables,
+        "SAMPLERS",
+        [paper_tables.sampler("unipc", 4, guidance=2), paper_tables.sampler("ddim", 2, eta=0)],
+    )
+    paper_tables.time_samplers()
+    found = json.loads((tmp_path / "seconds.json").read_text())["seconds"]
+    assert set(found) == {"table6-unipc-4-guidance2", "table6-ddim-2-eta0"}
+    for name, row in found.items():
+        assert len(row["calls"]) == 3 and row["median"] == sorted(row["calls"])[1] > 0
+        assert paper_tables.cell(name, {"scores": {}}, "seconds") == f"{row['median']:.3g}"
