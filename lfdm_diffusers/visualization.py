@@ -248,7 +248,7 @@ def contact_sheet(
     Args:
         rows: each as long as `titles`; pictures `(h, w, 3)` or `(h, w)`, floats in [0, 1] or uint8, of any sizes; None
             leaves a place empty.
-        titles: of the columns; a line break begins a second line.
+        titles: of the columns; one that is wider than its column, or has a line break, takes two lines.
         tile: side of each picture on the sheet.
         names: of the rows, to be written on their left, wrapped.
 
@@ -260,6 +260,7 @@ def contact_sheet(
     if names is not None and len(names) != len(rows):
         raise ValueError(f"`names` must hold {len(rows)} names, got {len(names)}.")
     gap, head, font = 2, 32, text_font(13)
+    titles = [title if "\n" in title else wrap_text(title, font, tile, lines=2) for title in titles]
     left = 0
     if names is not None:
         names = [wrap_text(name, font, 110, lines=max(1, tile // line_height(font))) for name in names]

@@ -120,6 +120,28 @@ def test_upload_choose_animate(url, browser, tmp_path, width, height):
         keep(browser, f"all-labels-{width}")
 
 
+def test_only_what_is_painted_moves(url, browser, tmp_path):
+    from selenium.webdriver import ActionChains
+
+    browser.set_window_size(1280, 900)
+    browser.get(url)
+    until(browser, "#go")
+    click(browser, browser.find_element("css selector", '#label input[value="surprise"]'))
+    click(browser, until(browser, "button.label-wrap", "Framing"))
+    until(browser, '#editor button[aria-label="Brush"]')
+    canvas = until(browser, "#editor canvas")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    strokes = ActionChains(browser).pause(2).move_to_element_with_offset(canvas, -100, -70).click_and_hold()
+    for x, y in ((200, 0), (0, 30), (-200, 0), (0, -60), (200, 0)):  # brows
+        strokes = strokes.move_by_offset(x, y)
+    strokes.release().pause(1).perform()
+    keep(browser, "painted")
+    click(browser, until(browser, "#go"))
+    frames = video(browser, "#clip", tmp_path).astype(int)
+    moved = np.abs(frames - frames[0]).max(axis=(0, 3))
+    assert moved[:110].mean() > 5 * moved[160:].mean(), "brows move, the mouth does not (but for H.264)"
+
+
 def test_what_is_missing_is_said(url, browser):
     browser.set_window_size(1280, 900)
     browser.get(url)

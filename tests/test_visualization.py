@@ -94,6 +94,13 @@ def test_contact_sheet_with_names_and_empty_places():
         contact_sheet([[picture]], ["a"], names=["x", "y"])
 
 
+def test_long_titles_stay_over_their_column():
+    rows = [[np.zeros((8, 8))] * 2]
+    sheets = [np.asarray(contact_sheet(rows, [title, ""])) for title in ("crossing the arms for no", "short")]
+    assert sheets[0].shape == sheets[1].shape
+    assert all((sheet[:31, 130:] == 255).all() and (sheet[:31, :128] < 100).any() for sheet in sheets)
+
+
 def test_clips_sheet_shows_first_and_last_frames():
     assert shown_frames(16) == [0, 2, 4, 6, 9, 11, 13, 15] and shown_frames(3) == [0, 1, 2] and shown_frames(1) == [0]
     clip = np.stack([np.full((8, 8, 3), 10 * i, dtype=np.uint8) for i in range(16)])

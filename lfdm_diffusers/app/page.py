@@ -71,8 +71,9 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             frames = gr.Slider(4, 4 * num_frames, num_frames, step=1, label="Frames")
         with gr.Accordion("Framing, and where it may move", open=False):
             fit = _framing()
+            gr.Markdown("What the model sees. Paint where it may move; unpainted, everything may.")
             editor = gr.ImageEditor(
-                label="What the model sees. Paint where it may move; unpainted, everything may",
+                show_label=False,
                 sources=(),
                 transforms=(),
                 brush=gr.Brush(default_size=40, colors=[BRUSH], default_color=BRUSH),
