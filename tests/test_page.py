@@ -142,6 +142,29 @@ def test_only_what_is_painted_moves(url, browser, tmp_path):
     assert moved[:110].mean() > 5 * moved[160:].mean(), "brows move, the mouth does not (but for H.264)"
 
 
+def test_another_model(url, browser, tmp_path):
+    """Its labels, steps and size take the place of the first one's, for this visitor alone; what is no model is said."""
+    from tiny import LABELS, tiny_pipeline
+
+    tiny_pipeline(default_num_inference_steps=3).save_pretrained(tmp_path / "tiny")
+    browser.set_window_size(1280, 900)
+    browser.get(url)
+    click(browser, until(browser, 'button[role="tab"]', "Model"))
+    name = until(browser, "#model textarea, #model input")
+    name.send_keys(str(tmp_path))
+    click(browser, until(browser, "#load"))
+    assert "holds no model" in until(browser, ".toast-body", "holds no model").text
+    name.clear()
+    name.send_keys(str(tmp_path / "tiny"))
+    click(browser, until(browser, "#load"))
+    assert "32x32 pixels, 4 frames, 3 steps" in until(browser, "#about", "32x32").text
+    click(browser, until(browser, 'button[role="tab"]', "Generate"))
+    until(browser, "#label", LABELS[-1])
+    assert browser.find_element("css selector", "#label").text.split()[1:] == list(LABELS)
+    click(browser, until(browser, "#go"))
+    assert video(browser, "#clip", tmp_path).shape == (4, 256, 256, 3)
+
+
 def test_what_is_missing_is_said(url, browser):
     browser.set_window_size(1280, 900)
     browser.get(url)

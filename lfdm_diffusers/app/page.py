@@ -139,9 +139,9 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
 
 def _model_tab(engine: Engine, model: gr.State, shaped: list[gr.Component]) -> None:
     gr.Markdown("A pipeline's folder on this machine, or its Hub id; empty for the one that the app was started with.")
-    name = gr.Textbox(label="Model", placeholder="someone/some-model")
-    load = gr.Button("Load", variant="primary")
-    about = gr.Markdown(describe(engine, ""))
+    name = gr.Textbox(label="Model", placeholder="someone/some-model", elem_id="model")
+    load = gr.Button("Load", variant="primary", elem_id="load")
+    about = gr.Markdown(describe(engine, ""), elem_id="about")
     load.click(_load(engine), name, [model, about, *shaped], **WORK)
 
 
