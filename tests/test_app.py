@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from tiny import LABELS, tiny_pipeline
 
 from lfdm_diffusers import LFDMPipeline, Motion
@@ -86,6 +87,18 @@ def test_all_labels(engine, picture):
     assert names == expected | {f"motion/{label}.safetensors" for label in LABELS}
 
 
+def test_old_files_make_room(model, picture, monkeypatch):
+    engine = Engine(model)
+    first, second = (Path(engine.generate(picture, "anger").clip).parent for _ in range(2))
+    assert first != second and first.is_dir() and second.is_dir()
+    os.utime(first, (0, 0))
+    third = Path(engine.generate(picture, "anger").clip).parent
+    assert not first.exists() and second.is_dir() and third.is_dir()
+    root = third.parent
+    engine._folder.cleanup()
+    assert not root.exists()
+
+
 def test_transfer_and_kept_motion(engine, picture):
     made = engine.generate(picture, "surprise")
     moved = engine.transfer(picture, made.clip)
@@ -109,6 +122,8 @@ def test_a_painted_mask():
 
 
 def test_refusals(engine, model, picture, tmp_path):
+    long = str(tmp_path / "long.safetensors")
+    Motion(torch.zeros(161, 2, 8, 8), torch.ones(161, 1, 8, 8)).save(long)
     for make, message in (
         (lambda: engine.generate(None, "anger"), "Choose a picture first"),
         (lambda: engine.generate(picture, "angry"), "Unknown label 'angry'; the closest known one is 'anger'"),
@@ -117,6 +132,7 @@ def test_refusals(engine, model, picture, tmp_path):
         (lambda: engine.generate(PIL.Image.new("1", (10000, 6000)), "anger"), "at most 50 million"),
         (lambda: engine.transfer(picture, None), "Choose a driving clip first"),
         (lambda: engine.animate(picture, None), "Choose a motion file first"),
+        (lambda: engine.animate(picture, long), "The motion has 161 frames; at most 160"),
         (lambda: engine.generate(picture, "anger", model=str(tmp_path)), "holds no model"),
         (lambda: Engine(model, may_load=False).pipeline("another/model"), "stays with the model"),
     ):

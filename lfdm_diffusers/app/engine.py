@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from ..visualization import enlarge
 MOST_STEPS = 1000
 MOST_FRAMES = 160
 MOST_PIXELS = 50_000_000  # of a picture that is read
+KEPT = 3600  # seconds that files are kept; a page has copied them long before
 
 Progress = Callable[[float, str], None]
 
@@ -90,6 +93,7 @@ class Engine:
         self.model, self.device, self.dtype, self.may_load = str(model or embedded_model()), device, dtype, may_load
         self._pipelines: dict[str, LFDMPipeline] = {}
         self._lock = threading.RLock()
+        self._folder = tempfile.TemporaryDirectory(prefix="lfdm-")  # goes with the engine
         self.pipeline()
 
     def pipeline(self, model: str | None = None) -> LFDMPipeline:
@@ -232,6 +236,8 @@ class Engine:
         with self._lock:
             pipe = self.pipeline(model)
             tensor, loaded = self._fitted(picture, fit, pipe), Motion.load(motion)
+            if len(loaded) > MOST_FRAMES:
+                raise ValueError(f"The motion has {len(loaded)} frames; at most {MOST_FRAMES} are taken.")
             output = pipe.animate(tensor, loaded, motion_scale=motion_scale, loop=loop or None, output_type="np")
             return self._made(pipe, tensor, "animated", output, 0)
 
@@ -288,10 +294,13 @@ class Engine:
     def _files(
         self, pipe: LFDMPipeline, names: list[str], seed: int, kinds: list[str], fps: int | None = None
     ) -> PictureFiles:
-        """Files in a new folder."""
+        """Files in a new folder; those that are old make room."""
+        for folder in Path(self._folder.name).iterdir():
+            if time.time() - folder.stat().st_mtime > KEPT:
+                shutil.rmtree(folder, ignore_errors=True)
         taken = {"grid", "motion"}
         return PictureFiles(
-            folder=Path(tempfile.mkdtemp(prefix="lfdm-")),
+            folder=Path(tempfile.mkdtemp(dir=self._folder.name)),
             names={seed: {name: file_name(name, taken) for name in names}},
             kinds=kinds,
             formats=["mp4", "gif"],
