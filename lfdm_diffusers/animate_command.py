@@ -19,9 +19,11 @@ from .clip_command import (
     read_mask,
 )
 from .command_tools import add_device_arguments, load_chosen_pipeline, with_exit_codes
-from .data.clips import Clip, read_clip
+from .data.clips import Clip, iterate_frames
+from .data.video_files import frame_rate
 from .pipelines import LFDMPipelineOutput, Motion
 
+AT_ONCE = 32  # frames that are decoded: clips may be long
 EXAMPLES = """
 examples:
   a motion that `lfdm generate` has kept, for another picture:
@@ -72,8 +74,13 @@ def run(args: argparse.Namespace) -> int:
         motions = {name: Motion.load(path) for name, path in names.items()}
         frames = max(map(len, motions.values()))
     else:
-        clips = {name: list(read_clip(Clip(Path(path)))) for name, path in names.items()}
-        frames = max(map(len, clips.values()))
+        clips = {name: Clip(Path(path)) for name, path in names.items()}
+        counts = {name: sum(1 for _ in iterate_frames(clip)) for name, clip in clips.items()}
+        if empty := [name for name, count in counts.items() if not count]:
+            raise ValueError(f"{names[empty[0]]} has no frames.")
+        frames, longest = max((count, name) for name, count in counts.items())
+        rate = frame_rate(clips[longest].path)
+        args.fps = args.fps or (rate and min(50, max(1, round(rate))))
     pipe, model = load_chosen_pipeline(args)
     files = plan_files(args, pipe, pictures, list(names), frames)
     settings = {
@@ -90,9 +97,10 @@ def run(args: argparse.Namespace) -> int:
         if args.motion:
             motion = motions[name]
         else:
-            motion = pipe.transfer(picture, clips[name], relative=not args.absolute, image_fit=args.image_fit)
+            frames = iterate_frames(clips[name])  # one after the other: a clip at its full size may be large
+            motion = pipe.transfer(picture, frames, relative=not args.absolute, image_fit=args.image_fit)
         edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop}
-        return pipe.animate(picture, motion, output_type="np", **edit)
+        return pipe.animate(picture, motion, output_type="np", decode_chunk_size=AT_ONCE, **edit)
 
     return make_files(args, pipe, files, settings, make)
 

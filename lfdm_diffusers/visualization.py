@@ -279,10 +279,13 @@ def contact_sheet(
         for column, picture in enumerate(row):
             if picture is not None:
                 image = PIL.Image.fromarray(as_pixels(picture)).convert("RGB")
-                image = image.resize((tile, tile), PIL.Image.Resampling.BICUBIC)
+                factor = tile / max(image.size)
+                image = image.resize(
+                    [max(1, round(side * factor)) for side in image.size], PIL.Image.Resampling.BICUBIC
+                )
                 x = left + column * (tile + gap)
                 draw.rectangle((x - 1, top - 1, x + tile, top + tile), outline=FRAME)
-                sheet.paste(image, (x, top))
+                sheet.paste(image, (x + (tile - image.width) // 2, top + (tile - image.height) // 2))
     return sheet
 
 

@@ -103,8 +103,8 @@ def root_card(card: str, folder: str) -> str:
     files = "results.json", "training.png"
     for name in files:
         card = card.replace(f"]({name})", f"]({folder}/{name})")
-    load = "LFDMPipeline.from_pretrained(lfdm_diffusers.embedded.embedded_model())"
-    return card.replace("path/to/this/folder", folder) + f"\nIt comes with the package: `{load}`.\n"
+    load = "from lfdm_diffusers.embedded import embedded_model\n\npipe = DiffusionPipeline.from_pretrained(embedded_model())  # it comes with the package"
+    return card.replace('\n\npipe = DiffusionPipeline.from_pretrained("path/to/this/folder")', f"\n{load}")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -58,6 +58,9 @@ def test_a_clip_and_its_files(engine, model, picture):
     pipe = LFDMPipeline.from_pretrained(model)
     expected = np.stack([np.asarray(frame) for frame in pipe.animate(picture, motion).frames[0]])
     assert np.abs(frames(made.clip) - enlarge(expected, 8)).mean() < 6  # H.264
+    with PIL.Image.open(made.downloads[1]) as gif:
+        first = np.asarray(gif.convert("RGB"))
+    assert not np.array_equal(first, first[::8, ::8].repeat(8, 0).repeat(8, 1)), "enlarged smoothly"
     shares = [share for share, _ in told]
     assert shares == sorted(shares) and shares[-1] < 1 and told[-1][1] == "anger, step 2 of 2"
 
@@ -117,8 +120,9 @@ def test_a_painted_mask():
     layer = np.zeros((10, 20, 4), np.uint8)
     assert painted_mask([]) is None and painted_mask([layer]) is None
     layer[2:4, 3:9] = (80, 160, 255, 178)
-    mask = np.asarray(painted_mask([layer, np.zeros_like(layer)]))
-    assert mask.shape == (10, 20) and mask[3, 5] == 255 and (mask > 0).sum() == 12
+    layer[2, 3, 3] = 232  # strokes that cross
+    mask = np.asarray(painted_mask([layer, np.zeros_like(layer)], opacity=178 / 255))
+    assert mask.shape == (10, 20) and mask[3, 5] == mask[2, 3] == 255 and (mask > 0).sum() == 12
 
 
 def test_refusals(engine, model, picture, tmp_path):
@@ -187,6 +191,19 @@ def test_the_page_answers_programs(engine, picture, tmp_path):
             client.predict(picture=sent, label="angry", api_name="/generate")
     finally:
         page.close()
+
+
+def test_the_page_takes_as_many_steps_as_the_model(tmp_path):
+    """Released models take 1,000 by default: more than the scale would hold otherwise, which refuses the value."""
+    gradio = pytest.importorskip("gradio")
+    from lfdm_diffusers.app.page import make_page
+
+    tiny_pipeline().save_pretrained(tmp_path / "tiny")
+    engine = Engine(str(tmp_path / "tiny"))
+    assert engine.pipeline().default_steps() == 1000
+    sliders = [block for block in make_page(engine).blocks.values() if isinstance(block, gradio.Slider)]
+    (steps,) = [slider for slider in sliders if slider.label == "Steps"]
+    assert steps.preprocess(steps.value) == 1000
 
 
 @pytest.mark.integration

@@ -10,6 +10,7 @@ from tiny import tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import LFDMPipeline, Motion
 from lfdm_diffusers.models.flow_predictor import RegionParameters, matmul_2x2, principal_axes, relative_regions
+from lfdm_diffusers.pipelines import animation
 from lfdm_diffusers.pipelines.motion import volume_to_motion
 
 
@@ -207,6 +208,35 @@ def test_animate_edits_as_a_call_does(pipe, edit):
     assert (animated.frames[0, 1] - output.frames[0, 1]).abs().max() > 1e-3
 
 
+def test_an_edit_that_changes_nothing_changes_no_pixel(pipe):
+    """Of motion as large as real motion, on maps that the edits are made on, and those that the decoder makes itself."""
+    motion = random_motion(frames=4, height=8, width=8).resampled(8)
+    plain = pipe.animate(tiny_image(), motion, output_type="pt").frames
+    assert (plain[0] - tiny_image()).abs().mean() > 0.02
+    for edit in (
+        {"motion_mask": torch.ones(32, 32)},
+        {"motion_scale": [1] * 8},
+        {"loop": "ping_pong"},
+        {"motion_scale": 0.99999},
+    ):
+        frames = pipe.animate(tiny_image(), motion, output_type="pt", **edit).frames[:, :8]
+        assert (frames - plain).abs().max() < 1e-3, edit
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "center_crop"])
+def test_a_mask_as_large_as_the_picture_is_fitted_with_it(pipe, fit):
+    picture, mask = torch.rand(3, 16, 48, generator=torch.Generator().manual_seed(1)), torch.zeros(16, 48)
+    mask[:8] = 1
+    found = pipe.animate(picture, random_motion(height=8, width=8), motion_mask=mask, image_fit=fit, output_type="pt")
+    moved = (found.occlusion[0, :, 0] < 1).any(dim=0).any(dim=1).tolist()
+    assert moved[:2] == [fit == "center_crop"] * 2, "above a letterboxed picture is nothing"
+    assert moved[3] and not any(moved[5:]), "its upper half, and an edge"
+
+
+def test_one_frame_eases():
+    assert len(random_motion(frames=1).edited(loop="ease")) == 1
+
+
 def test_animate_refuses(pipe):
     motion = call(pipe).motion()
     for options, message in (
@@ -224,7 +254,7 @@ def test_animate_refuses(pipe):
             pipe.animate(**{"image": tiny_image(), "motion": motion} | options)
 
 
-def test_transfer(pipe):
+def test_transfer(pipe, monkeypatch):
     """Relative to a clip's first frame, a picture gets the clip's motion; for that frame itself both ways are one."""
     clip = [tiny_image().roll(i, dims=-1) for i in range(3)]
     relative, absolute = (pipe.transfer(clip[0], clip, relative=kind) for kind in (True, False))
@@ -239,8 +269,17 @@ def test_transfer(pipe):
     assert len(pipe.animate(other, relative).frames[0]) == 3
     with pytest.raises(ValueError, match="`image` must be one picture, got 2"):
         pipe.transfer(clip[:2], clip)
-    with pytest.raises(ValueError, match="`driving` is an empty list"):
+    with pytest.raises(ValueError, match="`driving` holds no frames"):
         pipe.transfer(other, [])
+    with pytest.raises(ValueError, match="`driving` must"):
+        pipe.transfer(other, 3)
+    with pytest.raises(ValueError, match="`height` must be a multiple of 16, got 40; the nearest are 32 and 48"):
+        pipe.transfer(other, clip, height=40)
+    for given in ((frame for frame in clip), np.stack([frame.permute(1, 2, 0).numpy() for frame in clip])):
+        assert_same(pipe.transfer(other, given), pipe.transfer(other, clip))
+    at_once = pipe.transfer(other, clip)
+    monkeypatch.setattr(animation, "FRAMES_AT_ONCE", 2)
+    torch.testing.assert_close(pipe.transfer(other, clip).flow, at_once.flow, rtol=0, atol=1e-5)
 
 
 def test_regions_move_as_others_do():

@@ -34,7 +34,9 @@ from lfdm_diffusers.training_utils import set_batchnorm_training, whole_folder
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
+        allow_abbrev=False,  # a token must be recognisable
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     add_data_arguments(parser)
 

@@ -38,7 +38,9 @@ from lfdm_diffusers.training_utils import draw_generator, set_batchnorm_training
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
+        allow_abbrev=False,  # a token must be recognisable
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     data = add_data_arguments(parser)
     data.add_argument("--id_sampling", action="store_true", help="a random clip of the same subject, as for UTD-MHAD")

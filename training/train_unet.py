@@ -44,7 +44,9 @@ LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
+        allow_abbrev=False,  # a token must be recognisable
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     data = add_data_arguments(parser)
     data.add_argument("--num_frames", type=int, help="frames of a video; default: the model's")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 import threading
@@ -92,7 +93,8 @@ class Engine:
     ):
         self.model, self.device, self.dtype, self.may_load = str(model or embedded_model()), device, dtype, may_load
         self._pipelines: dict[str, LFDMPipeline] = {}
-        self._lock = threading.RLock()
+        # Two: a picture can be framed, and the page shown, while another visitor's clip is sampled.
+        self._lock, self._loading = threading.RLock(), threading.RLock()
         self._folder = tempfile.TemporaryDirectory(prefix="lfdm-")  # goes with the engine
         self.pipeline()
 
@@ -105,7 +107,7 @@ class Engine:
         name = (model or "").strip() or self.model
         if name != self.model and not self.may_load:
             raise ValueError("This app stays with the model that it was started with.")
-        with self._lock:
+        with self._loading:
             if name not in self._pipelines:
                 self._pipelines[name] = load_pipeline(name, self.device, self.dtype)
             for other in [each for each in self._pipelines if each not in (self.model, name)]:
@@ -204,14 +206,9 @@ class Engine:
         with self._lock:
             pipe = self.pipeline(model)
             tensor = self._fitted(picture, fit, pipe)
-            progress(0.1, "reading the clip")
-            frames = []
-            for frame in iterate_frames(Clip(Path(driving))):
-                frames.append(fit_picture(*to_rgb_tensors(frame), *tensor.shape[1:], fit))
-                if len(frames) == MOST_FRAMES:
-                    break
-            progress(0.3, "finding its motion")
-            motion = pipe.transfer(tensor, torch.stack(frames), relative=relative)
+            progress(0.1, "finding the motion of the clip")
+            frames = itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES)
+            motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit)
             progress(0.7, "animating the picture")
             output = pipe.animate(tensor, motion, motion_scale=motion_scale, loop=loop or None, output_type="np")
             rate = frame_rate(Path(driving))
@@ -335,12 +332,13 @@ class Engine:
         return Made(clip, found["motion", ".mp4"], found["motion", ".png"], [clip, gif, kept])
 
 
-def painted_mask(layers: Sequence[np.ndarray]) -> PIL.Image.Image | None:
+def painted_mask(layers: Sequence[np.ndarray], opacity: float = 1.0) -> PIL.Image.Image | None:
     """What was painted on a picture, white where it was; None if nothing was.
 
     Args:
         layers: `(H, W, 4)` uint8 each.
+        opacity: of the brush: what it gave once is white, and so is where strokes cross and give more.
     """
     painted = [layer[..., 3] for layer in layers if layer is not None and layer.ndim == 3]
     alpha = np.max(painted, axis=0).astype(np.float32) if painted else np.zeros(1)
-    return PIL.Image.fromarray(np.uint8(alpha * (255 / alpha.max()))) if alpha.any() else None
+    return PIL.Image.fromarray(np.uint8(np.clip(alpha / opacity, 0, 255))) if alpha.any() else None

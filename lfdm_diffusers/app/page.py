@@ -9,6 +9,7 @@ import gradio as gr
 import PIL.Image
 
 from ..embedded import embedded_pictures
+from ..pipelines import LFDMPipeline
 from ..pipelines.picture_fitting import FITS
 from ..schedulers import SCHEDULERS
 from .engine import Engine, painted_mask
@@ -27,7 +28,8 @@ footer { opacity: .6; }
 """
 LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
 AS_TRAINED = "the model's own"
-BRUSH = "rgba(80, 160, 255, 0.7)"
+BRUSH_ALPHA = 0.7
+BRUSH = f"rgba(80, 160, 255, {BRUSH_ALPHA})"
 WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private", "scroll_to_output": True}
 PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
 
@@ -83,7 +85,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             )
         with gr.Accordion("Sampling", open=False):
             scheduler = gr.Dropdown([AS_TRAINED, *SCHEDULERS], value=AS_TRAINED, label="Scheduler")
-            steps = gr.Slider(1, 100, pipe.default_steps(), step=1, label="Steps")
+            steps = gr.Slider(1, most_steps(pipe), pipe.default_steps(), step=1, label="Steps")
             guidance = gr.Slider(0, 5, 1, step=0.1, label="Guidance", info="1 is none")
             seed = gr.Number(
                 0, label="Seed", precision=0, minimum=0, maximum=2**31, info="another seed, another timing"
@@ -156,7 +158,13 @@ def _picture(example: int, height: int = 240, **options: Any) -> gr.Image:
     """Where a picture is given; it begins with one of the bundled ones."""
     value = (_pictures()[example:] or [None])[0]
     sources = ["upload", "webcam", "clipboard"]
-    return gr.Image(value=value, label="Picture", type="pil", sources=sources, height=height, **options)
+    # Without a mode the picture comes as it is: transparency is laid over white later, by the pipeline.
+    return gr.Image(value, label="Picture", type="pil", image_mode=None, sources=sources, height=height, **options)
+
+
+def most_steps(pipe: LFDMPipeline) -> int:
+    """The end of the scale of steps: 100, or what the model takes by default."""
+    return max(100, pipe.default_steps())
 
 
 def _strength() -> gr.Slider:
@@ -251,7 +259,7 @@ def _sampled(engine: Engine, all_labels: bool) -> Callable:
             "guidance_scale": guidance,
             "motion_scale": scale,
             "loop": LOOPS[loop],
-            "mask": painted_mask((editor or {}).get("layers") or []),
+            "mask": painted_mask((editor or {}).get("layers") or [], BRUSH_ALPHA),
             "fit": fit,
             "num_frames": int(frames),
             "progress": _shown(progress),
@@ -309,9 +317,9 @@ def _load(engine: Engine) -> Callable:
             name.strip(),
             describe(engine, name.strip()),
             gr.Radio(labels, value=labels[0] if labels else None, visible=bool(labels)),
-            gr.Textbox(visible=pipe.text_encoder is not None),
+            gr.Textbox("", visible=pipe.text_encoder is not None),
             gr.Button(visible=bool(labels)),
-            pipe.default_steps(),
+            gr.Slider(maximum=most_steps(pipe), value=pipe.default_steps()),
             gr.Slider(maximum=4 * frames, value=frames),
         )
 
@@ -348,7 +356,7 @@ def _add_api(engine: Engine) -> None:
         return made.downloads[0], made.views, made.downloads[-1]
 
     with gr.Row(visible=False):
-        picture = gr.Image(type="pil", label="picture")
+        picture = gr.Image(type="pil", image_mode=None, label="picture")
         files = [gr.File(label=name) for name in ("clip", "views", "motion")]
         values = [
             gr.Textbox("", label="label"),

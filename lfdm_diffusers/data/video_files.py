@@ -51,7 +51,9 @@ def open_video(path: Path) -> av.container.InputContainer:
 
 
 def frame_rate(path: Path) -> float | None:
-    """Frames a second of a video file's first video stream; None where the file does not say, or is none."""
+    """Frames a second of a video file's first video stream; None where the file does not say, or is no video."""
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        return None
     try:
         with open_video(path) as container:
             rate = container.streams.video[0].average_rate

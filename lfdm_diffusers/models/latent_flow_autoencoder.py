@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -346,6 +347,7 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         occlusion: torch.Tensor,
         chunk_size: int | None = None,
         return_dict: bool = True,
+        finer: Sequence[tuple[torch.Tensor, torch.Tensor]] = (),
     ) -> DecodedFrames | tuple:
         """Warp, mask and decode: eq. 5 of the LFDM paper, z~ = m * W(z0, f), then x^ = D(z~).
 
@@ -355,6 +357,8 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
                 each feature map it warps.
             occlusion: `(B, 1, h, w)` or `(B, 1, F, h, w)` in [0, 1].
             chunk_size: frames of each clip to decode at once; all of them by default. Changes memory, not results.
+            finer: flow and occlusion on larger maps, for feature maps of exactly their size; others take `flow`, resized. With it
+                motion has edges that a small map cannot hold.
 
         Returns:
             `DecodedFrames`: `(B, 3, H, W)`, or `(B, 3, F, H, W)` for clips.
@@ -372,6 +376,12 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
             raise ValueError(
                 f"`occlusion` must have shape {tuple(flow[:, :1].shape)} to fit `flow`, got {tuple(occlusion.shape)}."
             )
+        for larger in finer:
+            if any(x.shape[:-2] != y.shape[:-2] for x, y in zip(larger, (flow, occlusion))):
+                raise ValueError(
+                    f"`finer` must hold flow and occlusion that differ from `flow` {tuple(flow.shape)} in height and width alone, got "
+                    f"{', '.join(str(tuple(x.shape)) for x in larger)}."
+                )
         batch = flow.shape[0]
         if encoded.latent.shape[0] not in (1, batch):
             raise ValueError(
@@ -382,11 +392,12 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
                 f"`chunk_size` must be a whole number of at least 1, or None for all frames at once, got {chunk_size!r}."
             )
         clip = flow.ndim == 5
-        motion = torch.cat((flow.float(), occlusion.float()), dim=1)  # (B, 3, [F,] h, w)
-        motion = motion.movedim(1, -3) if clip else motion[:, None]  # (B, F, 3, h, w)
-        chunks = [
-            self._decode_frames(encoded, part) for part in motion.split(int(chunk_size or motion.shape[1]), dim=1)
-        ]
+        motions = [
+            torch.cat([x.float() for x in maps], dim=1) for maps in ((flow, occlusion), *finer)
+        ]  # (B, 3, [F,] h, w)
+        motions = [motion.movedim(1, -3) if clip else motion[:, None] for motion in motions]  # (B, F, 3, h, w)
+        parts = zip(*(motion.split(int(chunk_size or motion.shape[1]), dim=1) for motion in motions))
+        chunks = [self._decode_frames(encoded, part) for part in parts]
         sample, warped, inpainted = (
             torch.cat([chunk[i].unflatten(0, (batch, -1)) for chunk in chunks], dim=1) for i in range(3)
         )
@@ -395,16 +406,20 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         output = DecodedFrames(sample=sample, warped=warped, inpainted=inpainted)
         return output if return_dict else output.to_tuple()
 
-    def _decode_frames(self, encoded: EncodedImage, motion: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Sample, warped and inpainted frames `(B*F, 3, H, W)` of motion `(B, F, 3, h, w)`: flow x, flow y, occlusion."""
-        batch, frames = motion.shape[:2]
-        motion = motion.flatten(0, 1)
+    def _decode_frames(self, encoded: EncodedImage, motions: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Sample, warped and inpainted frames `(B*F, 3, H, W)` of motion `(B, F, 3, h, w)`: flow x, flow y, occlusion.
+
+        The first motion is for all feature maps but those that have another one's size.
+        """
+        batch, frames = motions[0].shape[:2]
+        motions = [motion.flatten(0, 1) for motion in motions]
+        by_size = {motion.shape[-2:]: motion for motion in reversed(motions)}
 
         def warp(feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             """The feature warped by every frame's flow, and the occlusion at its size."""
-            resized = motion
-            if motion.shape[-2:] != feature.shape[-2:]:
-                resized = resize_motion(motion, feature.shape[-2:], self.config.flow_grid == "centers")
+            resized = by_size.get(feature.shape[-2:])
+            if resized is None:
+                resized = resize_motion(motions[0], feature.shape[-2:], self.config.flow_grid == "centers")
             grid = resized[:, :2].movedim(1, -1).unflatten(0, (batch, frames))  # (B, F, H, W, 2)
             warped = resample(feature, grid, self.config.warp_padding)
             return warped, resized[:, 2:].to(feature.dtype)

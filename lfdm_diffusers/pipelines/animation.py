@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
@@ -14,8 +15,10 @@ from diffusers.utils import BaseOutput
 
 from ..models.latent_flow_autoencoder import EncodedImage
 from .checks import require_number, require_pairs
-from .motion import Mask, Motion, MotionEdit
+from .motion import Mask, Motion, MotionEdit, mask_tensor
 from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
+
+FRAMES_AT_ONCE = 32  # of a driving clip
 
 
 @dataclass
@@ -65,13 +68,14 @@ class AnimationMixin:
         height: int | None = None,
         width: int | None = None,
         latents: torch.Tensor | None = None,
+        stride: int | None = None,
     ) -> tuple[int, int]:
         """Height and width of the videos: as asked for, else as `latents` say, else as trained.
 
         Where the trained size is unknown (`sample_size` None), pictures `(3, H, W)` of one allowed size keep it, and
         others are fitted to the allowed size nearest to 128 pixels.
         """
-        stride = self.lfae.downscale_factor * self.unet.size_stride
+        stride = stride or self._stride
         default = (self.lfae.config.sample_size,) * 2
         if torch.is_tensor(latents) and latents.ndim == 5:
             default = tuple(side * self.lfae.downscale_factor for side in latents.shape[-2:])
@@ -81,12 +85,23 @@ class AnimationMixin:
             default = sizes.pop() if allowed else (max(round(128 / stride), 1) * stride,) * 2
         return default[0] if height is None else height, default[1] if width is None else width
 
+    @property
+    def _stride(self) -> int:
+        """What the sides of generated frames are multiples of."""
+        return self.lfae.downscale_factor * self.unet.size_stride
+
     def _check_output(
-        self, height: int, width: int, image_fit: str, output_type: str, decode_chunk_size: int | None
+        self,
+        height: int,
+        width: int,
+        image_fit: str,
+        output_type: str,
+        decode_chunk_size: int | None,
+        stride: int | None = None,
     ) -> None:
         for name, value in (("height", height), ("width", width)):
             require_number(name, value, Integral, 1)
-        stride = self.lfae.downscale_factor * self.unet.size_stride
+        stride = stride or self._stride
         for name, value in (("height", height), ("width", width)):
             if value < stride or value % stride:
                 down = max(value // stride, 1) * stride
@@ -110,26 +125,42 @@ class AnimationMixin:
         output_type: str,
     ) -> LFDMPipelineOutput:
         """Videos of encoded pictures, `(B, F, 2, h, w)` and `(B, F, 1, h, w)` of motion for all or for each, edited first."""
-        shown = flow, occlusion
+        finer = []
         if edit.changes:
             motions = [Motion(*row) for row in zip(flow, occlusion)]
-            flow, occlusion = shown = _stack([edit.of(motion) for motion in motions])
+            flow, occlusion = _stack([edit.of(motion) for motion in motions])
             centers = self.lfae.config.flow_grid == "centers"
-            if edit.motion_mask is not None or not centers:
-                # As the decoder's last warp resizes it: a smaller map holds neither the edge of a mask nor, where the grid
-                # itself is resized, stillness up to the picture's borders.
-                size = encoded.image.shape[-2:]
-                shown = _stack([edit.of(motion.resized(*size, centers)) for motion in motions])
+            if output_type != "latent" and (edit.motion_mask is not None or (edit.scales and not centers)):
+                # The decoder resizes motion to each feature map. A mask has finer edges than the flow, and a resized grid with corners
+                # at -1 and 1 does not keep still pictures still, so these edits are made on each size instead.
+                sizes = {tuple(feature.shape[-2:]) for feature in (*encoded.skips, encoded.image)} - {flow.shape[-2:]}
+                finer = [_stack([edit.of(motion.resized(*size, centers)) for motion in motions]) for size in sizes]
         batch_size = max(len(encoded.image), len(flow))
-        flow, occlusion, *shown = (x.expand(batch_size, -1, -1, -1, -1) for x in (flow, occlusion, *shown))
+        flow, occlusion = (x.expand(batch_size, -1, -1, -1, -1) for x in (flow, occlusion))
         frames = warped = None
         if output_type != "latent":
-            decoded = self.lfae.decode(encoded, *(x.transpose(1, 2) for x in shown), chunk_size=decode_chunk_size)
+            maps = [
+                tuple(x.expand(batch_size, -1, -1, -1, -1).transpose(1, 2) for x in pair)
+                for pair in ((flow, occlusion), *finer)
+            ]
+            decoded = self.lfae.decode(encoded, *maps[0], chunk_size=decode_chunk_size, finer=maps[1:])
             frames, warped = (
                 self.video_processor.postprocess_video(video.float(), output_type)
                 for video in (decoded.sample, decoded.warped)
             )
         return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
+
+    @staticmethod
+    def _framed_mask(
+        mask: Mask | None, pictures: list[torch.Tensor], size: tuple[int, int], image_fit: str
+    ) -> Mask | None:
+        """A mask that is as large as the pictures are is about them, and fitted as they are; another is about the frame."""
+        if mask is None:
+            return None
+        values = mask_tensor(mask)
+        if any(picture.shape[-2:] != values.shape for picture in pictures):
+            return mask
+        return fit_picture(values.expand(3, -1, -1), *size, image_fit)[0].clamp(0, 1)
 
     @torch.no_grad()
     def animate(
@@ -167,13 +198,14 @@ class AnimationMixin:
                 f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}."
             )
         require_pairs(len(pictures), "motion", len(motions))
-        edit = MotionEdit(motion_scale, motion_mask, loop)
-        edit.check(len(motions[0]))
+        MotionEdit(motion_scale, motion_mask, loop).check(len(motions[0]))
         height, width = self.frame_size(pictures, height, width)
         if output_type == "latent":
             raise ValueError("`output_type` must be 'pil', 'np' or 'pt', got 'latent': nothing is denoised here.")
         self._check_output(height, width, image_fit, output_type, decode_chunk_size)
         device = self._execution_device
+        mask = self._framed_mask(motion_mask, pictures, (height, width), image_fit)
+        edit = MotionEdit(motion_scale, mask, loop)
         with eval_mode(self.lfae):
             encoded = self.encode_image(pictures, height, width, image_fit, device)
             motion = (x.to(device, torch.float32) for x in _stack(motions))
@@ -185,7 +217,7 @@ class AnimationMixin:
     def transfer(
         self,
         image: Picture,
-        driving: Sequence[Picture] | np.ndarray | torch.Tensor,
+        driving: Iterable[Picture] | np.ndarray | torch.Tensor,
         relative: bool = True,
         image_fit: str = "letterbox",
         height: int | None = None,
@@ -195,7 +227,8 @@ class AnimationMixin:
 
         Args:
             image: one picture, as in `__call__`.
-            driving: the clip's frames in order: PIL images, an array `(F, H, W, 3)` or a tensor `(F, 3, H, W)`.
+            driving: the clip's frames in order: PIL images or arrays (also as they are decoded, by a generator: each is fitted as
+                it comes), an array `(F, H, W, 3)` or a tensor `(F, 3, H, W)`.
             relative: the picture's regions move as the clip's do since its first frame, so that nothing of that frame's shape
                 is taken over (as in MRAA); else they go to where the clip's are, which fits only if its first frame looks like
                 the picture.
@@ -207,20 +240,32 @@ class AnimationMixin:
         Raises:
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
-        pictures, clip = to_rgb_tensors(image), to_rgb_tensors(driving, "driving")
+        pictures = to_rgb_tensors(image)
         if len(pictures) != 1:
             raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
-        height, width = self.frame_size(pictures, height, width)
-        self._check_output(height, width, image_fit, "pt", None)
-        picture, *clip = (
-            fit_picture(each, height, width, image_fit).to(self._execution_device, self.lfae.dtype)
-            for each in (*pictures, *clip)
-        )
-        clip = torch.stack(clip, dim=1)[None]  # (1, 3, F, H, W)
+        # A detour over regions needs sides that its networks can halve more often than the U-Net does.
+        stride = math.lcm(self._stride, self.lfae.flow_stride)
+        height, width = self.frame_size(pictures, height, width, stride=stride)
+        self._check_output(height, width, image_fit, "pt", None, stride)
+
+        def fitted(tensor: torch.Tensor) -> torch.Tensor:
+            return fit_picture(tensor, height, width, image_fit).to(self._execution_device, self.lfae.dtype)
+
+        whole = isinstance(driving, (np.ndarray, torch.Tensor, PIL.Image.Image)) or not isinstance(driving, Iterable)
+        items = [driving] if whole else driving
+        frames = [fitted(tensor) for item in items for tensor in to_rgb_tensors(item, "driving")]
+        if not frames:
+            raise ValueError("`driving` holds no frames; at least one is needed.")
+        picture, first = fitted(pictures[0])[None], frames[0][None] if relative else None
+        flow, occlusion = [], []
         with eval_mode(self.lfae):
-            found = self.lfae.predict_flow(picture[None], clip, driving_reference=clip[:, :, 0] if relative else None)
+            for start in range(0, len(frames), FRAMES_AT_ONCE):
+                clip = torch.stack(frames[start : start + FRAMES_AT_ONCE], dim=1)[None]  # (1, 3, F, H, W)
+                found = self.lfae.predict_flow(picture, clip, driving_reference=first)
+                flow.append(found.flow[0].transpose(0, 1).float())
+                occlusion.append(found.occlusion[0].transpose(0, 1).float())
         self.maybe_free_model_hooks()
-        return Motion(found.flow[0].transpose(0, 1).float(), found.occlusion[0].transpose(0, 1).float())
+        return Motion(torch.cat(flow), torch.cat(occlusion))
 
 
 def _stack(motions: Sequence[Motion]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -139,7 +139,7 @@ class Motion:
         Args:
             ease: how many frames glide; a quarter of them by default.
         """
-        ease = max(1, len(self) // 4) if ease is None else ease
+        ease = min(len(self) - 1, max(1, len(self) // 4)) if ease is None else ease
         require_number("ease", ease, Integral, 0, len(self) - 1)
         share = torch.arange(1, ease + 1, dtype=torch.float32) / (ease + 1)  # the next frame would be the first again
         weight = torch.cat((torch.ones(len(self) - ease), 1 - share**2 * (3 - 2 * share))).to(self.flow)
@@ -213,8 +213,12 @@ class MotionEdit:
     @property
     def changes(self) -> bool:
         """Whether anything is asked."""
-        scaled = not (isinstance(self.motion_scale, Real) and self.motion_scale == 1)
-        return scaled or self.motion_mask is not None or self.loop is not None
+        return self.scales or self.motion_mask is not None or self.loop is not None
+
+    @property
+    def scales(self) -> bool:
+        """Whether the motion is to be smaller or larger than it is."""
+        return not (isinstance(self.motion_scale, Real) and self.motion_scale == 1)
 
     def check(self, num_frames: int) -> None:
         """Raise a ValueError that names the argument, before any work is done."""

@@ -287,7 +287,7 @@ class LFDMPipeline(AnimationMixin, HubPipeline):
             generator: for reproducible results; a list gives each video its own seed.
             latents: initial noise `(B, 3, F, h, w)` to start from.
             prompt_embeds: text embeddings `(B, D)`, instead of `prompt`.
-            output_type: "pil", "np", "pt", or "latent" for the denoised volume without decoding.
+            output_type: "pil", "np", "pt", or "latent" for the denoised volume without decoding (edits show in flow and occlusion alone).
             return_dict: whether to return an `LFDMPipelineOutput` rather than a tuple of its fields.
             decode_chunk_size: frames of each video to decode at once; all by default. Saves memory.
             motion_scale: 0 is still, 1 as generated, more exaggerates; or one for each frame (`Motion.scaled`).
@@ -296,7 +296,8 @@ class LFDMPipeline(AnimationMixin, HubPipeline):
             callback_on_step_end_tensor_inputs: tensors that the callback gets: "latents", "prompt_embeds".
             image_fit: how pictures of other proportions are fitted: "letterbox" (whole, on black) or "center_crop".
             height, width: size of the videos in pixels; as trained by default (see `frame_size`).
-            motion_mask: only this region moves: `(H, W)` of any size in [0, 1], or a grey picture (`Motion.masked`).
+            motion_mask: only this region moves: `(H, W)` in [0, 1], or a grey picture (`Motion.masked`). One that is as large as the
+                picture is fitted as the picture is; any other is stretched over the frame.
             loop: "ping_pong" plays forward and back in 2 F - 2 frames, "ease" lets the last quarter of the frames glide back to
                 the first, so that the video can be repeated without a jump.
 
@@ -342,6 +343,7 @@ class LFDMPipeline(AnimationMixin, HubPipeline):
         self._interrupt = False
         self._current_timestep = None
         device = self._execution_device
+        motion_mask = self._framed_mask(motion_mask, pictures, (height, width), image_fit)
 
         # 2. Pair pictures and prompts, and encode each once.
         num_pictures = len(pictures)
