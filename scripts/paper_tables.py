@@ -227,7 +227,7 @@ TABLES = {
     "table6": Table(
         "Table 6: samplers",
         "Of 140 pictures and labels, so that FVD is higher than in table 1. Eta is 1 where it is not said. The time is that of one video "
-        "by itself, on two CPU cores; the first picture's encoding and the decoding of 16 frames are in it.",
+        "by itself, on two CPU cores; the picture's encoding and the decoding of 16 frames are in it.",
         SAMPLERS,
         ["fvd", "kvd", "accuracy", "seconds"],
         draw_people,
