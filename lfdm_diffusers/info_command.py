@@ -13,7 +13,14 @@ from accelerate import init_empty_weights
 from huggingface_hub import ModelCard
 
 from . import models
-from .command_tools import first_line, package_class, quiet_libraries, read_model_config, with_exit_codes
+from .command_tools import (
+    add_json_argument,
+    first_line,
+    package_class,
+    quiet_libraries,
+    read_model_config,
+    with_exit_codes,
+)
 from .embedded import embedded_model
 from .pipelines import LFDMPipeline
 
@@ -37,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder or Hub id, of which only configurations and card are read (default: the model that comes with the "
         "package)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    add_json_argument(parser)
 
 
 @with_exit_codes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from huggingface_hub.errors import HFValidationError
@@ -10,7 +11,7 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
 from . import models
-from .command_tools import package_class, quiet_libraries, read_model_config, with_exit_codes
+from .command_tools import add_json_argument, package_class, quiet_libraries, read_model_config, with_exit_codes
 from .decoder_files import CONFIG as DECODER_CONFIG
 from .decoder_files import WEIGHTS as DECODER_WEIGHTS
 from .hub import CARD, push_folder
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--private", action="store_true", help="a repository that is made is private")
     parser.add_argument("--message", metavar="TEXT", help="of the commit (default: Pushed with lfdm_diffusers)")
     parser.add_argument("--token", metavar="TOKEN", help="(default: the one you are logged in with)")
+    add_json_argument(parser)
 
 
 @with_exit_codes
@@ -46,11 +48,16 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"REPO_ID: {error}") from error
     kind = kind_of(folder)
     require_whole(folder)
-    if not (folder / CARD).is_file():
+    card_made = not (folder / CARD).is_file()
+    if card_made:
         write_card(folder, kind, args.repo_id)
-        print(f"wrote {folder / CARD}: a card with what is known; add what is not")
+        if not args.json:
+            print(f"wrote {folder / CARD}: a card with what is known; add what is not")
     where = push_folder(folder, args.repo_id, args.token, args.private, args.message or "Pushed with lfdm_diffusers")
-    print(f"pushed {folder} ({kind}) to {where}")
+    if args.json:
+        print(json.dumps({"folder": str(folder), "kind": kind, "address": where, "card_made": card_made}, indent=2))
+    else:
+        print(f"pushed {folder} ({kind}) to {where}")
     return 0
 
 

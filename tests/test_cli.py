@@ -510,6 +510,9 @@ def test_data_toon_faces(tmp_path, capsys):
     assert lfdm(*arguments, "--format", "webp", "--fps", 10, "--workers", 0) == 0
     said = capsys.readouterr().out
     assert "wrote 4 clips of 2 frames, 16x16 pixels, with their true flow" in said
+    assert lfdm(*arguments, "--format", "webp", "--fps", 10, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["clips"] == {"train": 2, "test": 2} and Path(told["metadata"]).is_file()
     assert "2 for training (1 person), 2 for testing (1 person)" in said and str(tmp_path / "toon") in said
     rows = [json.loads(line) for line in (tmp_path / "toon" / "metadata.jsonl").read_text().splitlines()]
     assert all((tmp_path / "toon" / row[name]).is_file() for row in rows for name in ("file_name", "flow"))
@@ -613,6 +616,14 @@ def test_push(model, tmp_path, loopback_hub):
         files = loopback_hub.files("me/pushed")
         assert files["README.md"] == (pipeline / "README.md").read_bytes()
         assert set(files) >= {"model_index.json", "unet/diffusion_pytorch_model.safetensors"}
+        code, out, _ = push(pipeline, "me/pushed", "--json")
+        told = json.loads(out)
+        assert (
+            code == 0
+            and told["kind"] == "LFDMPipeline"
+            and told["address"].endswith("me/pushed")
+            and not told["card_made"]
+        )
         code, out, _ = push(lfae, "me/lfae")
         assert code == 0 and "a card with what is known" in out
         card = loopback_hub.files("me/lfae")["README.md"].decode()

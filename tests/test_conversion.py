@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import copy
+import json
 import os
 import pickle
 import subprocess
@@ -226,6 +227,14 @@ def test_damaged_files_get_one_sentence_and_no_output(tmp_path, files, capsys, k
         said = capsys.readouterr().err
         assert DAMAGE[kind] in said and said.startswith("error: ") and said.count("\n") == 1
     assert not output.exists() and {p.name for p in tmp_path.iterdir()} <= {path.name}
+
+
+@pytest.mark.fast
+def test_a_report_for_scripts(tmp_path, files, capsys):
+    assert main([*small_arguments(files, tmp_path / "out"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["output"] == str(tmp_path / "out") and told["address"] is None
+    assert any(f"to {tmp_path / 'out'}" in line for line in told["report"])
 
 
 # --- Tensors ----------------------------------------------------------------------------------------------------------

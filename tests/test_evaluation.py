@@ -203,6 +203,11 @@ def scored(model, data, tmp_path_factory) -> Path:
     return output
 
 
+def test_a_report_for_scripts(model, data, tmp_path, capsys):
+    assert evaluate(model, data, tmp_path, "--metrics", "l1", "--num-real", 3, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == results(tmp_path)
+
+
 def test_results(scored, model, data):
     found = results(scored)
     scores, receipt = found["scores"], found["receipt"]
