@@ -22,8 +22,8 @@ from .command_tools import add_device_arguments, load_chosen_pipeline, with_exit
 from .data.clips import Clip, iterate_frames
 from .data.video_files import frame_rate
 from .pipelines import LFDMPipelineOutput, Motion
+from .pipelines.animation import FRAMES_AT_ONCE
 
-AT_ONCE = 32  # frames that are decoded: clips may be long
 EXAMPLES = """
 examples:
   a motion that `lfdm generate` has kept, for another picture:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     mask = read_mask(args.motion_mask)
     if args.absolute and not args.driving:
         raise ValueError("`--absolute` is about a clip; it needs `--driving`.")
-    names = unique_names(args.motion or args.driving)
+    names, rate = unique_names(args.motion or args.driving), None
     if args.motion:
         motions = {name: Motion.load(path) for name, path in names.items()}
         frames = max(map(len, motions.values()))
@@ -80,9 +80,8 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{names[empty[0]]} has no frames.")
         frames, longest = max((count, name) for name, count in counts.items())
         rate = frame_rate(clips[longest].path)
-        args.fps = args.fps or (rate and min(50, max(1, round(rate))))
     pipe, model = load_chosen_pipeline(args)
-    files = plan_files(args, pipe, pictures, list(names), frames)
+    files = plan_files(args, pipe, pictures, list(names), frames, rate=rate)
     settings = {
         "model": model,
         "sources": names,
@@ -100,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
             frames = iterate_frames(clips[name])  # one after the other: a clip at its full size may be large
             motion = pipe.transfer(picture, frames, relative=not args.absolute, image_fit=args.image_fit)
         edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop}
-        return pipe.animate(picture, motion, output_type="np", decode_chunk_size=AT_ONCE, **edit)
+        return pipe.animate(picture, motion, output_type="np", decode_chunk_size=FRAMES_AT_ONCE, **edit)
 
     return make_files(args, pipe, files, settings, make)
 

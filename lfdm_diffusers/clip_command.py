@@ -17,7 +17,7 @@ from .command_tools import add_json_argument, add_model_argument, first_line, nu
 from .data.picture_files import frame_files
 from .data.video_writing import SUFFIXES
 from .embedded import embedded_pictures
-from .generated_files import KINDS, PictureFiles, default_fps, default_scale, file_name
+from .generated_files import KINDS, MOST_FPS, PictureFiles, default_fps, default_scale, file_name
 from .pipelines import LFDMPipeline, LFDMPipelineOutput
 from .pipelines.motion import LOOPS
 from .pipelines.picture_fitting import FITS, fit_picture, to_rgb_tensors
@@ -83,7 +83,7 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         "safetensors and as pictures); default: all",
     )
     files.add_argument(
-        "--fps", type=whole_number(1, 50), metavar="N", help="default: so that a clip takes 1.6 seconds"
+        "--fps", type=whole_number(1, MOST_FPS), metavar="N", help="default: so that a clip takes 1.6 seconds"
     )
     files.add_argument(
         "--scale",
@@ -134,13 +134,15 @@ def plan_files(
     labels: list[str | None],
     num_frames: int,
     seeds: Sequence[int] = (0,),
+    rate: float | None = None,
 ) -> dict[Path, PictureFiles]:
     """Where each picture's files will be.
 
     Args:
         labels: names of its clips.
-        num_frames: of a clip, which `default_fps` goes by.
+        num_frames: of a clip; `default_fps` goes by it where there is no `rate`.
         seeds: of which each clip is made.
+        rate: frames a second of what they are made of.
 
     Raises:
         ValueError: if some are there already, without `--overwrite`.
@@ -158,7 +160,7 @@ def plan_files(
             names=names,
             kinds=args.kinds,
             formats=args.formats,
-            fps=args.fps or default_fps(num_frames),
+            fps=args.fps or default_fps(num_frames, rate),
             scale=args.scale or default_scale(pipe.lfae.config.sample_size),
         )
         for picture in pictures

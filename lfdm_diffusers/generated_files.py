@@ -25,9 +25,12 @@ def default_scale(side: int | None) -> int:
     return max(1, round(WATCHABLE / (side or 128)))
 
 
-def default_fps(num_frames: int) -> int:
-    """Frames a second so that a clip takes `SECONDS`, at most 50."""
-    return min(50, max(1, round(num_frames / SECONDS)))
+MOST_FPS = 50
+
+
+def default_fps(num_frames: int, rate: float | None = None) -> int:
+    """Frames a second: the `rate` of the clip that it comes from, or so that a clip takes `SECONDS`; at most `MOST_FPS`."""
+    return min(MOST_FPS, max(1, round(rate or num_frames / SECONDS)))
 
 
 @dataclass

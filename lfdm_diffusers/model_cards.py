@@ -77,8 +77,7 @@ def pipeline_card(pipe: LFDMPipeline, *, repo_id: str | None = None, facts: Card
     scheduler = pipe.scheduler.config
     rows = {
         "output": made,
-        "trained on": facts.get("dataset"),
-        "data terms": facts.get("data_terms", "not stated here: ask whoever trained it before you redistribute it"),
+        **_data_rows(facts),
         "latent flow auto-encoder": _parameters(pipe.lfae),
         "U-Net": f"{_parameters(pipe.unet)}, predicts {pipe.unet.config.prediction_type}, flow {pipe.unet.config.flow_target}",
         "text": _text(pipe),
@@ -117,8 +116,7 @@ def lfae_card(lfae: LatentFlowAutoencoder, *, repo_id: str | None = None, facts:
     size = config.sample_size
     rows = {
         "pictures": f"{size}x{size} pixels" if size else f"sides divisible by {lfae.flow_stride}",
-        "trained on": facts.get("dataset"),
-        "data terms": facts.get("data_terms", "not stated here: ask whoever trained it before you redistribute it"),
+        **_data_rows(facts),
         "parameters": _parameters(lfae),
         "latent map": f"{lfae.latent_channels} channels at 1/{lfae.downscale_factor} of the size",
         "regions": config.num_regions,
@@ -153,8 +151,7 @@ def decoder_card(
     of_base = base if base and pipeline else "path/to/a/pipeline/with/its/base/model"
     rows = {
         "base model": base,
-        "trained on": facts.get("dataset"),
-        "data terms": facts.get("data_terms", "not stated here: ask whoever trained it before you redistribute it"),
+        **_data_rows(facts),
         "parameters": _parameters(lfae.decoder),
     }
     body = [
@@ -226,6 +223,11 @@ def _quoted(text: str) -> str:
 def _table(rows: dict, heads: tuple[str, str] = ("", "")) -> str:
     lines = [f"| {heads[0]} | {heads[1]} |", "|-|-|"]
     return "\n".join(lines + [f"| {name} | {value} |" for name, value in rows.items() if value is not None])
+
+
+def _data_rows(facts: CardFacts) -> dict[str, str | None]:
+    unstated = "not stated here: ask whoever trained it before you redistribute it"
+    return {"trained on": facts.get("dataset"), "data terms": facts.get("data_terms", unstated)}
 
 
 def _parameters(model: torch.nn.Module) -> str:

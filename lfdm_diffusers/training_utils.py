@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -25,15 +24,7 @@ from .models import LabelEmbeddings
 from .pipelines import LFDMPipeline
 from .whole_files import whole
 
-STATE_FILE = "training_state.pt"
-
-
-def require_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, least: dict[float, str]) -> None:
-    """End the program with the parser's message if an argument named (separated by blanks) is below its least value."""
-    for limit, names in least.items():
-        for name in names.split():
-            if getattr(args, name) is not None and getattr(args, name) < limit:
-                parser.error(f"--{name} must be {limit} or more, got {getattr(args, name)}")
+STATE_FILE, METRICS_FILE = "training_state.pt", "metrics.jsonl"
 
 
 def choose_clips(
@@ -173,6 +164,16 @@ class MetricsFile:
     def write(self, step: int, values: dict[str, float]) -> None:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def last_validation(path: Path) -> tuple[int | None, dict[str, float]]:
+    """Step and numbers of the last validation in a `MetricsFile`; None and none if there was none yet."""
+    for record in map(json.loads, reversed(path.read_text(encoding="utf-8").splitlines())):
+        numbers = {name: value for name, value in record.items() if isinstance(value, (int, float))}
+        found = {k.removeprefix("validation/"): v for k, v in numbers.items() if k.startswith("validation/")}
+        if found:
+            return record["step"], found
+    return None, {}
 
 
 def take_fitting_weights(model: nn.Module, source: nn.Module) -> list[str]:

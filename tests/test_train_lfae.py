@@ -25,7 +25,7 @@ from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.losses import LFAELoss, PerceptualPyramidLoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.perceptual import VGGFeatures
 from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
-from lfdm_diffusers.training_run import public_command
+from lfdm_diffusers.training_arguments import public_command
 from lfdm_diffusers.visualization import contact_sheet, flow_in_pixels, flow_to_color
 
 train_lfae = load_script("train_lfae")

@@ -5,8 +5,6 @@ import pytest
 
 from lfdm_diffusers.models.blocks_2d import sampling_grid
 from lfdm_diffusers.visualization import (
-    FRAME,
-    GAP,
     clip_grid,
     clips_sheet,
     contact_sheet,
@@ -20,10 +18,10 @@ from lfdm_diffusers.visualization import (
     motion_pictures,
     motion_sheet,
     shown_frames,
-    text_font,
     warped_grid,
-    wrap_text,
 )
+from lfdm_diffusers.visualization.sheets import FRAME, GAP
+from lfdm_diffusers.visualization.text import text_font, wrap_text
 
 
 def noise(*shape: int) -> np.ndarray:

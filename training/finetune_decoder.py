@@ -19,16 +19,14 @@ from lfdm_diffusers.data.dataset import FramePair, PairDataset
 from lfdm_diffusers.model_cards import CardFacts, decoder_card, lfae_card
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
 from lfdm_diffusers.reconstruction_training import DecoderLoss, add_loss_arguments, build_reconstruction_loss
-from lfdm_diffusers.training_run import (
-    Losses,
-    Trained,
-    TrainingRun,
+from lfdm_diffusers.training_arguments import (
     add_data_arguments,
     add_hub_arguments,
     add_run_arguments,
     one_sentence,
     parse_arguments,
 )
+from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
 from lfdm_diffusers.training_utils import set_batchnorm_training, whole_folder
 
 

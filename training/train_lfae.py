@@ -23,16 +23,14 @@ from lfdm_diffusers.model_cards import lfae_card
 from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
 from lfdm_diffusers.reconstruction_training import add_loss_arguments, build_reconstruction_loss
-from lfdm_diffusers.training_run import (
-    Losses,
-    Trained,
-    TrainingRun,
+from lfdm_diffusers.training_arguments import (
     add_data_arguments,
     add_hub_arguments,
     add_run_arguments,
     one_sentence,
     parse_arguments,
 )
+from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
 from lfdm_diffusers.training_utils import draw_generator, set_batchnorm_training, take_fitting_weights
 
 

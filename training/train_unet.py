@@ -27,16 +27,14 @@ from lfdm_diffusers.motion_cache import MotionCache, MotionDataset, MotionSample
 from lfdm_diffusers.motion_training import MotionTraining
 from lfdm_diffusers.presets import FRAME_SAMPLING, UNET_CONFIGS, get_unet_config
 from lfdm_diffusers.schedulers import released_scheduler
-from lfdm_diffusers.training_run import (
-    Losses,
-    Trained,
-    TrainingRun,
+from lfdm_diffusers.training_arguments import (
     add_data_arguments,
     add_hub_arguments,
     add_run_arguments,
     one_sentence,
     parse_arguments,
 )
+from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
 from lfdm_diffusers.training_utils import embed_labels
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]

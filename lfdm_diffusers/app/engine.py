@@ -55,7 +55,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class ClipOptions:
     """How a clip is sampled: the pipeline's arguments, where None (or 0, or "") leaves it to the model."""
 
     scheduler: str | None = None
@@ -136,17 +136,16 @@ class Engine:
         """One clip of a picture and a label (or a text).
 
         Args:
-            options: those of `Sampling`.
+            options: those of `ClipOptions`.
 
         Raises:
             ValueError: for bad input.
         """
         with self._lock:
-            pipe = self.pipeline(model)
-            sampling = Sampling(**options)
-            make = self._sampler(pipe, sampling, progress)
+            pipe, asked = self.pipeline(model), ClipOptions(**options)
+            make = self._sampler(pipe, asked, progress)
             tensor = self._fitted(picture, fit, pipe)
-            return self._made(pipe, tensor, label or "clip", make(tensor, label, 0, 1), sampling.seed)
+            return self._made(pipe, tensor, label or "clip", make(tensor, label, 0, 1), asked.seed)
 
     def all_labels(
         self,
@@ -159,21 +158,20 @@ class Engine:
         """All labels of a model side by side: the grid as mp4; and to take home, it, a GIF, and all clips and motions in a zip.
 
         Args:
-            options: those of `Sampling`.
+            options: those of `ClipOptions`.
 
         Raises:
             ValueError: for bad input, and for a model without labels.
         """
         with self._lock:
-            pipe = self.pipeline(model)
-            sampling = Sampling(**options)
-            make = self._sampler(pipe, sampling, progress)
+            pipe, asked = self.pipeline(model), ClipOptions(**options)
+            make = self._sampler(pipe, asked, progress)
             if not pipe.labels:
                 raise ValueError("This model has no list of labels: write a text instead.")
             tensor = self._fitted(picture, fit, pipe)
             outputs = {label: make(tensor, label, i, len(pipe.labels)) for i, label in enumerate(pipe.labels)}
-            files = self._files(pipe, list(outputs), sampling.seed, ["clips", "grid", "motion"])
-            self._write(files, tensor, outputs, sampling.seed)
+            files = self._files(pipe, list(outputs), asked.seed, ["clips", "grid", "motion"])
+            self._write(files, tensor, outputs, asked.seed)
             mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
             clips = files.folder / "all-labels.zip"
             with zipfile.ZipFile(clips, "w") as archive:
@@ -211,8 +209,7 @@ class Engine:
             motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit)
             progress(0.7, "animating the picture")
             output = pipe.animate(tensor, motion, motion_scale=motion_scale, loop=loop or None, output_type="np")
-            rate = frame_rate(Path(driving))
-            return self._made(pipe, tensor, "transfer", output, 0, rate and min(50, max(1, round(rate))))
+            return self._made(pipe, tensor, "transfer", output, 0, frame_rate(Path(driving)))
 
     def animate(
         self,
@@ -241,17 +238,15 @@ class Engine:
     # ---- parts ------------------------------------------------------------------------------------------------------
 
     def _sampler(
-        self, pipe: LFDMPipeline, sampling: Sampling, progress: Progress
+        self, pipe: LFDMPipeline, asked: ClipOptions, progress: Progress
     ) -> Callable[[torch.Tensor, str | None, int, int], LFDMPipelineOutput]:
         """A function that samples clip `i` of `count`; the checks are done before the first one."""
-        steps = int(sampling.steps or pipe.default_steps())
-        for name, value, most in (("steps", steps, MOST_STEPS), ("frames", sampling.num_frames or 1, MOST_FRAMES)):
+        steps = int(asked.steps or pipe.default_steps())
+        for name, value, most in (("steps", steps, MOST_STEPS), ("frames", asked.num_frames or 1, MOST_FRAMES)):
             if not 1 <= value <= most:
                 raise ValueError(f"{name} must be from 1 to {most}, got {value}.")
-        if sampling.scheduler:  # a pipeline of its own, so that nobody else's changes
-            pipe = LFDMPipeline(
-                **pipe.components | {"scheduler": scheduler_by_name(sampling.scheduler, pipe.scheduler)}
-            )
+        if asked.scheduler:  # a pipeline of its own, so that nobody else's changes
+            pipe = LFDMPipeline(**pipe.components | {"scheduler": scheduler_by_name(asked.scheduler, pipe.scheduler)})
             pipe.set_progress_bar_config(disable=True)
 
         def sample(tensor: torch.Tensor, label: str | None, i: int, count: int) -> LFDMPipelineOutput:
@@ -264,13 +259,13 @@ class Engine:
             return pipe(
                 tensor,
                 label or None,
-                num_frames=sampling.num_frames,
+                num_frames=asked.num_frames,
                 num_inference_steps=steps,
-                guidance_scale=sampling.guidance_scale,
-                generator=torch.Generator().manual_seed(sampling.seed),
-                motion_scale=sampling.motion_scale,
-                motion_mask=sampling.mask,
-                loop=sampling.loop or None,
+                guidance_scale=asked.guidance_scale,
+                generator=torch.Generator().manual_seed(asked.seed),
+                motion_scale=asked.motion_scale,
+                motion_mask=asked.mask,
+                loop=asked.loop or None,
                 output_type="np",
                 callback_on_step_end=tick,
             )
@@ -289,7 +284,7 @@ class Engine:
         return fit_picture(tensor, *pipe.frame_size([tensor]), fit)
 
     def _files(
-        self, pipe: LFDMPipeline, names: list[str], seed: int, kinds: list[str], fps: int | None = None
+        self, pipe: LFDMPipeline, names: list[str], seed: int, kinds: list[str], rate: float | None = None
     ) -> PictureFiles:
         """Files in a new folder; those that are old make room."""
         for folder in Path(self._folder.name).iterdir():
@@ -301,7 +296,7 @@ class Engine:
             names={seed: {name: file_name(name, taken) for name in names}},
             kinds=kinds,
             formats=["mp4", "gif"],
-            fps=fps or default_fps(pipe.unet.config.num_frames),
+            fps=default_fps(pipe.unet.config.num_frames, rate),
             scale=default_scale(pipe.lfae.config.sample_size),
         )
 
@@ -323,9 +318,9 @@ class Engine:
         name: str,
         output: LFDMPipelineOutput,
         seed: int,
-        fps: int | None = None,
+        rate: float | None = None,
     ) -> Made:
-        files = self._files(pipe, [name], seed, ["clips", "motion"], fps)
+        files = self._files(pipe, [name], seed, ["clips", "motion"], rate)
         self._write(files, tensor, {name: output}, seed)
         found = {(file["kind"], Path(file["path"]).suffix): str(file["path"]) for file in files.written}
         clip, gif, kept = found["clips", ".mp4"], found["clips", ".gif"], found["motion", ".safetensors"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -18,7 +18,7 @@ from .checks import require_number, require_pairs
 from .motion import Mask, Motion, MotionEdit, mask_tensor
 from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
 
-FRAMES_AT_ONCE = 32  # of a driving clip
+FRAMES_AT_ONCE = 32  # of a driving clip, which may be long
 
 
 @dataclass
@@ -198,14 +198,14 @@ class AnimationMixin:
                 f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}."
             )
         require_pairs(len(pictures), "motion", len(motions))
-        MotionEdit(motion_scale, motion_mask, loop).check(len(motions[0]))
+        edit = MotionEdit(motion_scale, motion_mask, loop)
+        edit.check(len(motions[0]))
         height, width = self.frame_size(pictures, height, width)
         if output_type == "latent":
             raise ValueError("`output_type` must be 'pil', 'np' or 'pt', got 'latent': nothing is denoised here.")
         self._check_output(height, width, image_fit, output_type, decode_chunk_size)
         device = self._execution_device
-        mask = self._framed_mask(motion_mask, pictures, (height, width), image_fit)
-        edit = MotionEdit(motion_scale, mask, loop)
+        edit = replace(edit, motion_mask=self._framed_mask(motion_mask, pictures, (height, width), image_fit))
         with eval_mode(self.lfae):
             encoded = self.encode_image(pictures, height, width, image_fit, device)
             motion = (x.to(device, torch.float32) for x in _stack(motions))

@@ -1,0 +1,55 @@
+"""Words on pictures: wrapped, measured, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import PIL.ImageDraw
+import PIL.ImageFont
+
+
+def text_font(size: int) -> PIL.ImageFont.FreeTypeFont:
+    """Pillow's built-in font, which every installation has."""
+    return PIL.ImageFont.load_default(size)
+
+
+def wrap_text(text: str, font: PIL.ImageFont.FreeTypeFont, width: float, lines: int = 3) -> str:
+    """`text` with line breaks where `width` pixels are full, and an ellipsis if it takes more than `lines` lines."""
+    done, line = [], ""
+    for word in text.split():
+        while word:
+            whole = f"{line} {word}".strip()
+            if font.getlength(whole) <= width:
+                line, word = whole, ""
+            elif line:
+                done.append(line)
+                line = ""
+            else:  # a word that is longer than a line
+                fits = max(1, sum(font.getlength(word[: i + 1]) <= width for i in range(len(word))))
+                done.append(word[:fits])
+                word = word[fits:]
+    done.append(line)
+    if len(done) > lines:
+        last = done[lines - 1]
+        while last and font.getlength(last + "...") > width:
+            last = last[:-1]
+        done = [*done[: lines - 1], last + "..."]
+    return "\n".join(done)
+
+
+def text_height(texts: Sequence[str], font: PIL.ImageFont.FreeTypeFont) -> int:
+    """Pixels that the tallest of `texts` takes, line by line, as `draw_text` writes it."""
+    return max((text.count("\n") + 1 for text in texts), default=0) * line_height(font)
+
+
+def line_height(font: PIL.ImageFont.FreeTypeFont) -> int:
+    """Pixels from one line of text to the next."""
+    return round(font.size * 1.25)
+
+
+def draw_text(
+    draw: PIL.ImageDraw.ImageDraw, x: float, y: float, text: str, font: PIL.ImageFont.FreeTypeFont, anchor: str = "l"
+) -> None:
+    """Write `text` below `y`, line by line; beginning at `x` ("l"), or centred on it ("m")."""
+    for number, line in enumerate(text.split("\n")):
+        draw.text((x, y + number * line_height(font)), line, fill="black", font=font, anchor=f"{anchor}a")
