@@ -22,7 +22,6 @@ from .command_tools import add_device_arguments, load_chosen_pipeline, with_exit
 from .data.clips import Clip, iterate_frames
 from .data.video_files import frame_rate
 from .pipelines import LFDMPipelineOutput, Motion
-from .pipelines.animation import FRAMES_AT_ONCE
 
 EXAMPLES = """
 examples:
@@ -99,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
             frames = iterate_frames(clips[name])  # one after the other: a clip at its full size may be large
             motion = pipe.transfer(picture, frames, relative=not args.absolute, image_fit=args.image_fit)
         edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop}
-        return pipe.animate(picture, motion, output_type="np", decode_chunk_size=FRAMES_AT_ONCE, **edit)
+        return pipe.animate(picture, motion, output_type="np", **edit)
 
     return make_files(args, pipe, files, settings, make)
 

@@ -19,9 +19,12 @@ from diffusers.models.attention_dispatch import (
 )
 from torch import nn
 
-# Up to this many tokens the attention map of one head fits a core's cache, and plain products beat the fused kernel
-# on a CPU 1.5 to 2 times (40 frames at 32x32 and 16x16 places, 8 heads of 32, float32 and bfloat16).
+# Up to this many tokens plain products beat the fused kernel on a CPU 1.5 to 2 times (40 frames at 32x32 and 16x16 places,
+# 8 heads of 32, float32 and bfloat16).
 MAX_PLAIN_TOKENS = 64
+# On a CPU attention takes so many sequences at a time that their queries are about as large as a core's cache, 2 to 3 times
+# faster in float32: of all at once each step would go through memory, which the system hands out anew for every tensor.
+BLOCK_BYTES = 2**21
 
 
 class RotaryPositions(NamedTuple):
@@ -118,14 +121,14 @@ class VideoAttnProcessor:
     def plain_attention(
         query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
-        """What `__call__` computes, one head at a time."""
-        heads = []
-        # unbind, as indexing would fill a tensor of zeros for each head in the backward pass.
-        for head, (q, k, v) in enumerate(zip(query.unbind(2), key.unbind(2), value.unbind(2))):
-            logits = query.new_zeros(1, 1, 1) if bias is None else bias[:, head]
-            logits = torch.baddbmm(logits, q, k.transpose(1, 2), alpha=query.shape[-1] ** -0.5)
-            heads.append(logits.softmax(dim=-1) @ v)
-        return torch.stack(heads, dim=2)
+        """What `__call__` computes, by products of all heads; the attention map is normalised in float32."""
+        heads, scale = query.shape[2], query.shape[-1] ** -0.5
+        query, key, value = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))  # (B*heads, L, d)
+        logits = (query @ key.transpose(1, 2)).unflatten(0, (-1, heads))
+        logits = logits * scale if bias is None else torch.add(bias, logits, alpha=scale)
+        # bfloat16's own softmax is half as fast on CPUs.
+        weights = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(value.dtype)
+        return (weights.flatten(0, 1) @ value).unflatten(0, (-1, heads)).transpose(1, 2)
 
 
 class LinearAttnProcessor:
@@ -191,14 +194,29 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
     ) -> torch.Tensor:
         """`(B * F, C, h, w)` in and out; `rotary` and `bias` go with axis "frames"."""
         places = x.permute(0, 2, 3, 1)  # (B*F, h, w, C), a view of channels-last memory
-        tokens = self.norm(places).flatten(1, 2)  # (B*F, N, C)
-        if self.axis == "places":
-            query, key, value = self.project(tokens)  # (B*F, N, heads, d)
-            out = self.to_out[0](self.processor(self, query, key, value).flatten(-2))
-        else:
-            # Frames and places change seats before the projection, where tokens are narrowest.
+        tokens = places.flatten(1, 2)  # (B*F, N, C)
+        if self.axis == "frames":  # frames and places change seats before the projection, where tokens are narrowest
             tokens = tokens.unflatten(0, (-1, num_frames)).transpose(1, 2)  # (B, N, F, C)
-            query, key, value = self.project(tokens.flatten(0, 1))  # (B*N, F, heads, d)
-            out = self.processor(self, rotary.rotate(query), rotary.rotate(key), value, bias)
-            out = self.to_out[0](out.flatten(-2)).unflatten(0, tokens.shape[:2]).transpose(1, 2)  # (B, F, N, C)
+        blocks = tokens.split(self._block_size(tokens), dim=tokens.ndim - 3)
+        out = [self._attend(block, rotary, bias) for block in blocks]
+        out = torch.cat(out, dim=tokens.ndim - 3) if len(out) > 1 else out[0]
+        if self.axis == "frames":
+            out = out.transpose(1, 2)  # (B, F, N, C)
         return x + out.reshape(places.shape).permute(0, 3, 1, 2)
+
+    def _block_size(self, tokens: torch.Tensor) -> int:
+        """How many of the sequences along the third last axis to take at a time."""
+        count = tokens.shape[-3]
+        if tokens.device.type != "cpu" or torch.compiler.is_compiling():
+            return count
+        inner = self.to_out[0].in_features
+        each = tokens.numel() // tokens.shape[-1] // count * inner * tokens.element_size()
+        return max(1, min(count, round(BLOCK_BYTES / each)))
+
+    def _attend(self, tokens: torch.Tensor, rotary: RotaryPositions | None, bias: torch.Tensor | None) -> torch.Tensor:
+        """What is added to sequences of tokens `(..., L, C)`, each of which attends to its own."""
+        query, key, value = self.project(self.norm(tokens).flatten(0, -3))  # (S, L, heads, d)
+        if rotary is not None:
+            query, key = rotary.rotate(query), rotary.rotate(key)
+        out = self.processor(self, query, key, value, bias)
+        return self.to_out[0](out.flatten(-2)).view(tokens.shape)

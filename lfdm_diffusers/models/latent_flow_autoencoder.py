@@ -35,6 +35,9 @@ from .flow_predictor import (
     relative_regions,
 )
 
+# Bytes of the largest feature map of all frames that are decoded at once. On a CPU more is slower, as it leaves the caches.
+CPU_CHUNK_BYTES, CHUNK_BYTES = 2**24, 2**29
+
 
 @dataclass
 class EncodedImage(BaseOutput):
@@ -356,7 +359,8 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
             flow: `(B, 2, h, w)` or `(B, 2, F, h, w)`, absolute sampling grids (x, y) in [-1, 1]; resized bilinearly to
                 each feature map it warps.
             occlusion: `(B, 1, h, w)` or `(B, 1, F, h, w)` in [0, 1].
-            chunk_size: frames of each clip to decode at once; all of them by default. Changes memory, not results.
+            chunk_size: frames of each clip to decode at once. By default as many as suit the memory of the device, all of them in
+                training. It changes memory and speed, not results.
             finer: flow and occlusion on larger maps, for feature maps of exactly their size; others take `flow`, resized. With it
                 motion has edges that a small map cannot hold.
 
@@ -389,14 +393,15 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
             )
         if chunk_size is not None and (not isinstance(chunk_size, Integral) or chunk_size < 1):
             raise ValueError(
-                f"`chunk_size` must be a whole number of at least 1, or None for all frames at once, got {chunk_size!r}."
+                f"`chunk_size` must be a whole number of at least 1, or None for what suits the device, got {chunk_size!r}."
             )
         clip = flow.ndim == 5
+        chunk_size = chunk_size or self._chunk_size(encoded, flow)
         motions = [
             torch.cat([x.float() for x in maps], dim=1) for maps in ((flow, occlusion), *finer)
         ]  # (B, 3, [F,] h, w)
         motions = [motion.movedim(1, -3) if clip else motion[:, None] for motion in motions]  # (B, F, 3, h, w)
-        parts = zip(*(motion.split(int(chunk_size or motion.shape[1]), dim=1) for motion in motions))
+        parts = zip(*(motion.split(int(chunk_size), dim=1) for motion in motions))
         chunks = [self._decode_frames(encoded, part) for part in parts]
         sample, warped, inpainted = (
             torch.cat([chunk[i].unflatten(0, (batch, -1)) for chunk in chunks], dim=1) for i in range(3)
@@ -405,6 +410,14 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         sample, warped, inpainted = ((x.movedim(1, 2) if clip else x[:, 0]) for x in (sample, warped, inpainted))
         output = DecodedFrames(sample=sample, warped=warped, inpainted=inpainted)
         return output if return_dict else output.to_tuple()
+
+    def _chunk_size(self, encoded: EncodedImage, flow: torch.Tensor) -> int:
+        """Frames of each clip to decode at once."""
+        frames = flow.shape[2] if flow.ndim == 5 else 1
+        if self.training:  # BatchNorm's statistics are of all frames
+            return frames
+        largest = max(skip[0].numel() * skip.element_size() for skip in encoded.skips) * flow.shape[0]
+        return max(1, min(frames, (CPU_CHUNK_BYTES if flow.device.type == "cpu" else CHUNK_BYTES) // largest))
 
     def _decode_frames(self, encoded: EncodedImage, motions: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Sample, warped and inpainted frames `(B*F, 3, H, W)` of motion `(B, F, 3, h, w)`: flow x, flow y, occlusion.

@@ -19,6 +19,7 @@ from torch import nn
 
 from ..hub import HubModel
 from .attention_3d import RelativePositionBias, RotaryPositions, VideoAttention
+from .blocks_2d import DoublingConv2d
 
 # Rotary positions turn at most this many features of a head.
 MAX_ROTARY_DIM = 32
@@ -146,10 +147,10 @@ class NearestUpsample(nn.Module):
 
     def __init__(self, channels: int, padding_mode: str):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
+        self.conv = DoublingConv2d(channels, channels, padding_mode=padding_mode)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+        return self.conv(x)
 
 
 class UpBlock(nn.Module):

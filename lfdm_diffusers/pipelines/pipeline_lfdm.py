@@ -289,7 +289,7 @@ class LFDMPipeline(AnimationMixin, HubPipeline):
             prompt_embeds: text embeddings `(B, D)`, instead of `prompt`.
             output_type: "pil", "np", "pt", or "latent" for the denoised volume without decoding (edits show in flow and occlusion alone).
             return_dict: whether to return an `LFDMPipelineOutput` rather than a tuple of its fields.
-            decode_chunk_size: frames of each video to decode at once; all by default. Saves memory.
+            decode_chunk_size: frames of each video to decode at once; by default as many as suit the device.
             motion_scale: 0 is still, 1 as generated, more exaggerates; or one for each frame (`Motion.scaled`).
             callback_on_step_end: called as `callback(pipe, step, timestep, tensors)` after each step; may return
                 changed tensors, and stop the loop by setting `pipe._interrupt = True`.

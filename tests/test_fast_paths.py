@@ -1,0 +1,156 @@
+"""What is computed another way on a CPU, against the plain way."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import IMAGE_SIZE, LATENT_SIZE, tiny_lfae, tiny_unet
+from torch import nn
+
+from lfdm_diffusers.models import attention_3d, blocks_2d, latent_flow_autoencoder
+from lfdm_diffusers.models.attention_3d import LinearAttnProcessor, VideoAttention
+from lfdm_diffusers.models.blocks_2d import DoublingConv2d, SameConv2d, gather_resample, resample, sampling_grid
+from lfdm_diffusers.models.unet_3d_video import NearestUpsample
+
+NEVER = 10**9
+
+
+def wild_grid(batch: int, count: int, height: int, width: int) -> torch.Tensor:
+    """Places in the picture, at its edge, and far outside."""
+    generator = torch.Generator().manual_seed(0)
+    grid = sampling_grid(height, width) + 0.4 * torch.randn(batch, count, height, width, 2, generator=generator)
+    grid[0, 0, 0, 0] = torch.tensor([1e30, -1e30])
+    grid[0, 0, 0, 1] = torch.tensor([-1.0, 1.0])
+    return grid
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "border"])
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_gathered_rows_equal_grid_sample(padding_mode, pictures):
+    feature, grid = torch.randn(pictures, 20, 5, 7), wild_grid(2, 3, 6, 4)
+    expected = F.grid_sample(
+        feature.expand(2, -1, -1, -1),
+        grid.reshape(2, 18, 4, 2),
+        mode="bilinear",
+        padding_mode=padding_mode,
+        align_corners=False,
+    )
+    expected = expected.unflatten(2, (3, 6)).transpose(1, 2).flatten(0, 1)
+    found = gather_resample(feature, grid, padding_mode)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(resample(feature, grid, padding_mode), found, rtol=0, atol=0)  # chosen here
+
+
+def test_grids_that_are_not_numbers_read_something_and_do_no_harm():
+    grid = torch.full((1, 1, 2, 2, 2), float("nan"))
+    grid[0, 0, 0] = float("inf")
+    for padding_mode in ("zeros", "border"):
+        assert gather_resample(torch.randn(1, 16, 4, 4), grid, padding_mode).isfinite().all()
+
+
+def test_gradients_take_the_other_way(monkeypatch):
+    monkeypatch.setattr(blocks_2d, "gather_resample", None)
+    feature, grid = torch.randn(1, 20, 5, 7), wild_grid(1, 1, 4, 4).clamp(-1, 1).requires_grad_()
+    resample(feature, grid).square().sum().backward()
+    assert grid.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_doubling_and_convolution_in_one(monkeypatch, dtype):
+    conv, x = DoublingConv2d(6, 5).to(dtype), torch.randn(2, 6, 7, 4).to(dtype).requires_grad_()
+    results = []
+    for least in (0, NEVER):
+        monkeypatch.setattr(blocks_2d, "LEAST_DOUBLED_PLACES", least)
+        out = conv(x)
+        gradients = torch.autograd.grad(out.float().square().mean(), (x, conv.weight, conv.bias))
+        results.append([out, *gradients])
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.05, "atol": 0.05}
+    for fast, plain in zip(*results):
+        torch.testing.assert_close(fast, plain, **tolerance)
+    assert results[0][0].shape == (2, 5, 14, 8)
+
+
+@pytest.mark.parametrize("padding_mode", ["reflect", "circular"])
+def test_other_paddings_are_doubled_as_they_say(monkeypatch, padding_mode):
+    monkeypatch.setattr(blocks_2d, "LEAST_DOUBLED_PLACES", 0)
+    up, x = NearestUpsample(4, padding_mode), torch.randn(1, 4, 6, 6)
+    plain = nn.Conv2d(4, 4, 3, padding=1, padding_mode=padding_mode)
+    plain.load_state_dict(up.conv.state_dict())
+    torch.testing.assert_close(up(x), plain(F.interpolate(x, scale_factor=2, mode="nearest")))
+
+
+@pytest.mark.parametrize("kernel_size", [3, 7])
+def test_few_places_are_a_matrix_product(monkeypatch, kernel_size):
+    conv, x = SameConv2d(6, 5, kernel_size), torch.randn(2, 6, 2, 3, requires_grad=True)
+    results = []
+    for channels in (0, NEVER):
+        monkeypatch.setattr(blocks_2d, "CHANNELS_A_PLACE", channels)
+        out = conv(x)
+        results.append([out, *torch.autograd.grad(out.square().mean(), (x, conv.weight, conv.bias))])
+    for fast, plain in zip(*results):
+        torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("axis", "linear"), [("frames", False), ("places", False), ("places", True)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_attention_block_by_block(monkeypatch, axis, linear, batch):
+    torch.manual_seed(0)
+    attention = VideoAttention(8, 2, 4, axis, linear=linear)
+    assert isinstance(attention.processor, LinearAttnProcessor) == linear
+    x = torch.randn(batch * 3, 8, 5, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    rotary = bias = None
+    if axis == "frames":
+        rotary = attention_3d.RotaryPositions.create(3, 2, 4, 4, torch.device("cpu"), torch.float32)
+        bias = torch.randn(1, 2, 3, 3)
+    calls, results = [], []
+    attend = VideoAttention._attend
+    monkeypatch.setattr(VideoAttention, "_attend", lambda *args: calls.append(args) or attend(*args))
+    for size in (1, 1400, NEVER):
+        calls.clear()
+        monkeypatch.setattr(attention_3d, "BLOCK_BYTES", size)
+        out = attention(x, 3, rotary, bias)
+        results.append([len(calls), out, *torch.autograd.grad(out.square().mean(), (x, attention.to_q.weight))])
+    assert results[0][0] > results[1][0] > results[2][0] == 1
+    for blocks in results[:2]:
+        for found, expected in zip(blocks[1:], results[2][1:]):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_frames_are_decoded_in_chunks_that_suit_the_device(monkeypatch):
+    lfae = tiny_lfae()
+    encoded = lfae.encode(torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE))
+    flow = lfae.identity_grid(LATENT_SIZE, LATENT_SIZE).permute(2, 0, 1)[None, :, None].repeat(1, 1, 6, 1, 1)
+    flow, occlusion = flow + 0.1 * torch.randn(flow.shape), torch.rand(1, 1, 6, LATENT_SIZE, LATENT_SIZE)
+    frames = []
+    decode = lfae._decode_frames
+    monkeypatch.setattr(lfae, "_decode_frames", lambda enc, maps: frames.append(maps[0].shape[1]) or decode(enc, maps))
+    with torch.no_grad():
+        whole = lfae.decode(encoded, flow, occlusion, chunk_size=6).sample
+        largest = max(skip[0].numel() for skip in encoded.skips) * 4
+        monkeypatch.setattr(latent_flow_autoencoder, "CPU_CHUNK_BYTES", 2 * largest)
+        torch.testing.assert_close(lfae.decode(encoded, flow, occlusion).sample, whole)
+        assert frames == [6, 2, 2, 2]
+        lfae.train()  # BatchNorm's statistics would be those of a chunk
+        lfae.decode(encoded, flow, occlusion)
+    assert frames[4:] == [6] and whole.shape[-1] == IMAGE_SIZE
+
+
+def test_models_give_the_same_either_way(monkeypatch):
+    """All of it together, in models as small as these, where none of it would be chosen."""
+    lfae, unet = tiny_lfae(), tiny_unet()
+    reference, driving = torch.rand(2, 1, 3, IMAGE_SIZE, IMAGE_SIZE).unbind(0)
+    volume, embeds = torch.randn(1, 3, 4, 8, 8), torch.randn(1, 16)
+    latents = torch.randn(1, unet.config.image_latent_channels, 8, 8)
+    results = []
+    for doubled, channels, gathered, block in ((NEVER, NEVER, NEVER, NEVER), (0, 0, 1, 1)):
+        monkeypatch.setattr(blocks_2d, "LEAST_DOUBLED_PLACES", doubled)
+        monkeypatch.setattr(blocks_2d, "CHANNELS_A_PLACE", channels)
+        monkeypatch.setattr(blocks_2d, "LEAST_GATHERED_CHANNELS", gathered)
+        monkeypatch.setattr(attention_3d, "BLOCK_BYTES", block)
+        with torch.no_grad():
+            made = lfae(reference, driving)
+            results.append([made.sample, made.flow, unet(volume, 3, embeds, latents).sample])
+    for fast, plain in zip(*results):
+        torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)
