@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """Seconds, memory and share of the machine's GEMM peak of everything that takes time, each in a process of its own.
 
-python benchmarks/speed.py run --output docs/performance/cpu.json              # all that this machine can do
-python benchmarks/speed.py run --output one.json --models mug128 --items unet_step --dtypes float32 bfloat16
-python benchmarks/speed.py page                                                # docs/performance.md from docs/performance/*.json
+    python benchmarks/speed.py --output docs/performance/cpu.json         # all that docs/performance.md shows of this machine
+    python benchmarks/speed.py --output one.json --models mug128 --items unet_step --dtypes float32 bfloat16
 
-Weights are random: time does not depend on them. GFLOP are counted by torch (convolutions, products, attention); the peak is
-that of a product of 4096x4096 matrices in the same precision, measured in the same process just after. `seconds x peak` is
-the work in GFLOP that a perfect program could have done meanwhile: machines compare by it.
+Weights are random: time does not depend on them. GFLOP are counted by torch (convolutions, products, attention) in a call that
+is not timed; the peak is that of a product of 4096x4096 matrices in the same precision, measured in the same process just
+after. `seconds x peak` is the work in GFLOP that a perfect program could have done meanwhile: machines compare by it.
+`performance_page.py` writes the page.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ from lfdm_diffusers.evaluation.report import software
 from lfdm_diffusers.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.presets import get_lfae_config, get_unet_config
 from lfdm_diffusers.schedulers import released_scheduler
+from lfdm_diffusers.training_utils import build_optimizer
 from lfdm_diffusers.whole_files import whole
 
-DOCS = Path(__file__).parents[1] / "docs"
-RUNS = DOCS / "performance"
 ITEMS = {
     "encode": "encode one picture",
     "flow": "flow between two pictures, and reconstruction",
@@ -67,6 +66,7 @@ class Case:
         compiled: whether models run under torch.compile.
         device: torch's name of it.
         frames, size: of a video; as trained where None.
+        checkpointing: of gradients, in training.
     """
 
     item: str
@@ -77,6 +77,7 @@ class Case:
     device: str = "cpu"
     frames: int | None = None
     size: int | None = None
+    checkpointing: bool = False
 
 
 # ---- one case -------------------------------------------------------------------------------------------------------
@@ -88,17 +89,27 @@ class Workload:
     def __init__(self, case: Case):
         torch.manual_seed(0)
         self.case, self.device, self.dtype = case, torch.device(case.device), DTYPES[case.dtype]
-        lfae = LatentFlowAutoencoder(**get_lfae_config(case.model))
+        with torch.device("meta"):
+            lfae = LatentFlowAutoencoder(**get_lfae_config(case.model))
         config = get_unet_config(case.model)
-        side = (case.size or lfae.config.sample_size) // lfae.downscale_factor
-        self.frames = case.frames or config["num_frames"]
-        unet = UNet3DVideoModel(**config | {"sample_size": side, "image_latent_channels": lfae.latent_channels})
-        trains = case.item in TRAINING
-        self.lfae, self.unet = (m.to(self.device, torch.float32 if trains else self.dtype) for m in (lfae, unet))
         self.pixels = case.size or lfae.config.sample_size
+        self.frames = case.frames or config.get("num_frames", 40)
+        side = self.pixels // lfae.downscale_factor
         self.volume_shape = (case.batch, 3, self.frames, side, side)
-        for module in (self.lfae, self.unet):
-            module.train(trains)
+        # No more than the item needs: models count in its memory.
+        if case.item != "unet_step":
+            self.lfae = self.ready(LatentFlowAutoencoder(**lfae.config))
+        if case.item not in ("encode", "flow", "decode", "train_lfae_step"):
+            fitting = {"sample_size": side, "num_frames": self.frames, "image_latent_channels": lfae.latent_channels}
+            self.unet = self.ready(UNet3DVideoModel(**config | fitting))
+
+    def ready(self, model: torch.nn.Module) -> torch.nn.Module:
+        """Where, as what and how the case wants it."""
+        if self.case.item not in TRAINING:
+            return model.to(self.device, self.dtype).eval()
+        if self.case.checkpointing:
+            model.enable_gradient_checkpointing()
+        return model.to(self.device).train()
 
     def call(self) -> Callable[[], object]:
         """What is timed."""
@@ -107,7 +118,8 @@ class Workload:
     def pictures(self, seed: int = 0) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
         shape = (self.case.batch, 3, self.pixels, self.pixels)
-        return torch.rand(shape, generator=generator).to(self.device, next(self.lfae.parameters()).dtype)
+        dtype = torch.float32 if self.case.item in TRAINING else self.dtype
+        return torch.rand(shape, generator=generator).to(self.device, dtype)
 
     def compiled(self, module: torch.nn.Module) -> Callable:
         return torch.compile(module, dynamic=False) if self.case.compiled else module
@@ -132,7 +144,8 @@ class Workload:
         unet, dtype = self.compiled(self.unet), self.dtype
         volume = torch.randn(self.volume_shape, device=self.device, dtype=dtype)
         embeds = torch.randn(self.case.batch, self.unet.config.text_embed_dim, device=self.device, dtype=dtype)
-        projection = self.unet.project_image(self.lfae.encode(self.pictures()).latent)
+        shape = (self.case.batch, self.unet.config.image_latent_channels, *self.volume_shape[-2:])
+        projection = self.unet.project_image(torch.randn(shape, device=self.device, dtype=dtype))
         step = torch.full((self.case.batch,), 500, device=self.device)
         return lambda: unet(volume, step, embeds, image_projection=projection, return_dict=False)
 
@@ -167,7 +180,7 @@ class Workload:
 
     def train_lfae_step(self) -> Callable[[], object]:
         self.lfae.to(memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(self.lfae.parameters(), 2e-4, (0.5, 0.999))
+        optimizer = build_optimizer(self.lfae.parameters(), 2e-4, (0.5, 0.999))
         loss = self.compiled(LFAELoss(self.lfae, PixelPyramidLoss()).to(self.device))
         pictures = self.pictures(), self.pictures(1)
         transform = RandomTransform.sample(self.case.batch, device=self.device)
@@ -182,7 +195,7 @@ class Workload:
         return step
 
     def train_unet_step(self) -> Callable[[], object]:
-        optimizer = torch.optim.Adam(self.unet.parameters(), 2e-4)
+        optimizer = build_optimizer(self.unet.parameters(), 2e-4, (0.9, 0.99))
         alphas = torch.cumprod(1 - released_scheduler().betas.double(), dim=0)
         loss = self.compiled(DenoisingLoss(self.unet, alphas).to(self.device))
         lfae = self.lfae.eval()
@@ -250,7 +263,7 @@ def measure(case: Case) -> dict:
             few = statistics.median(synchronised(lambda: workload.video(workload.pipe, 5), device) for _ in times)
             extrapolated = {"seconds_at_5_steps": few, "seconds_at_15_steps": seconds}
             seconds = few + 995 * (seconds - few) / 10
-        gigaflops = count_flops(case)
+        gigaflops = count_flops(case, call)
     peaks = {name: gemm_peak(device, DTYPES[name]) for name in dict.fromkeys(("float32", case.dtype))}
     return asdict(case) | {
         "seconds": seconds,
@@ -267,11 +280,12 @@ def measure(case: Case) -> dict:
     }
 
 
-def count_flops(case: Case) -> float | None:
-    """GFLOP of a call, backward pass included, counted on eager models in float32; None for what is extrapolated."""
+def count_flops(case: Case, call: Callable[[], object]) -> float | None:
+    """GFLOP of a call, backward pass included; None for what is extrapolated."""
     if case.item == "video_ddpm1000":
         return None
-    call = Workload(replace(case, dtype="float32", compiled=False)).call()
+    if case.compiled:  # kernels of the compiler are not counted
+        call = Workload(replace(case, compiled=False)).call()
     with FlopCounterMode(display=False) as counter:
         call()
     return counter.get_total_flops() / 1e9
@@ -280,31 +294,50 @@ def count_flops(case: Case) -> float | None:
 # ---- all cases ------------------------------------------------------------------------------------------------------
 
 
+def plan(device: str) -> list[Case]:
+    """What docs/performance.md shows of a machine: everything as it is used, then other batches and precisions, compiled, and larger."""
+    cuda, cases = torch.device(device).type == "cuda", []
+    precisions = ["float32", "bfloat16", "float16"] if cuda else ["float32", "bfloat16"]
+    for model, item, dtype in itertools.product(("mug128", "toon64"), ITEMS, precisions):
+        if item not in TRAINING or dtype != "float16":  # its loss scaling is not in these steps
+            cases.append(Case(item, model, dtype, 4 if item == "train_lfae_step" else 1, device=device))
+    cases += [
+        Case("train_unet_step", "mug128", "bfloat16", device=device, checkpointing=True),
+        Case("train_lfae_step", "mug128", "bfloat16", 4, device=device, checkpointing=True),
+    ]
+    items = ("unet_step", "video_ddim10", "video_ddpm1000") if cuda else ("unet_step", "video_ddim10")
+    for model, item in itertools.product(("mug128", "toon64") if cuda else ("toon64",), items):
+        cases.append(Case(item, model, "bfloat16", 10, device=device))
+        cases += [Case(item, model, "bfloat16", batch, True, device) for batch in ((1, 10) if cuda else (1,))]
+    if not cuda:
+        cases += [Case(item, "toon64", "float16") for item in ("unet_step", "decode")]
+    for item in ("unet_step", "decode"):
+        cases += [Case(item, "mug128", "bfloat16", device=device, frames=frames) for frames in (160, 640)]
+        cases += [Case(item, "mug128", "bfloat16", device=device, size=size) for size in (256, 512)]
+    if cuda:
+        cases += [Case("train_unet_step", "mug128", "bfloat16", batch, device=device) for batch in (8, 20, 40)]
+    return cases
+
+
 def run(args: argparse.Namespace) -> None:
     """Measure each case in a process of its own; rows that are in the file already are kept."""
     done = json.loads(args.output.read_text(encoding="utf-8"))["rows"] if args.output.is_file() else []
     keys = [field.name for field in fields(Case)]
-    cases = [
-        Case(item, model, dtype, batch, compiled, args.device, args.frames, args.size)
-        for model, item, dtype, batch, compiled in itertools.product(
-            args.models, args.items, args.dtypes, args.batches, (False, True) if args.compile else (False,)
-        )
-    ]
-    for case in cases:
+    chosen = {"model": args.models, "item": args.items, "dtype": args.dtypes, "batch": args.batches}
+    for case in plan(args.device):
+        if any(values and getattr(case, name) not in values for name, values in chosen.items()):
+            continue
         if any(all(row[key] == getattr(case, key) for key in keys) for row in done):
             continue
-        command = [sys.executable, __file__, "case", json.dumps(asdict(case))]
+        command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
         found = subprocess.run(command, capture_output=True, text=True)
         if found.returncode:
             print(f"{case}: {(found.stderr.strip().splitlines() or ['killed'])[-1]}", file=sys.stderr)
             continue
         done.append(json.loads(found.stdout.splitlines()[-1]))
         row = done[-1]
-        print(
-            f"{case.model} {case.item} {case.dtype} batch {case.batch}{' compiled' if case.compiled else ''}: "
-            f"{row['seconds']:.4g} s, {row['peak_memory_gb']:.2f} GB",
-            flush=True,
-        )
+        told = ", ".join(f"{name} {value}" for name, value in asdict(case).items() if value not in (None, False))
+        print(f"{told}: {row['seconds']:.4g} s, {row['peak_memory_gb']:.2f} GB", flush=True)
         machine = {
             "processor": processor(args.device),
             "threads": torch.get_num_threads(),
@@ -325,88 +358,20 @@ def processor(device: str) -> str:
     return platform.processor() or platform.machine()
 
 
-# ---- the page -------------------------------------------------------------------------------------------------------
-
-# Seconds and GB of the released code, mug128 in float32 on two CPU cores with a peak of 400 GFLOP/s; batch 1 (stage one: 4).
-RELEASED = {
-    "encode": (0.0195, 0.57),
-    "flow": (0.172, 0.65),
-    "decode": (3.69, 0.62),
-    "unet_step": (2.64, 1.27),
-    "video_ddim10": (28.3, 1.53),
-    "train_unet_step": (17.9, 5.2),
-    "train_lfae_step": (2.15, 2.07),
-}
-RELEASED_PEAK = 400
-RELEASED_BATCH = {"train_lfae_step": 4}
-
-
-def faster(row: dict) -> str:
-    """How many times faster than the released code, both times taken in units of their machine's float32 peak."""
-    released = RELEASED.get(row["item"])
-    comparable = row["model"] == "mug128" and row["frames"] is None and row["size"] is None
-    if not released or not comparable or row["batch"] != RELEASED_BATCH.get(row["item"], 1) or row["device"] != "cpu":
-        return ""
-    return f"{released[0] * RELEASED_PEAK / row['seconds_x_peak']:.1f}"
-
-
-def page() -> str:
-    """docs/performance.md, of the runs that there are."""
-    parts = [
-        "# Performance",
-        "Written by `python benchmarks/speed.py page` from the runs in [performance/](performance). Every row is a process of its own: "
-        "medians of several calls after a first one, which is beside them; GFLOP as torch counts them; the peak is that of a "
-        "product of 4096x4096 matrices in the same precision and run. `seconds x peak` is in GFLOP of the float32 peak: machines "
-        "compare by it. The last column compares so with the released code's figures (two CPU cores, float32, a peak of "
-        f"{RELEASED_PEAK} GFLOP/s). Memory is the process's largest, libraries included.",
-    ]
-    for path in sorted(RUNS.glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        machine = content["machine"]
-        parts.append(f"## {machine['processor']}, {machine['threads']} threads, torch {content['software']['torch']}")
-        parts.append(f"```bash\n{machine['command']}\n```")
-        lines = [
-            "| model | | precision | batch | seconds | first call | GB | GFLOP | share of peak | seconds x peak | times faster |",
-            "|" + " --- |" * 11,
-        ]
-        for row in content["rows"]:
-            precision = row["dtype"] + (", compiled" if row["compiled"] else "")
-            low, high = row["spread"]
-            spread = "" if row["extrapolated"] else f" ({low:.3g} to {high:.3g})"
-            share = f"{row['share_of_peak']:.0%}" if row["share_of_peak"] else ""
-            flops = f"{row['gigaflop']:.4g}" if row["gigaflop"] else ""
-            lines.append(
-                f"| {row['model']} | {ITEMS[row['item']]} | {precision} | {row['batch']} | {row['seconds']:.4g}{spread} | {row['first_call']:.3g} "
-                f"| {row['peak_memory_gb']:.2f} | {flops} | {share} | {row['seconds_x_peak']:.4g} | {faster(row)} |"
-            )
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="what", required=True)
-    runs = commands.add_parser("run", help="measure")
-    runs.add_argument("--output", type=Path, required=True, help="JSON; goes on there if begun")
-    runs.add_argument("--models", nargs="+", default=["mug128", "toon64"])
-    runs.add_argument("--items", nargs="+", choices=ITEMS, default=list(ITEMS))
-    runs.add_argument("--dtypes", nargs="+", choices=DTYPES, default=["float32", "bfloat16"])
-    runs.add_argument("--batches", nargs="+", type=int, default=[1])
-    runs.add_argument("--compile", action="store_true", help="each row under torch.compile, too")
-    runs.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    runs.add_argument("--frames", type=int, help="of a video; default: as trained")
-    runs.add_argument("--size", type=int, help="of a video in pixels; default: as trained")
-    case = commands.add_parser("case", help="one row, as JSON (used by run)")
-    case.add_argument("case", help="JSON")
-    commands.add_parser("page", help="docs/performance.md")
+    parser.add_argument("--output", type=Path, default=Path("speed.json"), help="JSON; goes on there if begun")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--models", nargs="+", help="only these; likewise below")
+    parser.add_argument("--items", nargs="+", choices=ITEMS)
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES)
+    parser.add_argument("--batches", nargs="+", type=int)
+    parser.add_argument("--case", help=argparse.SUPPRESS)  # one row as JSON, in a process of its own
     args = parser.parse_args(argv)
-    if args.what == "run":
-        run(args)
-    elif args.what == "case":
+    if args.case:
         print(json.dumps(measure(Case(**json.loads(args.case)))))
     else:
-        with whole(DOCS / "performance.md") as part:
-            part.write_text(page(), encoding="utf-8")
+        run(args)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -209,8 +209,8 @@ class TrainingRun:
         if self.main and self.step == 0 and trained.before is not None:
             self._report(*trained.before, progress)
         window: dict[str, list[torch.Tensor]] = {}
-        since = time.perf_counter()
-        for micro, batch in enumerate(loader, self.step * accumulation):
+        since, self._waited = time.perf_counter(), 0.0
+        for micro, batch in enumerate(self._batches(loader), self.step * accumulation):
             with accelerator.accumulate(module):
                 rate = learning_rate(
                     args.learning_rate, args.lr_gamma, args.lr_milestones, self.step, steps, args.lr_warmup_steps
@@ -241,8 +241,12 @@ class TrainingRun:
             if self.step % args.logging_steps == 0 or self.step == steps:
                 shown = {name: torch.stack(found).mean().item() for name, found in window.items()}
                 now = time.perf_counter()
-                shown |= {"lr": rate, "steps_per_second": len(window["loss"]) / accumulation / (now - since)}
-                window, since = {}, now
+                shown |= {
+                    "lr": rate,
+                    "steps_per_second": len(window["loss"]) / accumulation / (now - since),
+                    "waiting_for_data": self._waited / (now - since),  # share of the time
+                }
+                window, since, self._waited = {}, now, 0.0
                 told = {name: f"{shown[name]:.3f}" for name in ("loss", *losses.watched)}
                 progress.set_postfix(told, refresh=False)
                 self._record(shown)
@@ -250,11 +254,23 @@ class TrainingRun:
             last = self.step == steps
             if last or (args.validation_steps and self.step % args.validation_steps == 0):
                 self._validate(trained, progress)
-                since = time.perf_counter()
+                since, self._waited = time.perf_counter(), 0.0
             if last or self.step % args.checkpointing_steps == 0:
                 self._save(trained)
         progress.close()
         self._settle(trained)
+
+    def _batches(self, loader: DataLoader) -> Iterator[Any]:
+        """The loader's batches; what they are waited for adds up in `_waited`."""
+        batches = iter(loader)
+        while True:
+            since = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self._waited += time.perf_counter() - since
+            yield batch
 
     def finish(self, name: str, write: Callable[[Path], None], how_to_load: str) -> None:
         """Write the result into the folder `name`, whole or not at all, say so, and push it if asked."""

@@ -12,6 +12,7 @@ from lfdm_diffusers.models import attention_3d, blocks_2d, latent_flow_autoencod
 from lfdm_diffusers.models.attention_3d import LinearAttnProcessor, VideoAttention
 from lfdm_diffusers.models.blocks_2d import DoublingConv2d, SameConv2d, gather_resample, resample, sampling_grid
 from lfdm_diffusers.models.unet_3d_video import NearestUpsample
+from lfdm_diffusers.training_utils import build_optimizer
 
 NEVER = 10**9
 
@@ -135,6 +136,19 @@ def test_frames_are_decoded_in_chunks_that_suit_the_device(monkeypatch):
         lfae.train()  # BatchNorm's statistics would be those of a chunk
         lfae.decode(encoded, flow, occlusion)
     assert frames[4:] == [6] and whole.shape[-1] == IMAGE_SIZE
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_fused_adam_equals_the_plain_one_whatever_the_layout(layout):
+    generator, start = torch.Generator().manual_seed(0), torch.randn(4, 3, 3, 3)
+    fused, plain = (nn.Parameter(start.clone(memory_format=layout)) for _ in range(2))
+    optimizers = build_optimizer([fused], 1e-2, (0.5, 0.9)), torch.optim.Adam([plain], 1e-2, (0.5, 0.9))
+    for _ in range(5):
+        gradient = torch.randn(4, 3, 3, 3, generator=generator)
+        for weight, optimizer in zip((fused, plain), optimizers):
+            weight.grad = gradient.clone()
+            optimizer.step()
+    torch.testing.assert_close(fused, plain)
 
 
 def test_models_give_the_same_either_way(monkeypatch):

@@ -27,7 +27,7 @@ from lfdm_diffusers.training_arguments import (
     parse_arguments,
 )
 from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
-from lfdm_diffusers.training_utils import set_batchnorm_training, whole_folder
+from lfdm_diffusers.training_utils import build_optimizer, set_batchnorm_training, whole_folder
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -129,7 +129,7 @@ def train(args: argparse.Namespace) -> None:
     run.fit(
         Trained(
             module=loss,
-            optimizer=torch.optim.Adam(
+            optimizer=build_optimizer(
                 lfae.decoder.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)
             ),
             dataset=PairDataset(train_clips, reader, args.seed, augment=not args.no_augment),

@@ -31,7 +31,7 @@ from lfdm_diffusers.training_arguments import (
     parse_arguments,
 )
 from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
-from lfdm_diffusers.training_utils import draw_generator, set_batchnorm_training, take_fitting_weights
+from lfdm_diffusers.training_utils import build_optimizer, draw_generator, set_batchnorm_training, take_fitting_weights
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -160,7 +160,7 @@ def train(args: argparse.Namespace) -> None:
                 args.concentration_loss_weight,
                 args.motion_loss_weight,
             ),
-            optimizer=torch.optim.Adam(lfae.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
+            optimizer=build_optimizer(lfae.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
             dataset=PairDataset(
                 train_clips, reader, args.seed, args.id_sampling, not args.no_augment, args.reference_frame
             ),

@@ -35,7 +35,7 @@ from lfdm_diffusers.training_arguments import (
     parse_arguments,
 )
 from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
-from lfdm_diffusers.training_utils import embed_labels
+from lfdm_diffusers.training_utils import build_optimizer, embed_labels
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
@@ -280,7 +280,7 @@ def train(args: argparse.Namespace) -> None:
     run.fit(
         Trained(
             module=training.loss,
-            optimizer=torch.optim.Adam(
+            optimizer=build_optimizer(
                 training.weights.values(), args.learning_rate, (args.adam_beta1, args.adam_beta2)
             ),
             dataset=MotionDataset(
