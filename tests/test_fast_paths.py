@@ -82,9 +82,11 @@ def test_other_paddings_are_doubled_as_they_say(monkeypatch, padding_mode):
     torch.testing.assert_close(up(x), plain(F.interpolate(x, scale_factor=2, mode="nearest")))
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("kernel_size", [3, 7])
-def test_few_places_are_a_matrix_product(monkeypatch, kernel_size):
-    conv, x = SameConv2d(6, 5, kernel_size), torch.randn(2, 6, 2, 3, requires_grad=True)
+def test_few_places_are_a_matrix_product(monkeypatch, kernel_size, layout):
+    conv = SameConv2d(6, 5, kernel_size).to(memory_format=layout)
+    x = torch.randn(2, 6, 2, 3, requires_grad=True)
     results = []
     for channels in (0, NEVER):
         monkeypatch.setattr(blocks_2d, "CHANNELS_A_PLACE", channels)

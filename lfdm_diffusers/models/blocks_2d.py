@@ -203,8 +203,10 @@ class SameConv2d(nn.Conv2d):
             return super().forward(x)
         size, (around, _) = self.kernel_size[0], self.padding
         near = F.pad(x, (around,) * 4).unfold(2, size, 1).unfold(3, size, 1)  # (N, C, h, w, size, size)
-        near = near.permute(0, 2, 3, 4, 5, 1).reshape(places, -1)
-        out = F.linear(near, self.weight.permute(0, 2, 3, 1).reshape(self.out_channels, -1), self.bias)
+        near, weight = near.permute(0, 2, 3, 1, 4, 5), self.weight
+        if not weight.is_contiguous():  # channels-last: in the order of its memory, so that it is not copied
+            near, weight = near.permute(0, 1, 2, 4, 5, 3), weight.permute(0, 2, 3, 1)
+        out = F.linear(near.reshape(places, -1), weight.flatten(1), self.bias)
         return out.view(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 

@@ -366,11 +366,13 @@ class LFDMPipeline(AnimationMixin, HubPipeline):
 
         # 3. Prepare the schedule and the initial noise.
         refine_schedule(self.scheduler)
-        self.scheduler.set_timesteps(num_inference_steps, device=device)
+        # Schedulers look up tables and branch by the timestep. On the host that never waits for an accelerator.
+        self.scheduler.set_timesteps(num_inference_steps)
         if hasattr(self.scheduler, "set_begin_index"):
             # Karras sigmas repeat the first timestep, which a search by value would skip.
             self.scheduler.set_begin_index(0)
         timesteps = self.scheduler.timesteps
+        device_timesteps = timesteps.to(device)
         self._num_timesteps = len(timesteps)
         latent_size = [side // self.lfae.downscale_factor for side in (height, width)]
         latents = self.prepare_latents(batch_size, num_frames, *latent_size, device, generator, latents)
@@ -383,7 +385,7 @@ class LFDMPipeline(AnimationMixin, HubPipeline):
                 if self.interrupt:
                     continue
                 self._current_timestep = t
-                noise_pred = self._predict(latents, t, prompt_embeds, image_projection)
+                noise_pred = self._predict(latents, t, device_timesteps[i], prompt_embeds, image_projection)
                 latents = self.scheduler.step(noise_pred, t, latents, **extra_step_kwargs, return_dict=False)[0]
 
                 if callback_on_step_end is not None:
@@ -417,10 +419,12 @@ class LFDMPipeline(AnimationMixin, HubPipeline):
         self,
         latents: torch.Tensor,
         timestep: torch.Tensor,
+        device_timestep: torch.Tensor,
         prompt_embeds: torch.Tensor | None,
         image_projection: torch.Tensor,
     ) -> torch.Tensor:
-        """The U-Net's prediction, guided: null + w (cond - null), both by one batched pass."""
+        """The U-Net's prediction, guided: null + w (cond - null), both by one batched pass; the timestep is on the host, and where
+        the U-Net is."""
         guided = self.do_classifier_free_guidance and prompt_embeds is not None
         null_mask = None
         if guided:
@@ -437,7 +441,7 @@ class LFDMPipeline(AnimationMixin, HubPipeline):
             model_input = self.scheduler.scale_model_input(latents, timestep)
         prediction = self.unet(
             model_input.to(self.unet.dtype),
-            timestep,
+            device_timestep,
             prompt_embeds,
             null_mask=null_mask,
             image_projection=image_projection,

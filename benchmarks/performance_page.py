@@ -1,0 +1,177 @@
+#!/usr/bin/env python
+"""docs/performance.md, of the runs in docs/performance.
+
+python benchmarks/performance_page.py
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from speed import ITEMS
+
+from lfdm_diffusers.whole_files import whole
+
+DOCS = Path(__file__).parents[1] / "docs"
+RUNS = DOCS / "performance"
+
+# Seconds and GB of the released code, mug128 in float32 on two CPU cores with a peak of 400 GFLOP/s; one video (stage one: four
+# pairs).
+RELEASED = {
+    "encode": (0.0195, 0.57),
+    "flow": (0.172, 0.65),
+    "decode": (3.69, 0.62),
+    "unet_step": (2.64, 1.27),
+    "video_ddim10": (28.3, 1.53),
+    "train_unet_step": (17.9, 5.2),
+    "train_lfae_step": (2.15, 2.07),
+}
+RELEASED_PEAK = 400
+
+
+def as_trained(row: dict) -> bool:
+    return row["frames"] is None and row["size"] is None
+
+
+def released(row: dict) -> tuple[float, float] | None:
+    """Seconds and GB of the released code for the same, if they are known."""
+    fits = row["model"] == "mug128" and as_trained(row) and row["device"] == "cpu" and not row["compiled"]
+    return (
+        RELEASED.get(row["item"]) if fits and row["batch"] == (4 if row["item"] == "train_lfae_step" else 1) else None
+    )
+
+
+def named(row: dict) -> str:
+    words = [row["dtype"]]
+    words += [word for word, said in (("compiled", row["compiled"]), ("checkpointing", row["checkpointing"])) if said]
+    return ", ".join(words)
+
+
+def speed_table(rows: list[dict]) -> str:
+    """Everything as trained, a line each."""
+    heads = "model | | precision | batch | seconds | first call | GB | GFLOP | share of peak | seconds x peak | times faster"
+    lines = [f"| {heads} |", "|" + " --- |" * (heads.count("|") + 1)]
+    for row in filter(as_trained, rows):
+        low, high = row["spread"]
+        spread = "" if row["extrapolated"] else f" ({low:.3g} to {high:.3g})"
+        share = f"{row['share_of_peak']:.0%}" if row["share_of_peak"] else ""
+        flops = f"{row['gigaflop']:.4g}" if row["gigaflop"] else ""
+        theirs = released(row)
+        times = f"{theirs[0] * RELEASED_PEAK / row['seconds_x_peak']:.1f}" if theirs else ""
+        memory = f"{row['peak_memory_gb']:.2f}" + (f" ({theirs[1]:.2f})" if theirs else "")
+        cells = [row["model"], ITEMS[row["item"]], named(row), row["batch"], f"{row['seconds']:.4g}{spread}"]
+        cells += [f"{row['first_call']:.3g}", memory, flops, share, f"{row['seconds_x_peak']:.4g}", times]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def exponent(points: list[tuple[float, float]]) -> float:
+    """Of the power law that fits best: the slope of a line through the logarithms."""
+    logs = [(math.log(x), math.log(y)) for x, y in points]
+    x0, y0 = (sum(values) / len(logs) for values in zip(*logs))
+    return sum((x - x0) * (y - y0) for x, y in logs) / sum((x - x0) ** 2 for x, _ in logs)
+
+
+def growth(rows: list[dict]) -> str:
+    """Cost of longer and larger videos, and the power law that it follows."""
+    heads = "| | " + " | ".join(("grows", "at", "seconds", "GB", "seconds grow as", "memory grows as")) + " |"
+    lines = [heads, "|" + " --- |" * 7]
+    for item in ("unet_step", "decode"):
+        for what, trained in (("frames", 40), ("size", 128)):
+            other = "size" if what == "frames" else "frames"
+            found = [
+                row
+                for row in rows
+                if (row["item"], row["model"], row["dtype"], row["batch"]) == (item, "mug128", "bfloat16", 1)
+                and row[other] is None
+                and not row["compiled"]
+            ]
+            found.sort(key=lambda row: row[what] or trained)
+            if len(found) < 2:
+                continue
+            sizes = [row[what] or trained for row in found]
+            seconds, memory = (
+                [row["seconds"] for row in found],
+                [row["peak_memory_gb"] - row["memory_after_imports_gb"] for row in found],
+            )
+            powers = (f"{what}^{exponent(list(zip(sizes, values))):.2f}" for values in (seconds, memory))
+            lists = (", ".join(f"{v:.3g}" for v in values) for values in (sizes, seconds, memory))
+            label = "frames" if what == "frames" else "pixels a side"
+            lines.append("| " + " | ".join((ITEMS[item], label, *lists, *powers)) + " |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def speed_part(path: Path) -> list[str]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    machine, rows = content["machine"], content["rows"]
+    parts = [
+        f"## {machine['processor']}, {machine['threads']} threads, torch {content['software']['torch']}",
+        f"```bash\n{machine['command']}\n```",
+        speed_table(rows),
+    ]
+    if table := growth(rows):
+        parts += [
+            "### Longer and larger videos",
+            "mug128 in bfloat16; memory without the libraries' share. The exponent is that of the power law that fits best.",
+            table,
+        ]
+    return parts
+
+
+def precision_part(path: Path) -> list[str]:
+    content = json.loads(path.read_text(encoding="utf-8"))["differences"]
+    kinds = list(next(iter(content.values())))
+    lines = ["| | " + " | ".join(kinds) + " |", "|" + " --- |" * (len(kinds) + 1)]
+    for dtype, found in content.items():
+        cells = (f"{found[kind]['mean']:.2g} (at most {found[kind]['largest']:.2g})" for kind in kinds)
+        lines.append(f"| {dtype} | " + " | ".join(cells) + " |")
+    return [
+        "## Half precision",
+        "The embedded model's videos from the same noise, against float32: mean absolute differences, latents in units of the noise "
+        "at the start, pixels of [0, 1]. Two seeds in float32 differ as the last column says.",
+        "```bash\npython benchmarks/precision.py --output docs/performance/precision.json\n```",
+        "\n".join(lines),
+    ]
+
+
+def startup_part(path: Path) -> list[str]:
+    rows = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+    lines = ["| | seconds |", "| --- | --- |", *(f"| {name} | {row['median']:.3g} |" for name, row in rows.items())]
+    return [
+        "## Start-up",
+        "Each in a fresh process, medians; the interpreter's own start is in all of them.",
+        "```bash\npython benchmarks/startup.py --output docs/performance/startup.json\n```",
+        "\n".join(lines),
+    ]
+
+
+KINDS = {"rows": speed_part, "differences": precision_part, "seconds": startup_part}
+
+
+def page() -> str:
+    parts = [
+        "# Performance",
+        "Written by `python benchmarks/performance_page.py` from the runs in [performance/](performance). Every row is a process of its own: "
+        "the median of several calls, their spread, and the first call, which is not among them; GFLOP as torch counts them; the "
+        "peak is that of a product of 4096x4096 matrices in the same precision and process. `seconds x peak` is in GFLOP of the "
+        "float32 peak: machines compare by it. `times faster` compares so with the released code's figures (two CPU cores, "
+        f"float32, a peak of {RELEASED_PEAK} GFLOP/s), whose memory stands in brackets. Memory is the process's largest (on GPUs the "
+        "allocator's); on CPUs about 0.45 GB of it are torch and diffusers, imported.",
+    ]
+    found = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RUNS.glob("*.json"))}
+    for key, part in KINDS.items():
+        for path, content in found.items():
+            if key in content:
+                parts += part(path)
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    with whole(DOCS / "performance.md") as part:
+        part.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
