@@ -48,8 +48,8 @@ class RotaryPositions(NamedTuple):
         frequency = 10000.0 ** (-torch.arange(0, rotary_dim, 2, dtype=torch.float32, device=device) / rotary_dim)
         angle = torch.arange(num_frames, dtype=torch.float32, device=device)[:, None] * frequency
         angle = F.pad(angle.repeat_interleave(2, dim=1), (0, head_dim - rotary_dim))[:, None].repeat(1, heads, 1)
-        pairs = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], device=device)
-        swap = torch.kron(torch.eye(head_dim // 2, device=device), pairs)
+        feature = torch.arange(head_dim, device=device)  # numbers from the host would make it wait for an accelerator
+        swap = (feature[:, None].bitwise_xor(1) == feature) * (1.0 - 2.0 * (feature[:, None] % 2))
         return cls(*(t.to(dtype) for t in (angle.cos(), angle.sin(), swap)))
 
     def rotate(self, x: torch.Tensor) -> torch.Tensor:
