@@ -147,7 +147,22 @@ def startup_part(path: Path) -> list[str]:
     ]
 
 
-KINDS = {"rows": speed_part, "differences": precision_part, "seconds": startup_part}
+def data_part(path: Path) -> list[str]:
+    rows = json.loads(path.read_text(encoding="utf-8"))["waiting"]
+    lines = ["| | waiting for data | steps a second |", "| --- | --- | --- |"]
+    lines += [
+        f"| {name} | {row['waiting_for_data']:.1%} | {row['steps_per_second']:.3g} |" for name, row in rows.items()
+    ]
+    return [
+        "## Waiting for data",
+        "The share of a training's time, with decoded clips cached as the scripts do by default; `metrics.jsonl` has it for every "
+        "training as `waiting_for_data`.",
+        "```bash\npython benchmarks/data_waiting.py --train_data_dir toon --output docs/performance/data.json\n```",
+        "\n".join(lines),
+    ]
+
+
+KINDS = {"rows": speed_part, "differences": precision_part, "waiting": data_part, "seconds": startup_part}
 
 
 def page() -> str:

@@ -305,17 +305,19 @@ def plan(device: str) -> list[Case]:
         Case("train_unet_step", "mug128", "bfloat16", device=device, checkpointing=True),
         Case("train_lfae_step", "mug128", "bfloat16", 4, device=device, checkpointing=True),
     ]
+    models = ("mug128", "toon64") if cuda else ("toon64",)
     items = ("unet_step", "video_ddim10", "video_ddpm1000") if cuda else ("unet_step", "video_ddim10")
-    for model, item in itertools.product(("mug128", "toon64") if cuda else ("toon64",), items):
-        cases.append(Case(item, model, "bfloat16", 10, device=device))
-        cases += [Case(item, model, "bfloat16", batch, True, device) for batch in ((1, 10) if cuda else (1,))]
-    if not cuda:
-        cases += [Case(item, "toon64", "float16") for item in ("unet_step", "decode")]
+    cases += [Case(item, model, "bfloat16", 10, device=device) for model in models for item in items]
     for item in ("unet_step", "decode"):
         cases += [Case(item, "mug128", "bfloat16", device=device, frames=frames) for frames in (160, 640)]
         cases += [Case(item, "mug128", "bfloat16", device=device, size=size) for size in (256, 512)]
     if cuda:
         cases += [Case("train_unet_step", "mug128", "bfloat16", batch, device=device) for batch in (8, 20, 40)]
+    else:
+        cases += [Case(item, "toon64", "float16") for item in ("unet_step", "decode")]
+    batches = (1, 10) if cuda else (1,)
+    for model, item, batch in itertools.product(models, items, batches):
+        cases.append(Case(item, model, "bfloat16", batch, True, device))
     return cases
 
 
