@@ -19,6 +19,7 @@ import torch
 
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.evaluation.report import hardware, software
+from lfdm_diffusers.training_utils import METRICS_FILE
 from lfdm_diffusers.whole_files import whole
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +39,7 @@ def measure(script: str, options: list[str], args: argparse.Namespace, folder: P
     shared += ["--max_train_steps", str(args.steps), "--logging_steps", str(STEPS), "--validation_steps", "0"]
     workers = ["--dataloader_num_workers", str(args.workers)]
     subprocess.run([sys.executable, str(ROOT / "training" / script), *options, *shared, *workers], check=True)
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
     records = [record for record in map(json.loads, lines) if "waiting_for_data" in record][1:]
     return {key: statistics.median(r[key] for r in records) for key in ("waiting_for_data", "steps_per_second")}
 

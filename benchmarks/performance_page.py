@@ -157,7 +157,8 @@ def data_part(path: Path) -> list[str]:
         "## Waiting for data",
         "The share of a training's time, with decoded clips cached as the scripts do by default; `metrics.jsonl` has it for every "
         "training as `waiting_for_data`.",
-        "```bash\npython benchmarks/data_waiting.py --train_data_dir toon --output docs/performance/data.json\n```",
+        "```bash\nlfdm data toon-faces toon --num-subjects 40 --num-test-subjects 4 --num-frames 16 --size 64 --format webp\n"
+        "python benchmarks/data_waiting.py --train_data_dir toon --output docs/performance/data.json\n```",
         "\n".join(lines),
     ]
 

@@ -24,9 +24,9 @@ from lfdm_diffusers.evaluation.report import hardware, software
 from lfdm_diffusers.whole_files import whole
 
 
-def sample(pipe: LFDMPipeline, picture: PIL.Image.Image, label: str, **options) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return pipe(picture, label, generator=generator, **options).frames.float().cpu()
+def sample(pipe: LFDMPipeline, picture: PIL.Image.Image, label: str, output_type: str, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return pipe(picture, label, generator=generator, output_type=output_type).frames.float().cpu()
 
 
 @torch.no_grad()
@@ -40,13 +40,13 @@ def compare(device: torch.device, dtype: torch.dtype, pictures: int) -> dict[str
         picture = PIL.Image.open(path).convert("RGB")
         encoded = [pipe.encode_image(picture) for pipe in pipes]
         for label in pipes[0].labels:
-            latents = [sample(pipe, picture, label, output_type="latent") for pipe in pipes]
-            videos = [sample(pipe, picture, label, output_type="pt") for pipe in pipes]
+            latents = [sample(pipe, picture, label, "latent") for pipe in pipes]
+            videos = [sample(pipe, picture, label, "pt") for pipe in pipes]
             decoded = [
                 pipe.decode_latents(latents[0].to(device), one).frames.float().cpu()
                 for pipe, one in zip(pipes, encoded)
             ]
-            other = pipes[0](picture, label, generator=torch.Generator().manual_seed(1), output_type="pt").frames.cpu()
+            other = sample(pipes[0], picture, label, "pt", seed=1)
             pairs = {"latent": latents, "pixels": videos, "decoding alone": decoded, "two seeds": (videos[0], other)}
             for name, (ours, theirs) in pairs.items():
                 found[name].append((ours - theirs).abs())

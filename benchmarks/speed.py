@@ -17,14 +17,13 @@ import contextlib
 import itertools
 import json
 import platform
-import resource
 import shlex
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,8 +32,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.command_tools import DTYPES
-from lfdm_diffusers.evaluation.report import software
+from lfdm_diffusers.evaluation.report import peak_memory_bytes, software
 from lfdm_diffusers.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.presets import get_lfae_config, get_unet_config
 from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training_utils import build_optimizer
@@ -136,7 +136,7 @@ class Workload:
         encoded = self.lfae.encode(self.pictures())
         latents = torch.randn(self.volume_shape, device=self.device).float()
         flow, occlusion = 0.1 * latents[:, :2], latents[:, 2:].sigmoid()
-        flow = flow + self.lfae.identity_grid(*flow.shape[-2:], self.device).permute(2, 0, 1)[None, :, None]
+        flow = flow + beside(flow, self.lfae.identity_grid(*flow.shape[-2:]))
         decode = self.compiled(self.lfae.decode)
         return lambda: decode(encoded, flow, occlusion)
 
@@ -238,14 +238,9 @@ def gemm_peak(device: torch.device, dtype: torch.dtype, size: int = 4096) -> flo
     return 2 * size**3 / 1e9 / statistics.median(synchronised(lambda: torch.mm(a, b), device) for _ in range(7))
 
 
-def resident() -> float:
-    """The most memory that this process has held, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6 / 1.024)
-
-
 def measure(case: Case) -> dict:
     """The row of a case."""
-    device, imported = torch.device(case.device), resident()
+    device, imported = torch.device(case.device), peak_memory_bytes() / 1e9
     workload = Workload(case)
     with torch.set_grad_enabled(case.item in TRAINING):
         call = workload.call()
@@ -257,7 +252,7 @@ def measure(case: Case) -> dict:
         times: list[float] = []
         while len(times) < LEAST_CALLS or (sum(times) < LEAST_SECONDS and len(times) < MOST_CALLS):
             times.append(synchronised(call, device))
-        memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else resident()
+        memory = (torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory_bytes()) / 1e9
         seconds, extrapolated = statistics.median(times), None
         if case.item == "video_ddpm1000":
             few = statistics.median(synchronised(lambda: workload.video(workload.pipe, 5), device) for _ in times)
@@ -324,12 +319,11 @@ def plan(device: str) -> list[Case]:
 def run(args: argparse.Namespace) -> None:
     """Measure each case in a process of its own; rows that are in the file already are kept."""
     done = json.loads(args.output.read_text(encoding="utf-8"))["rows"] if args.output.is_file() else []
-    keys = [field.name for field in fields(Case)]
     chosen = {"model": args.models, "item": args.items, "dtype": args.dtypes, "batch": args.batches}
     for case in plan(args.device):
         if any(values and getattr(case, name) not in values for name, values in chosen.items()):
             continue
-        if any(all(row[key] == getattr(case, key) for key in keys) for row in done):
+        if any(asdict(case).items() <= row.items() for row in done):
             continue
         command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
         found = subprocess.run(command, capture_output=True, text=True)

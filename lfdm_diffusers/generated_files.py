@@ -16,6 +16,7 @@ from .whole_files import whole
 
 KINDS = ("clips", "grid", "sheet", "motion")
 SECONDS = 1.6  # what a clip of the trained length takes by default: 10 frames a second for 16, 25 for 40
+MOST_FPS = 50
 WATCHABLE = 256  # small pictures are enlarged to about so many pixels
 GRID_WIDTH = 1280  # a grid's tiles are enlarged less where it would become wider
 
@@ -23,9 +24,6 @@ GRID_WIDTH = 1280  # a grid's tiles are enlarged less where it would become wide
 def default_scale(side: int | None) -> int:
     """The whole factor that brings pictures of `side` pixels (128, if a model says none) nearest to `WATCHABLE`."""
     return max(1, round(WATCHABLE / (side or 128)))
-
-
-MOST_FPS = 50
 
 
 def default_fps(num_frames: int, rate: float | None = None) -> int:

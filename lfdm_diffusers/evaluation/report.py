@@ -54,11 +54,16 @@ def software() -> dict[str, str]:
     }
 
 
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held so far."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def hardware(device: torch.device) -> dict[str, Any]:
     """What it ran on, and the most memory that this process has held so far."""
     about: dict[str, Any] = {"device": str(device), "machine": platform.machine(), "threads": torch.get_num_threads()}
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    about["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    about["peak_memory_bytes"] = peak_memory_bytes()
     if device.type == "cuda":
         about |= {
             "gpu": torch.cuda.get_device_name(device),

@@ -197,9 +197,13 @@ class SameConv2d(nn.Conv2d):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, padding_mode: str = "zeros"):
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, padding_mode=padding_mode)
 
+    def may_be_shortened(self, x: torch.Tensor) -> bool:
+        """Whether the shorter ways, which are for CPUs and zeros around the map, are ways to compute this."""
+        return x.device.type == "cpu" and self.padding_mode == "zeros"
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        places = x.shape[0] * x.shape[2] * x.shape[3]
-        if x.device.type != "cpu" or self.padding_mode != "zeros" or places * CHANNELS_A_PLACE > self.out_channels:
+        places = x[:, 0].numel()
+        if not self.may_be_shortened(x) or places * CHANNELS_A_PLACE > self.out_channels:
             return super().forward(x)
         size, (around, _) = self.kernel_size[0], self.padding
         near = F.pad(x, (around,) * 4).unfold(2, size, 1).unfold(3, size, 1)  # (N, C, h, w, size, size)
@@ -214,8 +218,7 @@ class DoublingConv2d(SameConv2d):
     """Nearest-neighbour doubling, then a 3x3 convolution that keeps the size."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        places = x.shape[0] * x.shape[2] * x.shape[3]
-        if x.device.type == "cpu" and self.padding_mode == "zeros" and places >= LEAST_DOUBLED_PLACES:
+        if self.may_be_shortened(x) and x[:, 0].numel() >= LEAST_DOUBLED_PLACES:
             return F.conv_transpose2d(x, self.doubled_weight(), self.bias, stride=2, padding=1)
         return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
 
