@@ -20,7 +20,7 @@ import torch
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.evaluation.report import hardware, software
 from lfdm_diffusers.training_utils import METRICS_FILE
-from lfdm_diffusers.whole_files import whole
+from lfdm_diffusers.whole_files import write_json
 
 ROOT = Path(__file__).parents[1]
 STEPS = 10  # between two records
@@ -61,8 +61,7 @@ def main(argv: list[str] | None = None) -> None:
             )
     content = {"waiting": rows, "workers": args.workers, "software": software()}
     content["hardware"] = hardware(torch.device("cpu"))
-    with whole(args.output) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(args.output, content)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ pixels of [0, 1].
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import PIL.Image
@@ -21,7 +20,7 @@ from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.command_tools import DTYPES
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import hardware, software
-from lfdm_diffusers.whole_files import whole
+from lfdm_diffusers.whole_files import write_json
 
 
 def sample(pipe: LFDMPipeline, picture: PIL.Image.Image, label: str, output_type: str, seed: int = 0) -> torch.Tensor:
@@ -68,8 +67,7 @@ def main(argv: list[str] | None = None) -> None:
             name, ", ".join(f"{what}: {row['mean']:.2g} (at most {row['largest']:.2g})" for what, row in rows.items())
         )
     content = {"differences": differences, "software": software(), "hardware": hardware(device)}
-    with whole(args.output) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(args.output, content)
 
 
 if __name__ == "__main__":

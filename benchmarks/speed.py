@@ -38,7 +38,7 @@ from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.presets import get_lfae_config, get_unet_config
 from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training_utils import build_optimizer
-from lfdm_diffusers.whole_files import whole
+from lfdm_diffusers.whole_files import write_json
 
 ITEMS = {
     "encode": "encode one picture",
@@ -339,9 +339,7 @@ def run(args: argparse.Namespace) -> None:
             "threads": torch.get_num_threads(),
             "command": f"python benchmarks/speed.py {shlex.join(sys.argv[1:])}",
         }
-        with whole(args.output) as part:
-            content = {"machine": machine, "software": software(), "rows": done}
-            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(args.output, {"machine": machine, "software": software(), "rows": done})
 
 
 def processor(device: str) -> str:

@@ -7,7 +7,6 @@ python benchmarks/startup.py --output docs/performance/startup.json
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 import torch
 
 from lfdm_diffusers.evaluation.report import hardware, software
-from lfdm_diffusers.whole_files import whole
+from lfdm_diffusers.whole_files import write_json
 
 DIFFUSERS = "from diffusers import DiffusionPipeline, ModelMixin"
 PROGRAMS = {
@@ -47,8 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, row in rows.items():
         print(f"{name}: {row['median']:.3g} s")
     content = {"seconds": rows, "software": software(), "hardware": hardware(torch.device("cpu"))}
-    with whole(args.output) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(args.output, content)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -34,3 +35,9 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         _remove(part)
         _remove(old)
+
+
+def write_json(path: Path, content: object) -> None:
+    """JSON that people can read, whole or not at all."""
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

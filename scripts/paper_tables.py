@@ -31,7 +31,7 @@ from lfdm_diffusers import LFDMPipeline, evaluate_command
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import TITLES, hardware, software
 from lfdm_diffusers.schedulers import scheduler_by_name
-from lfdm_diffusers.whole_files import whole
+from lfdm_diffusers.whole_files import whole, write_json
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results"
@@ -255,8 +255,7 @@ def measure(table: Table, work: Path) -> None:
             run(work, f"-m lfdm_diffusers {command}")
         results = json.loads((work / row.name / "results.json").read_text(encoding="utf-8"))
         results["receipt"]["command"] = f"lfdm {command}"
-        with whole(RESULTS / f"{row.name}.json") as part:
-            part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_json(RESULTS / f"{row.name}.json", results)
 
 
 CALLS = 3
@@ -291,8 +290,7 @@ def time_samplers() -> None:
         rows[row.name] = {"median": statistics.median(seconds), "calls": seconds}
         print(f"{row.title}: {rows[row.name]['median']:.3g} s", flush=True)
     results = {"seconds": rows, "software": software(), "hardware": hardware(torch.device("cpu"))}
-    with whole(RESULTS / SECONDS) as part:
-        part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(RESULTS / SECONDS, results)
 
 
 def evaluate_parser() -> argparse.ArgumentParser:
