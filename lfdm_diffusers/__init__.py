@@ -2,17 +2,22 @@
 
 from .hub import register_with_diffusers
 from .models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
-from .pipelines import LFDMPipeline, LFDMPipelineOutput, Motion
+from .pipelines import LDMVideoPipeline, LFDMPipeline, LFDMPipelineOutput, Motion, VDMPipeline, VideoPipelineOutput
 from .version import __version__
 
 __all__ = [
+    "LDMVideoPipeline",
     "LFDMPipeline",
     "LFDMPipelineOutput",
     "LabelEmbeddings",
     "LatentFlowAutoencoder",
     "Motion",
     "UNet3DVideoModel",
+    "VDMPipeline",
+    "VideoPipelineOutput",
     "__version__",
 ]
 
-register_with_diffusers([LFDMPipeline], [LatentFlowAutoencoder, UNet3DVideoModel, LabelEmbeddings])
+register_with_diffusers(
+    [LFDMPipeline, VDMPipeline, LDMVideoPipeline], [LatentFlowAutoencoder, UNet3DVideoModel, LabelEmbeddings]
+)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import numpy as np
 import PIL.Image
@@ -14,9 +13,9 @@ import torch
 from diffusers.utils import BaseOutput
 
 from ..models.latent_flow_autoencoder import EncodedImage
-from .checks import require_number, require_pairs
+from .checks import require_pairs
 from .motion import Mask, Motion, MotionEdit, mask_tensor
-from .picture_fitting import FITS, Picture, fit_picture, to_rgb_tensors
+from .picture_fitting import Picture, fit_picture, to_rgb_tensors
 
 FRAMES_AT_ONCE = 32  # of a driving clip, which may be long
 
@@ -45,8 +44,7 @@ class LFDMPipelineOutput(BaseOutput):
 
 
 class AnimationMixin:
-    """The part of a pipeline that encodes pictures and moves them; it needs `lfae`, `unet` (for its sizes) and
-    `video_processor`."""
+    """The part of an `ImageToVideoPipeline` that encodes pictures by its `lfae` and moves them."""
 
     def encode_image(
         self,
@@ -59,61 +57,9 @@ class AnimationMixin:
         """Fit pictures to `height` x `width` (see `frame_size`) and encode each once."""
         pictures = to_rgb_tensors(image)
         height, width = self.frame_size(pictures, height, width)
-        pictures = torch.stack([fit_picture(picture, height, width, image_fit) for picture in pictures])
-        return self.lfae.encode(pictures.to(device or self._execution_device, self.lfae.dtype))
-
-    def frame_size(
-        self,
-        pictures: Sequence[torch.Tensor],
-        height: int | None = None,
-        width: int | None = None,
-        latents: torch.Tensor | None = None,
-        stride: int | None = None,
-    ) -> tuple[int, int]:
-        """Height and width of the videos: as asked for, else as `latents` say, else as trained.
-
-        Where the trained size is unknown (`sample_size` None), pictures `(3, H, W)` of one allowed size keep it, and
-        others are fitted to the allowed size nearest to 128 pixels.
-        """
-        stride = stride or self._stride
-        default = (self.lfae.config.sample_size,) * 2
-        if torch.is_tensor(latents) and latents.ndim == 5:
-            default = tuple(side * self.lfae.downscale_factor for side in latents.shape[-2:])
-        elif default[0] is None:
-            sizes = {tuple(picture.shape[-2:]) for picture in pictures}
-            allowed = len(sizes) == 1 and all(side % stride == 0 for size in sizes for side in size)
-            default = sizes.pop() if allowed else (max(round(128 / stride), 1) * stride,) * 2
-        return default[0] if height is None else height, default[1] if width is None else width
-
-    @property
-    def _stride(self) -> int:
-        """What the sides of generated frames are multiples of."""
-        return self.lfae.downscale_factor * self.unet.size_stride
-
-    def _check_output(
-        self,
-        height: int,
-        width: int,
-        image_fit: str,
-        output_type: str,
-        decode_chunk_size: int | None,
-        stride: int | None = None,
-    ) -> None:
-        for name, value in (("height", height), ("width", width)):
-            require_number(name, value, Integral, 1)
-        stride = stride or self._stride
-        for name, value in (("height", height), ("width", width)):
-            if value < stride or value % stride:
-                down = max(value // stride, 1) * stride
-                raise ValueError(
-                    f"`{name}` must be a multiple of {stride}, got {value}; the nearest are {down} and {down + stride}."
-                )
-        if image_fit not in FITS:
-            raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {image_fit!r}.")
-        if output_type not in ("pil", "np", "pt", "latent"):
-            raise ValueError(f"`output_type` must be 'pil', 'np', 'pt' or 'latent', got {output_type!r}.")
-        if decode_chunk_size is not None:
-            require_number("decode_chunk_size", decode_chunk_size, Integral, 1)
+        pictures = self.fit_pictures(pictures, height, width, image_fit, device)
+        with eval_mode(self.lfae):
+            return self.lfae.encode(pictures.to(self.lfae.dtype))
 
     def _moved(
         self,
@@ -144,10 +90,7 @@ class AnimationMixin:
                 for pair in ((flow, occlusion), *finer)
             ]
             decoded = self.lfae.decode(encoded, *maps[0], chunk_size=decode_chunk_size, finer=maps[1:])
-            frames, warped = (
-                self.video_processor.postprocess_video(video.float(), output_type)
-                for video in (decoded.sample, decoded.warped)
-            )
+            frames, warped = (self._postprocess(video, output_type) for video in (decoded.sample, decoded.warped))
         return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
 
     @staticmethod
@@ -244,7 +187,7 @@ class AnimationMixin:
         if len(pictures) != 1:
             raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
         # A detour over regions needs sides that its networks can halve more often than the U-Net does.
-        stride = math.lcm(self._stride, self.lfae.flow_stride)
+        stride = math.lcm(self.stride, self.lfae.flow_stride)
         height, width = self.frame_size(pictures, height, width, stride=stride)
         self._check_output(height, width, image_fit, "pt", None, stride)
 

@@ -1,0 +1,122 @@
+"""Diffusion of a video's frames themselves, each in the same space of its own: pixels, or an auto-encoder's latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+
+from .image_to_video import VideoPipelineOutput
+from .picture_fitting import Picture, to_rgb_tensors
+from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
+
+# Frames that are encoded or decoded at once, unless a call says otherwise.
+FRAMES_AT_ONCE = 32
+
+
+class FrameDiffusionPipeline(VideoDiffusionPipeline):
+    """A pipeline that denoises frames, given the first one and a text: what LFDM is compared with.
+
+    The U-Net's input is the noisy volume beside the picture, in the same space, at every frame. A new space is a subclass
+    with `encode_frames`, `decode_frames`, `downscale_factor` and `sample_size`; how it is scaled for the diffusion stands in
+    the U-Net's configuration, `target_mean` and `target_std` of each channel.
+    """
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)`, not scaled yet."""
+        raise NotImplementedError
+
+    def decode_frames(self, latents: torch.Tensor) -> torch.Tensor:
+        """`(N, C, h, w)` to frames `(N, 3, H, W)`, about [0, 1]; whatever lies outside is cut off."""
+        raise NotImplementedError
+
+    def _statistics(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        config = self.unet.config
+        return tuple(like.new_tensor(x).view(-1, 1, 1) for x in (config.target_mean, config.target_std))
+
+    def scaled_latents(self, frames: torch.Tensor) -> torch.Tensor:
+        """What the U-Net sees of frames `(N, 3, H, W)` in [0, 1]: `(N, C, h, w)`, standardised."""
+        latents = torch.cat([self.encode_frames(part) for part in frames.split(FRAMES_AT_ONCE)]).float()
+        mean, std = self._statistics(latents)
+        return (latents - mean) / std
+
+    @torch.no_grad()
+    def encode_image(
+        self,
+        image: Picture | Sequence[Picture],
+        height: int | None = None,
+        width: int | None = None,
+        image_fit: str = "letterbox",
+        device: torch.device | None = None,
+    ) -> torch.Tensor:
+        """Fit pictures to `height` x `width` (see `frame_size`) and encode each once: `(N, C, h, w)`."""
+        pictures = to_rgb_tensors(image)
+        height, width = self.frame_size(pictures, height, width)
+        return self.scaled_latents(self.fit_pictures(pictures, height, width, image_fit, device))
+
+    @torch.no_grad()
+    def decode_latents(self, latents: torch.Tensor, decode_chunk_size: int | None = None) -> torch.Tensor:
+        """Denoised volumes `(B, C, F, h, w)` to videos `(B, 3, F, H, W)` in [0, 1]."""
+        mean, std = self._statistics(latents)
+        frames = latents.transpose(1, 2)
+        parts = (frames.flatten(0, 1) * std + mean).split(decode_chunk_size or FRAMES_AT_ONCE)
+        decoded = torch.cat([self.decode_frames(part).float().clamp(0, 1) for part in parts])
+        return decoded.unflatten(0, frames.shape[:2]).transpose(1, 2)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Picture | Sequence[Picture],
+        prompt: str | Sequence[str] | None = None,
+        num_frames: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float = 1.0,
+        eta: float = 1.0,
+        num_videos_per_prompt: int = 1,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: torch.Tensor | None = None,
+        prompt_embeds: torch.Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        decode_chunk_size: int | None = None,
+        callback_on_step_end: Callable | PipelineCallback | MultiPipelineCallbacks | None = None,
+        callback_on_step_end_tensor_inputs: list[str] = ["latents"],
+        image_fit: str = "letterbox",
+        height: int | None = None,
+        width: int | None = None,
+    ) -> VideoPipelineOutput | tuple:
+        """Generate videos; arguments as in `LFDMPipeline.__call__`, but for those of motion, which there is none of.
+
+        Returns:
+            `VideoPipelineOutput`, or the tuple `(frames,)`.
+
+        Raises:
+            ValueError: for bad input; names the argument, what came and what is allowed.
+        """
+        pictures = to_rgb_tensors(image)
+        asked = DenoisingArguments(
+            prompt=prompt,
+            num_frames=num_frames,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            eta=eta,
+            num_videos_per_prompt=num_videos_per_prompt,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=prompt_embeds,
+            output_type=output_type,
+            decode_chunk_size=decode_chunk_size,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            image_fit=image_fit,
+            height=height,
+            width=width,
+        )
+        asked = self.settle(pictures, asked)
+        self.check_inputs(asked)
+        frames, _ = self.denoise(pictures, asked)
+        if output_type != "latent":
+            frames = self._postprocess(self.decode_latents(frames, decode_chunk_size), output_type)
+        self.maybe_free_model_hooks()
+        return VideoPipelineOutput(frames=frames) if return_dict else (frames,)

@@ -1,0 +1,210 @@
+"""What all pipelines have in common that make a video of one picture and one text: texts, sizes, and what goes with what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+import PIL.Image
+import torch
+from diffusers.utils import BaseOutput
+from diffusers.video_processor import VideoProcessor
+
+from ..hub import HubPipeline
+from ..models.label_embeddings import embed_text
+from .checks import require_number, require_pairs, require_tensor
+from .picture_fitting import FITS, fit_picture
+
+Videos = list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
+
+
+@dataclass
+class VideoPipelineOutput(BaseOutput):
+    """Generated videos.
+
+    Attributes:
+        frames: a list of lists of PIL images, an array `(B, F, H, W, 3)`, a tensor `(B, F, 3, H, W)` in [0, 1], or with
+            `output_type="latent"` what the pipeline decodes them from.
+    """
+
+    frames: Videos
+
+
+class ImageToVideoPipeline(HubPipeline):
+    """Base of the pipelines: picture and text in, video out.
+
+    A subclass registers `label_embeddings`, `text_encoder` and `tokenizer` (each may be None) beside its own models, says
+    its sizes in `sample_size`, `num_frames`, `stride` and `text_embed_dim`, and defines `__call__`.
+    """
+
+    _optional_components = ["text_encoder", "tokenizer", "label_embeddings"]
+    output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt")
+
+    def __init__(self):
+        super().__init__()
+        self.video_processor = VideoProcessor(do_resize=False, do_normalize=False)
+
+    @property
+    def sample_size(self) -> int | None:
+        """Side in pixels of the videos that it was trained on; None if unknown."""
+        raise NotImplementedError
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of a video by default."""
+        raise NotImplementedError
+
+    @property
+    def stride(self) -> int:
+        """What the sides of generated frames are multiples of, in pixels."""
+        raise NotImplementedError
+
+    @property
+    def text_embed_dim(self) -> int:
+        """D of the text embeddings that it was trained with."""
+        raise NotImplementedError
+
+    @property
+    def labels(self) -> list[str] | None:
+        """The labels that need no text encoder; None if this model has no table of them."""
+        return self.label_embeddings.labels if self.label_embeddings is not None else None
+
+    def encode_prompt(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        device: torch.device | None = None,
+        num_videos_per_prompt: int = 1,
+        prompt_embeds: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor | None]:
+        """Embed labels or sentences, `(len(prompt) * num_videos_per_prompt, D)`; None stays None, the null condition.
+
+        A label of the table `label_embeddings` is looked up; any other text goes through the text encoder.
+
+        Raises:
+            ValueError: for an unknown label where there is no text encoder, naming the closest one and all.
+        """
+        device = device or self._execution_device
+        if prompt is not None and prompt_embeds is None:
+            texts = [prompt] if isinstance(prompt, str) else list(prompt)
+            prompt_embeds = self._embed(texts, device)
+        if prompt_embeds is not None:
+            prompt_embeds = prompt_embeds.to(device).repeat_interleave(num_videos_per_prompt, dim=0)
+        return (prompt_embeds,)
+
+    def _embed(self, texts: list[str], device: torch.device) -> torch.Tensor:
+        free_text = self.text_encoder is not None and self.tokenizer is not None
+        if self.label_embeddings is None and not free_text:
+            raise ValueError(
+                "`prompt` needs either `label_embeddings` or both `text_encoder` and `tokenizer`, and this pipeline has "
+                "neither. Pass `prompt_embeds`, or no prompt for stochastic generation."
+            )
+        table = self.label_embeddings
+        # Text by text: an embedding must not depend on its neighbours.
+        known = [text for text in texts if table is not None and (table.knows(text) or not free_text)]
+        other = [text for text in texts if text not in known]
+        embeds: dict[str, torch.Tensor] = {}
+        if other:
+            embeds.update(zip(other, embed_text(self.text_encoder, self.tokenizer, other, device)))
+        if known:
+            embeds.update(zip(known, table(torch.tensor(table.label_ids(known), device=device)).text_embeds))
+        dtype = embeds[texts[0]].dtype
+        return torch.stack([embeds[text].to(dtype) for text in texts])
+
+    def frame_size(
+        self,
+        pictures: Sequence[torch.Tensor],
+        height: int | None = None,
+        width: int | None = None,
+        stride: int | None = None,
+    ) -> tuple[int, int]:
+        """Height and width of the videos: as asked for, else as trained.
+
+        Where the trained size is unknown, pictures `(3, H, W)` of one allowed size keep it, and others are fitted to the
+        allowed size nearest to 128 pixels.
+        """
+        stride = stride or self.stride
+        default = (self.sample_size,) * 2
+        if default[0] is None:
+            sizes = {tuple(picture.shape[-2:]) for picture in pictures}
+            allowed = len(sizes) == 1 and all(side % stride == 0 for size in sizes for side in size)
+            default = sizes.pop() if allowed else (max(round(128 / stride), 1) * stride,) * 2
+        return default[0] if height is None else height, default[1] if width is None else width
+
+    def fit_pictures(
+        self, pictures: Sequence[torch.Tensor], height: int, width: int, image_fit: str, device: torch.device | None
+    ) -> torch.Tensor:
+        """Pictures `(3, H, W)` of any size, `(N, 3, height, width)` in [0, 1]."""
+        fitted = torch.stack([fit_picture(picture, height, width, image_fit) for picture in pictures])
+        return fitted.to(device or self._execution_device)
+
+    def _check_texts(self, prompt: str | Sequence[str] | None, prompt_embeds: torch.Tensor | None) -> None:
+        if prompt is not None and prompt_embeds is not None:
+            raise ValueError("Pass either `prompt` or `prompt_embeds`, not both.")
+        texts = [prompt] if isinstance(prompt, str) else prompt
+        if texts is not None and (
+            not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(text, str) for text in texts)
+        ):
+            raise ValueError(
+                f"`prompt` must be a string, a non-empty list of strings, or None (no condition), got {prompt!r}."
+            )
+        if prompt_embeds is not None:
+            require_tensor("prompt_embeds", prompt_embeds, ("batch", self.text_embed_dim))
+
+    @staticmethod
+    def _check_generator(generator: torch.Generator | list[torch.Generator] | None) -> None:
+        generators = generator if isinstance(generator, list) else [generator]
+        if not all(isinstance(g, torch.Generator) for g in generators) and generator is not None:
+            raise ValueError(f"`generator` must be a torch.Generator or a list of them, got {generator!r}.")
+
+    def _check_output(
+        self,
+        height: int,
+        width: int,
+        image_fit: str,
+        output_type: str,
+        decode_chunk_size: int | None = None,
+        stride: int | None = None,
+    ) -> None:
+        for name, value in (("height", height), ("width", width)):
+            require_number(name, value, Integral, 1)
+        stride = stride or self.stride
+        for name, value in (("height", height), ("width", width)):
+            if value < stride or value % stride:
+                down = max(value // stride, 1) * stride
+                raise ValueError(
+                    f"`{name}` must be a multiple of {stride}, got {value}; the nearest are {down} and {down + stride}."
+                )
+        if image_fit not in FITS:
+            raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {image_fit!r}.")
+        if output_type not in self.output_types:
+            *most, last = map(repr, self.output_types)
+            raise ValueError(f"`output_type` must be {', '.join(most)} or {last}, got {output_type!r}.")
+        if decode_chunk_size is not None:
+            require_number("decode_chunk_size", decode_chunk_size, Integral, 1)
+
+    def _paired_prompts(
+        self,
+        num_pictures: int,
+        prompt: str | Sequence[str] | None,
+        prompt_embeds: torch.Tensor | None,
+        num_videos_per_prompt: int,
+        device: torch.device,
+    ) -> tuple[int, torch.Tensor | None]:
+        """Number of videos, and a row of text embeddings for each: n pictures with n texts, or one of either."""
+        if prompt_embeds is not None:
+            num_prompts = prompt_embeds.shape[0]
+        else:
+            num_prompts = len(prompt) if isinstance(prompt, (list, tuple)) else 1
+        require_pairs(num_pictures, "prompt", num_prompts)
+        batch_size = max(num_pictures, num_prompts) * num_videos_per_prompt
+        (prompt_embeds,) = self.encode_prompt(prompt, device, num_videos_per_prompt, prompt_embeds)
+        if prompt_embeds is not None and prompt_embeds.shape[0] < batch_size:
+            prompt_embeds = prompt_embeds[:1].expand(batch_size, -1)
+        return batch_size, prompt_embeds
+
+    def _postprocess(self, videos: torch.Tensor, output_type: str) -> Videos:
+        """`(B, 3, F, H, W)` in [0, 1] in the form asked for."""
+        return self.video_processor.postprocess_video(videos.float(), output_type)

@@ -1,0 +1,61 @@
+"""Video diffusion in the latents of a frame auto-encoder (LDM), conditioned as LFDM is."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL
+from diffusers.schedulers import SchedulerMixin
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..models import LabelEmbeddings, UNet3DVideoModel
+from .frame_diffusion import FrameDiffusionPipeline
+
+
+class LDMVideoPipeline(FrameDiffusionPipeline):
+    r"""Image-to-video generation by diffusion of a frame auto-encoder's latents (LDM, Rombach et al., CVPR 2022, arXiv
+    2112.10752), as LFDM's paper compares itself with it (section 4.1): LFDM's U-Net, given the picture's latents beside those
+    of every frame and the text.
+
+    Args:
+        vae: encodes and decodes single frames; its mean is used, without noise.
+        unet: whose `in_channels`, `out_channels` and `image_latent_channels` are the latents'.
+        scheduler, text_encoder, tokenizer, label_embeddings, default_num_inference_steps: as in `LFDMPipeline`.
+    """
+
+    model_cpu_offload_seq = "text_encoder->label_embeddings->vae->unet->vae"
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        unet: UNet3DVideoModel,
+        scheduler: SchedulerMixin,
+        text_encoder: PreTrainedModel | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        label_embeddings: LabelEmbeddings | None = None,
+        default_num_inference_steps: int | None = None,
+    ):
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            unet=unet,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            label_embeddings=label_embeddings,
+        )
+        if default_num_inference_steps is not None:
+            self.register_to_config(default_num_inference_steps=default_num_inference_steps)
+
+    @property
+    def sample_size(self) -> int | None:
+        return self.vae.config.sample_size
+
+    @property
+    def downscale_factor(self) -> int:
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.vae.encode(frames.to(self.vae.dtype) * 2 - 1).latent_dist.mode()
+
+    def decode_frames(self, latents: torch.Tensor) -> torch.Tensor:
+        return self.vae.decode(latents.to(self.vae.dtype)).sample / 2 + 0.5

@@ -1,0 +1,296 @@
+"""The denoising of whole volumes, given a picture and a text: what pipelines share whatever space they diffuse in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.schedulers import DDPMScheduler
+from diffusers.utils.torch_utils import randn_tensor
+
+from ..schedulers import check_scheduler, refine_schedule
+from .checks import require_number, require_tensor
+from .image_to_video import ImageToVideoPipeline
+from .picture_fitting import Picture
+
+
+@dataclass(frozen=True)
+class DenoisingArguments:
+    """What a call of a diffusion pipeline may ask for, whatever it diffuses; see `LFDMPipeline.__call__`.
+
+    `num_frames`, `num_inference_steps`, `height` and `width` of None are as trained.
+    """
+
+    prompt: str | Sequence[str] | None
+    num_frames: int | None
+    num_inference_steps: int | None
+    guidance_scale: float
+    eta: float
+    num_videos_per_prompt: int
+    generator: torch.Generator | list[torch.Generator] | None
+    latents: torch.Tensor | None
+    prompt_embeds: torch.Tensor | None
+    output_type: str
+    decode_chunk_size: int | None
+    callback_on_step_end: Callable | PipelineCallback | MultiPipelineCallbacks | None
+    callback_on_step_end_tensor_inputs: Sequence[str]
+    image_fit: str
+    height: int | None
+    width: int | None
+
+
+class VideoDiffusionPipeline(ImageToVideoPipeline):
+    """A pipeline whose `unet` (`UNet3DVideoModel`) and `scheduler` denoise a volume `(B, C, F, h, w)`.
+
+    A subclass says what the volume is: `sample_size`, `downscale_factor`, `encode_image`, and what its `__call__` makes of
+    the denoised volume. What `encode_image` returns is given to the U-Net by `_image_latents`, and repeated by `_repeated`.
+    """
+
+    _callback_tensor_inputs = ["latents", "prompt_embeds"]
+    output_types = ("pil", "np", "pt", "latent")
+
+    @property
+    def downscale_factor(self) -> int:
+        """Pixels of a frame's side for one place of the volume."""
+        raise NotImplementedError
+
+    @property
+    def num_frames(self) -> int:
+        return self.unet.config.num_frames
+
+    @property
+    def stride(self) -> int:
+        return self.downscale_factor * self.unet.size_stride
+
+    @property
+    def text_embed_dim(self) -> int:
+        return self.unet.config.text_embed_dim
+
+    @property
+    def guidance_scale(self) -> float:
+        return self._guidance_scale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether a step needs both the conditional and the null prediction."""
+        return self._guidance_scale not in (0.0, 1.0)
+
+    @property
+    def num_timesteps(self) -> int:
+        return self._num_timesteps
+
+    @property
+    def current_timestep(self) -> torch.Tensor | None:
+        return self._current_timestep
+
+    @property
+    def interrupt(self) -> bool:
+        return self._interrupt
+
+    def encode_image(
+        self,
+        image: Picture | Sequence[Picture],
+        height: int | None = None,
+        width: int | None = None,
+        image_fit: str = "letterbox",
+        device: torch.device | None = None,
+    ) -> Any:
+        """Fit pictures to `height` x `width` (see `frame_size`) and encode each once."""
+        raise NotImplementedError
+
+    def _image_latents(self, encoded: Any) -> torch.Tensor:
+        """Of what `encode_image` returned, the map `(N, C, h, w)` that conditions the U-Net."""
+        return encoded
+
+    def _repeated(self, encoded: Any, times: int) -> Any:
+        """Each encoded picture `times` times in a row."""
+        return encoded.repeat_interleave(times, dim=0)
+
+    def default_steps(self) -> int:
+        """Denoising steps of a call that does not say how many."""
+        default = self.config.get("default_num_inference_steps")
+        if default is not None:
+            return default
+        trained = self.scheduler.config.num_train_timesteps
+        return trained if isinstance(self.scheduler, DDPMScheduler) else min(100, trained)
+
+    def settle(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> DenoisingArguments:
+        """Fill in what was left open: sizes as `latents` say, else as trained, else as `pictures` `(3, H, W)` are."""
+        height, width, num_frames, callback = asked.height, asked.width, asked.num_frames, asked.callback_on_step_end
+        if torch.is_tensor(asked.latents) and asked.latents.ndim == 5:
+            frames, *places = asked.latents.shape[2:]
+            given = [side * self.downscale_factor for side in places]
+            height, width = (own if side is None else side for own, side in zip(given, (height, width)))
+            num_frames = frames if num_frames is None else num_frames
+        height, width = self.frame_size(pictures, height, width)
+        names = asked.callback_on_step_end_tensor_inputs
+        return replace(
+            asked,
+            height=height,
+            width=width,
+            num_frames=self.num_frames if num_frames is None else num_frames,
+            num_inference_steps=self.default_steps()
+            if asked.num_inference_steps is None
+            else asked.num_inference_steps,
+            callback_on_step_end_tensor_inputs=(
+                callback.tensor_inputs if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)) else names
+            ),
+        )
+
+    def check_inputs(self, asked: DenoisingArguments) -> None:
+        """Raise a ValueError that names the argument, what came and what is allowed, before any work is done."""
+        check_scheduler(self.scheduler, self.unet.config.prediction_type)
+        self._check_texts(asked.prompt, asked.prompt_embeds)
+        if asked.latents is not None:
+            channels = self.unet.config.in_channels
+            require_tensor("latents", asked.latents, ("batch", channels, "frames", "height", "width"))
+        self._check_generator(asked.generator)
+        for name in ("num_frames", "num_inference_steps", "num_videos_per_prompt"):
+            require_number(name, getattr(asked, name), Integral, 1)
+        require_number("guidance_scale", asked.guidance_scale, Real)
+        require_number("eta", asked.eta, Real, 0, 1)
+        self._check_output(asked.height, asked.width, asked.image_fit, asked.output_type, asked.decode_chunk_size)
+        names = asked.callback_on_step_end_tensor_inputs
+        if not isinstance(names, (list, tuple)):
+            raise ValueError(f"`callback_on_step_end_tensor_inputs` must be a list, got {names!r}.")
+        if unknown := set(names) - set(self._callback_tensor_inputs):
+            raise ValueError(
+                f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {sorted(unknown)}."
+            )
+
+    def prepare_latents(
+        self,
+        batch_size: int,
+        num_frames: int,
+        height: int,
+        width: int,
+        device: torch.device,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Initial noise `(batch_size, C, num_frames, height, width)` (in latent places), scaled for the scheduler.
+
+        It stays float32 in a half-precision pipeline: what LFDM diffuses are sampling coordinates, which bfloat16 places a
+        quarter of a latent pixel off.
+        """
+        shape = (batch_size, self.unet.config.in_channels, num_frames, height, width)
+        if isinstance(generator, list) and len(generator) != batch_size:
+            raise ValueError(f"`generator` must be one generator or a list of {batch_size}, got {len(generator)}.")
+        if latents is None:
+            latents = randn_tensor(shape, generator=generator, device=device)
+        elif tuple(latents.shape) != shape:
+            raise ValueError(f"`latents` must have shape {shape}, got {tuple(latents.shape)}.")
+        return latents.to(device, torch.float32) * getattr(self.scheduler, "init_noise_sigma", 1.0)
+
+    def prepare_extra_step_kwargs(
+        self, generator: torch.Generator | list[torch.Generator] | None, eta: float
+    ) -> dict[str, Any]:
+        """`eta` and `generator`, for those schedulers whose `step` takes them."""
+        accepted = inspect.signature(self.scheduler.step).parameters
+        return {k: v for k, v in (("eta", eta), ("generator", generator)) if k in accepted}
+
+    def denoise(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> tuple[torch.Tensor, Any]:
+        """Encode pictures and texts once each, and denoise a volume for each pair of them.
+
+        Args:
+            pictures: each `(3, H, W)` in [0, 1].
+            asked: settled and checked.
+
+        Returns:
+            The volumes `(B, C, F, h, w)`, and what `encode_image` returned, for each of them or one for all.
+        """
+        self._guidance_scale = asked.guidance_scale
+        # A callback that sets the scale to 0 later on means "no more guidance", as everywhere in diffusers.
+        self._only_null = asked.guidance_scale == 0
+        self._interrupt = False
+        self._current_timestep = None
+        device = self._execution_device
+
+        # 1. Pair pictures and prompts, and encode each once.
+        batch_size, prompt_embeds = self._paired_prompts(
+            len(pictures), asked.prompt, asked.prompt_embeds, asked.num_videos_per_prompt, device
+        )
+        encoded = self.encode_image(pictures, asked.height, asked.width, asked.image_fit, device)
+        # A single picture stays a batch of one, which serves all videos; several are repeated as often as needed.
+        image_projection = self.unet.project_image(self._image_latents(encoded).to(self.unet.dtype))
+        if len(pictures) > 1 and asked.num_videos_per_prompt > 1:
+            encoded = self._repeated(encoded, asked.num_videos_per_prompt)
+            image_projection = image_projection.repeat_interleave(asked.num_videos_per_prompt, dim=0)
+
+        # 2. Prepare the schedule and the initial noise.
+        refine_schedule(self.scheduler)
+        # Schedulers look up tables and branch by the timestep. On the host that never waits for an accelerator.
+        self.scheduler.set_timesteps(asked.num_inference_steps)
+        if hasattr(self.scheduler, "set_begin_index"):
+            # Karras sigmas repeat the first timestep, which a search by value would skip.
+            self.scheduler.set_begin_index(0)
+        timesteps = self.scheduler.timesteps
+        device_timesteps = timesteps.to(device)
+        self._num_timesteps = len(timesteps)
+        places = [side // self.downscale_factor for side in (asked.height, asked.width)]
+        latents = self.prepare_latents(batch_size, asked.num_frames, *places, device, asked.generator, asked.latents)
+        extra_step_kwargs = self.prepare_extra_step_kwargs(asked.generator, asked.eta)
+
+        # 3. Denoise.
+        callback, order = asked.callback_on_step_end, self.scheduler.order
+        num_warmup_steps = len(timesteps) - asked.num_inference_steps * order
+        with self.progress_bar(total=asked.num_inference_steps) as progress_bar:
+            for i, t in enumerate(timesteps):
+                if self.interrupt:
+                    continue
+                self._current_timestep = t
+                noise_pred = self._predict(latents, t, device_timesteps[i], prompt_embeds, image_projection)
+                latents = self.scheduler.step(noise_pred, t, latents, **extra_step_kwargs, return_dict=False)[0]
+
+                if callback is not None:
+                    tensors = {"latents": latents, "prompt_embeds": prompt_embeds}
+                    given = {name: tensors[name] for name in asked.callback_on_step_end_tensor_inputs}
+                    changed = callback(self, i, t, given) or {}
+                    latents = changed.pop("latents", latents)
+                    prompt_embeds = changed.pop("prompt_embeds", prompt_embeds)
+                if i == len(timesteps) - 1 or (i + 1 > num_warmup_steps and (i + 1) % order == 0):
+                    progress_bar.update()
+        self._current_timestep = None
+        return latents, encoded
+
+    def _predict(
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        device_timestep: torch.Tensor,
+        prompt_embeds: torch.Tensor | None,
+        image_projection: torch.Tensor,
+    ) -> torch.Tensor:
+        """The U-Net's prediction, guided: null + w (cond - null), both by one batched pass; the timestep is on the host, and where
+        the U-Net is."""
+        guided = self.do_classifier_free_guidance and prompt_embeds is not None
+        null_mask = None
+        if guided:
+            batch_size = latents.shape[0]
+            latents = torch.cat((latents, latents))
+            prompt_embeds = torch.cat((prompt_embeds, prompt_embeds))
+            if image_projection.shape[0] > 1:
+                image_projection = torch.cat((image_projection, image_projection))
+            null_mask = torch.arange(2 * batch_size, device=latents.device) < batch_size
+        elif self._only_null:
+            prompt_embeds = None
+        model_input = latents
+        if hasattr(self.scheduler, "scale_model_input"):  # flow matching has none
+            model_input = self.scheduler.scale_model_input(latents, timestep)
+        prediction = self.unet(
+            model_input.to(self.unet.dtype),
+            device_timestep,
+            prompt_embeds,
+            null_mask=null_mask,
+            image_projection=image_projection,
+            return_dict=False,
+        )[0].to(latents.dtype)
+        if guided:
+            null, conditional = prediction.chunk(2)
+            prediction = null + self.guidance_scale * (conditional - null)
+        return prediction
