@@ -8,14 +8,14 @@ import numpy as np
 import PIL.Image
 import torch
 
-from .pipelines import LFDMPipeline
+from .pipelines import ImageToVideoPipeline, LFDMPipelineOutput
 from .visualization import contact_sheet, flow_in_pixels, flow_to_color, full_colour_length
 
 FRAMES = 6
 
 
 def generation_sheet(
-    pipe: LFDMPipeline,
+    pipe: ImageToVideoPipeline,
     pictures: Sequence[PIL.Image.Image],
     labels: Sequence[str | None],
     num_frames: int | None = None,
@@ -32,8 +32,8 @@ def generation_sheet(
         seed: of the noise: the same for all labels of a picture, another for each picture.
 
     Returns:
-        A sheet: for each picture a row of it, rows of evenly spaced frames, and rows of the flow and the occlusion of the
-        frame with the largest motion.
+        A sheet: for each picture a row of it, rows of evenly spaced frames, and where there is a motion, rows of the flow and the
+        occlusion of the frame with the largest.
     """
     labels, rows, names = list(labels)[:most_labels], [], []
     for number, picture in enumerate(pictures):
@@ -44,17 +44,25 @@ def generation_sheet(
             generator=[torch.Generator().manual_seed(seed + number) for _ in labels],
             output_type="np",
         )
-        height, width = out.frames.shape[2:4]
-        motion = flow_in_pixels(out.flow.float().cpu().numpy(), height, width)  # (B, F, 2, h, w)
-        motion = motion - motion[:, :1]  # what the first frame has already is no motion
-        length = np.hypot(motion[:, :, 0], motion[:, :, 1])
-        farthest = length.mean(axis=(2, 3)).argmax(axis=1)
         shown = np.linspace(0, out.frames.shape[1] - 1, FRAMES).round().astype(int)
         rows.append([np.asarray(picture.convert("RGB"), dtype=np.float32) / 255] * len(labels))
         rows += [[out.frames[i, frame] for i in range(len(labels))] for frame in shown]
-        at = list(enumerate(farthest))
-        largest = full_colour_length(motion[np.arange(len(farthest)), farthest])
-        rows.append([flow_to_color(motion[i, frame], largest) for i, frame in at])
-        rows.append([out.occlusion[i, frame, 0].float().cpu().numpy() for i, frame in at])
-        names += ["picture", *(f"frame {frame}" for frame in shown), f"flow (full: {largest:.1f} px)", "occlusion"]
+        names += ["picture", *(f"frame {frame}" for frame in shown)]
+        if isinstance(out, LFDMPipelineOutput):
+            motion_rows, motion_names = _motion_of(out)
+            rows += motion_rows
+            names += motion_names
     return contact_sheet(rows, [label or "no label" for label in labels], names=names)
+
+
+def _motion_of(out: LFDMPipelineOutput) -> tuple[list[list[np.ndarray]], list[str]]:
+    """A row of the flow and one of the occlusion of each video's frame with the largest motion, and the rows' names."""
+    height, width = out.frames.shape[2:4]
+    motion = flow_in_pixels(out.flow.float().cpu().numpy(), height, width)  # (B, F, 2, h, w)
+    motion = motion - motion[:, :1]  # what the first frame has already is no motion
+    farthest = np.hypot(motion[:, :, 0], motion[:, :, 1]).mean(axis=(2, 3)).argmax(axis=1)
+    at = list(enumerate(farthest))
+    largest = full_colour_length(motion[np.arange(len(farthest)), farthest])
+    flows = [flow_to_color(motion[i, frame], largest) for i, frame in at]
+    occlusions = [out.occlusion[i, frame, 0].float().cpu().numpy() for i, frame in at]
+    return [flows, occlusions], [f"flow (full: {largest:.1f} px)", "occlusion"]

@@ -10,7 +10,8 @@ from diffusers import DDPMScheduler, ModelMixin
 from huggingface_hub import ModelCard, ModelCardData
 
 from .models import LatentFlowAutoencoder
-from .pipelines import LFDMPipeline
+from .pipelines import ImageToVideoPipeline, LFDMPipeline
+from .pipelines.video_diffusion import VideoDiffusionPipeline
 
 PAPER = "https://arxiv.org/abs/2303.13744"
 CITATION = """```bibtex
@@ -37,6 +38,28 @@ LIMITS = """* New subjects: pictures framed like those it was trained on. Anothe
 * Do not use it to put real people into videos without their consent."""
 
 
+# What is said of a pipeline by its class: a title, and how it makes a video, after "this model makes a short video ...".
+METHODS = {
+    "LFDMPipeline": (
+        "Latent flow diffusion",
+        f"by [latent flow diffusion]({PAPER}): a U-Net denoises a volume of optical flow and occlusion, and an auto-encoder "
+        "warps, masks and decodes the picture's latent map by it.",
+    ),
+    "VDMPipeline": (
+        "Video diffusion in pixels",
+        "by [video diffusion](https://arxiv.org/abs/2204.03458): a U-Net denoises all pixels of all frames, given the picture "
+        f"and the text as in [latent flow diffusion]({PAPER}), which it is a baseline of.",
+    ),
+    "LDMVideoPipeline": (
+        "Video diffusion in latents",
+        "by [latent diffusion](https://arxiv.org/abs/2112.10752): a U-Net denoises the latents of all frames, which a frame "
+        f"auto-encoder decodes, given the picture and the text as in [latent flow diffusion]({PAPER}), which it is a baseline of.",
+    ),
+}
+# Of a pipeline's parts, in the table of facts.
+PARTS = {"lfae": "latent flow auto-encoder", "vae": "frame auto-encoder"}
+
+
 class CardFacts(TypedDict, total=False):
     """What a model does not tell about itself.
 
@@ -61,8 +84,10 @@ class CardFacts(TypedDict, total=False):
     notes: list[str]
 
 
-def pipeline_card(pipe: LFDMPipeline, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
-    """The card of an `LFDMPipeline`.
+def pipeline_card(
+    pipe: ImageToVideoPipeline, *, repo_id: str | None = None, facts: CardFacts | None = None
+) -> ModelCard:
+    """The card of a pipeline of this package.
 
     Args:
         pipe: the pipeline.
@@ -70,25 +95,17 @@ def pipeline_card(pipe: LFDMPipeline, *, repo_id: str | None = None, facts: Card
         facts: what it does not tell about itself.
     """
     facts = _checked(facts)
-    size, frames = pipe.lfae.config.sample_size, pipe.unet.config.num_frames
+    size, frames = pipe.sample_size, pipe.num_frames
     side = f"{size}x{size}" if size else "any size"
     labels = pipe.labels
     made = f"{frames} frames of {side} pixels"
-    scheduler = pipe.scheduler.config
-    rows = {
-        "output": made,
-        **_data_rows(facts),
-        "latent flow auto-encoder": _parameters(pipe.lfae),
-        "U-Net": f"{_parameters(pipe.unet)}, predicts {pipe.unet.config.prediction_type}, flow {pipe.unet.config.flow_target}",
-        "text": _text(pipe),
-        "scheduler": f"{type(pipe.scheduler).__name__}, {scheduler.num_train_timesteps} training steps",
-        "sampling by default": f"{pipe.default_steps()} steps, no guidance (`guidance_scale=1`), eta 1",
-    }
+    title, method = METHODS[type(pipe).__name__]
+    parts = {PARTS[name]: _parameters(part) for name, part in pipe.components.items() if name in PARTS}
+    rows = {"output": made, **_data_rows(facts), **parts, **_sampling_rows(pipe)}
     argument = f", {_quoted(labels[0])}" if labels else ""
     body = [
         f"Given one picture{' and one label' if labels or pipe.text_encoder is not None else ''}, this model makes a short "
-        f"video of that subject ({made}) by [latent flow diffusion]({PAPER}): a U-Net denoises a volume of optical flow and "
-        "occlusion, and an auto-encoder warps, masks and decodes the picture's latent map by it.",
+        f"video of that subject ({made}) {method}",
         "## Use",
         "```python\nimport lfdm_diffusers\nfrom diffusers import DiffusionPipeline\n\n"
         f"pipe = DiffusionPipeline.from_pretrained({_quoted(repo_id or 'path/to/this/folder')})\n"
@@ -97,16 +114,29 @@ def pipeline_card(pipe: LFDMPipeline, *, repo_id: str | None = None, facts: Card
         "## Facts",
         _table(rows),
     ]
-    if isinstance(pipe.scheduler, DDPMScheduler):
+    if isinstance(pipe.components.get("scheduler"), DDPMScheduler):
         steps = "pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)"
         body.insert(4, f"Fewer steps: `{steps}`, then `pipe(..., num_inference_steps=50)`.")
     if labels:
         body += ["## Labels", ", ".join(f"`{label}`" for label in labels)]
-    body += [
-        "## Limits",
-        LIMITS,
-    ]
-    return _card(facts, "Latent flow diffusion", repo_id, body, pipeline_tag="image-to-video")
+    if isinstance(pipe, LFDMPipeline):
+        body += ["## Limits", LIMITS]
+    return _card(facts, title, repo_id, body, pipeline_tag="image-to-video")
+
+
+def _sampling_rows(pipe: ImageToVideoPipeline) -> dict[str, str]:
+    """How a pipeline comes to its videos, as far as its networks and its scheduler tell."""
+    rows = {"text": _text(pipe)}
+    if not isinstance(pipe, VideoDiffusionPipeline):
+        return rows
+    target = f", flow {pipe.unet.config.flow_target}" if isinstance(pipe, LFDMPipeline) else ""
+    steps = pipe.scheduler.config.num_train_timesteps
+    return {
+        "U-Net": f"{_parameters(pipe.unet)}, predicts {pipe.unet.config.prediction_type}{target}",
+        **rows,
+        "scheduler": f"{type(pipe.scheduler).__name__}, {steps} training steps",
+        "sampling by default": f"{pipe.default_steps()} steps, no guidance (`guidance_scale=1`), eta 1",
+    }
 
 
 def lfae_card(lfae: LatentFlowAutoencoder, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
@@ -169,26 +199,31 @@ def decoder_card(
     return _card(facts, "Latent flow decoder", repo_id, body, base_model_relation="adapter" if base else None)
 
 
-def component_card(component: ModelMixin, *, repo_id: str | None = None) -> ModelCard:
+def component_card(component: ModelMixin, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
     """The card of a part that does nothing by itself: what it is, how to load it, and its configuration."""
-    name = type(component).__name__
+    facts = _checked(facts)
+    name, library = type(component).__name__, type(component).__module__.split(".")[0]
     about = (type(component).__doc__ or name).strip().splitlines()[0]
     config = {key: value for key, value in component.config.items() if not key.startswith("_")}
+    rows = {"trained on": facts.get("dataset")}
     body = [
-        f"`{name}` of [latent flow diffusion]({PAPER}): {about}",
-        f"It has {_parameters(component)} and is one part of an `LFDMPipeline`:",
-        f"```python\nfrom lfdm_diffusers import {name}\n\n"
+        f"`{name}` of [latent flow diffusion]({PAPER})'s package: {about}",
+        f"It has {_parameters(component)} and is one part of a pipeline:",
+        f"```python\nfrom {library} import {name}\n\n"
         f"model = {name}.from_pretrained({_quoted(repo_id or 'path/to/this/folder')})\n```",
+        *([_table(rows)] if any(rows.values()) else []),
         "## Configuration",
         f"```json\n{json.dumps(config, indent=2)}\n```",
     ]
-    return _card({}, name, repo_id, body)
+    return _card(facts, name, repo_id, body)
 
 
-def card_of(component: ModelMixin | LFDMPipeline, repo_id: str) -> ModelCard:
+def card_of(component: ModelMixin | ImageToVideoPipeline, repo_id: str) -> ModelCard:
     """The card of a pipeline or of a single model that is pushed to `repo_id`."""
-    makers = {"LFDMPipeline": pipeline_card, "LatentFlowAutoencoder": lfae_card}
-    return makers.get(type(component).__name__, component_card)(component, repo_id=repo_id)
+    if isinstance(component, ImageToVideoPipeline):
+        return pipeline_card(component, repo_id=repo_id)
+    make = lfae_card if isinstance(component, LatentFlowAutoencoder) else component_card
+    return make(component, repo_id=repo_id)
 
 
 def _checked(facts: CardFacts | None) -> CardFacts:
@@ -234,14 +269,14 @@ def _parameters(model: torch.nn.Module) -> str:
     return f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} million parameters"
 
 
-def _text(pipe: LFDMPipeline) -> str:
+def _text(pipe: ImageToVideoPipeline) -> str:
     parts = [f"a table of {len(pipe.labels)} labels"] if pipe.labels else []
     if pipe.text_encoder is not None:
         parts.append(f"{type(pipe.text_encoder).__name__}, {_parameters(pipe.text_encoder)}")
     return " and ".join(parts) or "none; takes `prompt_embeds`"
 
 
-def _prompts(pipe: LFDMPipeline) -> str:
+def _prompts(pipe: ImageToVideoPipeline) -> str:
     """Which prompts the pipeline takes."""
     if pipe.labels and pipe.text_encoder is not None:
         return (

@@ -237,6 +237,18 @@ UNET_CONFIGS = {
     },
     "toon64": {"num_frames": 16, "patch_size": 2, "block_out_channels": [48, 96, 192], "num_attention_heads": 4},
 }
+# The same U-Nets on pixels (VDM) and on the latents of a frame auto-encoder with LFDM's latent grid (LDM). Patches of pixels
+# bring VDM to the places that LFDM works on; the paper's VDM has 64x64 pixels.
+VDM_CONFIGS = {
+    "mug128": {**UNET_CONFIGS["mug128"], "sample_size": 64},
+    "toon64": {**UNET_CONFIGS["toon64"], "sample_size": 64, "patch_size": 4},
+}
+LDM_CONFIGS = {name: UNET_CONFIGS[name] for name in VDM_CONFIGS}
+# Of diffusers' `AutoencoderKL`: three channels on LFDM's latent grid (mug128: 32x32 of 128 pixels; toon64: 32x32 of 64).
+AUTOENCODER_CONFIGS = {
+    "mug128": {"sample_size": 128, "block_out_channels": [64, 128, 256], "layers_per_block": 2, "norm_num_groups": 32},
+    "toon64": {"sample_size": 64, "block_out_channels": [32, 64], "layers_per_block": 1, "norm_num_groups": 8},
+}
 FRAME_SAMPLING = {"mug128": "very_random", "mhad128": "random", "natops128": "random", "toon64": "uniform"}
 
 
@@ -249,9 +261,22 @@ def get_lfae_config(name: str) -> dict:
     return _named(name, LFAE_CONFIGS)
 
 
-def get_unet_config(name: str) -> dict:
-    """Overrides of `UNet3DVideoModel`'s arguments for the preset called `name`; raises as `get_lfae_config`."""
-    return _named(name, UNET_CONFIGS)
+def get_unet_config(name: str, table: dict[str, dict] = UNET_CONFIGS) -> dict:
+    """Overrides of `UNet3DVideoModel`'s arguments for the preset called `name`, of `VDM_CONFIGS` or `LDM_CONFIGS` too; raises as
+    `get_lfae_config`."""
+    return _named(name, table)
+
+
+def get_autoencoder_config(name: str) -> dict:
+    """Arguments of diffusers' `AutoencoderKL` for the preset called `name`; raises as `get_lfae_config`."""
+    config = _named(name, AUTOENCODER_CONFIGS)
+    levels = len(config["block_out_channels"])
+    return config | {
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "latent_channels": 3,
+        "mid_block_add_attention": False,
+    }
 
 
 def _named(name: str, table: dict[str, dict]) -> dict:

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .convert_command import TEXT_ENCODER
 from .data.layouts import LAYOUTS
 
 
@@ -74,6 +75,63 @@ def add_hub_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--hub_model_id", help="default: the name of OUTPUT_DIR")
     group.add_argument("--hub_token")
     group.add_argument("--hub_private_repo", action="store_true")
+
+
+def add_clip_arguments(group: argparse._ArgumentGroup) -> None:
+    """To the group of data: how clips are sampled, where whole clips are trained on."""
+    group.add_argument("--num_frames", type=int, help="frames of a video; default: the model's")
+    group.add_argument(
+        "--frame_sampling", choices=["uniform", "random", "very_random"], help="default: the preset's, else random"
+    )
+    group.add_argument("--flip", action="store_true", help="mirror half the examples; not where labels name a side")
+
+
+def add_text_encoder_argument(group: argparse._ArgumentGroup, more: str = "") -> None:
+    """What embeds the labels; `more` says what is so by default besides."""
+    group.add_argument(
+        "--text_encoder",
+        help="BERT that embeds the labels: Hub repository or folder; 'none': orthogonal vectors, no download.\n"
+        f"Default: {TEXT_ENCODER}{more}",
+    )
+
+
+def add_diffusion_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """How a U-Net learns to denoise."""
+    group = parser.add_argument_group("diffusion")
+    group.add_argument(
+        "--target_scale",
+        type=float,
+        help="standard deviation of what is diffused, default 1; less: labels are decided over more timesteps",
+    )
+    group.add_argument(
+        "--prediction_type", choices=["epsilon", "v_prediction", "sample"], help="default: epsilon, as published"
+    )
+    group.add_argument("--null_condition_prob", type=float, default=0.1, help="share of examples without their label")
+    group.add_argument("--snr_gamma", type=float, help="min-SNR weights with this gamma (5 is usual); default: none")
+    group.add_argument(
+        "--ema_decay", type=float, default=0.999, help="of the averaged weights that are saved; 0: none"
+    )
+    return group
+
+
+def add_sample_arguments(group: argparse._ArgumentGroup) -> None:
+    """To the group of the run: what validation generates."""
+    group.add_argument("--num_inference_steps", type=int, default=10, help="of validation, and the pipeline's default")
+    group.add_argument("--num_validation_clips", type=int, default=64, help="for the validation loss")
+    group.add_argument("--num_validation_pictures", type=int, default=2, help="to sample every label for")
+
+
+DIFFUSION_AT_LEAST_1 = "num_frames num_inference_steps num_validation_clips num_validation_pictures"
+DIFFUSION_AT_LEAST_0 = "null_condition_prob snr_gamma ema_decay target_scale"
+
+
+def check_diffusion_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End the program with the parser's message for shares beyond 1, and a target without spread."""
+    if args.target_scale == 0:
+        parser.error("--target_scale must be more than 0, got 0.0")
+    for name in ("null_condition_prob", "ema_decay"):
+        if getattr(args, name) > 1:
+            parser.error(f"--{name} must be from 0 to 1, got {getattr(args, name)}")
 
 
 def require_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, least: dict[float, str]) -> None:

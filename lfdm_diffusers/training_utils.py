@@ -193,6 +193,11 @@ def last_validation(path: Path) -> tuple[int | None, dict[str, float]]:
     return None, {}
 
 
+def spread(items: Sequence, count: int) -> list:
+    """`count` of `items`, or all, evenly spaced."""
+    return [items[i] for i in dict.fromkeys(np.linspace(0, len(items) - 1, count).round().astype(int))]
+
+
 def take_fitting_weights(model: nn.Module, source: nn.Module) -> list[str]:
     """Copy into `model` all weights of `source` that have a name and a shape of its own; returns the names of the others.
 

@@ -26,9 +26,9 @@ from lfdm_diffusers.data.scan import scan_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.losses import DenoisingLoss
 from lfdm_diffusers.motion_cache import MotionCache, MotionDataset, MotionSample
-from lfdm_diffusers.motion_training import MotionTraining
 from lfdm_diffusers.pipelines.motion import volume_to_motion
 from lfdm_diffusers.schedulers import cosine_betas
+from lfdm_diffusers.training_targets import MotionTraining
 from lfdm_diffusers.training_utils import checkpoints, embed_labels
 
 train_unet = load_script("train_unet")

@@ -12,7 +12,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import PIL.Image
 import torch
 from accelerate.utils import set_seed
@@ -24,18 +23,25 @@ from lfdm_diffusers.convert_command import TEXT_ENCODER
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.model_cards import pipeline_card
 from lfdm_diffusers.motion_cache import MotionCache, MotionDataset, MotionSample
-from lfdm_diffusers.motion_training import MotionTraining
 from lfdm_diffusers.presets import FRAME_SAMPLING, UNET_CONFIGS, get_unet_config
 from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training_arguments import (
+    DIFFUSION_AT_LEAST_0,
+    DIFFUSION_AT_LEAST_1,
+    add_clip_arguments,
     add_data_arguments,
+    add_diffusion_arguments,
     add_hub_arguments,
     add_run_arguments,
+    add_sample_arguments,
+    add_text_encoder_argument,
+    check_diffusion_arguments,
     one_sentence,
     parse_arguments,
 )
 from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
-from lfdm_diffusers.training_utils import build_optimizer, embed_labels
+from lfdm_diffusers.training_targets import MotionTraining
+from lfdm_diffusers.training_utils import build_optimizer, embed_labels, spread
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
@@ -47,11 +53,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     data = add_data_arguments(parser)
-    data.add_argument("--num_frames", type=int, help="frames of a video; default: the model's")
-    data.add_argument(
-        "--frame_sampling", choices=["uniform", "random", "very_random"], help="default: the preset's, else random"
-    )
-    data.add_argument("--flip", action="store_true", help="mirror half the examples; not where labels name a side")
+    add_clip_arguments(data)
     data.add_argument(
         "--motion_cache_dir", type=Path, help="flow and occlusion of the clips; default: OUTPUT_DIR/motion"
     )
@@ -66,49 +68,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     model.add_argument("--lora_rank", type=int, default=0, help="train adapters of this rank only (0: all weights)")
     model.add_argument("--lora_alpha", type=float, help="default: the rank")
-    model.add_argument(
-        "--text_encoder",
-        help="BERT that embeds the labels: Hub repository or folder; 'none': orthogonal vectors, no download.\n"
-        f"Default: {TEXT_ENCODER} for a new U-Net; for a pretrained one its own table, and what is not in it needs this",
+    add_text_encoder_argument(
+        model, " for a new U-Net; for a pretrained one its own table, and what is not in it needs this"
     )
     model.add_argument("--save_text_encoder", action="store_true", help="put it into the pipeline too, for free text")
 
-    loss = parser.add_argument_group("diffusion")
+    loss = add_diffusion_arguments(parser)
     loss.add_argument(
         "--flow_target",
         choices=["residual", "absolute"],
-        help="residual, standardised (default); absolute: as published",
+        help="residual, standardised (default); absolute: as published, which no --target_scale goes with",
     )
-    loss.add_argument(
-        "--target_scale",
-        type=float,
-        help="standard deviation of the residual target, default 1; less: labels are decided over more timesteps",
-    )
-    loss.add_argument(
-        "--prediction_type", choices=["epsilon", "v_prediction", "sample"], help="default: epsilon, as published"
-    )
-    loss.add_argument("--null_condition_prob", type=float, default=0.1, help="share of examples without their label")
-    loss.add_argument("--snr_gamma", type=float, help="min-SNR weights with this gamma (5 is usual); default: none")
-    loss.add_argument("--ema_decay", type=float, default=0.999, help="of the averaged weights that are saved; 0: none")
 
     run = add_run_arguments(
         parser, batch_size=8, learning_rate=2e-4, milestones=(2 / 3, 5 / 6), adam_betas=(0.9, 0.99)
     )
-    run.add_argument("--num_inference_steps", type=int, default=10, help="of validation, and the pipeline's default")
-    run.add_argument("--num_validation_clips", type=int, default=64, help="for the validation loss")
-    run.add_argument("--num_validation_pictures", type=int, default=2, help="to sample every label for")
+    add_sample_arguments(run)
     add_hub_arguments(parser)
-    args = parse_arguments(
-        parser,
-        argv,
-        "num_frames num_inference_steps num_validation_clips num_validation_pictures",
-        "lora_rank null_condition_prob snr_gamma ema_decay target_scale",
-    )
-    if args.target_scale == 0 or (args.target_scale is not None and args.flow_target == "absolute"):
-        parser.error("--target_scale must be more than 0, and goes with --flow_target residual")
-    for name in ("null_condition_prob", "ema_decay"):
-        if getattr(args, name) > 1:
-            parser.error(f"--{name} must be from 0 to 1, got {getattr(args, name)}")
+    args = parse_arguments(parser, argv, DIFFUSION_AT_LEAST_1, f"lora_rank {DIFFUSION_AT_LEAST_0}")
+    check_diffusion_arguments(parser, args)
+    if args.target_scale is not None and args.flow_target == "absolute":
+        parser.error("--target_scale goes with --flow_target residual")
     return args
 
 
@@ -218,11 +198,6 @@ def build_scheduler(args: argparse.Namespace, pipe: LFDMPipeline | None) -> Sche
     if pipe is not None:
         return pipe.scheduler
     return DDIMScheduler.from_config(released_scheduler(prediction_type=args.prediction_type or "epsilon").config)
-
-
-def spread(items: Sequence, count: int) -> list:
-    """`count` of `items`, or all, evenly spaced."""
-    return [items[i] for i in dict.fromkeys(np.linspace(0, len(items) - 1, count).round().astype(int))]
 
 
 def train(args: argparse.Namespace) -> None:

@@ -136,6 +136,7 @@ class ClipDataset(_ClipItems):
         num_frames: F.
         strategy: "uniform", "random" or "very_random"; see `sample_indices`.
         augment: one change of colours a clip; see `augment_clip`.
+        flip: mirror every other item; only where no label names a side.
 
     For testing: strategy="uniform", augment=False.
     """
@@ -148,13 +149,14 @@ class ClipDataset(_ClipItems):
         strategy: str = "random",
         seed: int = 0,
         augment: bool = True,
+        flip: bool = False,
     ):
         super().__init__(clips, reader, seed, augment)
         if strategy not in STRATEGIES:
             raise ValueError(f"`strategy` must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
         if num_frames < 1:
             raise ValueError(f"`num_frames` must be 1 or more, got {num_frames}.")
-        self.num_frames, self.strategy = num_frames, strategy
+        self.num_frames, self.strategy, self.flip = num_frames, strategy, flip
 
     def __getitem__(self, key: int | Draw) -> ClipSample:
         item, rng = self._draw(key)
@@ -164,4 +166,7 @@ class ClipDataset(_ClipItems):
         if self.augment:
             # The published code changes colours before it scales; a cache holds scaled frames. Both come before the bars.
             frames = augment_clip(frames, rng)
-        return ClipSample(to_tensor(self.reader.place(frames)), torch.from_numpy(indices), clip.label, clip.subject)
+        frames = self.reader.place(frames)
+        if self.flip and rng.random() < 0.5:
+            frames = frames[:, :, ::-1]
+        return ClipSample(to_tensor(frames), torch.from_numpy(indices), clip.label, clip.subject)

@@ -1,32 +1,32 @@
-"""Training of a U-Net on cached motion: examples to losses, averaged weights, validation, what a checkpoint keeps."""
+"""Training of a pipeline's U-Net: examples to losses, averaged weights, validation, what a checkpoint keeps."""
 
 from __future__ import annotations
 
+import abc
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import torch
 from diffusers.training_utils import EMAModel
-from torch.utils.data import default_collate
+from torch.utils.data import Dataset, default_collate
 
 from .generation_sheet import generation_sheet
 from .losses import DenoisingLoss
-from .models.blocks_2d import sampling_grid
-from .motion_cache import MotionDataset, MotionSample
-from .pipelines import LFDMPipeline
+from .pipelines.video_diffusion import VideoDiffusionPipeline
 from .training_utils import draw_generator
 
 # Draws of validation examples: far beyond any of training.
 VALIDATION_DRAWS = 2**62
 
 
-class MotionTraining:
-    """A pipeline whose U-Net is being trained.
+class DiffusionTraining(abc.ABC):
+    """A pipeline whose U-Net is being trained; a subclass says by `targets` what an example holds.
 
     Args:
-        pipe: with its U-Net in training mode, on the device to train on, like its LFAE, which is frozen.
+        pipe: with its U-Net in training mode, on the device to train on, like its auto-encoder, which is frozen.
         seed: of all chance.
         null_condition_prob: share of examples that are shown without their label.
         snr_gamma: as in `DenoisingLoss`.
@@ -35,7 +35,7 @@ class MotionTraining:
 
     def __init__(
         self,
-        pipe: LFDMPipeline,
+        pipe: VideoDiffusionPipeline,
         seed: int = 0,
         null_condition_prob: float = 0.1,
         snr_gamma: float | None = None,
@@ -48,9 +48,16 @@ class MotionTraining:
         self.weights = {name: weight for name, weight in self.unet.named_parameters() if weight.requires_grad}
         self.ema = EMAModel(self.weights.values(), decay=ema_decay) if ema_decay else None
 
-    def arguments(self, samples: MotionSample, draws: Sequence[int]) -> tuple[torch.Tensor | None, ...]:
-        """What `DenoisingLoss.forward` takes for a batch; the chance of each example comes from its own draw."""
-        volume, noise, timesteps, null = self.volume(samples.motion.to(self.device, non_blocking=True)), [], [], []
+    @abc.abstractmethod
+    def targets(self, samples: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of a batch, the volumes to diffuse, `(B, C, F, h, w)`, and what the pictures give the U-Net, `(B, C', h, w)`."""
+
+    def arguments(self, samples: Any, draws: Sequence[int]) -> tuple[torch.Tensor | None, ...]:
+        """What `DenoisingLoss.forward` takes for a batch with labels in `label`; the chance of each example comes from its own
+        draw."""
+        with torch.no_grad():
+            volume, latents = self.targets(samples)
+        noise, timesteps, null = [], [], []
         for draw, label in zip(draws, samples.label):
             generator = draw_generator(self.seed, draw)
             timesteps.append(torch.randint(len(self.loss.alphas_cumprod), (), generator=generator))
@@ -60,19 +67,8 @@ class MotionTraining:
         if table is not None:
             rows = table.label_ids([label or table.labels[0] for label in samples.label])
             embeds = table.embedding.weight[rows].float().to(self.device)
-        with torch.no_grad():
-            latents = self.pipe.lfae.encode(samples.reference.to(self.device, non_blocking=True)).latent
         noise, timesteps, null = torch.stack(noise), torch.stack(timesteps), torch.tensor(null)
         return volume, noise.to(self.device), timesteps.to(self.device), embeds, null.to(self.device), latents
-
-    def volume(self, motion: torch.Tensor) -> torch.Tensor:
-        """Residual flow and occlusion `(B, 3, F, h, w)` as the U-Net's configuration wants them."""
-        config = self.unet.config
-        if config.flow_target == "absolute":
-            grid = sampling_grid(*motion.shape[-2:], motion.device, centers=True).permute(2, 0, 1)[:, None]
-            motion = torch.cat((motion[:, :2] + grid, motion[:, 2:]), dim=1)
-        mean, std = (motion.new_tensor(x).view(-1, 1, 1, 1) for x in (config.target_mean, config.target_std))
-        return (motion - mean) / std
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -94,14 +90,14 @@ class MotionTraining:
 
     @torch.no_grad()
     def validate(
-        self, held_out: MotionDataset, pictures: Sequence[PIL.Image.Image], labels: Sequence[str], batch_size: int
+        self, held_out: Dataset, pictures: Sequence[PIL.Image.Image], labels: Sequence[str], batch_size: int
     ) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
         """Loss of `held_out` (the same timesteps and noise each time), and a sheet of clips of all labels."""
         total = 0.0
         with self.averaged():
             for first in range(0, len(held_out), batch_size):
                 items = range(first, min(first + batch_size, len(held_out)))
-                samples = MotionSample(*default_collate([held_out[i] for i in items]))
+                samples = default_collate([held_out[i] for i in items])
                 total += self.loss(*self.arguments(samples, [VALIDATION_DRAWS + i for i in items])).item() * len(items)
             sheet = generation_sheet(self.pipe, pictures, labels or [None], held_out.num_frames, self.seed)
         return {"loss": total / len(held_out)}, {"samples": sheet}
