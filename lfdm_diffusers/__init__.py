@@ -2,7 +2,7 @@
 
 from .hub import register_with_diffusers
 from .models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
-from .pipelines import LDMVideoPipeline, LFDMPipeline, LFDMPipelineOutput, Motion, VDMPipeline, VideoPipelineOutput
+from .pipelines import PIPELINES, LDMVideoPipeline, LFDMPipeline, LFDMPipelineOutput, Motion, VDMPipeline, VideoPipelineOutput
 from .version import __version__
 
 __all__ = [
@@ -18,6 +18,4 @@ __all__ = [
     "__version__",
 ]
 
-register_with_diffusers(
-    [LFDMPipeline, VDMPipeline, LDMVideoPipeline], [LatentFlowAutoencoder, UNet3DVideoModel, LabelEmbeddings]
-)
+register_with_diffusers(list(PIPELINES.values()), [LatentFlowAutoencoder, UNet3DVideoModel, LabelEmbeddings])

@@ -21,7 +21,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, 
 
 from . import models
 from .embedded import embedded_model
-from .pipelines import LFDMPipeline
+from .pipelines import PIPELINES, ImageToVideoPipeline, LFDMPipeline
 from .schedulers import SCHEDULERS
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -235,13 +235,13 @@ def class_name_of(config: dict) -> str:
 
 
 def package_class(model: str | Path, config: dict) -> str:
-    """The class that a configuration names, if it is this package's pipeline or one of its models.
+    """The class that a configuration names, if it is one of this package's pipelines or models.
 
     Raises:
         ValueError: if it is not.
     """
     name = class_name_of(config)
-    if name != LFDMPipeline.__name__ and name not in models.__all__:
+    if name not in PIPELINES and name not in models.__all__:
         raise ValueError(f"{model} holds a {name or 'model without a class'}, none of this package's models.")
     return name
 
@@ -258,21 +258,22 @@ def load_chosen_pipeline(args: argparse.Namespace) -> tuple[LFDMPipeline, str]:
 
 
 def load_pipeline(
-    model: str | Path, device: torch.device | None = None, dtype: torch.dtype = torch.float32
-) -> LFDMPipeline:
-    """An `LFDMPipeline` from a folder or the Hub, with its progress bar off.
+    model: str | Path,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    kind: type[ImageToVideoPipeline] = LFDMPipeline,
+) -> ImageToVideoPipeline:
+    """A pipeline of the class `kind` (or one derived from it) from a folder or the Hub, with its progress bar off.
 
     Raises:
         ValueError: if there is none, or it cannot be loaded; one sentence.
     """
     found = class_name_of(read_model_config(model))
-    if found != LFDMPipeline.__name__:
-        raise ValueError(
-            f"{model} holds a {found or 'model without a class'}, but a whole {LFDMPipeline.__name__} is needed."
-        )
+    if not issubclass(PIPELINES.get(found, object), kind):
+        raise ValueError(f"{model} holds a {found or 'model without a class'}, but a whole {kind.__name__} is needed.")
     try:
         with quiet_libraries():
-            pipe = LFDMPipeline.from_pretrained(str(model), variant=_variant(Path(model)))
+            pipe = PIPELINES[found].from_pretrained(str(model), variant=_variant(Path(model)))
             pipe.to(device=device, dtype=dtype)
     except Exception as error:  # diffusers, transformers, safetensors and the Hub client each raise their own
         raise ValueError(f"{model} could not be loaded: {first_line(error)}.") from error

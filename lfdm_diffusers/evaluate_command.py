@@ -143,11 +143,10 @@ def _kind(source: str | None) -> str:
     return "model"
 
 
-def _size(args: argparse.Namespace, kind: str, pipe: LFDMPipeline | None) -> tuple[int, int, int]:
+def _size(args: argparse.Namespace, kind: str, pipe: ImageToVideoPipeline | None) -> tuple[int, int, int]:
     """Frames, height and width: the model's; those of the first clip made before; for an anchor those of the data."""
     if pipe is not None:
-        side = pipe.lfae.config.sample_size
-        return pipe.unet.config.num_frames, side, side
+        return pipe.num_frames, pipe.sample_size, pipe.sample_size
     clips = find_clips(Path(args.source)) if kind == "clips" else find_clips(Path(args.data), args.layout)
     if kind == "anchor" and args.split is not None:
         clips = [clip for clip in clips if clip.split == args.split] or clips
@@ -172,12 +171,11 @@ class Maker:
         self.args, self.kind = args, kind
         self.pipe, self.sampling, self.model_sha256 = None, None, {}
         if self.kind == "model":
-            pipe = self.pipe = load_pipeline(args.source or embedded_model(), device, DTYPES[args.dtype])
-            if args.scheduler:
-                pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
-            steps = args.steps or pipe.default_steps()
-            self.sampling = Sampling(steps, args.guidance_scale, args.eta, args.seed, not args.no_label)
-            self.model_sha256 = {name: weights_sha256(getattr(pipe, name)) for name in ("lfae", "unet")}
+            pipe = load_pipeline(args.source or embedded_model(), device, DTYPES[args.dtype], ImageToVideoPipeline)
+            self.pipe, self.sampling = pipe, sampling_of(args, pipe)
+            networks = {name: part for name, part in pipe.components.items() if isinstance(part, ModelMixin)}
+            networks.pop("label_embeddings", None)
+            self.model_sha256 = {name: weights_sha256(network) for name, network in networks.items()}
         self.num_frames, self.height, self.width = _size(args, self.kind, self.pipe)
 
     def clips_for(self, real: VideoSet, count: int, folder: Path) -> tuple[VideoSet, float | None]:
@@ -310,7 +308,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_labels(pipe: LFDMPipeline, labels: list[str], sampling: Sampling) -> None:
+def _check_labels(pipe: ImageToVideoPipeline, labels: list[str], sampling: Sampling) -> None:
     """Refuse labels that the model cannot take, before the first clip."""
     if not sampling.labels or pipe.text_encoder is not None:
         return

@@ -22,8 +22,15 @@ from .command_tools import (
     with_exit_codes,
 )
 from .embedded import embedded_model
-from .pipelines import LFDMPipeline
+from .pipelines import PIPELINES, ImageToVideoPipeline
+from .pipelines.video_diffusion import VideoDiffusionPipeline
 
+# What the U-Nets of the pipelines denoise.
+TARGETS = {
+    "LFDMPipeline": "{} flow and occlusion",
+    "VDMPipeline": "pixels",
+    "LDMVideoPipeline": "a frame auto-encoder's latents",
+}
 # Headings of a card's sections that tell where a model comes from, and what one may do with it.
 PROVENANCE = re.compile(r"come from|provenance|train|data|licen[cs]e", re.IGNORECASE)
 EXAMPLES = """
@@ -69,8 +76,8 @@ def model_facts(model: str | Path) -> dict:
     facts: dict = {"model": str(model), "class": name}
     try:
         with quiet_libraries(), init_empty_weights():
-            if name == LFDMPipeline.__name__:
-                facts |= _pipeline_facts(str(model), config)
+            if name in PIPELINES:
+                facts |= _pipeline_facts(str(model), PIPELINES[name], config)
             else:
                 facts |= _single_facts(getattr(models, name).from_config(config))
     except Exception as error:  # diffusers, transformers and the Hub client each raise their own
@@ -80,7 +87,7 @@ def model_facts(model: str | Path) -> dict:
     return facts | _card_facts(model)
 
 
-def _pipeline_facts(model: str, index: dict) -> dict:
+def _pipeline_facts(model: str, pipeline_class: type[ImageToVideoPipeline], index: dict) -> dict:
     parts: dict = {}
     for name, value in index.items():
         library, class_name = value if isinstance(value, list) and len(value) == 2 else (None, None)
@@ -90,18 +97,24 @@ def _pipeline_facts(model: str, index: dict) -> dict:
         elif library == "transformers" and name == "text_encoder":
             config = transformers.AutoConfig.from_pretrained(model, subfolder=name)
             parts[name] = getattr(transformers, class_name)(config)
-        elif name == "scheduler":
-            parts[name] = getattr(diffusers, class_name).from_pretrained(model, subfolder=name)
-    pipe = LFDMPipeline(**parts, default_num_inference_steps=index.get("default_num_inference_steps"))
+        elif library == "diffusers":
+            cls = getattr(diffusers, class_name)
+            parts[name] = cls.from_config(cls.load_config(model, subfolder=name))
+    given = {name: index[name] for name in ("default_num_inference_steps",) if name in index}
+    pipe = pipeline_class(**parts, **given)
     counts = {name: _count(part) for name, part in parts.items() if name != "scheduler"}
-    return {
+    facts = {
         "labels": pipe.labels,
         "text_encoder": type(pipe.text_encoder).__name__ if pipe.text_encoder is not None else None,
-        "sample_size": pipe.lfae.config.sample_size,
-        "num_frames": pipe.unet.config.num_frames,
+        "sample_size": pipe.sample_size,
+        "num_frames": pipe.num_frames,
         "parameters": {**counts, "total": sum(counts.values())},
+    }
+    if not isinstance(pipe, VideoDiffusionPipeline):
+        return facts
+    return facts | {
         "prediction_type": pipe.unet.config.prediction_type,
-        "flow_target": pipe.unet.config.flow_target,
+        "target": TARGETS[type(pipe).__name__].format(pipe.unet.config.flow_target),
         "scheduler": type(pipe.scheduler).__name__,
         "num_train_timesteps": pipe.scheduler.config.num_train_timesteps,
         "default_steps": pipe.default_steps(),
@@ -139,13 +152,16 @@ def lines_of(facts: dict) -> list[str]:
     """The facts for people."""
     size = facts.get("sample_size")
     rows = {"model": facts["model"], "class": facts["class"]}
-    if facts["class"] == LFDMPipeline.__name__:
+    if facts["class"] in PIPELINES:
         labels, text = facts["labels"], facts["text_encoder"]
         rows |= {
             "labels": f"{len(labels)}: {', '.join(labels)}" if labels else "none",
             "free text": f"by {text}" if text else "no",
             "output": f"{facts['num_frames']} frames of {f'{size}x{size} pixels' if size else 'any size'}",
-            "predicts": f"{facts['prediction_type']} of {facts['flow_target']} flow and occlusion",
+        }
+    if "scheduler" in facts:
+        rows |= {
+            "predicts": f"{facts['prediction_type']} of {facts['target']}",
             "scheduler": f"{facts['scheduler']}, {facts['num_train_timesteps']} training steps",
             "steps": f"{facts['default_steps']} by default",
         }

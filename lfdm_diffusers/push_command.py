@@ -16,7 +16,7 @@ from .decoder_files import CONFIG as DECODER_CONFIG
 from .decoder_files import WEIGHTS as DECODER_WEIGHTS
 from .hub import CARD, push_folder
 from .model_cards import card_of
-from .pipelines import LFDMPipeline
+from .pipelines import PIPELINES
 
 EXAMPLES = """
 examples:
@@ -98,7 +98,7 @@ def write_card(folder: Path, kind: str, repo_id: str) -> None:
             f"{folder} has no {CARD}. `training/finetune_decoder.py` writes one beside the decoder; "
             "`lfdm_diffusers.model_cards.decoder_card` makes one of the auto-encoder that has it."
         )
-    cls = LFDMPipeline if kind == LFDMPipeline.__name__ else getattr(models, kind)
+    cls = PIPELINES.get(kind) or getattr(models, kind)
     with quiet_libraries():
         card = card_of(cls.from_pretrained(str(folder)), repo_id)
     card.save(folder / CARD)

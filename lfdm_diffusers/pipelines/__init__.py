@@ -5,7 +5,11 @@ from .pipeline_ldm import LDMVideoPipeline
 from .pipeline_lfdm import LFDMPipeline
 from .pipeline_vdm import VDMPipeline
 
+# By the name that a `model_index.json` gives.
+PIPELINES: dict[str, type[ImageToVideoPipeline]] = {cls.__name__: cls for cls in (LFDMPipeline, VDMPipeline, LDMVideoPipeline)}
+
 __all__ = [
+    "PIPELINES",
     "ImageToVideoPipeline",
     "LDMVideoPipeline",
     "LFDMPipeline",
