@@ -250,7 +250,7 @@ def test_a_few_steps_lower_the_reconstruction_loss():
         sum(parts.values()).backward()
         optimizer.step()
         found.append(parts["reconstruction"].item())
-    assert found[-1] < 0.6 * found[0]
+    assert found[-1] < 0.7 * found[0]
 
 
 def test_bfloat16_autocast():
