@@ -13,6 +13,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTok
 from video import tiny_image, tiny_video  # noqa: F401 (part of this module for whoever imports it)
 
 from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
+from lfdm_diffusers.models import ImaginatorGenerator
 from lfdm_diffusers.schedulers import released_scheduler
 
 IMAGE_SIZE = 32
@@ -61,6 +62,20 @@ def tiny_unet(seed: int = 0, **overrides) -> UNet3DVideoModel:
     }
     torch.manual_seed(seed)
     return UNet3DVideoModel(**{**config, **overrides}).eval()
+
+
+def tiny_imaginator(seed: int = 0, **overrides) -> ImaginatorGenerator:
+    """Videos `(B, 3, 4, 32, 32)`, three levels; text embeddings of 16, noise of 8."""
+    config = {
+        "sample_size": IMAGE_SIZE,
+        "num_frames": NUM_FRAMES,
+        "base_channels": 8,
+        "text_embed_dim": TEXT_DIM,
+        "label_dim": 8,
+        "noise_dim": 8,
+    }
+    torch.manual_seed(seed)
+    return ImaginatorGenerator(**{**config, **overrides}).eval()
 
 
 def tiny_text_encoder(seed: int = 0, **overrides) -> tuple[BertModel, PreTrainedTokenizerBase]:
