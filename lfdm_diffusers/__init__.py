@@ -1,11 +1,22 @@
 """Image-to-video generation by latent flow diffusion (LFDM), for the Hugging Face ecosystem."""
 
 from .hub import register_with_diffusers
-from .models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
-from .pipelines import PIPELINES, LDMVideoPipeline, LFDMPipeline, LFDMPipelineOutput, Motion, VDMPipeline, VideoPipelineOutput
+from .models import ImaginatorGenerator, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
+from .pipelines import (
+    PIPELINES,
+    ImaginatorPipeline,
+    LDMVideoPipeline,
+    LFDMPipeline,
+    LFDMPipelineOutput,
+    Motion,
+    VDMPipeline,
+    VideoPipelineOutput,
+)
 from .version import __version__
 
 __all__ = [
+    "ImaginatorGenerator",
+    "ImaginatorPipeline",
     "LDMVideoPipeline",
     "LFDMPipeline",
     "LFDMPipelineOutput",
@@ -18,4 +29,6 @@ __all__ = [
     "__version__",
 ]
 
-register_with_diffusers(list(PIPELINES.values()), [LatentFlowAutoencoder, UNet3DVideoModel, LabelEmbeddings])
+register_with_diffusers(
+    list(PIPELINES.values()), [LatentFlowAutoencoder, UNet3DVideoModel, LabelEmbeddings, ImaginatorGenerator]
+)

@@ -46,8 +46,6 @@ from .evaluation.scores import (
 )
 from .evaluation.video_sets import VideoSet, find_generated_clips, find_real_clips
 from .metrics import load_frame_detector, load_i3d
-from .pipelines import LFDMPipeline
-from .schedulers import scheduler_by_name
 
 EXAMPLES = """
 examples:

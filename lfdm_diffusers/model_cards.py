@@ -55,9 +55,14 @@ METHODS = {
         "by [latent diffusion](https://arxiv.org/abs/2112.10752): a U-Net denoises the latents of all frames, which a frame "
         f"auto-encoder decodes, given the picture and the text as in [latent flow diffusion]({PAPER}), which it is a baseline of.",
     ),
+    "ImaginatorPipeline": (
+        "ImaGINator",
+        "by a conditional GAN after ImaGINator (Wang et al., WACV 2020): one pass of a generator, given the picture, the text and "
+        f"noise, a baseline of [latent flow diffusion]({PAPER}).",
+    ),
 }
 # Of a pipeline's parts, in the table of facts.
-PARTS = {"lfae": "latent flow auto-encoder", "vae": "frame auto-encoder"}
+PARTS = {"lfae": "latent flow auto-encoder", "vae": "frame auto-encoder", "imaginator": "generator"}
 
 
 class CardFacts(TypedDict, total=False):

@@ -19,14 +19,27 @@ from accelerate.utils import set_seed
 from diffusers import AutoencoderKL, DDIMScheduler
 from torch import nn
 
-from lfdm_diffusers import LDMVideoPipeline, UNet3DVideoModel, VDMPipeline
+from lfdm_diffusers import (
+    ImaginatorGenerator,
+    ImaginatorPipeline,
+    LabelEmbeddings,
+    LDMVideoPipeline,
+    UNet3DVideoModel,
+    VDMPipeline,
+)
+from lfdm_diffusers.adversarial_training import AdversarialLoss
 from lfdm_diffusers.convert_command import TEXT_ENCODER
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.dataset import ClipDataset, ClipSample, FramePair, PairDataset, to_tensor
+from lfdm_diffusers.diffusion_training import VALIDATION_DRAWS
 from lfdm_diffusers.frame_autoencoder_training import FrameAutoencoderLoss, evaluate_frame_autoencoder
+from lfdm_diffusers.generation_sheet import generation_sheet
 from lfdm_diffusers.losses import PixelPyramidLoss
+from lfdm_diffusers.metrics.reconstruction import reconstruction_l1
 from lfdm_diffusers.model_cards import component_card, pipeline_card
+from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
+from lfdm_diffusers.pipelines.animation import eval_mode
 from lfdm_diffusers.pipelines.frame_diffusion import FrameDiffusionPipeline
 from lfdm_diffusers.presets import (
     AUTOENCODER_CONFIGS,
@@ -74,13 +87,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--autoencoder", metavar="PATH|ID", help="trained frame auto-encoder, for ldm")
     add_text_encoder_argument(model)
     model.add_argument("--kl_weight", type=float, default=1e-6, help="of the auto-encoder's divergence from N(0, 1)")
+    model.add_argument(
+        "--reconstruction_weight", type=float, default=100.0, help="of ImaGINator's L1 beside its adversarial losses"
+    )
     add_diffusion_arguments(parser)
     run = add_run_arguments(
         parser, batch_size=8, learning_rate=2e-4, milestones=(2 / 3, 5 / 6), adam_betas=(0.9, 0.99)
     )
     add_sample_arguments(run)
     add_hub_arguments(parser)
-    args = parse_arguments(parser, argv, DIFFUSION_AT_LEAST_1, f"{DIFFUSION_AT_LEAST_0} kl_weight")
+    args = parse_arguments(
+        parser, argv, DIFFUSION_AT_LEAST_1, f"{DIFFUSION_AT_LEAST_0} kl_weight reconstruction_weight"
+    )
     check_diffusion_arguments(parser, args)
     if (args.system == "ldm") != (args.autoencoder is not None):
         parser.error("--autoencoder goes with --system ldm, which needs it")
@@ -127,6 +145,15 @@ def validation_pictures(args: argparse.Namespace, clips: Clips) -> list[PIL.Imag
         PIL.Image.fromarray(reader.place(reader.read(clip, [0]))[0])
         for clip in spread(subjects, args.num_validation_pictures)
     ]
+
+
+def embedded_labels(
+    args: argparse.Namespace, run: TrainingRun, clips: Clips
+) -> tuple[list[str], LabelEmbeddings | None]:
+    """The labels of the clips, and the table of their texts."""
+    labels = sorted({clip.label for clip in clips.train if clip.label})
+    with run.accelerator.main_process_first():
+        return labels, embed_labels(labels, args.text_encoder or TEXT_ENCODER, None, args.seed)[0]
 
 
 def autoencoder(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recipe:
@@ -181,9 +208,7 @@ def standardise(pipe: FrameDiffusionPipeline, clips: Clips, scale: float) -> Non
 
 def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recipe:
     """VDM or LDM: LFDM's U-Net on frames."""
-    labels = sorted({clip.label for clip in clips.train if clip.label})
-    with run.accelerator.main_process_first():
-        table, *_ = embed_labels(labels, args.text_encoder or TEXT_ENCODER, None, args.seed)
+    labels, table = embedded_labels(args, run, clips)
     prediction_type = args.prediction_type or "epsilon"
     # Pixels end at -1 and 1, where thresholds keep them; latents end nowhere.
     released = released_scheduler(prediction_type=prediction_type).config
@@ -240,10 +265,78 @@ def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recip
     return Recipe(trained, "videos", "pipeline", write, f"{type(made).__name__}.from_pretrained({{}})")
 
 
+def adversarial(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recipe:
+    """ImaGINator: a generator and its two discriminators, which step together."""
+    labels, table = embedded_labels(args, run, clips)
+    width = {"text_embed_dim": table.config.embedding_dim} if table is not None else {}
+    sizes = {"sample_size": args.resolution, "num_frames": args.num_frames} | width
+    set_seed(args.seed)
+    generator = ImaginatorGenerator(**sizes).to(memory_format=torch.channels_last)
+    discriminators = ImaginatorDiscriminators(**sizes).to(memory_format=torch.channels_last)
+    made = ImaginatorPipeline(generator.train(), label_embeddings=table).to(run.device)
+    made.set_progress_bar_config(disable=True)
+    players = AdversarialLoss(generator, discriminators, args.reconstruction_weight).to(run.device)
+    judged = ClipDataset(
+        spread(clips.held_out, args.num_validation_clips), clips.reader, args.num_frames, "uniform", augment=False
+    )
+    pictures = validation_pictures(args, clips)
+
+    def losses(loss: nn.Module, samples: ClipSample, draws: range) -> Losses:
+        noise, frames, null = [], [], []
+        for draw, label in zip(draws, samples.label):
+            chance = draw_generator(args.seed, draw)
+            noise.append(torch.randn(generator.config.noise_dim, generator=chance))
+            frames.append(torch.randint(args.num_frames, (), generator=chance))
+            null.append(not label or torch.rand((), generator=chance).item() < args.null_condition_prob)
+        embeds = None
+        if table is not None:
+            rows = table.label_ids([label or table.labels[0] for label in samples.label])
+            embeds = table.embedding.weight[rows].float().cpu()
+            embeds = torch.where(torch.tensor(null)[:, None], torch.zeros_like(embeds), embeds).to(run.device)
+        videos = samples.frames.to(run.device, non_blocking=True)
+        with run.accelerator.autocast():
+            given = (x.to(run.device) for x in (torch.stack(noise), torch.stack(frames)))
+            return Losses(loss(videos, videos[:, :, 0], embeds, *given), {})
+
+    @torch.no_grad()
+    def validate(step: int) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
+        total = 0.0
+        with eval_mode(generator):
+            for i in range(len(judged)):
+                frames, label = judged[i].frames, judged[i].label
+                picture, noise = frames[:, 0], draw_generator(args.seed, VALIDATION_DRAWS + i)
+                video = made(picture, label or None, generator=noise, output_type="pt").frames[0]  # (F, 3, H, W)
+                total += reconstruction_l1(video, frames.transpose(0, 1))
+            sheet = generation_sheet(made, pictures, labels or [None], args.num_frames, args.seed)
+        return {"l1": total / len(judged)}, {"samples": sheet}
+
+    def save(folder: Path) -> None:
+        generator.save_pretrained(folder / "imaginator")
+        discriminators.save_pretrained(folder / "discriminators")
+
+    def write(folder: Path, repo_id: str | None, facts: dict) -> None:
+        made.to("cpu").save_pretrained(folder)
+        pipeline_card(made, repo_id=repo_id, facts=facts).save(folder / "README.md")
+
+    trained = Trained(
+        module=players,
+        optimizer=build_optimizer(players.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
+        dataset=clip_dataset(args, clips),
+        losses=losses,
+        models=[generator, discriminators],
+        validate=validate,
+        save=save,
+        state=players.state_dict,
+        load_state=players.load_state_dict,
+    )
+    return Recipe(trained, "videos", "pipeline", write, "ImaginatorPipeline.from_pretrained({})")
+
+
 SYSTEMS: dict[str, Callable[[argparse.Namespace, TrainingRun, Clips], Recipe]] = {
     "autoencoder": autoencoder,
     "vdm": diffusion,
     "ldm": diffusion,
+    "imaginator": adversarial,
 }
 
 

@@ -1,16 +1,20 @@
 from .animation import LFDMPipelineOutput
 from .image_to_video import ImageToVideoPipeline, VideoPipelineOutput
 from .motion import Motion
+from .pipeline_imaginator import ImaginatorPipeline
 from .pipeline_ldm import LDMVideoPipeline
 from .pipeline_lfdm import LFDMPipeline
 from .pipeline_vdm import VDMPipeline
 
 # By the name that a `model_index.json` gives.
-PIPELINES: dict[str, type[ImageToVideoPipeline]] = {cls.__name__: cls for cls in (LFDMPipeline, VDMPipeline, LDMVideoPipeline)}
+PIPELINES: dict[str, type[ImageToVideoPipeline]] = {
+    cls.__name__: cls for cls in (LFDMPipeline, VDMPipeline, LDMVideoPipeline, ImaginatorPipeline)
+}
 
 __all__ = [
     "PIPELINES",
     "ImageToVideoPipeline",
+    "ImaginatorPipeline",
     "LDMVideoPipeline",
     "LFDMPipeline",
     "LFDMPipelineOutput",
