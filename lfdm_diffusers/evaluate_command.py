@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from diffusers import ModelMixin
 from huggingface_hub import cached_assets_path
 
 from .command_tools import (
@@ -46,6 +47,9 @@ from .evaluation.scores import (
 )
 from .evaluation.video_sets import VideoSet, find_generated_clips, find_real_clips
 from .metrics import load_frame_detector, load_i3d
+from .pipelines import ImageToVideoPipeline, LFDMPipeline
+from .pipelines.video_diffusion import VideoDiffusionPipeline
+from .schedulers import scheduler_by_name
 
 EXAMPLES = """
 examples:
@@ -154,6 +158,22 @@ def _size(args: argparse.Namespace, kind: str, pipe: ImageToVideoPipeline | None
     return len(frames), *frames[0].shape[:2]
 
 
+def sampling_of(args: argparse.Namespace, pipe: ImageToVideoPipeline) -> Sampling:
+    """How the clips of `pipe` are generated; gives it its scheduler.
+
+    Raises:
+        ValueError: for options of denoising where nothing is denoised.
+    """
+    if isinstance(pipe, VideoDiffusionPipeline):
+        if args.scheduler:
+            pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
+        steps = args.steps or pipe.default_steps()
+        return Sampling(args.seed, not args.no_label, steps, args.guidance_scale, args.eta)
+    if args.scheduler or args.steps:
+        raise ValueError(f"`--scheduler` and `--steps` are of diffusion; {args.source} is a {type(pipe).__name__}.")
+    return Sampling(args.seed, not args.no_label)
+
+
 class Maker:
     """What gives the clips that are scored: the model, the anchor or the folder that SOURCE is.
 
@@ -187,9 +207,7 @@ class Maker:
                 make_anchor(self.args.source, real, plan_clips(real, count), self.args.seed, folder, settings)
             state.wait_for_everyone()
         else:
-            settings |= {
-                "model": self.model_sha256, "scheduler": type(self.pipe.scheduler).__name__, "dtype": self.args.dtype,
-            }  # fmt: skip
+            settings |= {"model": self.model_sha256} | self._settings()
             seconds = generate_clips(
                 self.pipe, real, plan_clips(real, count), self.sampling, folder, settings, self.args.batch_size
             )
@@ -200,8 +218,12 @@ class Maker:
         """For the receipt: how a model sampled."""
         if self.sampling is None:
             return None
-        scheduler = {"scheduler": type(self.pipe.scheduler).__name__, "dtype": self.args.dtype}
-        return vars(self.sampling) | scheduler | {"seconds_a_video": seconds}
+        return vars(self.sampling) | self._settings() | {"seconds_a_video": seconds}
+
+    def _settings(self) -> dict[str, str]:
+        """What decides a model's clips besides its weights and its sampling."""
+        scheduler = self.pipe.components.get("scheduler")
+        return {"scheduler": type(scheduler).__name__ if scheduler else None, "dtype": self.args.dtype}
 
 
 @with_exit_codes
@@ -232,6 +254,10 @@ def run(args: argparse.Namespace) -> int:
     with quiet_libraries():
         frame_detector = load_frame_detector(args.frame_detector) if "frame detector" in needs else None
     maker = Maker(args, kind, device)
+    if "model" in needs and not isinstance(maker.pipe, LFDMPipeline):
+        raise ValueError(
+            f"`--metrics` l1 and epe re-enact real clips by a latent flow auto-encoder, which a {type(maker.pipe).__name__} has not."
+        )
 
     def find_real(split: str | None, count: int | None) -> VideoSet:
         reader = ClipReader(maker.height, maker.width)

@@ -13,7 +13,7 @@ from accelerate import PartialState
 from tqdm.auto import tqdm
 
 from ..data.video_writing import write_clip
-from ..pipelines import LFDMPipeline
+from ..pipelines import ImageToVideoPipeline
 from ..training_utils import draw_generator
 from ..whole_files import whole
 from .video_sets import VideoSet, spread
@@ -28,16 +28,22 @@ class Sampling:
     """How clips are generated; everything but the model, the pictures and the labels.
 
     Attributes:
-        num_inference_steps, guidance_scale, eta: as the pipeline takes them.
         seed: of all noise.
         labels: whether the labels are given to the model; False is the null condition (LFDM, table 4).
+        num_inference_steps, guidance_scale, eta: as the pipeline takes them; None where nothing is denoised.
     """
 
-    num_inference_steps: int
-    guidance_scale: float = 1.0
-    eta: float = 1.0
     seed: int = 0
     labels: bool = True
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    eta: float | None = None
+
+    @property
+    def arguments(self) -> dict[str, float]:
+        """Those of the pipeline's call."""
+        values = {name: getattr(self, name) for name in ("num_inference_steps", "guidance_scale", "eta")}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def plan_clips(real: VideoSet, count: int) -> list[PlannedClip]:
 
 
 def generate_clips(
-    pipe: LFDMPipeline,
+    pipe: ImageToVideoPipeline,
     real: VideoSet,
     plan: Sequence[PlannedClip],
     sampling: Sampling,
@@ -105,9 +111,7 @@ def generate_clips(
                 [real.frames(clip.source)[0] for clip in batch],
                 [clip.label for clip in batch] if sampling.labels else None,
                 num_frames=real.num_frames,
-                num_inference_steps=sampling.num_inference_steps,
-                guidance_scale=sampling.guidance_scale,
-                eta=sampling.eta,
+                **sampling.arguments,
                 generator=[draw_generator(sampling.seed, clip.draw) for clip in batch],
                 output_type="pt",
                 height=real.reader.height,

@@ -118,10 +118,11 @@ def table(results: dict) -> str:
         f"{videos['width']}x{videos['height']} pixels.",
     ]
     if sampling := receipt.get("sampling"):
-        lines.append(
-            f"{sampling['scheduler']}, {sampling['num_inference_steps']} steps, guidance {sampling['guidance_scale']:g}, "
-            f"eta {sampling['eta']:g}, seed {sampling['seed']}{'' if sampling['labels'] else ', without labels'}."
-        )
+        how = "One pass"
+        if sampling["num_inference_steps"]:
+            how = f"{sampling['scheduler']}, {sampling['num_inference_steps']} steps, guidance {sampling['guidance_scale']:g}, "
+            how += f"eta {sampling['eta']:g}"
+        lines.append(f"{how}, seed {sampling['seed']}{'' if sampling['labels'] else ', without labels'}.")
     lines += [
         f"Covariances are divided by n - {receipt['rules']['ddof']}. In brackets 95% intervals; ± the standard deviation over groups.",
         "",
