@@ -285,7 +285,9 @@ def test_refusals(faces, whole_run, tmp_path, capsys):
     tiny_lfae(flow_scale=0.5).save_pretrained(tmp_path / "fine")
     assert "a U-Net needs both of one size" in refusal(arguments(faces, new, lfae=tmp_path / "fine"))
     refusal(arguments(faces, new, target_scale=0.5, flow_target="absolute"))
-    assert "--target_scale must be more than 0" in capsys.readouterr().err
+    assert "--target_scale goes with --flow_target residual" in capsys.readouterr().err
+    refusal(arguments(faces, new, target_scale=0))
+    assert "--target_scale must be more than 0, got 0.0" in capsys.readouterr().err
     assert "settles `--target_scale`" in refusal(
         arguments(faces, new, **old, lfae=None, model_config_name_or_path=None, target_scale=0.5)
     )

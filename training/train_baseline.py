@@ -9,6 +9,7 @@ accelerate launch training/train_baseline.py --system ldm --train_data_dir toon-
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -84,6 +85,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_clip_arguments(data)
     model = parser.add_argument_group("model")
     model.add_argument("--preset", required=True, choices=list(AUTOENCODER_CONFIGS))
+    model.add_argument("--model_config", type=Path, help="JSON of arguments that override the preset's network's")
     model.add_argument("--autoencoder", metavar="PATH|ID", help="trained frame auto-encoder, for ldm")
     add_text_encoder_argument(model)
     model.add_argument("--kl_weight", type=float, default=1e-6, help="of the auto-encoder's divergence from N(0, 1)")
@@ -156,12 +158,14 @@ def embedded_labels(
         return labels, embed_labels(labels, args.text_encoder or TEXT_ENCODER, None, args.seed)[0]
 
 
-def autoencoder(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recipe:
+def autoencoder(args: argparse.Namespace, run: TrainingRun, clips: Clips, network: dict) -> Recipe:
     """The frame auto-encoder that LDM needs, of pairs of frames; a batch has two pictures for each."""
     set_seed(args.seed)
-    vae = AutoencoderKL(**get_autoencoder_config(args.preset) | {"sample_size": args.resolution})
-    vae = vae.train().to(memory_format=torch.channels_last)
-    grid = (vae.config.latent_channels, *[args.resolution // 2 ** (len(vae.config.block_out_channels) - 1)] * 2)
+    vae = AutoencoderKL(**network | {"sample_size": args.resolution}).train()
+    vae = vae.to(memory_format=torch.channels_last)
+    shrinks = 2 ** (len(vae.config.block_out_channels) - 1)
+    require_size(args.resolution, shrinks)
+    grid = (vae.config.latent_channels, *[args.resolution // shrinks] * 2)
     judged = torch.cat(reconstruction_pairs(clips.held_out, clips.reader, args.num_validation_clips))
 
     def losses(loss: nn.Module, pair: FramePair, draws: range) -> Losses:
@@ -186,6 +190,8 @@ def autoencoder(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Rec
         models=[vae],
         validate=validate,
         save=lambda folder: vae.save_pretrained(folder / "vae"),
+        state=vae.state_dict,
+        load_state=vae.load_state_dict,
     )
     return Recipe(trained, "pairs of frames", "vae", write, "AutoencoderKL.from_pretrained({})")
 
@@ -206,7 +212,7 @@ def standardise(pipe: FrameDiffusionPipeline, clips: Clips, scale: float) -> Non
     pipe.unet.register_to_config(target_mean=mean, target_std=[value / scale for value in std])
 
 
-def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recipe:
+def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips, network: dict) -> Recipe:
     """VDM or LDM: LFDM's U-Net on frames."""
     labels, table = embedded_labels(args, run, clips)
     prediction_type = args.prediction_type or "epsilon"
@@ -218,8 +224,11 @@ def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recip
         "label_embeddings": table,
         "default_num_inference_steps": args.num_inference_steps,
     }
-    config = get_unet_config(args.preset, VDM_CONFIGS if args.system == "vdm" else LDM_CONFIGS)
-    config |= {"num_frames": args.num_frames, "image_latent_channels": 3, "prediction_type": prediction_type}
+    config = network | {
+        "num_frames": args.num_frames,
+        "image_latent_channels": 3,
+        "prediction_type": prediction_type,
+    }
     config |= {"text_embed_dim": table.config.embedding_dim} if table is not None else {}
     set_seed(args.seed)
     if args.system == "vdm":
@@ -230,6 +239,7 @@ def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recip
         side = args.resolution // 2 ** (len(vae.config.block_out_channels) - 1)
         made = LDMVideoPipeline(vae, UNet3DVideoModel.from_config(config | {"sample_size": side}), **parts)
         vae.to(memory_format=torch.channels_last)
+    require_size(args.resolution, made.stride)
     standardise(made, clips, args.target_scale or 1)
     made.unet.train()
     if args.gradient_checkpointing:
@@ -265,11 +275,11 @@ def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recip
     return Recipe(trained, "videos", "pipeline", write, f"{type(made).__name__}.from_pretrained({{}})")
 
 
-def adversarial(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Recipe:
+def adversarial(args: argparse.Namespace, run: TrainingRun, clips: Clips, network: dict) -> Recipe:
     """ImaGINator: a generator and its two discriminators, which step together."""
     labels, table = embedded_labels(args, run, clips)
     width = {"text_embed_dim": table.config.embedding_dim} if table is not None else {}
-    sizes = {"sample_size": args.resolution, "num_frames": args.num_frames} | width
+    sizes = network | {"sample_size": args.resolution, "num_frames": args.num_frames} | width
     set_seed(args.seed)
     generator = ImaginatorGenerator(**sizes).to(memory_format=torch.channels_last)
     discriminators = ImaginatorDiscriminators(**sizes).to(memory_format=torch.channels_last)
@@ -332,7 +342,7 @@ def adversarial(args: argparse.Namespace, run: TrainingRun, clips: Clips) -> Rec
     return Recipe(trained, "videos", "pipeline", write, "ImaginatorPipeline.from_pretrained({})")
 
 
-SYSTEMS: dict[str, Callable[[argparse.Namespace, TrainingRun, Clips], Recipe]] = {
+SYSTEMS: dict[str, Callable[[argparse.Namespace, TrainingRun, Clips, dict], Recipe]] = {
     "autoencoder": autoencoder,
     "vdm": diffusion,
     "ldm": diffusion,
@@ -340,31 +350,48 @@ SYSTEMS: dict[str, Callable[[argparse.Namespace, TrainingRun, Clips], Recipe]] =
 }
 
 
-def settle_sizes(args: argparse.Namespace) -> None:
-    """Fill in what the user left to the preset.
+def settle(args: argparse.Namespace) -> dict:
+    """Fill in what the user left to the preset; returns the arguments of the system's own network.
 
     Raises:
-        ValueError: if the resolution does not fit the system's network.
+        ValueError: if the file of `--model_config` cannot be read, or the resolution does not fit the network.
     """
-    vdm, vae = VDM_CONFIGS[args.preset], AUTOENCODER_CONFIGS[args.preset]
-    args.resolution = args.resolution or (vdm if args.system == "vdm" else vae)["sample_size"]
+    network = {
+        "autoencoder": lambda: get_autoencoder_config(args.preset),
+        "vdm": lambda: get_unet_config(args.preset, VDM_CONFIGS),
+        "ldm": lambda: get_unet_config(args.preset, LDM_CONFIGS),
+        "imaginator": dict,
+    }[args.system]()
+    if args.model_config:
+        network |= read_json(args.model_config)
+    vdm = VDM_CONFIGS[args.preset]
+    args.resolution = (
+        args.resolution or (vdm if args.system == "vdm" else AUTOENCODER_CONFIGS[args.preset])["sample_size"]
+    )
     args.num_frames = args.num_frames or vdm["num_frames"]
     args.frame_sampling = args.frame_sampling or FRAME_SAMPLING[args.preset]
-    unet = vdm if args.system == "vdm" else LDM_CONFIGS[args.preset]
-    levels = len(unet.get("block_out_channels", (64, 128, 256, 512)))
-    stride = unet.get("patch_size", 1) * 2 ** (levels - 1)
-    stride *= 1 if args.system == "vdm" else 2 ** (len(vae["block_out_channels"]) - 1)
-    if args.resolution % stride:
-        raise ValueError(f"`--resolution` must be a multiple of {stride}, got {args.resolution}.")
+    return network
+
+
+def read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"`--model_config` must be a JSON file: {error}") from error
+
+
+def require_size(resolution: int, stride: int) -> None:
+    if resolution % stride:
+        raise ValueError(f"`--resolution` must be a multiple of {stride} for this network, got {resolution}.")
 
 
 def train(args: argparse.Namespace) -> None:
     """Train, and leave checkpoints, metrics.jsonl, samples/ and the result in the output folder."""
     run = TrainingRun(args, "train_baseline")
-    settle_sizes(args)
+    network = settle(args)
     run.make_repository()
     clips = Clips(*run.clips(args.resolution))
-    recipe = SYSTEMS[args.system](args, run, clips)
+    recipe = SYSTEMS[args.system](args, run, clips, network)
     run.say(f"{args.system}: {args.num_frames} frames of {args.resolution} pixels")
     run.fit(recipe.trained)
 

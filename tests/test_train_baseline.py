@@ -1,0 +1,184 @@
+"""The script that trains what LFDM is compared with: every system, at a tiny size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import PIL.Image
+import pytest
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline
+from safetensors.torch import load_file
+from tiny import tiny_unet
+from training_scripts import assert_same, command_line, load_script, records, stop_at
+
+from lfdm_diffusers import ImaginatorPipeline, LDMVideoPipeline, VDMPipeline
+from lfdm_diffusers.data.cache import ClipReader
+from lfdm_diffusers.data.dataset import ClipDataset
+from lfdm_diffusers.data.layouts import find_clips
+from lfdm_diffusers.data.scan import scan_clips
+from lfdm_diffusers.data.toon_faces import write_toon_faces
+from lfdm_diffusers.training_targets import FrameTraining
+from lfdm_diffusers.training_utils import checkpoints
+
+train_baseline = load_script("train_baseline")
+run, refusal = train_baseline.run, train_baseline.refusal
+
+AUTOENCODER = {"block_out_channels": [8, 16], "norm_num_groups": 4}
+PIPELINES = {"vdm": VDMPipeline, "ldm": LDMVideoPipeline, "imaginator": ImaginatorPipeline}
+MAIN_WEIGHTS = {"vdm": "unet", "ldm": "unet", "imaginator": "imaginator"}
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> Path:
+    """Two people to train on, one to test: clips of 6 frames of 32 pixels; the networks' configurations."""
+    root = tmp_path_factory.mktemp("faces")
+    write_toon_faces(root / "data", 3, 1, labels=("happiness", "surprise"), num_frames=6, size=32, progress=False)
+    unet = {key: value for key, value in tiny_unet().config.items() if not key.startswith("_")}
+    for name in ("image_latent_channels", "text_embed_dim", "sample_size", "num_frames"):  # the script's to settle
+        del unet[name]
+    networks = {"vdm": unet | {"patch_size": 4}, "ldm": unet | {"patch_size": 2}}
+    networks |= {"autoencoder": AUTOENCODER, "imaginator": {"base_channels": 8}}
+    for system, network in networks.items():
+        (root / f"{system}.json").write_text(json.dumps(network))
+    return root
+
+
+def arguments(faces: Path, output: Path, system: str, **changes) -> list[str]:
+    """Arguments of a run of 4 steps; a change to None leaves one out, True is a flag."""
+    values = {
+        "system": system,
+        "train_data_dir": faces / "data",
+        "output_dir": output,
+        "preset": "toon64",
+        "model_config": faces / f"{system}.json",
+        "resolution": 32,
+        "num_frames": 4,
+        "text_encoder": "none",
+        "cache_dir": faces / "cache",
+        "train_batch_size": 2,
+        "max_train_steps": 4,
+        "checkpointing_steps": 2,
+        "validation_steps": 0,
+        "num_validation_clips": 2,
+        "num_validation_pictures": 1,
+        "num_inference_steps": 2,
+        "logging_steps": 1,
+        "autoencoder": faces / "autoencoder" / "vae" if system == "ldm" else None,
+        **changes,
+    }
+    return command_line(values)
+
+
+@pytest.fixture(scope="module")
+def trained_autoencoder(faces) -> Path:
+    run(arguments(faces, faces / "autoencoder", "autoencoder"))
+    return faces / "autoencoder"
+
+
+@pytest.fixture(scope="module")
+def whole_runs(faces, trained_autoencoder) -> Path:
+    for system in PIPELINES:
+        run(arguments(faces, faces / "runs" / system, system))
+    return faces / "runs"
+
+
+def test_autoencoder(trained_autoencoder):
+    vae = AutoencoderKL.from_pretrained(trained_autoencoder / "vae")
+    assert (vae.config.sample_size, vae.config.latent_channels) == (32, 3)
+    assert vae.encode(torch.zeros(1, 3, 32, 32)).latent_dist.mode().shape == (1, 3, 16, 16)
+    assert records(trained_autoencoder)[-1].keys() == {"step", "validation/l1"}
+    assert "Trained for 4 steps of 2 pairs of frames" in (trained_autoencoder / "vae" / "README.md").read_text()
+
+
+def test_autoencoder_learns(faces, tmp_path):
+    changes = {"max_train_steps": 60, "learning_rate": 2e-3, "checkpointing_steps": 60}
+    run(arguments(faces, tmp_path, "autoencoder", **changes))
+    losses = [record["reconstruction"] for record in records(tmp_path) if "reconstruction" in record]
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+@pytest.mark.parametrize("system", PIPELINES)
+def test_result(whole_runs, system):
+    output = whole_runs / system
+    pipe = DiffusionPipeline.from_pretrained(output / "pipeline")
+    assert type(pipe) is PIPELINES[system] and pipe.labels == ["happiness", "surprise"]
+    assert (pipe.sample_size, pipe.num_frames, pipe.text_embed_dim) == (32, 4, 64)
+    pipe.set_progress_bar_config(disable=True)
+    picture, seed = PIL.Image.new("RGB", (32, 32), "red"), torch.Generator().manual_seed(0)
+    frames = pipe(picture, "surprise", generator=seed, output_type="pt").frames
+    assert frames.shape == (1, 4, 3, 32, 32) and frames.isfinite().all() and frames.std() > 0
+    card = (output / "pipeline" / "README.md").read_text()
+    assert "Trained for 4 steps of 2 videos from 4 clips" in card and "baseline of" in card
+    assert [path.name for path in checkpoints(output)] == ["checkpoint-2", "checkpoint-4"]
+    with PIL.Image.open(output / "samples" / "step-000004.png") as sheet:
+        assert sheet.width > 2 * 128 and sheet.height > 7 * 128
+
+
+@pytest.mark.parametrize("system", ["autoencoder", *PIPELINES])
+def test_goes_on_exactly(whole_runs, faces, tmp_path, monkeypatch, system):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, 3)
+        run(arguments(faces, tmp_path, system))
+    run(arguments(faces, tmp_path, system, resume_from_checkpoint="latest"))
+    whole = faces / "autoencoder" if system == "autoencoder" else whole_runs / system
+    part = "vae" if system == "autoencoder" else f"pipeline/{MAIN_WEIGHTS[system]}"
+    ours, theirs = (load_file(x / part / "diffusion_pytorch_model.safetensors") for x in (tmp_path, whole))
+    assert_same(ours, theirs)
+
+
+def test_spaces_are_standardised(whole_runs, faces):
+    """Pixels from -1 to 1; latents of the training clips with mean 0 and the deviation asked for."""
+    clips = scan_clips(find_clips(faces / "data", split="train"), ClipReader(32, 32), progress=False).clips
+    dataset = ClipDataset(clips, ClipReader(32, 32), 6, "uniform", augment=False)
+    frames = torch.stack([dataset[i].frames for i in range(len(dataset))]).transpose(1, 2).flatten(0, 1)
+    pixels = VDMPipeline.from_pretrained(whole_runs / "vdm/pipeline").scaled_latents(frames)
+    torch.testing.assert_close(pixels, frames * 2 - 1)
+    latents = LDMVideoPipeline.from_pretrained(whole_runs / "ldm/pipeline").scaled_latents(frames)
+    assert latents.mean(dim=(0, 2, 3)).abs().max() < 1e-4
+    assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("system", ["vdm", "ldm"])
+def test_target_scale(whole_runs, faces, tmp_path, system):
+    run(arguments(faces, tmp_path, system, max_train_steps=1, target_scale=0.25))
+    whole, scaled = (PIPELINES[system].from_pretrained(x / "pipeline") for x in (whole_runs / system, tmp_path))
+    assert scaled.unet.config.target_mean == whole.unet.config.target_mean
+    expected = [4 * value for value in whole.unet.config.target_std]
+    assert scaled.unet.config.target_std == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("system", ["vdm", "ldm"])
+def test_examples(whole_runs, faces, system):
+    """The U-Net is given the first frame of what it shall denoise; mirrored examples are mirrored as a whole."""
+    pipe = PIPELINES[system].from_pretrained(whole_runs / system / "pipeline")
+    training = FrameTraining(pipe, ema_decay=0)
+    clips = scan_clips(find_clips(faces / "data", split="train"), ClipReader(32, 32), progress=False).clips
+    plain, mirrored = (
+        ClipDataset(clips, ClipReader(32, 32), 4, "uniform", seed, augment=False, flip=seed > 0) for seed in (0, 1)
+    )
+    sample = plain[0]
+    batch = type(sample)(sample.frames[None], sample.indices[None], [sample.label], [sample.subject])
+    volume, given = training.targets(batch)
+    torch.testing.assert_close(given, volume[:, :, 0])
+    torch.testing.assert_close(given, pipe.encode_image(sample.frames[:, 0]))
+    assert volume.shape == (1, 3, 4, *[32 // pipe.downscale_factor] * 2)
+    same = [torch.equal(plain[i].frames, mirrored[i].frames) for i in range(len(plain))]
+    turned = [torch.equal(plain[i].frames, mirrored[i].frames.flip(-1)) for i in range(len(plain))]
+    assert all(a or b for a, b in zip(same, turned)) and any(turned)
+
+
+def test_refusals(faces, tmp_path, capsys):
+    new = tmp_path / "new"
+    refusal(arguments(faces, new, "ldm", autoencoder=None))
+    assert "--autoencoder goes with --system ldm" in capsys.readouterr().err
+    refusal(arguments(faces, new, "vdm", autoencoder="ae"))
+    assert "--autoencoder goes with --system ldm" in capsys.readouterr().err
+    refusal(arguments(faces, new, "vdm", target_scale=0))
+    assert "--target_scale must be more than 0" in capsys.readouterr().err
+    assert "`--model_config` must be a JSON file" in refusal(arguments(faces, new, "vdm", model_config="none.json"))
+    assert "multiple of 8 for this network" in refusal(arguments(faces, new, "vdm", resolution=36))
+    assert "power of two" in refusal(arguments(faces, new, "imaginator", resolution=48))
+    assert "`num_frames` must be a multiple of 4" in refusal(arguments(faces, new, "imaginator", num_frames=6))
+    assert not (new / "pipeline").exists()
