@@ -24,6 +24,7 @@ from tiny import (
     tiny_video,
 )
 
+import lfdm_diffusers
 from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 
 MODELS = {"lfae": LatentFlowAutoencoder, "unet": UNet3DVideoModel, "label_embeddings": LabelEmbeddings}
@@ -385,9 +386,11 @@ def test_code_for_a_class_outside_the_package(tmp_path):
 
 @pytest.mark.fast
 def test_registration_is_complete_and_harms_nobody():
-    for name, cls in {"LFDMPipeline": LFDMPipeline, **{cls.__name__: cls for cls in MODELS.values()}}.items():
+    models = {name: getattr(lfdm_diffusers.models, name) for name in lfdm_diffusers.models.__all__}
+    for name, cls in (lfdm_diffusers.pipelines.PIPELINES | models).items():
         assert getattr(diffusers, name) is cls
-    assert set(pipeline_loading_utils.LOADABLE_CLASSES["lfdm_diffusers"]) == {cls.__name__ for cls in MODELS.values()}
+        assert name in lfdm_diffusers.__all__
+    assert set(pipeline_loading_utils.LOADABLE_CLASSES["lfdm_diffusers"]) == models.keys()
     assert "ModelMixin" in pipeline_loading_utils.LOADABLE_CLASSES["diffusers"]
     # A folder of this name in diffusers.pipelines would take the place of the package.
     assert not hasattr(diffusers.pipelines, "lfdm_diffusers")

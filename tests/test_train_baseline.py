@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from safetensors.torch import load_file
-from tiny import tiny_unet
+from tiny import tiny_baseline, tiny_label_embeddings, tiny_unet
 from training_scripts import assert_same, command_line, load_script, records, stop_at
 
 from lfdm_diffusers import ImaginatorPipeline, LDMVideoPipeline, VDMPipeline
@@ -169,12 +169,27 @@ def test_examples(whole_runs, faces, system):
     assert all(a or b for a, b in zip(same, turned)) and any(turned)
 
 
+def test_label_embeddings_of_another_system(whole_runs, faces, tmp_path):
+    changes = {"text_encoder": None, "label_embeddings": whole_runs / "ldm" / "pipeline", "max_train_steps": 1}
+    run(arguments(faces, tmp_path, "vdm", **changes))
+    ours, theirs = (
+        load_file(x / "pipeline/label_embeddings/diffusion_pytorch_model.safetensors")
+        for x in (tmp_path, whole_runs / "ldm")
+    )
+    assert_same(ours, theirs)
+    changes["label_embeddings"] = tmp_path / "other"
+    tiny_baseline("vdm", label_embeddings=tiny_label_embeddings(labels=("one",))).save_pretrained(tmp_path / "other")
+    assert "other has no happiness, surprise" in refusal(arguments(faces, tmp_path / "new", "vdm", **changes))
+
+
 def test_refusals(faces, tmp_path, capsys):
     new = tmp_path / "new"
     refusal(arguments(faces, new, "ldm", autoencoder=None))
     assert "--autoencoder goes with --system ldm" in capsys.readouterr().err
     refusal(arguments(faces, new, "vdm", autoencoder="ae"))
     assert "--autoencoder goes with --system ldm" in capsys.readouterr().err
+    refusal(arguments(faces, new, "vdm", label_embeddings="pipe"))
+    assert "--text_encoder and --label_embeddings" in capsys.readouterr().err
     refusal(arguments(faces, new, "vdm", target_scale=0))
     assert "--target_scale must be more than 0" in capsys.readouterr().err
     assert "`--model_config` must be a JSON file" in refusal(arguments(faces, new, "vdm", model_config="none.json"))

@@ -9,11 +9,21 @@ import tempfile
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKL
 from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerBase
 from video import tiny_image, tiny_video  # noqa: F401 (part of this module for whoever imports it)
 
-from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
-from lfdm_diffusers.models import ImaginatorGenerator
+from lfdm_diffusers import (
+    ImaginatorGenerator,
+    ImaginatorPipeline,
+    LabelEmbeddings,
+    LatentFlowAutoencoder,
+    LDMVideoPipeline,
+    LFDMPipeline,
+    UNet3DVideoModel,
+    VDMPipeline,
+)
+from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.schedulers import released_scheduler
 
 IMAGE_SIZE = 32
@@ -121,5 +131,37 @@ def tiny_pipeline(
     if text_encoder:
         components["text_encoder"], components["tokenizer"] = tiny_text_encoder()
     pipe = LFDMPipeline(**components)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_vae(seed: int = 0) -> AutoencoderKL:
+    """A frame auto-encoder: pictures 32x32, latents `(B, 3, 16, 16)`."""
+    torch.manual_seed(seed)
+    return AutoencoderKL(
+        sample_size=IMAGE_SIZE,
+        block_out_channels=(8, 16),
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        latent_channels=3,
+        norm_num_groups=4,
+        mid_block_add_attention=False,
+    ).eval()
+
+
+def tiny_baseline(name: str, **components) -> ImageToVideoPipeline:
+    """A pipeline "vdm" (of pixels in patches of 4), "ldm" (of 16x16 latents in patches of 2) or "imaginator", like
+    `tiny_pipeline`."""
+    parts = {"label_embeddings": tiny_label_embeddings}
+    if name == "imaginator":
+        cls, parts = ImaginatorPipeline, parts | {"imaginator": tiny_imaginator}
+    else:
+        cls, side, patch = {"vdm": (VDMPipeline, 32, 4), "ldm": (LDMVideoPipeline, 16, 2)}[name]
+        config = {"sample_size": side, "patch_size": patch, "image_latent_channels": 3}
+        config |= {"target_mean": (0.5, 0.5, 0.5), "target_std": (0.5, 0.5, 0.5)}
+        parts |= {"unet": lambda: tiny_unet(**config), "scheduler": released_scheduler}
+        parts |= {"vae": tiny_vae} if name == "ldm" else {}
+    components |= {part: make() for part, make in parts.items() if part not in components}
+    pipe = cls(**components)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -88,6 +88,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--model_config", type=Path, help="JSON of arguments that override the preset's network's")
     model.add_argument("--autoencoder", metavar="PATH|ID", help="trained frame auto-encoder, for ldm")
     add_text_encoder_argument(model)
+    model.add_argument(
+        "--label_embeddings",
+        metavar="PATH|ID",
+        help="pipeline whose table of labels is used: the same text embedding for systems that are compared",
+    )
     model.add_argument("--kl_weight", type=float, default=1e-6, help="of the auto-encoder's divergence from N(0, 1)")
     model.add_argument(
         "--reconstruction_weight", type=float, default=100.0, help="of ImaGINator's L1 beside its adversarial losses"
@@ -102,6 +107,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser, argv, DIFFUSION_AT_LEAST_1, f"{DIFFUSION_AT_LEAST_0} kl_weight reconstruction_weight"
     )
     check_diffusion_arguments(parser, args)
+    if args.text_encoder and args.label_embeddings:
+        parser.error("--text_encoder and --label_embeddings: give one of the two")
     if (args.system == "ldm") != (args.autoencoder is not None):
         parser.error("--autoencoder goes with --system ldm, which needs it")
     return args
@@ -154,6 +161,11 @@ def embedded_labels(
 ) -> tuple[list[str], LabelEmbeddings | None]:
     """The labels of the clips, and the table of their texts."""
     labels = sorted({clip.label for clip in clips.train if clip.label})
+    if args.label_embeddings:
+        table = LabelEmbeddings.from_pretrained(args.label_embeddings, subfolder="label_embeddings")
+        if unknown := [label for label in labels if not table.knows(label)]:
+            raise ValueError(f"`--label_embeddings` {args.label_embeddings} has no {', '.join(unknown)}.")
+        return labels, table
     with run.accelerator.main_process_first():
         return labels, embed_labels(labels, args.text_encoder or TEXT_ENCODER, None, args.seed)[0]
 

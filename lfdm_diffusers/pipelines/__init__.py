@@ -1,4 +1,5 @@
 from .animation import LFDMPipelineOutput
+from .frame_diffusion import FrameDiffusionPipeline
 from .image_to_video import ImageToVideoPipeline, VideoPipelineOutput
 from .motion import Motion
 from .pipeline_imaginator import ImaginatorPipeline
@@ -13,6 +14,7 @@ PIPELINES: dict[str, type[ImageToVideoPipeline]] = {
 
 __all__ = [
     "PIPELINES",
+    "FrameDiffusionPipeline",
     "ImageToVideoPipeline",
     "ImaginatorPipeline",
     "LDMVideoPipeline",
