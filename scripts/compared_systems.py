@@ -1,0 +1,199 @@
+"""The systems that LFDM is compared with on toon faces: how each is trained, and what a clip costs it, to learn and to make.
+
+    python scripts/compared_systems.py train --work tables       # in the folder of paper_tables.py; goes on where it was stopped
+    python scripts/compared_systems.py costs --work tables       # docs/results/costs.json, on a machine that does nothing else
+
+All see as many clips as LFDM's U-Net did, in the same order of magnitude of steps, with its label embeddings and its settings
+where a system has them; scripts/paper_tables.py evaluates them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import PIL.Image
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lfdm_diffusers import ImaginatorPipeline, LFDMPipeline
+from lfdm_diffusers.adversarial_training import AdversarialLoss
+from lfdm_diffusers.command_tools import load_pipeline
+from lfdm_diffusers.data.dataset import ClipSample
+from lfdm_diffusers.embedded import embedded_model, embedded_pictures
+from lfdm_diffusers.evaluation.report import hardware, peak_memory_bytes, software
+from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
+from lfdm_diffusers.motion_cache import MotionSample
+from lfdm_diffusers.pipelines import ImageToVideoPipeline
+from lfdm_diffusers.training_targets import FrameTraining, MotionTraining
+from lfdm_diffusers.whole_files import write_json
+
+ROOT = Path(__file__).parents[1]
+COSTS = ROOT / "docs" / "results" / "costs.json"
+# LFDM's U-Net saw 3,400 batches of 8 clips (lfdm_diffusers/assets/toon64/README.md).
+SHARED = "--train_data_dir toon --cache_dir toon-cache --preset toon64 --mixed_precision bf16 --train_batch_size 8 --max_grad_norm 1"
+SHARED += (
+    " --lr_milestones .75 .92 --resume_from_checkpoint latest --checkpointing_steps 200 --checkpoints_total_limit 2"
+)
+CLIPS = "--flip --max_train_steps 3400"
+DENOISER = f"{CLIPS} --learning_rate 5e-4 --lr_warmup_steps 200 --ema_decay .997 --prediction_type v_prediction"
+CALLS = 5
+
+
+@dataclass(frozen=True)
+class System:
+    """A system and its trainings.
+
+    Attributes:
+        name, title: of its folders, and on pages.
+        trainings: options of training/train_baseline.py by the folder of each run; the last leaves the pipeline.
+        steps: denoising steps of DDIM, as the LFDM paper samples it; None where nothing is denoised.
+    """
+
+    name: str
+    title: str
+    trainings: dict[str, str]
+    steps: int | None
+
+    @property
+    def pipeline(self) -> str:
+        """Its folder in the folder of all."""
+        return f"{self.name}/pipeline"
+
+
+SYSTEMS = (
+    System(
+        "imaginator",
+        "ImaGINator",
+        {
+            "imaginator": f"--system imaginator {CLIPS} --learning_rate 2e-4 --adam_beta1 .5 --adam_beta2 .999",
+        },
+        None,
+    ),
+    System("vdm", "VDM", {"vdm": f"--system vdm {DENOISER} --target_scale .5"}, 200),
+    System(
+        "ldm",
+        "LDM",
+        {
+            "autoencoder": "--system autoencoder --learning_rate 5e-4 --lr_warmup_steps 100 --max_train_steps 4000",
+            "ldm": f"--system ldm --autoencoder autoencoder/vae {DENOISER} --target_scale .5",
+        },
+        200,
+    ),
+)
+
+
+def train(work: Path) -> None:
+    """What is not trained yet."""
+    script = ROOT / "training" / "train_baseline.py"
+    for system in SYSTEMS:
+        for folder, options in system.trainings.items():
+            if any((work / folder / made).is_dir() for made in ("pipeline", "vae")):
+                continue
+            labels = [] if "--system autoencoder" in options else ["--label_embeddings", str(embedded_model())]
+            command = [sys.executable, str(script), *shlex.split(f"{SHARED} {options} --output_dir {folder}"), *labels]
+            subprocess.run(command, cwd=work, check=True)
+
+
+# ---- costs ----------------------------------------------------------------------------------------------------------
+
+
+def sampling_call(pipe: ImageToVideoPipeline, steps: int | None) -> Callable[[], object]:
+    """Make one video."""
+    picture = PIL.Image.open(embedded_pictures()[0]).convert("RGB")
+    options = {"num_inference_steps": steps} if steps else {}
+    seed = torch.Generator()
+    return lambda: pipe(picture, pipe.labels[0], generator=seed.manual_seed(0), output_type="pt", **options)
+
+
+def training_call(pipe: ImageToVideoPipeline) -> Callable[[], object]:
+    """Losses of one clip and their gradients; flow is cached for LFDM, latents are not for LDM."""
+    frames = torch.rand(1, 3, pipe.num_frames, pipe.sample_size, pipe.sample_size)
+    if isinstance(pipe, ImaginatorPipeline):
+        judges = ImaginatorDiscriminators(pipe.sample_size, pipe.num_frames, text_embed_dim=pipe.text_embed_dim)
+        players = AdversarialLoss(pipe.imaginator.train(), judges)
+        noise = torch.zeros(1, pipe.imaginator.config.noise_dim)
+        given = (frames, frames[:, :, 0], pipe.encode_prompt(pipe.labels[0])[0], noise, torch.tensor([0]))
+        return lambda: sum(players(*given).values()).backward()
+    pipe.unet.train()
+    if isinstance(pipe, LFDMPipeline):
+        training = MotionTraining(pipe, ema_decay=0)
+        side = pipe.sample_size // pipe.downscale_factor
+        sample = MotionSample(frames[:, :, 0], torch.zeros(1, 3, pipe.num_frames, side, side), [pipe.labels[0]])
+    else:
+        training = FrameTraining(pipe, ema_decay=0)
+        sample = ClipSample(frames, torch.arange(pipe.num_frames)[None], [pipe.labels[0]], [""])
+    return lambda: training.loss(*training.arguments(sample, [0])).backward()
+
+
+def gigaflop(call: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 1e9
+
+
+def cost(folder: str, steps: int | None) -> dict:
+    """Of one video, in bfloat16 and by itself: seconds, the process's memory and GFLOP; and GFLOP of a training example."""
+    pipe = load_pipeline(folder, dtype=torch.bfloat16, kind=ImageToVideoPipeline)
+    call, seconds = sampling_call(pipe, steps), []
+    call()
+    for _ in range(CALLS):
+        since = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - since)
+    memory, sampling = peak_memory_bytes() / 1e9, gigaflop(call)
+    return {
+        "steps": steps,
+        "seconds": statistics.median(seconds),
+        "calls": seconds,
+        "peak_memory_gb": memory,
+        "gigaflop": sampling,
+        "training_gigaflop": gigaflop(training_call(pipe.to(torch.float32))),
+    }
+
+
+def measure_costs(work: Path) -> None:
+    """Each system in a process of its own, and LFDM as its evaluation samples it."""
+    found = {}
+    for name, folder, steps in [(s.name, str(work / s.pipeline), s.steps) for s in SYSTEMS] + [
+        ("lfdm", str(embedded_model()), 4),
+        ("lfdm-200", str(embedded_model()), 200),
+    ]:
+        if not Path(folder).is_dir():
+            print(f"{folder} is not there: not measured")
+            continue
+        command = [sys.executable, __file__, "cost", "--folder", folder, *(["--steps", str(steps)] if steps else [])]
+        found[name] = json.loads(
+            subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+        )
+        print(f"{name}: {found[name]['seconds']:.3g} s, {found[name]['peak_memory_gb']:.2f} GB", flush=True)
+    write_json(COSTS, {"systems": found, "software": software(), "hardware": hardware(torch.device("cpu"))})
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["train", "costs", "cost"], help="cost: of one --folder, as JSON")
+    parser.add_argument(
+        "--work", type=Path, default=Path("tables"), help="folder of paper_tables.py (default: tables)"
+    )
+    parser.add_argument("--folder", help="pipeline")
+    parser.add_argument("--steps", type=int)
+    args = parser.parse_args(argv)
+    if args.what == "train":
+        train(args.work)
+    elif args.what == "costs":
+        measure_costs(args.work)
+    else:
+        print(json.dumps(cost(args.folder, args.steps)))
+
+
+if __name__ == "__main__":
+    main()
