@@ -14,8 +14,9 @@ class AdversarialLoss(nn.Module):
 
     The sum of all losses has for each weight the gradient of its own player's loss alone: the discriminators judge made videos
     once without the generator's graph, and once, for the generator, with weights that get no gradient. One step of one
-    optimizer is so a simultaneous step of both players, each from the same weights; GANs usually take turns. The paper's
-    optimizer is Adam with a learning rate of 2e-4 and betas (0.5, 0.999).
+    optimizer is so a simultaneous step of both players, each from the same weights; GANs usually take turns. For GANs of this
+    kind that optimizer is Adam with a learning rate of 2e-4 and betas (0.5, 0.999) (DCGAN, Radford et al., 2016). The form of the
+    paper's adversarial losses and the weight of its reconstruction loss could not be checked against its text.
 
     The generator runs once, so that its BatchNorm statistics move once a step; the discriminators keep none.
 
