@@ -39,12 +39,12 @@ from lfdm_diffusers.whole_files import write_json
 ROOT = Path(__file__).parents[1]
 COSTS = ROOT / "docs" / "results" / "costs.json"
 # LFDM's U-Net saw 3,400 batches of 8 clips (lfdm_diffusers/assets/toon64/README.md).
-SHARED = "--train_data_dir toon --cache_dir toon-cache --preset toon64 --mixed_precision bf16 --train_batch_size 8 --max_grad_norm 1"
+SHARED = "--train_data_dir toon --cache_dir toon-cache --preset toon64 --mixed_precision bf16 --train_batch_size 8"
 SHARED += (
     " --lr_milestones .75 .92 --resume_from_checkpoint latest --checkpointing_steps 200 --checkpoints_total_limit 2"
 )
 CLIPS = "--flip --max_train_steps 3400"
-DENOISER = f"{CLIPS} --learning_rate 5e-4 --lr_warmup_steps 200 --ema_decay .997 --prediction_type v_prediction"
+DENOISER = f"{CLIPS} --learning_rate 5e-4 --lr_warmup_steps 200 --ema_decay .997 --max_grad_norm 1 --prediction_type v_prediction"
 CALLS = 5
 
 
@@ -83,7 +83,7 @@ SYSTEMS = (
         "ldm",
         "LDM",
         {
-            "autoencoder": "--system autoencoder --learning_rate 5e-4 --lr_warmup_steps 100 --max_train_steps 4000",
+            "autoencoder": "--system autoencoder --learning_rate 5e-4 --lr_warmup_steps 100 --max_grad_norm 1 --max_train_steps 4000",
             "ldm": f"--system ldm --autoencoder autoencoder/vae {DENOISER} --target_scale .5",
         },
         200,
