@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
-from speed import ITEMS
+from speed import ITEMS, Case, plan
 
 from lfdm_diffusers.whole_files import whole
 
@@ -67,6 +68,14 @@ def speed_table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def case_named(case: Case) -> str:
+    """A case in words."""
+    row = asdict(case)
+    words = [case.model, ITEMS[case.item], named(row), f"batch {case.batch}"]
+    words += [f"{row[name]} {unit}" for name, unit in (("frames", "frames"), ("size", "pixels")) if row[name]]
+    return ", ".join(words)
+
+
 def exponent(points: list[tuple[float, float]]) -> float:
     """Of the power law that fits best: the slope of a line through the logarithms."""
     logs = [(math.log(x), math.log(y)) for x, y in points]
@@ -111,6 +120,10 @@ def speed_part(path: Path) -> list[str]:
         f"```bash\n{machine['command']}\n```",
         speed_table(rows),
     ]
+    if missing := [
+        case for case in plan(rows[0]["device"]) if not any(asdict(case).items() <= row.items() for row in rows)
+    ]:
+        parts.append(f"Not measured: {'; '.join(map(case_named, missing))}.")
     if table := growth(rows):
         parts += [
             "### Longer and larger videos",
@@ -132,6 +145,24 @@ def precision_part(path: Path) -> list[str]:
         "The embedded model's videos from the same noise, against float32: mean absolute differences, latents in units of the noise "
         "at the start, pixels of [0, 1]. Two seeds in float32 differ as the last column says.",
         "```bash\npython benchmarks/precision.py --output docs/performance/precision.json\n```",
+        "\n".join(lines),
+        *fvd_of_precisions(),
+    ]
+
+
+def fvd_of_precisions() -> list[str]:
+    """FVD of the model's clips in each precision that it was measured in."""
+    files = {"float32": DOCS / "results" / "table1-lfdm.json"} | {
+        path.stem.removeprefix("fvd-"): path for path in sorted((RUNS / "fvd").glob("fvd-*.json"))
+    }
+    lines = ["| | FVD | KVD | label accuracy |", "| --- | --- | --- | --- |"]
+    for dtype, path in files.items():
+        scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
+        cells = [f"{scores[name]['value']:.4g} ± {scores[name]['standard_error']:.2g}" for name in ("fvd", "kvd")]
+        lines.append("| " + " | ".join([dtype, *cells, f"{scores['accuracy']['value']:.4g}"]) + " |")
+    return [
+        "Of 280 people and labels that the model has not seen ([results.md](results.md), table 1):",
+        "```bash\nlfdm evaluate --data toon --split test --metrics fvd,kvd,accuracy --dtype bfloat16 --output fvd-bfloat16\n```",
         "\n".join(lines),
     ]
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import compared_systems
 import PIL.Image
 import torch
 
@@ -96,6 +97,12 @@ def draw_people(work: Path) -> None:
     run(work, f"-m lfdm_diffusers data toon-faces toon --num-subjects 640 --num-test-subjects 40 {DRAWN}")
 
 
+def train_systems(work: Path) -> None:
+    """The people, and the systems that LFDM is compared with."""
+    draw_people(work)
+    compared_systems.train(work)
+
+
 def draw_ink(work: Path) -> None:
     """Ink drawings of other people, the network of FID, and the model whose decoder is adapted to them."""
     people = "--seed 2 --num-subjects 160 --num-test-subjects 40 --style ink"
@@ -122,6 +129,15 @@ PAINTED = "--data toon --split test"
 INK = f"--data toon-ink --split test --frame-detector {FRAME_DETECTOR} --metrics l1,fid,sfid,fvd"
 GENERATION = f"{PAINTED} --metrics fvd,cfvd,sfvd,kvd,accuracy"
 LFDM = Row("table1-lfdm", "LFDM", f"{GENERATION},gap")
+BASELINES = [
+    Row(
+        f"table1-{system.name}",
+        system.title if system.steps is None else f"{system.title}, {system.steps} steps of DDIM",
+        f"{GENERATION},gap --dtype bfloat16" + (f" --scheduler ddim --steps {system.steps}" if system.steps else ""),
+        system.pipeline,
+    )
+    for system in compared_systems.SYSTEMS
+]
 
 
 ALL_PICTURES = 140  # half of the test clips
@@ -159,6 +175,15 @@ SAMPLERS = [
 ]
 
 
+# Columns of docs/results/costs.json: titles and its names.
+COSTS = {
+    "seconds_of_system": ("seconds a video", "seconds"),
+    "memory": ("GB", "peak_memory_gb"),
+    "gigaflop": ("GFLOP a video", "gigaflop"),
+    "training_gigaflop": ("GFLOP a clip, training", "training_gigaflop"),
+}
+
+
 def load(name: str) -> dict | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -178,11 +203,20 @@ def compare(first: Row, second: Row, score: str) -> str | None:
     )
 
 
+def against_lfdm() -> Iterator[str]:
+    for row in BASELINES:
+        for score in ("fvd", "kvd"):
+            if sentence := compare(row, LFDM, score):
+                yield sentence
+
+
 def gap_of_people() -> Iterator[str]:
-    if (results := load(LFDM.name)) is not None:
+    for row in (LFDM, *BASELINES):
+        if (results := load(row.name)) is None:
+            continue
         gap = results["scores"]["gap"]
         yield (
-            f"With {gap['clips_each']} clips, FVD is {gap['seen']:.4g} for pictures of people whom the model was trained on, "
+            f"{row.title}: with {gap['clips_each']} clips, FVD is {gap['seen']:.4g} for pictures of people whom the model was trained on, "
             f"against their clips, and {gap['unseen']:.4g} for others: a gap of {gap['value']:.3g}, its standard error "
             f"{gap['standard_error']:.2g}."
         )
@@ -198,16 +232,24 @@ def steps_of_ddim() -> Iterator[str]:
 TABLES = {
     "table1": Table(
         "Table 1: generation",
-        "",
+        "ImaGINator, VDM and LDM ([related.md](related.md)) saw as many clips of the same people as LFDM's U-Net, 27,200, with the same label "
+        "embeddings and settings ([compared_systems.py](../scripts/compared_systems.py)); LFDM makes its clips by 4 steps of DDIM. Seconds, the "
+        "process's memory and GFLOP are of one video by itself in bfloat16 on two CPU cores; the last column is the arithmetic of one clip in the "
+        "training of what generates, without auto-encoders, which are trained before. Unlike LFDM's, its competitors' frames are not warped from "
+        "the picture: they must be learned.",
         [
             LFDM,
+            *BASELINES,
             Row("table1-static", "first frame repeated", GENERATION, "static"),
             Row("table1-shuffled", "real frames, out of order", GENERATION, "shuffled"),
         ],
-        ["fvd", "cfvd", "sfvd", "kvd", "accuracy"],
-        draw_people,
+        ["fvd", "cfvd", "sfvd", "kvd", "accuracy", *COSTS],
+        train_systems,
+        against_lfdm,
     ),
-    "table2": Table("Table 2: people seen in training, and not", "", [LFDM], ["gap"], draw_people, gap_of_people),
+    "table2": Table(
+        "Table 2: people seen in training, and not", "", [LFDM, *BASELINES], ["gap"], train_systems, gap_of_people
+    ),
     "table3": Table(
         "Table 3: reconstruction",
         "Real clips re-enacted by the auto-encoder from their first frame.",
@@ -305,6 +347,9 @@ def evaluate_parser() -> argparse.ArgumentParser:
 
 def cell(name: str, results: dict, column: str) -> str:
     """A score with its standard error, or its deviation over groups."""
+    if column in COSTS:
+        found = (load("costs") or {"systems": {}})["systems"].get(name.removeprefix("table1-"))
+        return f"{found[COSTS[column][1]]:.3g}" if found else ""
     if column == "seconds":
         seconds = (load(Path(SECONDS).stem) or {"seconds": {}})["seconds"].get(name)
         return f"{seconds['median']:.3g}" if seconds else ""
@@ -316,7 +361,7 @@ def cell(name: str, results: dict, column: str) -> str:
 
 def lines_of(table: Table) -> list[str]:
     """A table in Markdown; its rows that are not measured are left out."""
-    titles = TITLES | {"seconds": "seconds a video"}
+    titles = TITLES | {"seconds": "seconds a video"} | {name: title for name, (title, _) in COSTS.items()}
     lines = [
         "| | " + " | ".join(titles[column] for column in table.columns) + " |",
         "| --- |" + " --- |" * len(table.columns),

@@ -11,7 +11,7 @@ from torch import nn
 from lfdm_diffusers.models import attention_3d, blocks_2d, latent_flow_autoencoder
 from lfdm_diffusers.models.attention_3d import LinearAttnProcessor, VideoAttention
 from lfdm_diffusers.models.blocks_2d import DoublingConv2d, SameConv2d, gather_resample, resample, sampling_grid
-from lfdm_diffusers.models.unet_3d_video import NearestUpsample
+from lfdm_diffusers.models.blocks_3d import NearestUpsample
 from lfdm_diffusers.training_utils import build_optimizer
 
 NEVER = 10**9

@@ -15,7 +15,7 @@ from lfdm_diffusers.models.attention_3d import (
     RotaryPositions,
     VideoAttnProcessor,
 )
-from lfdm_diffusers.models.unet_3d_video import FrameGroupNorm
+from lfdm_diffusers.models.blocks_3d import FrameGroupNorm
 
 
 def inputs(batch: int = 2, frames: int = 4, height: int = 8, width: int = 8, seed: int = 0) -> dict[str, torch.Tensor]:

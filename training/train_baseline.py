@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a system that LFDM was compared with: VDM, LDM and its frame auto-encoder, or ImaGINator; see docs/baselines.md.
+"""Train a system that LFDM was compared with: VDM, LDM and its frame auto-encoder, or ImaGINator; see docs/related.md.
 
 accelerate launch training/train_baseline.py --system autoencoder --train_data_dir toon-faces --output_dir ae --preset toon64
 accelerate launch training/train_baseline.py --system ldm --train_data_dir toon-faces --output_dir ldm --preset toon64 \

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,7 @@ from torch import nn
 
 from ..hub import HubModel
 from .attention_3d import RelativePositionBias, RotaryPositions, VideoAttention
-from .blocks_2d import DoublingConv2d
+from .blocks_3d import BlockSettings, DownBlock, FrameContext, MidBlock, NearestUpsample, OutputHead, UpBlock
 
 # Rotary positions turn at most this many features of a head.
 MAX_ROTARY_DIM = 32
@@ -30,160 +29,6 @@ class UNet3DVideoOutput(BaseOutput):
     """`sample`: `(B, out_channels, F, h, w)`, what the scheduler's prediction type names (noise by default)."""
 
     sample: torch.Tensor
-
-
-class FrameContext(NamedTuple):
-    """What the layers of one forward pass share: the frame count and the frames' positions."""
-
-    num_frames: int
-    rotary: RotaryPositions
-    bias: torch.Tensor
-
-
-class FrameGroupNorm(nn.GroupNorm):
-    """GroupNorm over all frames of a video together, with FiLM and SiLU: silu(norm(x) * (scale + 1) + shift)."""
-
-    def forward(self, x: torch.Tensor, num_frames: int, film: torch.Tensor | None = None) -> torch.Tensor:
-        """`x` `(B * F, C, h, w)` channels-last; `film` `(B, 2C)`: scale, then shift."""
-        _, channels, height, width = x.shape
-        # (B*F, C, h, w) -> (B, C, F*h, w): the same memory, so that a group's statistics span all frames.
-        volume = x.permute(0, 2, 3, 1).reshape(-1, num_frames * height, width, channels).permute(0, 3, 1, 2)
-        if film is None:
-            out = F.group_norm(volume, self.num_groups, self.weight, self.bias, self.eps)
-        else:
-            scale, shift = film.chunk(2, dim=1)
-            gain, offset = self.weight * (scale + 1), self.bias * (scale + 1) + shift  # (B, C)
-            if volume.shape[0] == 1:  # norm and FiLM are then one affine map, one pass over memory
-                out = F.group_norm(volume, self.num_groups, gain[0], offset[0], self.eps)
-            else:
-                out = F.group_norm(volume, self.num_groups, None, None, self.eps)
-                out = torch.addcmul(offset[:, :, None, None], out, gain[:, :, None, None])
-        out = F.silu(out, inplace=not torch.is_grad_enabled()).to(x.dtype)  # norms may be kept in float32
-        return out.permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
-
-
-class ResnetBlock(nn.Module):
-    """Two (1, 3, 3) convolutions with GroupNorm and SiLU, FiLM after the first norm, and a residual sum."""
-
-    def __init__(self, in_channels: int, out_channels: int, groups: int, embed_dim: int | None = None):
-        super().__init__()
-        self.film = nn.Linear(embed_dim, 2 * out_channels) if embed_dim else None
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.norm1 = FrameGroupNorm(groups, out_channels, eps=1e-5)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.norm2 = FrameGroupNorm(groups, out_channels, eps=1e-5)
-        self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
-
-    def forward(self, x: torch.Tensor, num_frames: int, embed: torch.Tensor | None = None) -> torch.Tensor:
-        """`x` `(B * F, C, h, w)`; `embed` `(B, embed_dim)`, already through SiLU."""
-        film = self.film(embed) if self.film is not None else None
-        h = self.norm1(self.conv1(x), num_frames, film)
-        h = self.norm2(self.conv2(h), num_frames)
-        return h + (self.conv_shortcut(x) if self.conv_shortcut is not None else x)
-
-
-class BlockSettings(NamedTuple):
-    """What the blocks of all levels have in common: see the constructor of `UNet3DVideoModel`."""
-
-    groups: int
-    embed_dim: int
-    heads: int
-    head_dim: int
-    spatial_head_dim: int
-
-
-class AttentionPair(nn.Module):
-    """Attention over the places of each frame, then over the frames of each place."""
-
-    def __init__(self, channels: int, settings: BlockSettings, linear: bool):
-        super().__init__()
-        _, _, heads, head_dim, spatial_head_dim = settings
-        self.spatial = VideoAttention(channels, heads, spatial_head_dim, "places", linear=linear, out_bias=linear)
-        self.temporal = VideoAttention(channels, heads, head_dim, "frames")
-
-    def forward(self, x: torch.Tensor, context: FrameContext) -> torch.Tensor:
-        x = self.spatial(x, context.num_frames)
-        return self.temporal(x, context.num_frames, context.rotary, context.bias)
-
-
-class DownBlock(nn.Module):
-    """Two residual blocks, attention, and a halving (none at the deepest level); returns the skip too."""
-
-    def __init__(self, in_channels: int, out_channels: int, settings: BlockSettings, downsample: bool):
-        super().__init__()
-        self.resnets = nn.ModuleList(
-            ResnetBlock(channels, out_channels, settings.groups, settings.embed_dim)
-            for channels in (in_channels, out_channels)
-        )
-        self.attention = AttentionPair(out_channels, settings, linear=True)
-        self.downsample = nn.Conv2d(out_channels, out_channels, 4, stride=2, padding=1) if downsample else None
-
-    def forward(
-        self, x: torch.Tensor, embed: torch.Tensor, context: FrameContext
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        for resnet in self.resnets:
-            x = resnet(x, context.num_frames, embed)
-        skip = self.attention(x, context)
-        return (self.downsample(skip) if self.downsample is not None else skip), skip
-
-
-class MidBlock(nn.Module):
-    """Residual block, full attention, residual block, at the smallest size."""
-
-    def __init__(self, channels: int, settings: BlockSettings):
-        super().__init__()
-        self.resnets = nn.ModuleList(
-            ResnetBlock(channels, channels, settings.groups, settings.embed_dim) for _ in range(2)
-        )
-        self.attention = AttentionPair(channels, settings, linear=False)
-
-    def forward(self, x: torch.Tensor, embed: torch.Tensor, context: FrameContext) -> torch.Tensor:
-        x = self.resnets[0](x, context.num_frames, embed)
-        return self.resnets[1](self.attention(x, context), context.num_frames, embed)
-
-
-class NearestUpsample(nn.Module):
-    """Nearest-neighbour doubling and a convolution with a padding mode of choice."""
-
-    def __init__(self, channels: int, padding_mode: str):
-        super().__init__()
-        self.conv = DoublingConv2d(channels, channels, padding_mode=padding_mode)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.conv(x)
-
-
-class UpBlock(nn.Module):
-    """The skip concatenated, two residual blocks, attention, and a doubling (none at the finest level)."""
-
-    def __init__(self, in_channels: int, out_channels: int, settings: BlockSettings, upsample: nn.Module | None):
-        super().__init__()
-        self.resnets = nn.ModuleList(
-            ResnetBlock(channels, out_channels, settings.groups, settings.embed_dim)
-            for channels in (2 * in_channels, out_channels)
-        )
-        self.attention = AttentionPair(out_channels, settings, linear=True)
-        self.upsample = upsample
-
-    def forward(self, x: torch.Tensor, skip: torch.Tensor, embed: torch.Tensor, context: FrameContext) -> torch.Tensor:
-        x = torch.cat((x, skip), dim=1)
-        for resnet in self.resnets:
-            x = resnet(x, context.num_frames, embed)
-        x = self.attention(x, context)
-        return self.upsample(x) if self.upsample is not None else x
-
-
-class OutputHead(nn.Module):
-    """An unconditioned residual block and a 1x1 convolution that gives all pixels of a patch."""
-
-    def __init__(self, in_channels: int, channels: int, out_channels: int, groups: int, patch_size: int):
-        super().__init__()
-        self.patch_size = patch_size
-        self.resnet = ResnetBlock(in_channels, channels, groups)
-        self.conv = nn.Conv2d(channels, out_channels * patch_size**2, 1)
-
-    def forward(self, x: torch.Tensor, num_frames: int) -> torch.Tensor:
-        return F.pixel_shuffle(self.conv(self.resnet(x, num_frames)), self.patch_size)
 
 
 class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
