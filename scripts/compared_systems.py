@@ -2,6 +2,7 @@
 
     python scripts/compared_systems.py train --work tables       # in the folder of paper_tables.py; goes on where it was stopped
     python scripts/compared_systems.py costs --work tables       # docs/results/costs.json, on a machine that does nothing else
+    python scripts/compared_systems.py draw --work tables        # docs/compared-systems.webp
 
 All see as many clips as LFDM's U-Net did, in the same order of magnitude of steps, with its label embeddings and its settings
 where a system has them; scripts/paper_tables.py evaluates them.
@@ -28,16 +29,19 @@ from lfdm_diffusers import ImaginatorPipeline, LFDMPipeline
 from lfdm_diffusers.adversarial_training import AdversarialLoss
 from lfdm_diffusers.command_tools import load_pipeline
 from lfdm_diffusers.data.dataset import ClipSample
+from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import hardware, peak_memory_bytes, software
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.motion_cache import MotionSample
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.training_targets import FrameTraining, MotionTraining
+from lfdm_diffusers.visualization import contact_sheet
 from lfdm_diffusers.whole_files import write_json
 
 ROOT = Path(__file__).parents[1]
 COSTS = ROOT / "docs" / "results" / "costs.json"
+PICTURE = ROOT / "docs" / "compared-systems.webp"
 # LFDM's U-Net saw 3,400 batches of 8 clips (lfdm_diffusers/assets/toon64/README.md).
 SHARED = "--train_data_dir toon --cache_dir toon-cache --preset toon64 --mixed_precision bf16 --train_batch_size 8"
 SHARED += (
@@ -178,9 +182,41 @@ def measure_costs(work: Path) -> None:
     write_json(COSTS, {"systems": found, "software": software(), "hardware": hardware(torch.device("cpu"))})
 
 
+# ---- a picture ------------------------------------------------------------------------------------------------------
+
+SHOWN = ((611, "surprise"), (623, "happiness"), (634, "anger"))  # people whom no system has seen, and what they do
+FRAMES = (0, 5, 10, 15)
+
+
+def draw(work: Path) -> None:
+    """docs/compared-systems.webp: frames of each system's clips of the same pictures and labels, below the real ones."""
+    clips = [toon_clip(0, person, label, num_frames=16, size=64).frames for person, label in SHOWN]
+    rows = {"real": [clip / 255 for clip in clips]}
+    folders = {system.title: (work / system.pipeline, system.steps) for system in SYSTEMS}
+    for title, (folder, steps) in (folders | {"LFDM": (embedded_model(), None)}).items():
+        if not Path(folder).is_dir():
+            print(f"{folder} is not there: not drawn")
+            continue
+        pipe = load_pipeline(folder, kind=ImageToVideoPipeline)
+        options = {"num_inference_steps": steps} if steps else {}
+        seed = torch.Generator()
+        rows[title] = [
+            pipe(clip[0], label, generator=seed.manual_seed(0), output_type="np", **options).frames[0]
+            for clip, (_, label) in zip(clips, SHOWN)
+        ]
+    sheet = contact_sheet(
+        [[clip[frame] for clip in made for frame in FRAMES] for made in rows.values()],
+        [label if frame == 0 else f"frame {frame}" for _, label in SHOWN for frame in FRAMES],
+        tile=96,
+        names=list(rows),
+    )
+    sheet.save(PICTURE, lossless=True)
+    print(f"wrote {PICTURE.name}: {sheet.width}x{sheet.height}, {PICTURE.stat().st_size // 1024} KB")
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "costs", "cost"], help="cost: of one --folder, as JSON")
+    parser.add_argument("what", choices=["train", "costs", "cost", "draw"], help="cost: of one --folder, as JSON")
     parser.add_argument(
         "--work", type=Path, default=Path("tables"), help="folder of paper_tables.py (default: tables)"
     )
@@ -189,6 +225,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.what == "train":
         train(args.work)
+    elif args.what == "draw":
+        draw(args.work)
     elif args.what == "costs":
         measure_costs(args.work)
     else:
