@@ -1,12 +1,24 @@
-"""Losses of a generator and its discriminators that one backward pass and one optimizer minimise together."""
+"""Training of ImaGINator: losses that one backward pass and one optimizer minimise together, examples, validation."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import Dataset
 
+from .data.dataset import ClipSample
+from .diffusion_training import VALIDATION_DRAWS
+from .generation_sheet import generation_sheet
+from .metrics.reconstruction import reconstruction_l1
 from .models.imaginator import ImaginatorDiscriminators, ImaginatorGenerator
+from .pipelines import ImaginatorPipeline
+from .pipelines.animation import eval_mode
+from .training_utils import draw_generator
 
 
 class AdversarialLoss(nn.Module):
@@ -76,3 +88,63 @@ class AdversarialLoss(nn.Module):
 def cross_entropy(logits: torch.Tensor, true: bool) -> torch.Tensor:
     """Mean of -log p, where p is the probability that `logits` give to what is claimed: a true video, or a made one."""
     return F.softplus(-logits.float() if true else logits.float()).mean()
+
+
+class AdversarialTraining:
+    """An `ImaginatorPipeline` whose generator is being trained against its discriminators.
+
+    Args:
+        pipe: with its generator in training mode, on the device to train on.
+        discriminators: likewise.
+        seed: of all chance.
+        null_condition_prob: share of examples that are shown without their label.
+        reconstruction_weight: as in `AdversarialLoss`.
+    """
+
+    def __init__(
+        self,
+        pipe: ImaginatorPipeline,
+        discriminators: ImaginatorDiscriminators,
+        seed: int = 0,
+        null_condition_prob: float = 0.1,
+        reconstruction_weight: float = 100.0,
+    ):
+        self.pipe, self.seed, self.null_condition_prob = pipe, seed, null_condition_prob
+        self.device = pipe.imaginator.device
+        self.loss = AdversarialLoss(pipe.imaginator, discriminators, reconstruction_weight).to(self.device)
+
+    def arguments(self, samples: ClipSample, draws: Sequence[int]) -> tuple[torch.Tensor | None, ...]:
+        """What `AdversarialLoss.forward` takes for a batch; the chance of each example comes from its own draw."""
+        noise, frames, null = [], [], []
+        for draw, label in zip(draws, samples.label):
+            generator = draw_generator(self.seed, draw)
+            noise.append(torch.randn(self.pipe.imaginator.config.noise_dim, generator=generator))
+            frames.append(torch.randint(samples.frames.shape[2], (), generator=generator))
+            null.append(not label or torch.rand((), generator=generator).item() < self.null_condition_prob)
+        table, embeds = self.pipe.label_embeddings, None
+        if table is not None:
+            embeds = table.rows(samples.label).to(self.device)
+            embeds = embeds.masked_fill(torch.tensor(null, device=self.device)[:, None], 0)
+        videos = samples.frames.to(self.device, non_blocking=True)
+        noise, frames = torch.stack(noise).to(self.device), torch.stack(frames).to(self.device)
+        return videos, videos[:, :, 0], embeds, noise, frames
+
+    @torch.no_grad()
+    def validate(
+        self, held_out: Dataset, pictures: Sequence[PIL.Image.Image], labels: Sequence[str]
+    ) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
+        """L1 of the clips of `held_out`, made with the same noise each time, and a sheet of clips of all labels."""
+        total = 0.0
+        with eval_mode(self.pipe.imaginator):
+            for i in range(len(held_out)):
+                frames, label = held_out[i].frames, held_out[i].label
+                noise = draw_generator(self.seed, VALIDATION_DRAWS + i)
+                video = self.pipe(frames[:, 0], label or None, generator=noise, output_type="pt").frames[0]
+                total += reconstruction_l1(video.cpu(), frames.transpose(0, 1))
+            sheet = generation_sheet(self.pipe, pictures, labels or [None], self.pipe.num_frames, self.seed)
+        return {"l1": total / len(held_out)}, {"samples": sheet}
+
+    def save(self, folder: Path) -> None:
+        """Both players."""
+        self.loss.generator.save_pretrained(folder / "imaginator")
+        self.loss.discriminators.save_pretrained(folder / "discriminators")

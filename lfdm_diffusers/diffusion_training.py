@@ -63,10 +63,8 @@ class DiffusionTraining(abc.ABC):
             timesteps.append(torch.randint(len(self.loss.alphas_cumprod), (), generator=generator))
             null.append(not label or torch.rand((), generator=generator).item() < self.null_condition_prob)
             noise.append(torch.randn(volume.shape[1:], generator=generator))
-        table, embeds = self.pipe.label_embeddings, None
-        if table is not None:
-            rows = table.label_ids([label or table.labels[0] for label in samples.label])
-            embeds = table.embedding.weight[rows].float().to(self.device)
+        table = self.pipe.label_embeddings
+        embeds = table.rows(samples.label).to(self.device) if table is not None else None
         noise, timesteps, null = torch.stack(noise), torch.stack(timesteps), torch.tensor(null)
         return volume, noise.to(self.device), timesteps.to(self.device), embeds, null.to(self.device), latents
 

@@ -28,19 +28,15 @@ from lfdm_diffusers import (
     UNet3DVideoModel,
     VDMPipeline,
 )
-from lfdm_diffusers.adversarial_training import AdversarialLoss
+from lfdm_diffusers.adversarial_training import AdversarialTraining
 from lfdm_diffusers.convert_command import TEXT_ENCODER
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.dataset import ClipDataset, ClipSample, FramePair, PairDataset, to_tensor
-from lfdm_diffusers.diffusion_training import VALIDATION_DRAWS
 from lfdm_diffusers.frame_autoencoder_training import FrameAutoencoderLoss, evaluate_frame_autoencoder
-from lfdm_diffusers.generation_sheet import generation_sheet
 from lfdm_diffusers.losses import PixelPyramidLoss
-from lfdm_diffusers.metrics.reconstruction import reconstruction_l1
 from lfdm_diffusers.model_cards import component_card, pipeline_card
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
-from lfdm_diffusers.pipelines.animation import eval_mode
 from lfdm_diffusers.pipelines.frame_diffusion import FrameDiffusionPipeline
 from lfdm_diffusers.presets import (
     AUTOENCODER_CONFIGS,
@@ -144,6 +140,12 @@ def clip_dataset(args: argparse.Namespace, clips: Clips) -> ClipDataset:
     return ClipDataset(
         clips.train, clips.reader, args.num_frames, args.frame_sampling, args.seed, not args.no_augment, args.flip
     )
+
+
+def held_out_clips(args: argparse.Namespace, clips: Clips) -> ClipDataset:
+    """As they are."""
+    chosen = spread(clips.held_out, args.num_validation_clips)
+    return ClipDataset(chosen, clips.reader, args.num_frames, "uniform", augment=False)
 
 
 def validation_pictures(args: argparse.Namespace, clips: Clips) -> list[PIL.Image.Image]:
@@ -258,10 +260,7 @@ def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips, network:
         made.unet.enable_gradient_checkpointing()
     made.to(run.device).set_progress_bar_config(disable=True)
     training = FrameTraining(made, args.seed, args.null_condition_prob, args.snr_gamma, args.ema_decay)
-    judged = ClipDataset(
-        spread(clips.held_out, args.num_validation_clips), clips.reader, args.num_frames, "uniform", augment=False
-    )
-    pictures = validation_pictures(args, clips)
+    judged, pictures = held_out_clips(args, clips), validation_pictures(args, clips)
 
     def losses(loss: nn.Module, samples: ClipSample, draws: range) -> Losses:
         with run.accelerator.autocast():
@@ -297,59 +296,29 @@ def adversarial(args: argparse.Namespace, run: TrainingRun, clips: Clips, networ
     discriminators = ImaginatorDiscriminators(**sizes).to(memory_format=torch.channels_last)
     made = ImaginatorPipeline(generator.train(), label_embeddings=table).to(run.device)
     made.set_progress_bar_config(disable=True)
-    players = AdversarialLoss(generator, discriminators, args.reconstruction_weight).to(run.device)
-    judged = ClipDataset(
-        spread(clips.held_out, args.num_validation_clips), clips.reader, args.num_frames, "uniform", augment=False
+    training = AdversarialTraining(
+        made, discriminators, args.seed, args.null_condition_prob, args.reconstruction_weight
     )
-    pictures = validation_pictures(args, clips)
+    judged, pictures = held_out_clips(args, clips), validation_pictures(args, clips)
 
     def losses(loss: nn.Module, samples: ClipSample, draws: range) -> Losses:
-        noise, frames, null = [], [], []
-        for draw, label in zip(draws, samples.label):
-            chance = draw_generator(args.seed, draw)
-            noise.append(torch.randn(generator.config.noise_dim, generator=chance))
-            frames.append(torch.randint(args.num_frames, (), generator=chance))
-            null.append(not label or torch.rand((), generator=chance).item() < args.null_condition_prob)
-        embeds = None
-        if table is not None:
-            rows = table.label_ids([label or table.labels[0] for label in samples.label])
-            embeds = table.embedding.weight[rows].float().cpu()
-            embeds = torch.where(torch.tensor(null)[:, None], torch.zeros_like(embeds), embeds).to(run.device)
-        videos = samples.frames.to(run.device, non_blocking=True)
         with run.accelerator.autocast():
-            given = (x.to(run.device) for x in (torch.stack(noise), torch.stack(frames)))
-            return Losses(loss(videos, videos[:, :, 0], embeds, *given), {})
-
-    @torch.no_grad()
-    def validate(step: int) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
-        total = 0.0
-        with eval_mode(generator):
-            for i in range(len(judged)):
-                frames, label = judged[i].frames, judged[i].label
-                picture, noise = frames[:, 0], draw_generator(args.seed, VALIDATION_DRAWS + i)
-                video = made(picture, label or None, generator=noise, output_type="pt").frames[0]  # (F, 3, H, W)
-                total += reconstruction_l1(video, frames.transpose(0, 1))
-            sheet = generation_sheet(made, pictures, labels or [None], args.num_frames, args.seed)
-        return {"l1": total / len(judged)}, {"samples": sheet}
-
-    def save(folder: Path) -> None:
-        generator.save_pretrained(folder / "imaginator")
-        discriminators.save_pretrained(folder / "discriminators")
+            return Losses(loss(*training.arguments(samples, draws)), {})
 
     def write(folder: Path, repo_id: str | None, facts: dict) -> None:
         made.to("cpu").save_pretrained(folder)
         pipeline_card(made, repo_id=repo_id, facts=facts).save(folder / "README.md")
 
     trained = Trained(
-        module=players,
-        optimizer=build_optimizer(players.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
+        module=training.loss,
+        optimizer=build_optimizer(training.loss.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
         dataset=clip_dataset(args, clips),
         losses=losses,
         models=[generator, discriminators],
-        validate=validate,
-        save=save,
-        state=players.state_dict,
-        load_state=players.load_state_dict,
+        validate=lambda step: training.validate(judged, pictures, labels),
+        save=training.save,
+        state=training.loss.state_dict,
+        load_state=training.loss.load_state_dict,
     )
     return Recipe(trained, "videos", "pipeline", write, "ImaginatorPipeline.from_pretrained({})")
 

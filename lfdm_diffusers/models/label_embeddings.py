@@ -114,6 +114,12 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         """Whether `label` is one of the table's, whatever its case and spacing."""
         return normalized_label(label) in self._rows
 
+    def rows(self, labels: Sequence[str]) -> torch.Tensor:
+        """Embeddings `(len(labels), D)` in float32, for training. An empty text, of a clip without a label, gets any row: it
+        must be masked."""
+        ids = self.label_ids([label or self.labels[0] for label in labels])
+        return self.embedding.weight[ids].float()
+
     def label_ids(self, labels: str | Sequence[str]) -> list[int]:
         """Rows of `labels`; case and spacing do not matter.
 
