@@ -56,7 +56,7 @@ class RandomTransform:
         return offset, offset.abs().sum(dim=-1)
 
     def warp_points(self, points: torch.Tensor) -> torch.Tensor:
-        """T of points `(B, N, 2)`."""
+        """T of points `(B, N, 2)`, or `(1, N, 2)` for all B."""
         _, distance = self._offsets(points)
         spline = (self.control_params * distance**2 * torch.log(distance + 1e-6)).sum(dim=-1, keepdim=True)
         affine = (self.theta[:, None, :, :2] * points[:, :, None]).sum(dim=-1) + self.theta[:, None, :, 2]
@@ -71,9 +71,10 @@ class RandomTransform:
 
     def warp_picture(self, picture: torch.Tensor, centers: bool = False) -> torch.Tensor:
         """`picture` `(B, C, H, W)` read at T(z), with reflection at the borders; z as in `sampling_grid`."""
-        batch, _, height, width = picture.shape
-        grid = sampling_grid(height, width, picture.device, centers).flatten(0, 1).expand(batch, -1, -1)
-        grid = self.warp_points(grid).unflatten(1, (height, width))
+        height, width = picture.shape[-2:]
+        # One grid for all pictures: distances to its control points are computed once.
+        grid = self.warp_points(sampling_grid(height, width, picture.device, centers).flatten(0, 1)[None])
+        grid = grid.unflatten(1, (height, width))
         return F.grid_sample(picture.float(), grid, padding_mode="reflection", align_corners=False).to(picture.dtype)
 
 
@@ -241,17 +242,13 @@ class LFAELoss(nn.Module):
             reference, driving: `(B, 3, H, W)` in [0, 1].
             transform: of B pictures, for the equivariance losses.
         """
-        output = self.lfae(reference, driving)
-        transformed = self.lfae.region_predictor(
-            transform.warp_picture(driving, self.lfae.config.flow_grid == "centers").contiguous(
-                memory_format=torch.channels_last
-            )
-        )
+        transformed = transform.warp_picture(driving, self.lfae.config.flow_grid == "centers")
+        output = self.lfae(reference, driving, others=transformed)
         losses = picture_losses(
             self.reconstruction, output, reference, driving, self.inpainted_weight, self.motion_weight
         )
         with torch.autocast(driving.device.type, enabled=False):
-            shift, affine = equivariance_losses(output.driving_regions, transformed, transform)
+            shift, affine = equivariance_losses(output.driving_regions, output.other_regions, transform)
             losses |= {"equivariance_shift": shift, "equivariance_affine": affine}
             if self.concentration_weight:
                 losses["concentration"] = self.concentration_weight * concentration_loss(output.driving_regions)

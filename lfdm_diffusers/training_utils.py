@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,21 +64,33 @@ def learning_rate(
     return rise * base * gamma ** sum(step >= round(share * steps) for share in milestones)
 
 
+class MemoryOrderAdam(torch.optim.Adam):
+    """Adam whose fused step is given weights, gradients and averages in the order of the weights' memory.
+
+    On CPUs that step goes through memory: it would take a gradient, or an average that was saved in another layout, for another
+    tensor where it is laid out unlike its weight, and it copies gradients that are channels-last.
+    """
+
+    def _init_group(
+        self, group: dict[str, Any], weights: list, gradients: list, exp_avgs: list, exp_avg_sqs: list, *others: list
+    ) -> bool:
+        for weight in group["params"]:
+            for name, average in self.state.get(weight, {}).items():
+                if name != "step" and average.stride() != weight.stride():
+                    self.state[weight][name] = torch.empty_like(weight).copy_(average)
+        has_complex = super()._init_group(group, weights, gradients, exp_avgs, exp_avg_sqs, *others)
+        orders = [sorted(range(weight.ndim), key=weight.stride, reverse=True) for weight in weights]
+        for tensors in (weights, gradients, exp_avgs, exp_avg_sqs):
+            tensors[:] = [tensor.permute(order) for tensor, order in zip(tensors, orders)]
+        gradients[:] = [gradient.contiguous() for gradient in gradients]
+        return has_complex
+
+
 def build_optimizer(
     parameters: Iterable[nn.Parameter], learning_rate: float, betas: tuple[float, float]
 ) -> torch.optim.Adam:
     """Adam in one pass over memory for each weight, instead of one for each operation."""
-    optimizer = torch.optim.Adam(list(parameters), learning_rate, betas, fused=True)
-    optimizer.register_step_pre_hook(lambda optimizer, *_: _match_layouts(optimizer))
-    return optimizer
-
-
-def _match_layouts(optimizer: torch.optim.Optimizer) -> None:
-    """Lay out gradients as their weights are: the fused step on CPUs goes through memory and would take others for them."""
-    for group in optimizer.param_groups:
-        for weight in group["params"]:
-            if weight.grad is not None and weight.grad.stride() != weight.stride():
-                weight.grad = torch.empty_like(weight).copy_(weight.grad)
+    return MemoryOrderAdam(list(parameters), learning_rate, betas, fused=True)
 
 
 @contextlib.contextmanager

@@ -8,9 +8,17 @@ import torch.nn.functional as F
 from tiny import IMAGE_SIZE, LATENT_SIZE, tiny_lfae, tiny_unet
 from torch import nn
 
+from lfdm_diffusers.losses import RandomTransform
 from lfdm_diffusers.models import attention_3d, blocks_2d, latent_flow_autoencoder
 from lfdm_diffusers.models.attention_3d import LinearAttnProcessor, VideoAttention
-from lfdm_diffusers.models.blocks_2d import DoublingConv2d, SameConv2d, gather_resample, resample, sampling_grid
+from lfdm_diffusers.models.blocks_2d import (
+    DoublingConv2d,
+    DownBlock2d,
+    SameConv2d,
+    gather_resample,
+    resample,
+    sampling_grid,
+)
 from lfdm_diffusers.models.blocks_3d import NearestUpsample
 from lfdm_diffusers.training_utils import build_optimizer
 
@@ -51,11 +59,44 @@ def test_grids_that_are_not_numbers_read_something_and_do_no_harm():
         assert gather_resample(torch.randn(1, 16, 4, 4), grid, padding_mode).isfinite().all()
 
 
-def test_gradients_take_the_other_way(monkeypatch):
-    monkeypatch.setattr(blocks_2d, "gather_resample", None)
-    feature, grid = torch.randn(1, 20, 5, 7), wild_grid(1, 1, 4, 4).clamp(-1, 1).requires_grad_()
-    resample(feature, grid).square().sum().backward()
-    assert grid.grad.abs().max() > 0
+@pytest.mark.parametrize("padding_mode", ["zeros", "border"])
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_gathered_rows_have_the_gradients_of_grid_sample(monkeypatch, padding_mode, pictures):
+    feature = torch.randn(pictures, 20, 5, 7).contiguous(memory_format=torch.channels_last).requires_grad_()
+    grid = wild_grid(2, 3, 6, 4).requires_grad_()
+    results = []
+    for least in (0, NEVER):
+        monkeypatch.setattr(blocks_2d, "LEAST_GATHERED_CHANNELS", least)
+        out = resample(feature, grid, padding_mode)
+        results.append(torch.autograd.grad(out.square().sum(), (feature, grid)))
+    for fast, plain in zip(*results):
+        torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-4)
+    assert results[0][0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_pooling_has_the_gradients_of_the_plain_one(layout):
+    block, plain = DownBlock2d(3, 4).train(), DownBlock2d(3, 4).train()
+    plain.load_state_dict(block.state_dict())
+    x = torch.randn(2, 3, 6, 8).contiguous(memory_format=layout).requires_grad_()
+    found = block(x)
+    expected = F.avg_pool2d(plain.norm(plain.conv(x)).relu(), 2)
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(*(torch.autograd.grad(y.square().sum(), x) for y in (found, expected))):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_regions_of_pictures_put_together_are_those_of_each_alone():
+    alone, together = tiny_lfae().train(), tiny_lfae().train()
+    pictures, transform = torch.rand(2, 2, 3, IMAGE_SIZE, IMAGE_SIZE), RandomTransform.sample(2)
+    transformed = transform.warp_picture(pictures[1])
+    regions = [alone.region_predictor(picture) for picture in (*pictures, transformed)]
+    found = together(*pictures, others=transformed)
+    for expected, name in zip(regions, ("reference_regions", "driving_regions", "other_regions")):
+        for one, other in zip(found[name].to_tuple(), expected.to_tuple()):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    for one, other in zip(together.region_predictor.buffers(), alone.region_predictor.buffers()):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -150,6 +191,23 @@ def test_fused_adam_equals_the_plain_one_whatever_the_layout(layout):
         for weight, optimizer in zip((fused, plain), optimizers):
             weight.grad = gradient.clone()
             optimizer.step()
+    torch.testing.assert_close(fused, plain)
+
+
+def test_fused_adam_goes_on_from_averages_of_another_layout():
+    start, gradients = torch.randn(4, 3, 3, 3), torch.randn(4, 4, 3, 3, 3)
+    plain = nn.Parameter(start.clone())
+    optimizer = torch.optim.Adam([plain], 1e-2)
+    for number, gradient in enumerate(gradients):
+        if number == 2:
+            fused = nn.Parameter(plain.detach().clone(memory_format=torch.channels_last))
+            resumed = build_optimizer([fused], 1e-2, (0.9, 0.999))
+            resumed.load_state_dict(optimizer.state_dict() | {"param_groups": resumed.state_dict()["param_groups"]})
+        plain.grad = gradient.clone()
+        optimizer.step()
+        if number >= 2:
+            fused.grad = gradient.clone()
+            resumed.step()
     torch.testing.assert_close(fused, plain)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,8 +53,7 @@ def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zer
         `(B * N, C, h, w)` in `feature`'s dtype, channels-last. The arithmetic is float32.
     """
     batch, count, height, width, _ = grid.shape
-    needs_gradient = torch.is_grad_enabled() and (feature.requires_grad or grid.requires_grad)
-    if feature.device.type == "cpu" and feature.shape[1] >= LEAST_GATHERED_CHANNELS and not needs_gradient:
+    if feature.device.type == "cpu" and feature.shape[1] >= LEAST_GATHERED_CHANNELS:
         return gather_resample(feature, grid, padding_mode)
     # The N grids of one picture are stacked along the height: one call, and the picture is never repeated.
     out = F.grid_sample(
@@ -67,6 +67,36 @@ def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zer
     return out.transpose(1, 2).reshape(batch * count, -1, height, width).contiguous(memory_format=torch.channels_last)
 
 
+class RowGradients(torch.autograd.Function):
+    """Weighted sums of a table's rows, with the gradient for the table: weighted sums of their gradients' rows.
+
+    `embedding_bag` has a gradient of its own, but adds up row by row.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        sums: torch.Tensor,
+        table: torch.Tensor,
+        index: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(index, weights)
+        ctx.rows = len(table)
+        return sums.view_as(sums)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        index, weights = ctx.saved_tensors
+        uses, order = index.flatten().sort()
+        first = torch.searchsorted(uses, torch.arange(ctx.rows))
+        weights = weights.flatten()[order]
+        rows = F.embedding_bag(
+            order // index.shape[1], gradient.contiguous(), first, per_sample_weights=weights, mode="sum"
+        )
+        return gradient, rows, None, None
+
+
 def gather_resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str) -> torch.Tensor:
     """What `resample` computes, of "zeros" or "border": each place is a weighted sum of four rows of a table of features.
 
@@ -75,6 +105,7 @@ def gather_resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str
     """
     batch, count, height, width, _ = grid.shape
     channels, rows, columns = feature.shape[1:]
+    table = feature.float().permute(0, 2, 3, 1).reshape(-1, channels)
     corners, weights = [], []
     for position, size in zip(grid.float().unbind(-1), (columns, rows)):
         position = ((position + 1) * size - 1) / 2
@@ -88,12 +119,10 @@ def gather_resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str
     index = corners[1][..., :, None] * columns + corners[0][..., None, :]  # (B, N, h, w, 2, 2)
     if feature.shape[0] > 1:
         index = index + torch.arange(batch).view(-1, 1, 1, 1, 1, 1) * (rows * columns)
-    out = F.embedding_bag(
-        index.view(-1, 4),
-        feature.float().permute(0, 2, 3, 1).reshape(-1, channels),
-        per_sample_weights=(weights[1][..., :, None] * weights[0][..., None, :]).view(-1, 4),
-        mode="sum",
-    )
+    index, weights = index.view(-1, 4), (weights[1][..., :, None] * weights[0][..., None, :]).view(-1, 4)
+    out = F.embedding_bag(index, table.detach(), per_sample_weights=weights, mode="sum")
+    if torch.is_grad_enabled() and table.requires_grad:
+        out = RowGradients.apply(out, table, index, weights.detach())
     return out.to(feature.dtype).view(batch * count, height, width, channels).permute(0, 3, 1, 2)
 
 
@@ -156,18 +185,36 @@ def buffers_put_back(module: nn.Module) -> Iterator[None]:
 
 
 class UpdatedOnce:
-    """Calls `block.compute`; only the first call changes the block's buffers, BatchNorm's running statistics.
+    """Calls `block.compute` with `options`; only the first call changes the block's buffers, BatchNorm's running statistics.
 
     Gradient checkpointing calls a second time, in the backward pass, to compute again what it did not keep.
     """
 
-    def __init__(self, block: CheckpointedBlock):
-        self.block, self.called = block, False
+    def __init__(self, block: CheckpointedBlock, options: dict[str, Any]):
+        self.block, self.options, self.called = block, options, False
 
     def __call__(self, *args: torch.Tensor) -> torch.Tensor:
         with buffers_put_back(self.block) if self.called else contextlib.nullcontext():
             self.called = True
-            return self.block.compute(*args)
+            return self.block.compute(*args, **self.options)
+
+
+class ReluPool(torch.autograd.Function):
+    """ReLU in place, then 2x2 average pooling, whose gradient is laid out as the map is while it is still small."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor) -> torch.Tensor:
+        positive = x.relu_()
+        ctx.save_for_backward(positive)
+        return F.avg_pool2d(positive, 2)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> torch.Tensor:
+        (positive,) = ctx.saved_tensors
+        last = positive.is_contiguous(memory_format=torch.channels_last)
+        gradient = gradient.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        gradient = F.interpolate(gradient / 4, scale_factor=2, mode="nearest")
+        return torch.ops.aten.threshold_backward.grad_input(gradient, positive, 0, grad_input=gradient)
 
 
 class CheckpointedBlock(nn.Module):
@@ -177,14 +224,14 @@ class CheckpointedBlock(nn.Module):
         super().__init__()
         self.gradient_checkpointing = False  # diffusers sets it, and the function below
 
-    def compute(self, *args: torch.Tensor) -> torch.Tensor:
+    def compute(self, *args: torch.Tensor, **options: Any) -> torch.Tensor:
         """What the block computes."""
         raise NotImplementedError
 
-    def forward(self, *args: torch.Tensor) -> torch.Tensor:
+    def forward(self, *args: torch.Tensor, **options: Any) -> torch.Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return self._gradient_checkpointing_func(UpdatedOnce(self), *args)
-        return self.compute(*args)
+            return self._gradient_checkpointing_func(UpdatedOnce(self, options), *args)
+        return self.compute(*args, **options)
 
 
 class SameConv2d(nn.Conv2d):
@@ -234,7 +281,11 @@ class DoublingConv2d(SameConv2d):
 
 
 class ConvBlock(CheckpointedBlock):
-    """Convolution, BatchNorm, ReLU."""
+    """Convolution, BatchNorm, ReLU.
+
+    `parts`, of this and all that is made of it, are the sizes of the batches that a batch was put together from: in training
+    each has BatchNorm statistics of its own, as if it came alone.
+    """
 
     convolution = SameConv2d
 
@@ -243,15 +294,25 @@ class ConvBlock(CheckpointedBlock):
         self.conv = self.convolution(in_channels, out_channels, kernel_size)
         self.norm = nn.BatchNorm2d(out_channels)
 
-    def compute(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.norm(self.conv(x)), inplace=True)
+    def normalised(self, x: torch.Tensor, parts: Sequence[int] | None) -> torch.Tensor:
+        """Convolution and BatchNorm."""
+        x = self.conv(x)
+        if not self.norm.training or parts is None or len(parts) == 1:
+            return self.norm(x)
+        return torch.cat([self.norm(part) for part in x.split(parts)])
+
+    def compute(self, x: torch.Tensor, parts: Sequence[int] | None = None) -> torch.Tensor:
+        return F.relu(self.normalised(x, parts), inplace=True)
 
 
 class DownBlock2d(ConvBlock):
     """`ConvBlock`, then 2x2 average pooling."""
 
-    def compute(self, x: torch.Tensor) -> torch.Tensor:
-        return F.avg_pool2d(super().compute(x), 2)
+    def compute(self, x: torch.Tensor, parts: Sequence[int] | None = None) -> torch.Tensor:
+        x = self.normalised(x, parts)
+        if x.device.type == "cpu" and x.requires_grad:
+            return ReluPool.apply(x)  # in place: BatchNorm keeps what it was given, not this
+        return F.avg_pool2d(F.relu(x, inplace=True), 2)
 
 
 class UpBlock2d(ConvBlock):
@@ -289,10 +350,10 @@ class PyramidEncoder(nn.Module):
         widths[0] = in_channels
         self.down_blocks = nn.ModuleList(DownBlock2d(a, b) for a, b in itertools.pairwise(widths))
 
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def forward(self, x: torch.Tensor, parts: Sequence[int] | None = None) -> list[torch.Tensor]:
         levels = [x]
         for block in self.down_blocks:
-            levels.append(block(levels[-1]))
+            levels.append(block(levels[-1], parts=parts))
         return levels
 
 
@@ -313,9 +374,9 @@ class Hourglass(nn.Module):
         )
         self.out_channels = widths[0] + in_channels
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        levels = self.encoder(x)
+    def forward(self, x: torch.Tensor, parts: Sequence[int] | None = None) -> torch.Tensor:
+        levels = self.encoder(x, parts)
         out = levels.pop()
         for block in self.up_blocks:
-            out = torch.cat((block(out), levels.pop()), dim=1)
+            out = torch.cat((block(out, parts=parts), levels.pop()), dim=1)
         return out

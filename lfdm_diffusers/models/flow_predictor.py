@@ -8,6 +8,7 @@ autocast can lower it: a sampling coordinate in bfloat16 is wrong by whole pixel
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +36,10 @@ class RegionParameters(BaseOutput):
     affine: torch.Tensor | None = None
     heatmap: torch.Tensor | None = None
 
+    def split(self, parts: Sequence[int]) -> list[RegionParameters]:
+        """The regions of the first `parts[0]` pictures, of the `parts[1]` after these, and so on."""
+        return [RegionParameters(*fields) for fields in zip(*(value.split(parts) for value in self.to_tuple()))]
+
 
 @dataclass
 class LatentFlowOutput(BaseOutput):
@@ -45,12 +50,14 @@ class LatentFlowOutput(BaseOutput):
             picture comes from. `(B, 2, F, h, w)` for a clip of F driving pictures.
         occlusion: `(B, 1, h, w)` (or `(B, 1, F, h, w)`) float32 in [0, 1]: 1 keeps the warped picture, 0 inpaints.
         reference_regions, driving_regions: the regions that the flow was composed from.
+        other_regions: those of the `others` of `LatentFlowAutoencoder.forward`.
     """
 
     flow: torch.Tensor | None = None
     occlusion: torch.Tensor | None = None
     reference_regions: RegionParameters | None = None
     driving_regions: RegionParameters | None = None
+    other_regions: RegionParameters | None = None
 
 
 # Variances below this (in grid units, squared) are those of a heatmap on one pixel: pixels are 0.06 apart at 32x32.
@@ -135,7 +142,11 @@ def relative_regions(
 
 
 class RegionPredictor(nn.Module):
-    """K soft regions of a picture with principal axes; returns `RegionParameters` for a picture `(B, C, H, W)`."""
+    """K soft regions of a picture with principal axes; returns `RegionParameters` for a picture `(B, C, H, W)`.
+
+    `parts` as in `ConvBlock`: pictures put together cost less, as the weights of the deep layers, which are most of the work, are
+    read once.
+    """
 
     def __init__(
         self,
@@ -155,8 +166,8 @@ class RegionPredictor(nn.Module):
         self.hourglass = Hourglass(in_channels, base_channels, num_blocks, max_channels)
         self.regions = nn.Conv2d(self.hourglass.out_channels, num_regions, 7, padding=padding)
 
-    def forward(self, image: torch.Tensor) -> RegionParameters:
-        logits = self.regions(self.hourglass(self.downsample(image))).float()  # (B, K, h, w)
+    def forward(self, image: torch.Tensor, parts: Sequence[int] | None = None) -> RegionParameters:
+        logits = self.regions(self.hourglass(self.downsample(image), parts)).float()  # (B, K, h, w)
         heatmap = (logits.flatten(2) / self.temperature).softmax(dim=-1).view_as(logits)
         # With padding < 3 the logits are smaller than the picture, yet their grid still spans [-1, 1].
         grid = sampling_grid(*logits.shape[-2:], logits.device, self.centers)

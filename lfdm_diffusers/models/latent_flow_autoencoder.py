@@ -80,6 +80,7 @@ class LatentFlowAutoencoderOutput(BaseOutput):
     occlusion: torch.Tensor | None = None
     reference_regions: RegionParameters | None = None
     driving_regions: RegionParameters | None = None
+    other_regions: RegionParameters | None = None
 
 
 class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
@@ -285,6 +286,7 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         driving: torch.Tensor,
         return_dict: bool = True,
         driving_reference: torch.Tensor | None = None,
+        others: torch.Tensor | None = None,
     ) -> LatentFlowOutput | tuple:
         """Backward latent flow and occlusion from `reference` to `driving`: [f, m] = F(x_ref, x_dri) of the LFDM paper.
 
@@ -293,6 +295,7 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
             driving: `(B, 3, H, W)`, or a clip `(B, 3, F, H, W)` whose frames are all driven from the same reference.
             driving_reference: `(B, 3, H, W)`, another picture that `driving` belongs to, such as its clip's first frame: the
                 regions of `reference` then move as those of the clip do since that picture (see `relative_regions`).
+            others: `(N, 3, H, W)`, pictures whose regions are found on the way, at less cost than by themselves.
 
         Returns:
             `LatentFlowOutput`; its flow and occlusion are float32 of size `flow_scale` times the picture's.
@@ -315,22 +318,24 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
                 "`reference` and `driving` must agree in batch and size, got "
                 f"{tuple(reference.shape)} and {tuple(driving.shape)}."
             )
-        reference = reference.contiguous(memory_format=torch.channels_last)
-        reference_regions = self.region_predictor(reference)
-        start, start_regions = reference, None
-        if driving_reference is not None:
-            start = driving_reference.contiguous(memory_format=torch.channels_last)
-            start_regions = self.region_predictor(start)
-        paired_regions, paired = reference_regions, reference
         if frames is not None:
             driving = driving.transpose(1, 2).flatten(0, 1)  # (B*F, 3, H, W)
+        pictures = [reference, driving, *(x for x in (driving_reference, others) if x is not None)]
+        pictures = [x.contiguous(memory_format=torch.channels_last) for x in pictures]
+        parts = [len(x) for x in pictures]
+        regions = self.region_predictor(torch.cat(pictures), parts).split(parts)
+        reference, driving, *rest = pictures
+        reference_regions, driving_regions, *rest_regions = regions
+        start, start_regions = reference, None
+        if driving_reference is not None:
+            start, start_regions = rest[0], rest_regions[0]
+        paired_regions, paired = reference_regions, reference
+        if frames is not None:
             paired, start = (x.repeat_interleave(frames, dim=0) for x in (reference, start))
             paired_regions, start_regions = (
                 regions and RegionParameters(**{k: v.repeat_interleave(frames, dim=0) for k, v in regions.items()})
                 for regions in (reference_regions, start_regions)
             )
-        driving = driving.contiguous(memory_format=torch.channels_last)
-        driving_regions = self.region_predictor(driving)
         if start_regions is not None:
             driving_regions = relative_regions(paired_regions, start_regions, driving_regions)
         background = self.background_predictor(start, driving)
@@ -338,7 +343,11 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         if frames is not None:
             flow, occlusion = (x.unflatten(0, (-1, frames)).transpose(1, 2) for x in (flow, occlusion))
         output = LatentFlowOutput(
-            flow=flow, occlusion=occlusion, reference_regions=reference_regions, driving_regions=driving_regions
+            flow=flow,
+            occlusion=occlusion,
+            reference_regions=reference_regions,
+            driving_regions=driving_regions,
+            other_regions=None if others is None else rest_regions[-1],
         )
         return output if return_dict else output.to_tuple()
 
@@ -455,18 +464,23 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         return sample, warped, inpainted
 
     def forward(
-        self, reference: torch.Tensor, driving: torch.Tensor, return_dict: bool = True
+        self,
+        reference: torch.Tensor,
+        driving: torch.Tensor,
+        return_dict: bool = True,
+        others: torch.Tensor | None = None,
     ) -> LatentFlowAutoencoderOutput | tuple:
         """Reconstruct `driving` from `reference` and the motion between them: stage one's forward pass.
 
         Args:
             reference: `(B, 3, H, W)` in [0, 1]; sides divisible by `flow_stride`.
             driving: `(B, 3, H, W)`, or a clip `(B, 3, F, H, W)`.
+            others: `(N, 3, H, W)`, pictures of which the equivariance losses need the regions alone.
 
         Returns:
             `LatentFlowAutoencoderOutput`: reconstruction, motion, and the regions that the equivariance losses need.
         """
-        motion = self.predict_flow(reference, driving)
+        motion = self.predict_flow(reference, driving, others=others)
         decoded = self.decode(self.encode(reference), motion.flow, motion.occlusion)
         output = LatentFlowAutoencoderOutput(**decoded, **motion)
         return output if return_dict else output.to_tuple()
