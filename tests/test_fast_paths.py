@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -202,7 +204,8 @@ def test_fused_adam_goes_on_from_averages_of_another_layout():
         if number == 2:
             fused = nn.Parameter(plain.detach().clone(memory_format=torch.channels_last))
             resumed = build_optimizer([fused], 1e-2, (0.9, 0.999))
-            resumed.load_state_dict(optimizer.state_dict() | {"param_groups": resumed.state_dict()["param_groups"]})
+            saved = copy.deepcopy(optimizer.state_dict()["state"])
+            resumed.load_state_dict(resumed.state_dict() | {"state": saved})
         plain.grad = gradient.clone()
         optimizer.step()
         if number >= 2:
