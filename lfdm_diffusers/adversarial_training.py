@@ -12,13 +12,11 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from .data.dataset import ClipSample
-from .diffusion_training import VALIDATION_DRAWS
 from .generation_sheet import generation_sheet
 from .metrics.reconstruction import reconstruction_l1
 from .models.imaginator import ImaginatorDiscriminators, ImaginatorGenerator
 from .pipelines import ImaginatorPipeline
-from .pipelines.animation import eval_mode
-from .training_utils import draw_generator
+from .training_utils import VALIDATION_DRAWS, draw_generator
 
 
 class AdversarialLoss(nn.Module):
@@ -135,13 +133,12 @@ class AdversarialTraining:
     ) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
         """L1 of the clips of `held_out`, made with the same noise each time, and a sheet of clips of all labels."""
         total = 0.0
-        with eval_mode(self.pipe.imaginator):
-            for i in range(len(held_out)):
-                frames, label = held_out[i].frames, held_out[i].label
-                noise = draw_generator(self.seed, VALIDATION_DRAWS + i)
-                video = self.pipe(frames[:, 0], label or None, generator=noise, output_type="pt").frames[0]
-                total += reconstruction_l1(video.cpu(), frames.transpose(0, 1))
-            sheet = generation_sheet(self.pipe, pictures, labels or [None], self.pipe.num_frames, self.seed)
+        for i in range(len(held_out)):
+            frames, label = held_out[i].frames, held_out[i].label
+            noise = draw_generator(self.seed, VALIDATION_DRAWS + i)
+            video = self.pipe(frames[:, 0], label or None, generator=noise, output_type="pt").frames[0]
+            total += reconstruction_l1(video.cpu(), frames.transpose(0, 1))
+        sheet = generation_sheet(self.pipe, pictures, labels or [None], self.pipe.num_frames, self.seed)
         return {"l1": total / len(held_out)}, {"samples": sheet}
 
     def save(self, folder: Path) -> None:

@@ -270,7 +270,8 @@ def load_pipeline(
     """
     found = class_name_of(read_model_config(model))
     if not issubclass(PIPELINES.get(found, object), kind):
-        raise ValueError(f"{model} holds a {found or 'model without a class'}, but a whole {kind.__name__} is needed.")
+        wanted = " or ".join(name for name, cls in PIPELINES.items() if issubclass(cls, kind))
+        raise ValueError(f"{model} holds a {found or 'model without a class'}, but a whole {wanted} is needed.")
     try:
         with quiet_libraries():
             pipe = PIPELINES[found].from_pretrained(str(model), variant=_variant(Path(model)))

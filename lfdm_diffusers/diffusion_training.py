@@ -16,10 +16,7 @@ from torch.utils.data import Dataset, default_collate
 from .generation_sheet import generation_sheet
 from .losses import DenoisingLoss
 from .pipelines.video_diffusion import VideoDiffusionPipeline
-from .training_utils import draw_generator
-
-# Draws of validation examples: far beyond any of training.
-VALIDATION_DRAWS = 2**62
+from .training_utils import VALIDATION_DRAWS, draw_generator
 
 
 class DiffusionTraining(abc.ABC):
@@ -47,6 +44,12 @@ class DiffusionTraining(abc.ABC):
         self.loss = DenoisingLoss(self.unet, alphas_cumprod, snr_gamma).to(self.device)
         self.weights = {name: weight for name, weight in self.unet.named_parameters() if weight.requires_grad}
         self.ema = EMAModel(self.weights.values(), decay=ema_decay) if ema_decay else None
+
+    @property
+    def _space(self) -> tuple[str, list[float], list[float]]:
+        """What the U-Net diffuses: a network that has learned one space cannot go on in another."""
+        config = self.unet.config
+        return self.pipe.target, list(config.target_mean), list(config.target_std)
 
     @abc.abstractmethod
     def targets(self, samples: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,14 +113,22 @@ class DiffusionTraining(abc.ABC):
 
     def state(self) -> dict:
         """What a checkpoint needs to go on exactly."""
-        state = {"weights": {name: weight.detach() for name, weight in self.weights.items()}}
+        state = {"weights": {name: weight.detach() for name, weight in self.weights.items()}, "space": self._space}
         return state | ({"ema": self.ema.state_dict()} if self.ema is not None else {})
 
     @torch.no_grad()
     def load_state(self, state: dict) -> None:
         """Raises ValueError if `state` is of another training."""
+        if state.get("space", self._space) != self._space:
+            raise ValueError(
+                f"the checkpoint's U-Net was trained in another space: {state['space']} was what it diffused, mean and standard "
+                f"deviation of each channel, now it is {self._space}."
+            )
         if state["weights"].keys() != self.weights.keys() or ("ema" in state) != (self.ema is not None):
             raise ValueError("the checkpoint is of a run with other weights: `--lora_rank` or `--ema_decay` differ.")
+        for name, weight in self.weights.items():
+            if state["weights"][name].shape != weight.shape:
+                raise ValueError(f"the checkpoint is of a run with another network: {name} has another shape.")
         for name, weight in self.weights.items():
             weight.copy_(state["weights"][name])
         if self.ema is not None:

@@ -169,8 +169,10 @@ def sampling_of(args: argparse.Namespace, pipe: ImageToVideoPipeline) -> Samplin
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
         steps = args.steps or pipe.default_steps()
         return Sampling(args.seed, not args.no_label, steps, args.guidance_scale, args.eta)
-    if args.scheduler or args.steps:
-        raise ValueError(f"`--scheduler` and `--steps` are of diffusion; {args.source} is a {type(pipe).__name__}.")
+    if args.scheduler or args.steps or (args.guidance_scale, args.eta) != (1, 1):
+        raise ValueError(
+            f"`--scheduler`, `--steps`, `--guidance-scale` and `--eta` are of diffusion; {args.source} is a {type(pipe).__name__}."
+        )
     return Sampling(args.seed, not args.no_label)
 
 

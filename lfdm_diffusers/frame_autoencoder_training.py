@@ -12,6 +12,13 @@ from .metrics.reconstruction import reconstruction_l1
 from .visualization import contact_sheet
 
 
+def build_frame_autoencoder(config: dict) -> AutoencoderKL:
+    """An `AutoencoderKL` of given arguments, with as many plain blocks as `block_out_channels`."""
+    levels = len(config["block_out_channels"])
+    blocks = {"down_block_types": ["DownEncoderBlock2D"] * levels, "up_block_types": ["UpDecoderBlock2D"] * levels}
+    return AutoencoderKL(**blocks | config)
+
+
 class FrameAutoencoderLoss(nn.Module):
     """A frame auto-encoder and its losses in one forward pass (Rombach et al., CVPR 2022, section 3.1), without its
     discriminator.

@@ -8,10 +8,19 @@ import numpy as np
 import PIL.Image
 import torch
 
+from .data.cache import ClipReader
+from .data.clips import Clip
 from .pipelines import ImageToVideoPipeline, LFDMPipelineOutput
+from .training_utils import spread
 from .visualization import contact_sheet, flow_in_pixels, flow_to_color, full_colour_length
 
 FRAMES = 6
+
+
+def first_pictures(clips: Sequence[Clip], reader: ClipReader, count: int) -> list[PIL.Image.Image]:
+    """First frames of `count` of `clips`, evenly spread, of other subjects as long as there are any."""
+    subjects = list({clip.subject or clip.name: clip for clip in clips}.values())
+    return [PIL.Image.fromarray(reader.place(reader.read(clip, [0]))[0]) for clip in spread(subjects, count)]
 
 
 def generation_sheet(

@@ -25,12 +25,6 @@ from .embedded import embedded_model
 from .pipelines import PIPELINES, ImageToVideoPipeline
 from .pipelines.video_diffusion import VideoDiffusionPipeline
 
-# What the U-Nets of the pipelines denoise.
-TARGETS = {
-    "LFDMPipeline": "{} flow and occlusion",
-    "VDMPipeline": "pixels",
-    "LDMVideoPipeline": "a frame auto-encoder's latents",
-}
 # Headings of a card's sections that tell where a model comes from, and what one may do with it.
 PROVENANCE = re.compile(r"come from|provenance|train|data|licen[cs]e", re.IGNORECASE)
 EXAMPLES = """
@@ -114,7 +108,7 @@ def _pipeline_facts(model: str, pipeline_class: type[ImageToVideoPipeline], inde
         return facts
     return facts | {
         "prediction_type": pipe.unet.config.prediction_type,
-        "target": TARGETS[type(pipe).__name__].format(pipe.unet.config.flow_target),
+        "target": pipe.target,
         "scheduler": type(pipe.scheduler).__name__,
         "num_train_timesteps": pipe.scheduler.config.num_train_timesteps,
         "default_steps": pipe.default_steps(),

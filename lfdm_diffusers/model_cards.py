@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TypedDict
 
 import torch
 from diffusers import DDPMScheduler, ModelMixin
 from huggingface_hub import ModelCard, ModelCardData
 
-from .models import LatentFlowAutoencoder
+from .models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from .pipelines import ImageToVideoPipeline, LFDMPipeline
 from .pipelines.video_diffusion import VideoDiffusionPipeline
 
@@ -30,37 +31,13 @@ CONVERTED_LICENSE = (
 )
 
 
+# Of every model here, and of LFDM.
 LIMITS = """* New subjects: pictures framed like those it was trained on. Another crop, background or number of subjects moves badly.
-* New domains (photographs for drawings, another drawing style): motion mostly carries over, painting does not; adapt the decoder
-  with `training/finetune_decoder.py`, without labels.
-* Every frame is made from the one given picture: what it does not show (an open mouth's teeth, the back of a hand) is invented, and blurred.
 * Labels other than those it was trained on mean nothing to it.
 * Do not use it to put real people into videos without their consent."""
-
-
-# What is said of a pipeline by its class: a title, and how it makes a video, after "this model makes a short video ...".
-METHODS = {
-    "LFDMPipeline": (
-        "Latent flow diffusion",
-        f"by [latent flow diffusion]({PAPER}): a U-Net denoises a volume of optical flow and occlusion, and an auto-encoder "
-        "warps, masks and decodes the picture's latent map by it.",
-    ),
-    "VDMPipeline": (
-        "Video diffusion in pixels",
-        "by [video diffusion](https://arxiv.org/abs/2204.03458): a U-Net denoises all pixels of all frames, given the picture "
-        f"and the text as in [latent flow diffusion]({PAPER}), which it is a baseline of.",
-    ),
-    "LDMVideoPipeline": (
-        "Video diffusion in latents",
-        "by [latent diffusion](https://arxiv.org/abs/2112.10752): a U-Net denoises the latents of all frames, which a frame "
-        f"auto-encoder decodes, given the picture and the text as in [latent flow diffusion]({PAPER}), which it is a baseline of.",
-    ),
-    "ImaginatorPipeline": (
-        "ImaGINator",
-        "by a conditional GAN after ImaGINator (Wang et al., WACV 2020): one pass of a generator, given the picture, the text and "
-        f"noise, a baseline of [latent flow diffusion]({PAPER}).",
-    ),
-}
+LIMITS_OF_WARPING = """* New domains (photographs for drawings, another drawing style): motion mostly carries over, painting does not; adapt the decoder
+  with `training/finetune_decoder.py`, without labels.
+* Every frame is made from the one given picture: what it does not show (an open mouth's teeth, the back of a hand) is invented, and blurred."""
 # Of a pipeline's parts, in the table of facts.
 PARTS = {"lfae": "latent flow auto-encoder", "vae": "frame auto-encoder", "imaginator": "generator"}
 
@@ -104,13 +81,12 @@ def pipeline_card(
     side = f"{size}x{size}" if size else "any size"
     labels = pipe.labels
     made = f"{frames} frames of {side} pixels"
-    title, method = METHODS[type(pipe).__name__]
     parts = {PARTS[name]: _parameters(part) for name, part in pipe.components.items() if name in PARTS}
     rows = {"output": made, **_data_rows(facts), **parts, **_sampling_rows(pipe)}
     argument = f", {_quoted(labels[0])}" if labels else ""
     body = [
         f"Given one picture{' and one label' if labels or pipe.text_encoder is not None else ''}, this model makes a short "
-        f"video of that subject ({made}) {method}",
+        f"video of that subject ({made}) {pipe.method}",
         "## Use",
         "```python\nimport lfdm_diffusers\nfrom diffusers import DiffusionPipeline\n\n"
         f"pipe = DiffusionPipeline.from_pretrained({_quoted(repo_id or 'path/to/this/folder')})\n"
@@ -124,9 +100,10 @@ def pipeline_card(
         body.insert(4, f"Fewer steps: `{steps}`, then `pipe(..., num_inference_steps=50)`.")
     if labels:
         body += ["## Labels", ", ".join(f"`{label}`" for label in labels)]
-    if isinstance(pipe, LFDMPipeline):
-        body += ["## Limits", LIMITS]
-    return _card(facts, title, repo_id, body, pipeline_tag="image-to-video")
+    first, *others = LIMITS.splitlines()
+    limits = [first, LIMITS_OF_WARPING, *others] if isinstance(pipe, LFDMPipeline) else [first, *others]
+    body += ["## Limits", "\n".join(limits)]
+    return _card(facts, pipe.title, repo_id, body, pipe.tags, pipe.citation, pipeline_tag="image-to-video")
 
 
 def _sampling_rows(pipe: ImageToVideoPipeline) -> dict[str, str]:
@@ -134,10 +111,9 @@ def _sampling_rows(pipe: ImageToVideoPipeline) -> dict[str, str]:
     rows = {"text": _text(pipe)}
     if not isinstance(pipe, VideoDiffusionPipeline):
         return rows
-    target = f", flow {pipe.unet.config.flow_target}" if isinstance(pipe, LFDMPipeline) else ""
     steps = pipe.scheduler.config.num_train_timesteps
     return {
-        "U-Net": f"{_parameters(pipe.unet)}, predicts {pipe.unet.config.prediction_type}{target}",
+        "U-Net": f"{_parameters(pipe.unet)}, predicts {pipe.unet.config.prediction_type}, of {pipe.target}",
         **rows,
         "scheduler": f"{type(pipe.scheduler).__name__}, {steps} training steps",
         "sampling by default": f"{pipe.default_steps()} steps, no guidance (`guidance_scale=1`), eta 1",
@@ -220,7 +196,8 @@ def component_card(component: ModelMixin, *, repo_id: str | None = None, facts: 
         "## Configuration",
         f"```json\n{json.dumps(config, indent=2)}\n```",
     ]
-    return _card(facts, name, repo_id, body)
+    own = isinstance(component, (UNet3DVideoModel, LabelEmbeddings))
+    return _card(facts, name, repo_id, body, LFDMPipeline.tags if own else ())
 
 
 def card_of(component: ModelMixin | ImageToVideoPipeline, repo_id: str) -> ModelCard:
@@ -237,20 +214,28 @@ def _checked(facts: CardFacts | None) -> CardFacts:
     return facts or {}
 
 
-def _card(facts: CardFacts, kind: str, repo_id: str | None, body: list[str], **data) -> ModelCard:
-    """Metadata, title, `body`, and the sections that every card ends with."""
+def _card(
+    facts: CardFacts,
+    kind: str,
+    repo_id: str | None,
+    body: list[str],
+    tags: Sequence[str] = LFDMPipeline.tags,
+    citation: str = "",
+    **data,
+) -> ModelCard:
+    """Metadata, title, `body`, and the sections that every card ends with; `citation` is of what is not LFDM's own."""
     metadata = ModelCardData(
         library_name="diffusers",
         license=facts.get("license"),
         base_model=facts.get("base_model"),
-        tags=["lfdm_diffusers", "lfdm", "latent-flow-diffusion", "optical-flow"],
+        tags=["lfdm_diffusers", *tags],
         **data,
     )
     body = [*body, *facts.get("notes", [])]
     if facts.get("sources"):
         body += ["## Where the weights come from", _table(facts["sources"], ("converted from", "SHA-256"))]
     note = facts.get("license_note") or f"The weights' licence is {facts.get('license', 'not stated here')}."
-    body += ["## Licence", note, "## Citation", CITATION]
+    body += ["## Licence", note, "## Citation", *([f"```bibtex\n{citation}\n```"] if citation else []), CITATION]
     title = facts.get("name") or repo_id or kind
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join([f"# {title}", *body]) + "\n")
 

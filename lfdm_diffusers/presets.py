@@ -237,13 +237,15 @@ UNET_CONFIGS = {
     },
     "toon64": {"num_frames": 16, "patch_size": 2, "block_out_channels": [48, 96, 192], "num_attention_heads": 4},
 }
-# The same U-Nets on pixels (VDM) and on the latents of a frame auto-encoder with LFDM's latent grid (LDM). Patches of pixels
-# bring VDM to the places that LFDM works on; the paper's VDM has 64x64 pixels.
-VDM_CONFIGS = {
-    "mug128": {**UNET_CONFIGS["mug128"], "sample_size": 64},
-    "toon64": {**UNET_CONFIGS["toon64"], "sample_size": 64, "patch_size": 4},
+# The same U-Nets by the system that they are for: pixels (vdm), where patches of 4x4 bring toon64 to the places that LFDM's works
+# on and to its cost, and the paper has 64x64 pixels; and latents of a frame auto-encoder with LFDM's latent grid (ldm).
+FRAME_UNET_CONFIGS = {
+    "vdm": {
+        "mug128": {**UNET_CONFIGS["mug128"], "sample_size": 64},
+        "toon64": {**UNET_CONFIGS["toon64"], "sample_size": 64, "patch_size": 4},
+    },
+    "ldm": {name: UNET_CONFIGS[name] for name in ("mug128", "toon64")},
 }
-LDM_CONFIGS = {name: UNET_CONFIGS[name] for name in VDM_CONFIGS}
 # Of diffusers' `AutoencoderKL`: three channels on LFDM's latent grid (mug128: 32x32 of 128 pixels; toon64: 32x32 of 64).
 AUTOENCODER_CONFIGS = {
     "mug128": {"sample_size": 128, "block_out_channels": [64, 128, 256], "layers_per_block": 2, "norm_num_groups": 32},
@@ -261,22 +263,16 @@ def get_lfae_config(name: str) -> dict:
     return _named(name, LFAE_CONFIGS)
 
 
-def get_unet_config(name: str, table: dict[str, dict] = UNET_CONFIGS) -> dict:
-    """Overrides of `UNet3DVideoModel`'s arguments for the preset called `name`, of `VDM_CONFIGS` or `LDM_CONFIGS` too; raises as
-    `get_lfae_config`."""
-    return _named(name, table)
+def get_unet_config(name: str, system: str | None = None) -> dict:
+    """Overrides of `UNet3DVideoModel`'s arguments for the preset called `name`, of LFDM or a system of `FRAME_UNET_CONFIGS`;
+    raises as `get_lfae_config`."""
+    return _named(name, FRAME_UNET_CONFIGS[system] if system else UNET_CONFIGS)
 
 
 def get_autoencoder_config(name: str) -> dict:
-    """Arguments of diffusers' `AutoencoderKL` for the preset called `name`; raises as `get_lfae_config`."""
-    config = _named(name, AUTOENCODER_CONFIGS)
-    levels = len(config["block_out_channels"])
-    return config | {
-        "down_block_types": ["DownEncoderBlock2D"] * levels,
-        "up_block_types": ["UpDecoderBlock2D"] * levels,
-        "latent_channels": 3,
-        "mid_block_add_attention": False,
-    }
+    """Arguments of diffusers' `AutoencoderKL` for the preset called `name`, but for the types of its blocks, which are as many as
+    `block_out_channels`; raises as `get_lfae_config`."""
+    return _named(name, AUTOENCODER_CONFIGS) | {"latent_channels": 3, "mid_block_add_attention": False}
 
 
 def _named(name: str, table: dict[str, dict]) -> dict:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .convert_command import TEXT_ENCODER
@@ -84,6 +85,30 @@ def add_clip_arguments(group: argparse._ArgumentGroup) -> None:
         "--frame_sampling", choices=["uniform", "random", "very_random"], help="default: the preset's, else random"
     )
     group.add_argument("--flip", action="store_true", help="mirror half the examples; not where labels name a side")
+
+
+def read_network(path: Path, option: str) -> dict:
+    """Arguments of a network from the JSON file that `option` names, without what diffusers notes beside them.
+
+    Raises:
+        ValueError: if it cannot be read, or holds anything else.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"`{option}` must be a JSON file: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"`{option}` must hold a JSON object of arguments, got {config!r}.")
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+def refuse_options(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, names: Iterable[str], reason: str
+) -> None:
+    """End the program with the parser's message if an option named was given a value that is not its default."""
+    for name in names:
+        if getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name} {reason}")
 
 
 def add_text_encoder_argument(group: argparse._ArgumentGroup, more: str = "") -> None:

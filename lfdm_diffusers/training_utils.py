@@ -26,6 +26,8 @@ from .pipelines import LFDMPipeline
 from .whole_files import whole
 
 STATE_FILE, METRICS_FILE = "training_state.pt", "metrics.jsonl"
+# Draws of validation examples: far beyond any of training.
+VALIDATION_DRAWS = 2**62
 
 
 def choose_clips(
@@ -211,6 +213,19 @@ def spread(items: Sequence, count: int) -> list:
     return [items[i] for i in dict.fromkeys(np.linspace(0, len(items) - 1, count).round().astype(int))]
 
 
+def restore_weights(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """`load_state_dict` of a checkpoint.
+
+    Raises:
+        ValueError: if it is of another network.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise ValueError(f"the checkpoint is of a run with another network: {first}") from error
+
+
 def take_fitting_weights(model: nn.Module, source: nn.Module) -> list[str]:
     """Copy into `model` all weights of `source` that have a name and a shape of its own; returns the names of the others.
 
@@ -234,7 +249,7 @@ def average_running_statistics(model: nn.Module) -> None:
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return
     for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
             for statistic in (module.running_mean, module.running_var):
                 dist.all_reduce(statistic)
                 statistic /= dist.get_world_size()

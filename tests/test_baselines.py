@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -9,9 +10,19 @@ import PIL.Image
 import pytest
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
-from tiny import LABELS, NUM_FRAMES, TEXT_DIM, tiny_baseline, tiny_image, tiny_label_embeddings, tiny_text_encoder
+from tiny import (
+    LABELS,
+    NUM_FRAMES,
+    TEXT_DIM,
+    tiny_baseline,
+    tiny_image,
+    tiny_label_embeddings,
+    tiny_text_encoder,
+    tiny_unet,
+)
 
 from lfdm_diffusers.cli import main
+from lfdm_diffusers.model_cards import card_of
 from lfdm_diffusers.pipelines import PIPELINES, FrameDiffusionPipeline, ImageToVideoPipeline
 
 NAMES = ("vdm", "ldm", "imaginator")
@@ -176,6 +187,30 @@ def test_generate_command_needs_motion(tmp_path, capsys):
         main(["generate", str(tmp_path / "a.png"), "--model", str(tmp_path / "vdm"), "--output", str(tmp_path)]) == 2
     )
     assert "holds a VDMPipeline, but a whole LFDMPipeline is needed" in capsys.readouterr().err
+
+
+def test_imaginator_is_in_eval_mode_even_in_training():
+    pipe = tiny_baseline("imaginator")
+    expected, before = call(pipe), copy.deepcopy(pipe.imaginator.state_dict())
+    pipe.imaginator.train()
+    torch.testing.assert_close(call(pipe), expected)
+    assert pipe.imaginator.training
+    assert all(torch.equal(value, before[name]) for name, value in pipe.imaginator.state_dict().items())
+
+
+def test_cards_of_subclasses():
+    for name in NAMES:
+        pipe = tiny_baseline(name)
+        mine = type("Mine", (type(pipe),), {})(**pipe.components)
+        card = str(card_of(mine, "me/mine"))
+        assert pipe.method in card and pipe.citation in card and "without their consent" in card
+        assert "optical-flow" not in card
+
+
+def test_unets_of_other_channels_are_refused(denoising):
+    denoising.register_modules(unet=tiny_unet(patch_size=2))
+    with pytest.raises(ValueError, match="`unet` must have image_latent_channels 3"):
+        call(denoising)
 
 
 def test_label_table_alone_is_enough():

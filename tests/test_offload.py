@@ -6,13 +6,14 @@ module) then gives NaN here, where a GPU machine would raise an error about devi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import accelerate.hooks
 import pytest
 import torch
 from diffusers.hooks.group_offloading import ModuleGroup
-from tiny import tiny_pipeline
+from tiny import tiny_baseline, tiny_pipeline, tiny_text_encoder
 from video import tiny_image, tiny_video
 
 
@@ -108,7 +109,30 @@ def test_group_offload_of_the_whole_pipeline(poison):
     torch.testing.assert_close(tiny_video(pipe), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_offload_order_names_every_model():
-    pipe = tiny_pipeline(text_encoder=True)
+BASELINES = ("vdm", "ldm", "imaginator")
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines(poison, name):
+    def made(pipe) -> torch.Tensor:
+        options = {} if name == "imaginator" else {"num_inference_steps": 2}
+        return pipe(
+            tiny_image(), "anger", generator=torch.Generator().manual_seed(0), output_type="pt", **options
+        ).frames
+
+    expected, pipe = made(tiny_baseline(name)), tiny_baseline(name)
+    for _ in range(2):
+        pipe.enable_model_cpu_offload(device="cpu")
+        torch.testing.assert_close(made(pipe), expected, rtol=1e-4, atol=1e-5)
+        modules = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+        assert all(torch.isnan(next(module.parameters())).all() for module in modules), "left on the accelerator"
+
+
+@pytest.mark.parametrize("name", ["lfdm", *BASELINES])
+def test_the_offload_order_names_every_model(name):
+    encoder, tokenizer = tiny_text_encoder()
+    make = tiny_pipeline if name == "lfdm" else functools.partial(tiny_baseline, name)
+    pipe = make(**{"text_encoder": True} if name == "lfdm" else {"text_encoder": encoder, "tokenizer": tokenizer})
     models = {name for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
-    assert set(pipe.model_cpu_offload_seq.split("->")) == models
+    order = pipe.model_cpu_offload_seq.split("->")
+    assert set(order) == models and len(order) == len(models)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import PIL.Image
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, DiffusionPipeline
 from safetensors.torch import load_file
 from tiny import tiny_baseline, tiny_label_embeddings, tiny_unet
-from training_scripts import assert_same, command_line, load_script, records, stop_at
+from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
 
-from lfdm_diffusers import ImaginatorPipeline, LDMVideoPipeline, VDMPipeline
+from lfdm_diffusers import ImaginatorPipeline, LDMVideoPipeline, VDMPipeline, presets
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.dataset import ClipDataset
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.scan import scan_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
+from lfdm_diffusers.pipelines import FRAME_SPACES
 from lfdm_diffusers.training_targets import FrameTraining
 from lfdm_diffusers.training_utils import checkpoints
 
@@ -36,7 +42,13 @@ def faces(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("faces")
     write_toon_faces(root / "data", 3, 1, labels=("happiness", "surprise"), num_frames=6, size=32, progress=False)
     unet = {key: value for key, value in tiny_unet().config.items() if not key.startswith("_")}
-    for name in ("image_latent_channels", "text_embed_dim", "sample_size", "num_frames"):  # the script's to settle
+    for name in (
+        "image_latent_channels",
+        "text_embed_dim",
+        "sample_size",
+        "num_frames",
+        "prediction_type",
+    ):  # the script's to settle
         del unet[name]
     networks = {"vdm": unet | {"patch_size": 4}, "ldm": unet | {"patch_size": 2}}
     networks |= {"autoencoder": AUTOENCODER, "imaginator": {"base_channels": 8}}
@@ -54,8 +66,8 @@ def arguments(faces: Path, output: Path, system: str, **changes) -> list[str]:
         "preset": "toon64",
         "model_config": faces / f"{system}.json",
         "resolution": 32,
-        "num_frames": 4,
-        "text_encoder": "none",
+        "num_frames": None if system == "autoencoder" else 4,
+        "text_encoder": None if system == "autoencoder" else "none",
         "cache_dir": faces / "cache",
         "train_batch_size": 2,
         "max_train_steps": 4,
@@ -63,7 +75,7 @@ def arguments(faces: Path, output: Path, system: str, **changes) -> list[str]:
         "validation_steps": 0,
         "num_validation_clips": 2,
         "num_validation_pictures": 1,
-        "num_inference_steps": 2,
+        "num_inference_steps": 2 if system in ("vdm", "ldm") else None,
         "logging_steps": 1,
         "autoencoder": faces / "autoencoder" / "vae" if system == "ldm" else None,
         **changes,
@@ -179,20 +191,130 @@ def test_label_embeddings_of_another_system(whole_runs, faces, tmp_path):
     assert_same(ours, theirs)
     changes["label_embeddings"] = tmp_path / "other"
     tiny_baseline("vdm", label_embeddings=tiny_label_embeddings(labels=("one",))).save_pretrained(tmp_path / "other")
-    assert "other has no happiness, surprise" in refusal(arguments(faces, tmp_path / "new", "vdm", **changes))
+    assert "other has no happiness, surprise, a label" in refusal(arguments(faces, tmp_path / "new", "vdm", **changes))
+
+
+@pytest.mark.parametrize("system", ["vdm", "ldm"])
+def test_clipping_is_for_what_has_an_end(whole_runs, faces, tmp_path, system):
+    """Pixels end at the target's scale, and samplers keep them there; latents end nowhere."""
+    config = PIPELINES[system].from_pretrained(whole_runs / system / "pipeline").scheduler.config
+    assert (config.thresholding, config.clip_sample, config.clip_sample_range) == (False, system == "vdm", 1)
+    run(arguments(faces, tmp_path, system, max_train_steps=1, target_scale=0.25))
+    pipe = PIPELINES[system].from_pretrained(tmp_path / "pipeline")
+    assert pipe.scheduler.config.clip_sample_range == 0.25
+    white = pipe.scaled_latents(torch.ones(1, 3, 32, 32))
+    assert system == "ldm" or white.max() == 0.25
+
+
+def test_auto_encoders_of_other_channels(faces, tmp_path):
+    """Four channels at a quarter of the size, and the size that it was trained on by default."""
+    config = {"latent_channels": 4, "block_out_channels": [8, 8, 16], "norm_num_groups": 4}
+    (tmp_path / "ae.json").write_text(json.dumps(config))
+    run(arguments(faces, tmp_path / "ae", "autoencoder", model_config=tmp_path / "ae.json", max_train_steps=1))
+    changes = {"autoencoder": tmp_path / "ae" / "vae", "resolution": None, "max_train_steps": 1}
+    run(arguments(faces, tmp_path / "out", "ldm", **changes))
+    pipe = LDMVideoPipeline.from_pretrained(tmp_path / "out" / "pipeline")
+    assert (pipe.sample_size, pipe.downscale_factor, pipe.latent_channels, pipe.unet.config.in_channels) == (
+        32,
+        4,
+        4,
+        4,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe(PIL.Image.new("RGB", (32, 32)), "surprise", output_type="pt").frames.shape == (1, 4, 3, 32, 32)
+
+
+def test_another_space_or_network_does_not_go_on(whole_runs, faces, tmp_path):
+    changes = {"resume_from_checkpoint": "latest", "max_train_steps": 6}
+    for system, change, message in (
+        ("vdm", {"target_scale": 0.5}, "trained in another space"),
+        ("vdm", {"model_config": faces / "ldm.json"}, "another network"),
+        ("imaginator", {"model_config": faces / "wide.json"}, "another network"),
+        ("autoencoder", {"model_config": faces / "wide-autoencoder.json"}, "another network"),
+    ):
+        (faces / "wide.json").write_text(json.dumps({"base_channels": 16}))
+        (faces / "wide-autoencoder.json").write_text(json.dumps(AUTOENCODER | {"block_out_channels": [8, 24]}))
+        made = faces / "autoencoder" if system == "autoencoder" else whole_runs / system
+        shutil.copytree(made / "checkpoint-2", tmp_path / system / "checkpoint-2", dirs_exist_ok=True)
+        assert message in refusal(arguments(faces, tmp_path / system, system, **changes | change))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("system", ["autoencoder", *PIPELINES])
+def test_two_processes_are_one(whole_runs, faces, tmp_path, system):
+    """Two processes give what one gives with the same batch; nearly so where BatchNorm sees only a process's share."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    argv = arguments(faces, tmp_path, system, train_batch_size=1)
+    done = subprocess.run(
+        [*torchrun, train_baseline.__file__, *argv], env=environment(), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    whole = faces / "autoencoder" if system == "autoencoder" else whole_runs / system
+    ours, theirs = ([r["loss"] for r in records(n) if "loss" in r] for n in (tmp_path, whole))
+    assert ours == pytest.approx(theirs, rel=0.5 if system == "imaginator" else 1e-3)
+
+
+class ShuffledVDM(VDMPipeline):
+    """Another space, in a few lines: pixels two by two, as channels."""
+
+    latent_channels = 12
+    downscale_factor = 2
+    target = "shuffled pixels"
+
+    @property
+    def sample_size(self) -> int:
+        return 2 * self.unet.config.sample_size
+
+    def statistics(self, frames: Iterable[torch.Tensor]) -> tuple[list[float], list[float]]:
+        return [0.5] * 12, [0.5] * 12
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        return F.pixel_unshuffle(frames, 2)
+
+    def decode_frames(self, latents: torch.Tensor) -> torch.Tensor:
+        return F.pixel_shuffle(latents, 2)
+
+
+def test_another_space_is_one_class(faces, tmp_path, monkeypatch):
+    """Named once, it is trained, saved, carded, loaded and called like the others."""
+    for table, name in ((FRAME_SPACES, "shuffled"), (train_baseline.FRAME_SPACES, "shuffled")):
+        monkeypatch.setitem(table, name, ShuffledVDM)
+    monkeypatch.setitem(train_baseline.SYSTEMS, "shuffled", train_baseline.diffusion)
+    monkeypatch.setitem(train_baseline.OPTIONS, "shuffled", train_baseline.OPTIONS["vdm"])
+    monkeypatch.setitem(presets.FRAME_UNET_CONFIGS, "shuffled", presets.FRAME_UNET_CONFIGS["ldm"])
+    run(arguments(faces, tmp_path, "shuffled", model_config=faces / "ldm.json"))
+    pipe = ShuffledVDM.from_pretrained(tmp_path / "pipeline")
+    pipe.set_progress_bar_config(disable=True)
+    frames = pipe(PIL.Image.new("RGB", (32, 32)), "surprise", output_type="pt", eta=0).frames
+    assert frames.shape == (1, 4, 3, 32, 32) and (pipe.sample_size, pipe.stride) == (32, 8)
+    assert "of shuffled pixels" in (tmp_path / "pipeline" / "README.md").read_text()
 
 
 def test_refusals(faces, tmp_path, capsys):
     new = tmp_path / "new"
-    refusal(arguments(faces, new, "ldm", autoencoder=None))
-    assert "--autoencoder goes with --system ldm" in capsys.readouterr().err
-    refusal(arguments(faces, new, "vdm", autoencoder="ae"))
-    assert "--autoencoder goes with --system ldm" in capsys.readouterr().err
+    for system, option in (
+        ("imaginator", {"target_scale": 0.5}),
+        ("autoencoder", {"flip": True}),
+        ("vdm", {"kl_weight": 1}),
+        ("imaginator", {"autoencoder": "ae"}),
+    ):
+        refusal(arguments(faces, new, system, **option))
+        (name,) = option
+        assert f"--{name} has no use for --system {system}" in capsys.readouterr().err
+    assert "a frame auto-encoder, which must be given" in refusal(arguments(faces, new, "ldm", autoencoder=None))
+    assert "has no networks besides the U-Net, got ae" in refusal(arguments(faces, new, "vdm", autoencoder="ae"))
     refusal(arguments(faces, new, "vdm", label_embeddings="pipe"))
     assert "--text_encoder and --label_embeddings" in capsys.readouterr().err
     refusal(arguments(faces, new, "vdm", target_scale=0))
     assert "--target_scale must be more than 0" in capsys.readouterr().err
     assert "`--model_config` must be a JSON file" in refusal(arguments(faces, new, "vdm", model_config="none.json"))
+    for content, message in (
+        ("[1]", "must hold a JSON object"),
+        ('{"width": 3}', "must hold arguments of UNet3DVideoModel ("),
+        ('{"num_frames": 3}', "got num_frames"),
+    ):
+        (tmp_path / "config.json").write_text(content)
+        assert message in refusal(arguments(faces, new, "vdm", model_config=tmp_path / "config.json"))
     assert "multiple of 8 for this network" in refusal(arguments(faces, new, "vdm", resolution=36))
     assert "power of two" in refusal(arguments(faces, new, "imaginator", resolution=48))
     assert "`num_frames` must be a multiple of 4" in refusal(arguments(faces, new, "imaginator", num_frames=6))

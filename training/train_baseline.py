@@ -9,8 +9,8 @@ accelerate launch training/train_baseline.py --system ldm --train_data_dir toon-
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,32 +20,22 @@ from accelerate.utils import set_seed
 from diffusers import AutoencoderKL, DDIMScheduler
 from torch import nn
 
-from lfdm_diffusers import (
-    ImaginatorGenerator,
-    ImaginatorPipeline,
-    LabelEmbeddings,
-    LDMVideoPipeline,
-    UNet3DVideoModel,
-    VDMPipeline,
-)
+from lfdm_diffusers import ImaginatorGenerator, ImaginatorPipeline, LabelEmbeddings, UNet3DVideoModel
 from lfdm_diffusers.adversarial_training import AdversarialTraining
 from lfdm_diffusers.convert_command import TEXT_ENCODER
-from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.dataset import ClipDataset, ClipSample, FramePair, PairDataset, to_tensor
-from lfdm_diffusers.frame_autoencoder_training import FrameAutoencoderLoss, evaluate_frame_autoencoder
+from lfdm_diffusers.frame_autoencoder_training import (
+    FrameAutoencoderLoss,
+    build_frame_autoencoder,
+    evaluate_frame_autoencoder,
+)
+from lfdm_diffusers.generation_sheet import first_pictures
 from lfdm_diffusers.losses import PixelPyramidLoss
 from lfdm_diffusers.model_cards import component_card, pipeline_card
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
-from lfdm_diffusers.pipelines.frame_diffusion import FrameDiffusionPipeline
-from lfdm_diffusers.presets import (
-    AUTOENCODER_CONFIGS,
-    FRAME_SAMPLING,
-    LDM_CONFIGS,
-    VDM_CONFIGS,
-    get_autoencoder_config,
-    get_unet_config,
-)
+from lfdm_diffusers.pipelines import FRAME_SPACES, FrameDiffusionPipeline
+from lfdm_diffusers.presets import AUTOENCODER_CONFIGS, FRAME_SAMPLING, get_autoencoder_config, get_unet_config
 from lfdm_diffusers.reconstruction import reconstruction_pairs
 from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training_arguments import (
@@ -61,13 +51,30 @@ from lfdm_diffusers.training_arguments import (
     check_diffusion_arguments,
     one_sentence,
     parse_arguments,
+    read_network,
+    refuse_options,
 )
 from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
 from lfdm_diffusers.training_targets import FrameTraining
-from lfdm_diffusers.training_utils import build_optimizer, draw_generator, embed_labels, spread
+from lfdm_diffusers.training_utils import build_optimizer, draw_generator, embed_labels, restore_weights, spread
 
 # Of the training clips, to learn how large latents are.
 STATISTICS_CLIPS = 256
+# Options that only some systems have a use for.
+OF_CLIPS = ("num_frames", "frame_sampling", "flip", "text_encoder", "label_embeddings", "null_condition_prob")
+OF_DIFFUSION = (
+    "target_scale",
+    "prediction_type",
+    "snr_gamma",
+    "ema_decay",
+    "num_inference_steps",
+    "gradient_checkpointing",
+)
+OPTIONS = {
+    "autoencoder": ("kl_weight",),
+    "imaginator": (*OF_CLIPS, "reconstruction_weight"),
+    **dict.fromkeys(FRAME_SPACES, (*OF_CLIPS, *OF_DIFFUSION, "autoencoder")),
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -81,7 +88,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_clip_arguments(data)
     model = parser.add_argument_group("model")
     model.add_argument("--preset", required=True, choices=list(AUTOENCODER_CONFIGS))
-    model.add_argument("--model_config", type=Path, help="JSON of arguments that override the preset's network's")
+    model.add_argument(
+        "--model_config",
+        type=Path,
+        help="JSON of arguments of the system's network that override the preset's; sizes are those of the data options",
+    )
     model.add_argument("--autoencoder", metavar="PATH|ID", help="trained frame auto-encoder, for ldm")
     add_text_encoder_argument(model)
     model.add_argument(
@@ -103,10 +114,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser, argv, DIFFUSION_AT_LEAST_1, f"{DIFFUSION_AT_LEAST_0} kl_weight reconstruction_weight"
     )
     check_diffusion_arguments(parser, args)
+    others = {name for names in OPTIONS.values() for name in names} - set(OPTIONS[args.system])
+    refuse_options(parser, args, sorted(others), f"has no use for --system {args.system}")
     if args.text_encoder and args.label_embeddings:
         parser.error("--text_encoder and --label_embeddings: give one of the two")
-    if (args.system == "ldm") != (args.autoencoder is not None):
-        parser.error("--autoencoder goes with --system ldm, which needs it")
     return args
 
 
@@ -128,55 +139,79 @@ class Recipe(NamedTuple):
     how_to_load: str
 
 
-class Clips(NamedTuple):
-    """What there is to learn from and to judge by."""
+class Material:
+    """What a system is trained on: the clips of a run at a resolution, as its options say."""
 
-    train: list[Clip]
-    held_out: list[Clip]
-    reader: ClipReader
+    def __init__(self, args: argparse.Namespace, run: TrainingRun, resolution: int):
+        args.resolution = resolution
+        self.args, self.run = args, run
+        self.train, self.held_out, self.reader = run.clips(resolution)
 
+    def frames(self, clip: Clip) -> torch.Tensor:
+        """All of a clip, `(T, 3, H, W)`."""
+        return to_tensor(self.reader.place(self.reader.read(clip, range(clip.num_frames)))).transpose(0, 1)
 
-def clip_dataset(args: argparse.Namespace, clips: Clips) -> ClipDataset:
-    return ClipDataset(
-        clips.train, clips.reader, args.num_frames, args.frame_sampling, args.seed, not args.no_augment, args.flip
-    )
+    def dataset(self) -> ClipDataset:
+        args = self.args
+        return ClipDataset(
+            self.train, self.reader, args.num_frames, args.frame_sampling, args.seed, not args.no_augment, args.flip
+        )
 
+    def judged(self) -> ClipDataset:
+        """Held-out clips, as they are."""
+        chosen = spread(self.held_out, self.args.num_validation_clips)
+        return ClipDataset(chosen, self.reader, self.args.num_frames, "uniform", augment=False)
 
-def held_out_clips(args: argparse.Namespace, clips: Clips) -> ClipDataset:
-    """As they are."""
-    chosen = spread(clips.held_out, args.num_validation_clips)
-    return ClipDataset(chosen, clips.reader, args.num_frames, "uniform", augment=False)
+    def pictures(self) -> list[PIL.Image.Image]:
+        return first_pictures(self.held_out, self.reader, self.args.num_validation_pictures)
 
+    def labels(self) -> tuple[list[str], LabelEmbeddings | None]:
+        """The labels of the clips, and the table of their texts.
 
-def validation_pictures(args: argparse.Namespace, clips: Clips) -> list[PIL.Image.Image]:
-    """First frames of held-out clips, of other subjects as long as there are any."""
-    subjects = list({clip.subject or clip.name: clip for clip in clips.held_out}.values())
-    reader = clips.reader
-    return [
-        PIL.Image.fromarray(reader.place(reader.read(clip, [0]))[0])
-        for clip in spread(subjects, args.num_validation_pictures)
-    ]
-
-
-def embedded_labels(
-    args: argparse.Namespace, run: TrainingRun, clips: Clips
-) -> tuple[list[str], LabelEmbeddings | None]:
-    """The labels of the clips, and the table of their texts."""
-    labels = sorted({clip.label for clip in clips.train if clip.label})
-    if args.label_embeddings:
-        table = LabelEmbeddings.from_pretrained(args.label_embeddings, subfolder="label_embeddings")
-        if unknown := [label for label in labels if not table.knows(label)]:
-            raise ValueError(f"`--label_embeddings` {args.label_embeddings} has no {', '.join(unknown)}.")
+        Raises:
+            ValueError: if the table that is to be used, or the training clips, lack one.
+        """
+        args, labels = self.args, sorted({clip.label for clip in self.train if clip.label})
+        if args.label_embeddings:
+            table = LabelEmbeddings.from_pretrained(args.label_embeddings, subfolder="label_embeddings")
+        else:
+            with self.run.accelerator.main_process_first():
+                table = embed_labels(labels, args.text_encoder or TEXT_ENCODER, None, args.seed)[0]
+        there = sorted({clip.label for clip in (*self.train, *self.held_out) if clip.label})
+        if unknown := [label for label in there if table is None or not table.knows(label)]:
+            source = f"`--label_embeddings` {args.label_embeddings}" if args.label_embeddings else "`--train_split`"
+            raise ValueError(f"{source} has no {', '.join(unknown)}, a label of the clips.")
         return labels, table
-    with run.accelerator.main_process_first():
-        return labels, embed_labels(labels, args.text_encoder or TEXT_ENCODER, None, args.seed)[0]
 
 
-def autoencoder(args: argparse.Namespace, run: TrainingRun, clips: Clips, network: dict) -> Recipe:
+def require_size(resolution: int, stride: int) -> None:
+    if resolution % stride:
+        raise ValueError(f"`--resolution` must be a multiple of {stride} for this network, got {resolution}.")
+
+
+def overridden(args: argparse.Namespace, config: dict, cls: type) -> dict:
+    """A network's arguments: the preset's, those of `--model_config`, without what the data settle.
+
+    Raises:
+        ValueError: for an argument that the network does not have.
+    """
+    given = read_network(args.model_config, "--model_config") if args.model_config else {}
+    settled = {"sample_size", "num_frames", "prediction_type"}
+    allowed = set(inspect.signature(cls.__init__).parameters) - {"self"} - settled
+    if unknown := sorted(set(given) - allowed):
+        raise ValueError(
+            f"`--model_config` must hold arguments of {cls.__name__} ({', '.join(sorted(allowed))}), got {', '.join(unknown)}."
+        )
+    return config | given
+
+
+def autoencoder(args: argparse.Namespace, run: TrainingRun) -> Recipe:
     """The frame auto-encoder that LDM needs, of pairs of frames; a batch has two pictures for each."""
+    config = overridden(args, get_autoencoder_config(args.preset), AutoencoderKL)
+    clips = Material(args, run, args.resolution or config["sample_size"])
     set_seed(args.seed)
-    vae = AutoencoderKL(**network | {"sample_size": args.resolution}).train()
-    vae = vae.to(memory_format=torch.channels_last)
+    vae = build_frame_autoencoder(config | {"sample_size": args.resolution})
+    vae = vae.train().to(memory_format=torch.channels_last)
     shrinks = 2 ** (len(vae.config.block_out_channels) - 1)
     require_size(args.resolution, shrinks)
     grid = (vae.config.latent_channels, *[args.resolution // shrinks] * 2)
@@ -205,62 +240,63 @@ def autoencoder(args: argparse.Namespace, run: TrainingRun, clips: Clips, networ
         validate=validate,
         save=lambda folder: vae.save_pretrained(folder / "vae"),
         state=vae.state_dict,
-        load_state=vae.load_state_dict,
+        load_state=lambda state: restore_weights(vae, state),
     )
     return Recipe(trained, "pairs of frames", "vae", write, "AutoencoderKL.from_pretrained({})")
 
 
-def standardise(pipe: FrameDiffusionPipeline, clips: Clips, scale: float) -> None:
-    """Write the statistics of the space that `pipe` diffuses in into its U-Net's configuration: of pixels from -1 to 1, of
-    latents mean 0 and deviation `scale`."""
-    if isinstance(pipe, VDMPipeline):
-        mean, std = [0.5] * 3, [0.5] * 3
-    else:
-        found = []
+def frame_pipeline(args: argparse.Namespace, run: TrainingRun) -> tuple[FrameDiffusionPipeline, Material, list[str]]:
+    """A pipeline of the space that `--system` names with a new U-Net, what it is trained on, and the labels."""
+    cls = FRAME_SPACES[args.system]
+    try:
+        space = cls.load_space(args.autoencoder)
+    except ValueError as error:
+        raise ValueError(f"`--autoencoder` for --system {args.system}: {error}") from error
+    config = overridden(args, get_unet_config(args.preset, args.system), UNet3DVideoModel)
+    prediction_type, scale = args.prediction_type or "epsilon", args.target_scale or 1
+    # What has an end is clipped there, as is usual for pixels; what has none is left as it is.
+    limits = {"thresholding": False, "clip_sample": cls.bounded, "clip_sample_range": scale}
+    made = cls(
+        unet=None,
+        scheduler=DDIMScheduler.from_config(released_scheduler(prediction_type=prediction_type).config, **limits),
+        default_num_inference_steps=args.num_inference_steps,
+        **space,
+    )
+    made.to(run.device).set_progress_bar_config(disable=True)
+    trained_size = config.get("sample_size") if not space else made.sample_size
+    clips = Material(args, run, args.resolution or trained_size or AUTOENCODER_CONFIGS[args.preset]["sample_size"])
+    labels, table = clips.labels()
+
+    def batches() -> Iterator[torch.Tensor]:
         for clip in spread(clips.train, STATISTICS_CLIPS):
-            frames = to_tensor(clips.reader.place(clips.reader.read(clip, range(clip.num_frames))))
-            with torch.no_grad():
-                found.append(pipe.encode_frames(frames.transpose(0, 1)).double())
-        latents = torch.cat(found).transpose(0, 1).flatten(1)
-        mean, std = latents.mean(dim=1).tolist(), latents.std(dim=1).tolist()
-    pipe.unet.register_to_config(target_mean=mean, target_std=[value / scale for value in std])
+            yield clips.frames(clip).to(run.device)
 
-
-def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips, network: dict) -> Recipe:
-    """VDM or LDM: LFDM's U-Net on frames."""
-    labels, table = embedded_labels(args, run, clips)
-    prediction_type = args.prediction_type or "epsilon"
-    # Pixels end at -1 and 1, where thresholds keep them; latents end nowhere.
-    released = released_scheduler(prediction_type=prediction_type).config
-    scheduler = DDIMScheduler.from_config(released, thresholding=args.system == "vdm")
-    parts = {
-        "scheduler": scheduler,
-        "label_embeddings": table,
-        "default_num_inference_steps": args.num_inference_steps,
-    }
-    config = network | {
+    mean, std = made.statistics(batches())
+    require_size(args.resolution, made.downscale_factor)
+    config |= dict.fromkeys(("in_channels", "out_channels", "image_latent_channels"), made.latent_channels)
+    config |= {
+        "sample_size": args.resolution // made.downscale_factor,
         "num_frames": args.num_frames,
-        "image_latent_channels": 3,
         "prediction_type": prediction_type,
+        "flow_target": "absolute",  # nothing is added
+        "target_mean": mean,
+        "target_std": [value / scale for value in std],
     }
-    config |= {"text_embed_dim": table.config.embedding_dim} if table is not None else {}
+    if table is not None:
+        config["text_embed_dim"] = table.config.embedding_dim
     set_seed(args.seed)
-    if args.system == "vdm":
-        made = VDMPipeline(UNet3DVideoModel.from_config(config | {"sample_size": args.resolution}), **parts)
-    else:
-        vae = AutoencoderKL.from_pretrained(args.autoencoder).requires_grad_(False).eval()
-        vae.register_to_config(sample_size=args.resolution)
-        side = args.resolution // 2 ** (len(vae.config.block_out_channels) - 1)
-        made = LDMVideoPipeline(vae, UNet3DVideoModel.from_config(config | {"sample_size": side}), **parts)
-        vae.to(memory_format=torch.channels_last)
+    made.register_modules(unet=UNet3DVideoModel.from_config(config).train().to(run.device), label_embeddings=table)
     require_size(args.resolution, made.stride)
-    standardise(made, clips, args.target_scale or 1)
-    made.unet.train()
+    return made, clips, labels
+
+
+def diffusion(args: argparse.Namespace, run: TrainingRun) -> Recipe:
+    """LFDM's U-Net on frames: VDM, LDM."""
+    made, clips, labels = frame_pipeline(args, run)
     if args.gradient_checkpointing:
         made.unet.enable_gradient_checkpointing()
-    made.to(run.device).set_progress_bar_config(disable=True)
     training = FrameTraining(made, args.seed, args.null_condition_prob, args.snr_gamma, args.ema_decay)
-    judged, pictures = held_out_clips(args, clips), validation_pictures(args, clips)
+    judged, pictures = clips.judged(), clips.pictures()
 
     def losses(loss: nn.Module, samples: ClipSample, draws: range) -> Losses:
         with run.accelerator.autocast():
@@ -274,7 +310,7 @@ def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips, network:
     trained = Trained(
         module=training.loss,
         optimizer=build_optimizer(training.weights.values(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
-        dataset=clip_dataset(args, clips),
+        dataset=clips.dataset(),
         losses=losses,
         models=[made.unet],
         validate=lambda step: training.validate(judged, pictures, labels, args.train_batch_size),
@@ -286,20 +322,23 @@ def diffusion(args: argparse.Namespace, run: TrainingRun, clips: Clips, network:
     return Recipe(trained, "videos", "pipeline", write, f"{type(made).__name__}.from_pretrained({{}})")
 
 
-def adversarial(args: argparse.Namespace, run: TrainingRun, clips: Clips, network: dict) -> Recipe:
+def adversarial(args: argparse.Namespace, run: TrainingRun) -> Recipe:
     """ImaGINator: a generator and its two discriminators, which step together."""
-    labels, table = embedded_labels(args, run, clips)
-    width = {"text_embed_dim": table.config.embedding_dim} if table is not None else {}
-    sizes = network | {"sample_size": args.resolution, "num_frames": args.num_frames} | width
+    config = overridden(args, {}, ImaginatorGenerator)
+    clips = Material(args, run, args.resolution or AUTOENCODER_CONFIGS[args.preset]["sample_size"])
+    labels, table = clips.labels()
+    config |= {"sample_size": args.resolution, "num_frames": args.num_frames}
+    config |= {"text_embed_dim": table.config.embedding_dim} if table is not None else {}
     set_seed(args.seed)
-    generator = ImaginatorGenerator(**sizes).to(memory_format=torch.channels_last)
-    discriminators = ImaginatorDiscriminators(**sizes).to(memory_format=torch.channels_last)
+    generator = ImaginatorGenerator(**config).to(memory_format=torch.channels_last)
+    config.pop("noise_dim", None)
+    discriminators = ImaginatorDiscriminators(**config).to(memory_format=torch.channels_last)
     made = ImaginatorPipeline(generator.train(), label_embeddings=table).to(run.device)
     made.set_progress_bar_config(disable=True)
     training = AdversarialTraining(
         made, discriminators, args.seed, args.null_condition_prob, args.reconstruction_weight
     )
-    judged, pictures = held_out_clips(args, clips), validation_pictures(args, clips)
+    judged, pictures = clips.judged(), clips.pictures()
 
     def losses(loss: nn.Module, samples: ClipSample, draws: range) -> Losses:
         with run.accelerator.autocast():
@@ -312,72 +351,37 @@ def adversarial(args: argparse.Namespace, run: TrainingRun, clips: Clips, networ
     trained = Trained(
         module=training.loss,
         optimizer=build_optimizer(training.loss.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
-        dataset=clip_dataset(args, clips),
+        dataset=clips.dataset(),
         losses=losses,
         models=[generator, discriminators],
         validate=lambda step: training.validate(judged, pictures, labels),
         save=training.save,
         state=training.loss.state_dict,
-        load_state=training.loss.load_state_dict,
+        load_state=lambda state: restore_weights(training.loss, state),
     )
     return Recipe(trained, "videos", "pipeline", write, "ImaginatorPipeline.from_pretrained({})")
 
 
-SYSTEMS: dict[str, Callable[[argparse.Namespace, TrainingRun, Clips, dict], Recipe]] = {
+SYSTEMS: dict[str, Callable[[argparse.Namespace, TrainingRun], Recipe]] = {
     "autoencoder": autoencoder,
-    "vdm": diffusion,
-    "ldm": diffusion,
+    **dict.fromkeys(FRAME_SPACES, diffusion),
     "imaginator": adversarial,
 }
-
-
-def settle(args: argparse.Namespace) -> dict:
-    """Fill in what the user left to the preset; returns the arguments of the system's own network.
-
-    Raises:
-        ValueError: if the file of `--model_config` cannot be read, or the resolution does not fit the network.
-    """
-    network = {
-        "autoencoder": lambda: get_autoencoder_config(args.preset),
-        "vdm": lambda: get_unet_config(args.preset, VDM_CONFIGS),
-        "ldm": lambda: get_unet_config(args.preset, LDM_CONFIGS),
-        "imaginator": dict,
-    }[args.system]()
-    if args.model_config:
-        network |= read_json(args.model_config)
-    vdm = VDM_CONFIGS[args.preset]
-    args.resolution = (
-        args.resolution or (vdm if args.system == "vdm" else AUTOENCODER_CONFIGS[args.preset])["sample_size"]
-    )
-    args.num_frames = args.num_frames or vdm["num_frames"]
-    args.frame_sampling = args.frame_sampling or FRAME_SAMPLING[args.preset]
-    return network
-
-
-def read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"`--model_config` must be a JSON file: {error}") from error
-
-
-def require_size(resolution: int, stride: int) -> None:
-    if resolution % stride:
-        raise ValueError(f"`--resolution` must be a multiple of {stride} for this network, got {resolution}.")
 
 
 def train(args: argparse.Namespace) -> None:
     """Train, and leave checkpoints, metrics.jsonl, samples/ and the result in the output folder."""
     run = TrainingRun(args, "train_baseline")
-    network = settle(args)
+    args.num_frames = args.num_frames or get_unet_config(args.preset)["num_frames"]
+    args.frame_sampling = args.frame_sampling or FRAME_SAMPLING[args.preset]
     run.make_repository()
-    clips = Clips(*run.clips(args.resolution))
-    recipe = SYSTEMS[args.system](args, run, clips, network)
-    run.say(f"{args.system}: {args.num_frames} frames of {args.resolution} pixels")
+    recipe = SYSTEMS[args.system](args, run)
+    run.say(f"{args.system}, {args.resolution} pixels")
     run.fit(recipe.trained)
 
     def write(folder: Path) -> None:
-        facts = {"dataset": f"{len(clips.train)} clips", "notes": [run.about(len(clips.train), recipe.what)]}
+        clips = len(recipe.trained.dataset)
+        facts = {"dataset": f"{clips} clips", "notes": [run.about(clips, recipe.what)]}
         recipe.write(folder, run.hub_model_id if args.push_to_hub else None, facts)
 
     run.finish(recipe.folder, write, recipe.how_to_load)

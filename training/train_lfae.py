@@ -8,7 +8,6 @@ accelerate launch training/train_lfae.py --train_data_dir toon-faces --output_di
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import PIL.Image
@@ -29,6 +28,7 @@ from lfdm_diffusers.training_arguments import (
     add_run_arguments,
     one_sentence,
     parse_arguments,
+    read_network,
 )
 from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
 from lfdm_diffusers.training_utils import build_optimizer, draw_generator, set_batchnorm_training, take_fitting_weights
@@ -82,10 +82,7 @@ def build_model(args: argparse.Namespace, checkpoint: Path | None) -> tuple[Late
     if args.preset:
         new = get_lfae_config(args.preset)
     if args.model_config_name_or_path:
-        try:
-            new = json.loads(args.model_config_name_or_path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"`--model_config_name_or_path` must be a JSON file: {error}") from error
+        new = read_network(args.model_config_name_or_path, "--model_config_name_or_path")
     if checkpoint is not None:
         model = LatentFlowAutoencoder.from_pretrained(checkpoint, subfolder="lfae")
     elif (args.preset and args.model_config_name_or_path) or not (new or args.pretrained_model_name_or_path):

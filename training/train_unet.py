@@ -8,11 +8,9 @@ accelerate launch training/train_unet.py --train_data_dir toon-faces --lfae lfae
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import PIL.Image
 import torch
 from accelerate.utils import set_seed
 from diffusers import DDIMScheduler, SchedulerMixin
@@ -21,6 +19,7 @@ from torch import nn
 from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.convert_command import TEXT_ENCODER
 from lfdm_diffusers.data.clips import Clip
+from lfdm_diffusers.generation_sheet import first_pictures
 from lfdm_diffusers.model_cards import pipeline_card
 from lfdm_diffusers.motion_cache import MotionCache, MotionDataset, MotionSample
 from lfdm_diffusers.presets import FRAME_SAMPLING, UNET_CONFIGS, get_unet_config
@@ -38,6 +37,7 @@ from lfdm_diffusers.training_arguments import (
     check_diffusion_arguments,
     one_sentence,
     parse_arguments,
+    read_network,
 )
 from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
 from lfdm_diffusers.training_targets import MotionTraining
@@ -98,11 +98,7 @@ def read_config(args: argparse.Namespace) -> dict:
         raise ValueError("a new U-Net needs either `--preset` or `--model_config_name_or_path`.")
     if args.preset:
         return get_unet_config(args.preset)
-    try:
-        config = json.loads(args.model_config_name_or_path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"`--model_config_name_or_path` must be a JSON file: {error}") from error
-    return {key: value for key, value in config.items() if not key.startswith("_")}
+    return read_network(args.model_config_name_or_path, "--model_config_name_or_path")
 
 
 def load_pretrained(args: argparse.Namespace) -> LFDMPipeline | None:
@@ -247,11 +243,7 @@ def train(args: argparse.Namespace) -> None:
     judged = MotionDataset(
         spread(held_out, args.num_validation_clips), cache, args.num_frames, "uniform", augment=False
     )
-    subjects = list({clip.subject or clip.name: clip for clip in held_out}.values())
-    pictures = [
-        PIL.Image.fromarray(reader.place(reader.read(clip, [0]))[0])
-        for clip in spread(subjects, args.num_validation_pictures)
-    ]
+    pictures = first_pictures(held_out, reader, args.num_validation_pictures)
     run.fit(
         Trained(
             module=training.loss,

@@ -12,7 +12,11 @@ PIPELINES: dict[str, type[ImageToVideoPipeline]] = {
     cls.__name__: cls for cls in (LFDMPipeline, VDMPipeline, LDMVideoPipeline, ImaginatorPipeline)
 }
 
+# What `training/train_baseline.py --system` calls the spaces that frames are diffused in.
+FRAME_SPACES: dict[str, type[FrameDiffusionPipeline]] = {"vdm": VDMPipeline, "ldm": LDMVideoPipeline}
+
 __all__ = [
+    "FRAME_SPACES",
     "PIPELINES",
     "FrameDiffusionPipeline",
     "ImageToVideoPipeline",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from diffusers.utils import BaseOutput
 
 from ..models.latent_flow_autoencoder import EncodedImage
 from .checks import require_pairs
+from .image_to_video import eval_mode
 from .motion import Mask, Motion, MotionEdit, mask_tensor
 from .picture_fitting import Picture, fit_picture, to_rgb_tensors
 
@@ -214,16 +214,3 @@ class AnimationMixin:
 def _stack(motions: Sequence[Motion]) -> tuple[torch.Tensor, torch.Tensor]:
     """Flow `(B, F, 2, h, w)` and occlusion `(B, F, 1, h, w)`."""
     return tuple(torch.stack([getattr(motion, name) for motion in motions]) for name in ("flow", "occlusion"))
-
-
-@contextmanager
-def eval_mode(model: torch.nn.Module) -> Iterator[None]:
-    """BatchNorm must use its running statistics here even if the model is being trained around the pipeline."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

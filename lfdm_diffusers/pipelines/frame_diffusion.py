@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
 import torch
+from diffusers import ModelMixin
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from .image_to_video import VideoPipelineOutput
@@ -19,9 +21,46 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
     """A pipeline that denoises frames, given the first one and a text: what LFDM is compared with.
 
     The U-Net's input is the noisy volume beside the picture, in the same space, at every frame. A new space is a subclass
-    with `encode_frames`, `decode_frames`, `downscale_factor` and `sample_size`; how it is scaled for the diffusion stands in
-    the U-Net's configuration, `target_mean` and `target_std` of each channel.
+    with `encode_frames`, `decode_frames`, `latent_channels`, `downscale_factor`, `sample_size` and `target`, and `load_space` if
+    it has networks of its own; training, evaluation and cards take it as it is. How it is scaled for the diffusion stands in the
+    U-Net's configuration, `target_mean` and `target_std` of each channel.
+
+    Attributes:
+        latent_channels: C of the space.
+        bounded: whether what is diffused ends where its standard deviation does, as pixels from -1 to 1 do: samplers may clip it.
     """
+
+    latent_channels: int
+    bounded: ClassVar[bool] = False
+
+    @classmethod
+    def load_space(cls, source: str | None) -> dict[str, ModelMixin]:
+        """Networks of the space, by the names of the pipeline's components, frozen; of a folder or Hub repository.
+
+        Raises:
+            ValueError: if it needs a source and has none, or has one and needs none.
+        """
+        if source is not None:
+            raise ValueError(f"it has no networks besides the U-Net, got {source}.")
+        return {}
+
+    @torch.no_grad()
+    def statistics(self, frames: Iterable[torch.Tensor]) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel of the space over batches of frames `(N, 3, H, W)`."""
+        latents = torch.cat(
+            [self.encode_frames(part).double().cpu() for batch in frames for part in batch.split(FRAMES_AT_ONCE)]
+        )
+        latents = latents.transpose(0, 1).flatten(1)
+        return latents.mean(dim=1).tolist(), latents.std(dim=1).tolist()
+
+    def check_inputs(self, asked: DenoisingArguments) -> None:
+        config = self.unet.config
+        for name in ("in_channels", "out_channels", "image_latent_channels"):
+            if config[name] != self.latent_channels:
+                raise ValueError(
+                    f"`unet` must have {name} {self.latent_channels}, as {self.target} have, got {config[name]}."
+                )
+        super().check_inputs(asked)
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)`, not scaled yet."""
@@ -57,12 +96,14 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
 
     @torch.no_grad()
     def decode_latents(self, latents: torch.Tensor, decode_chunk_size: int | None = None) -> torch.Tensor:
-        """Denoised volumes `(B, C, F, h, w)` to videos `(B, 3, F, H, W)` in [0, 1]."""
+        """Denoised volumes `(B, C, F, h, w)` to videos `(B, 3, F, H, W)` in [0, 1], by default as many frames at once as suit."""
         mean, std = self._statistics(latents)
         frames = latents.transpose(1, 2)
-        parts = (frames.flatten(0, 1) * std + mean).split(decode_chunk_size or FRAMES_AT_ONCE)
+        batch, count = frames.shape[:2]
+        at_once = batch * decode_chunk_size if decode_chunk_size else FRAMES_AT_ONCE
+        parts = (frames.flatten(0, 1) * std + mean).split(at_once)
         decoded = torch.cat([self.decode_frames(part).float().clamp(0, 1) for part in parts])
-        return decoded.unflatten(0, frames.shape[:2]).transpose(1, 2)
+        return decoded.unflatten(0, (batch, count)).transpose(1, 2)
 
     @torch.no_grad()
     def __call__(

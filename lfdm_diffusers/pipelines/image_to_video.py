@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from typing import ClassVar
@@ -37,8 +38,20 @@ class ImageToVideoPipeline(HubPipeline):
     """Base of the pipelines: picture and text in, video out.
 
     A subclass registers `label_embeddings`, `text_encoder` and `tokenizer` (each may be None) beside its own models, says
-    its sizes in `sample_size`, `num_frames`, `stride` and `text_embed_dim`, and defines `__call__`.
+    its sizes in `sample_size`, `num_frames`, `stride` and `text_embed_dim`, and defines `__call__`. Cards are made of what it
+    says of itself.
+
+    Attributes:
+        title: what it is, in a few words.
+        method: how it makes a video, after "this model makes a short video ...", with links.
+        tags: for the Hub.
+        citation: BibTeX of the work that it implements.
     """
+
+    title: ClassVar[str]
+    method: ClassVar[str]
+    tags: ClassVar[tuple[str, ...]] = ()
+    citation: ClassVar[str] = ""
 
     _optional_components = ["text_encoder", "tokenizer", "label_embeddings"]
     output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt")
@@ -208,3 +221,16 @@ class ImageToVideoPipeline(HubPipeline):
     def _postprocess(self, videos: torch.Tensor, output_type: str) -> Videos:
         """`(B, 3, F, H, W)` in [0, 1] in the form asked for."""
         return self.video_processor.postprocess_video(videos.float(), output_type)
+
+
+@contextmanager
+def eval_mode(model: torch.nn.Module) -> Iterator[None]:
+    """BatchNorm must use its running statistics here even if the model is being trained around the pipeline."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..models import ImaginatorGenerator, LabelEmbeddings
 from .checks import require_number, require_tensor
-from .image_to_video import ImageToVideoPipeline, VideoPipelineOutput
+from .image_to_video import ImageToVideoPipeline, VideoPipelineOutput, eval_mode
 from .picture_fitting import Picture, to_rgb_tensors
 
 
@@ -25,6 +25,18 @@ class ImaginatorPipeline(ImageToVideoPipeline):
     """
 
     model_cpu_offload_seq = "text_encoder->label_embeddings->imaginator"
+    title = "ImaGINator"
+    method = (
+        "by a conditional GAN after ImaGINator (Wang et al., WACV 2020): one pass of a generator, given the picture, the text and noise, "
+        "a baseline of [latent flow diffusion](https://arxiv.org/abs/2303.13744)."
+    )
+    tags = ("gan",)
+    citation = """@inproceedings{wang2020imaginator,
+  title     = {ImaGINator: Conditional Spatio-Temporal GAN for Video Generation},
+  author    = {Wang, Yaohui and Bilinski, Piotr and Bremond, Francois and Dantcheva, Antitza},
+  booktitle = {WACV},
+  year      = {2020}
+}"""
 
     def __init__(
         self,
@@ -90,12 +102,12 @@ class ImaginatorPipeline(ImageToVideoPipeline):
         num_frames = self.num_frames if num_frames is None else num_frames
         self._check_texts(prompt, prompt_embeds)
         self._check_generator(generator)
-        self._check_output(height, width, image_fit, output_type)
         require_number("num_videos_per_prompt", num_videos_per_prompt, Integral, 1)
         fixed = {"num_frames": (num_frames, self.num_frames), "height": (height, self.sample_size)}
         for name, (asked, trained) in (fixed | {"width": (width, self.sample_size)}).items():
             if asked != trained:
                 raise ValueError(f"`{name}` must be {trained}, as this model was trained, got {asked!r}.")
+        self._check_output(height, width, image_fit, output_type)
 
         device, network = self._execution_device, self.imaginator
         batch_size, prompt_embeds = self._paired_prompts(
@@ -112,7 +124,8 @@ class ImaginatorPipeline(ImageToVideoPipeline):
         else:
             require_tensor("latents", latents, shape)
         embeds = prompt_embeds.to(network.dtype) if prompt_embeds is not None else None
-        made = network(fitted.expand(batch_size, -1, -1, -1), latents.to(device, network.dtype), embeds).sample
+        with eval_mode(network):
+            made = network(fitted.expand(batch_size, -1, -1, -1), latents.to(device, network.dtype), embeds).sample
         frames = self._postprocess((made.float() / 2 + 0.5).clamp(0, 1), output_type)
         self.maybe_free_model_hooks()
         return VideoPipelineOutput(frames=frames) if return_dict else (frames,)

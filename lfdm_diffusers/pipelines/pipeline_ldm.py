@@ -22,7 +22,21 @@ class LDMVideoPipeline(FrameDiffusionPipeline):
         scheduler, text_encoder, tokenizer, label_embeddings, default_num_inference_steps: as in `LFDMPipeline`.
     """
 
-    model_cpu_offload_seq = "text_encoder->label_embeddings->vae->unet->vae"
+    model_cpu_offload_seq = "text_encoder->label_embeddings->unet->vae"
+    title = "Video diffusion in latents"
+    method = (
+        "by [latent diffusion](https://arxiv.org/abs/2112.10752): a U-Net denoises the latents of all frames, which a frame "
+        "auto-encoder decodes, given the picture and the text as in [latent flow diffusion](https://arxiv.org/abs/2303.13744), which "
+        "it is a baseline of."
+    )
+    tags = ("video-diffusion", "latent-diffusion")
+    citation = """@inproceedings{rombach2022high,
+  title     = {High-Resolution Image Synthesis with Latent Diffusion Models},
+  author    = {Rombach, Robin and Blattmann, Andreas and Lorenz, Dominik and Esser, Patrick and Ommer, Bj{\\"o}rn},
+  booktitle = {CVPR},
+  year      = {2022}
+}"""
+    target = "a frame auto-encoder's latents"
 
     def __init__(
         self,
@@ -45,6 +59,17 @@ class LDMVideoPipeline(FrameDiffusionPipeline):
         )
         if default_num_inference_steps is not None:
             self.register_to_config(default_num_inference_steps=default_num_inference_steps)
+
+    @classmethod
+    def load_space(cls, source: str | None) -> dict[str, AutoencoderKL]:
+        if source is None:
+            raise ValueError("it diffuses the latents of a frame auto-encoder, which must be given.")
+        vae = AutoencoderKL.from_pretrained(source).requires_grad_(False).eval()
+        return {"vae": vae.to(memory_format=torch.channels_last)}
+
+    @property
+    def latent_channels(self) -> int:
+        return self.vae.config.latent_channels
 
     @property
     def sample_size(self) -> int | None:

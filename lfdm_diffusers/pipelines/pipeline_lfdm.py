@@ -12,7 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
-from .animation import AnimationMixin, LFDMPipelineOutput, eval_mode
+from .animation import AnimationMixin, LFDMPipelineOutput
+from .image_to_video import eval_mode
 from .motion import Mask, MotionEdit, volume_to_motion
 from .picture_fitting import Picture, to_rgb_tensors
 from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
@@ -35,6 +36,16 @@ class LFDMPipeline(AnimationMixin, VideoDiffusionPipeline):
     """
 
     model_cpu_offload_seq = "text_encoder->label_embeddings->unet->lfae"
+    title = "Latent flow diffusion"
+    method = (
+        "by [latent flow diffusion](https://arxiv.org/abs/2303.13744): a U-Net denoises a volume of optical flow and occlusion, and "
+        "an auto-encoder warps, masks and decodes the picture's latent map by it."
+    )
+    tags = ("lfdm", "latent-flow-diffusion", "optical-flow")
+
+    @property
+    def target(self) -> str:
+        return f"{self.unet.config.flow_target} flow and occlusion"
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from diffusers.schedulers import SchedulerMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -20,7 +22,22 @@ class VDMPipeline(FrameDiffusionPipeline):
     """
 
     model_cpu_offload_seq = "text_encoder->label_embeddings->unet"
+    title = "Video diffusion in pixels"
+    method = (
+        "by [video diffusion](https://arxiv.org/abs/2204.03458): a U-Net denoises all pixels of all frames, given the picture and the "
+        "text as in [latent flow diffusion](https://arxiv.org/abs/2303.13744), which it is a baseline of."
+    )
+    tags = ("video-diffusion",)
+    citation = """@inproceedings{ho2022video,
+  title     = {Video Diffusion Models},
+  author    = {Ho, Jonathan and Salimans, Tim and Gritsenko, Alexey and Chan, William and Norouzi, Mohammad and Fleet, David J.},
+  booktitle = {NeurIPS},
+  year      = {2022}
+}"""
+    target = "pixels"
     downscale_factor = 1
+    latent_channels = 3
+    bounded = True
 
     def __init__(
         self,
@@ -45,6 +62,10 @@ class VDMPipeline(FrameDiffusionPipeline):
     @property
     def sample_size(self) -> int | None:
         return self.unet.config.sample_size
+
+    def statistics(self, frames: Iterable[torch.Tensor]) -> tuple[list[float], list[float]]:
+        """Those that bring pixels to [-1, 1], whatever the frames."""
+        return [0.5] * 3, [0.5] * 3
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
         return frames

@@ -55,6 +55,11 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
     output_types = ("pil", "np", "pt", "latent")
 
     @property
+    def target(self) -> str:
+        """What is diffused, in words."""
+        raise NotImplementedError
+
+    @property
     def downscale_factor(self) -> int:
         """Pixels of a frame's side for one place of the volume."""
         raise NotImplementedError
