@@ -37,7 +37,7 @@ from lfdm_diffusers.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, Ran
 from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.presets import get_lfae_config, get_unet_config
 from lfdm_diffusers.schedulers import released_scheduler
-from lfdm_diffusers.training_utils import build_optimizer
+from lfdm_diffusers.training_utils import build_optimizer, keep_freed_memory
 from lfdm_diffusers.whole_files import write_json
 
 ITEMS = {
@@ -107,6 +107,7 @@ class Workload:
         """Where, as what and how the case wants it."""
         if self.case.item not in TRAINING:
             return model.to(self.device, self.dtype).eval()
+        keep_freed_memory()  # as the training scripts do
         if self.case.checkpointing:
             model.enable_gradient_checkpointing()
         return model.to(self.device).train()

@@ -32,6 +32,7 @@ from .training_utils import (
     average_running_statistics,
     choose_clips,
     find_checkpoint,
+    keep_freed_memory,
     last_validation,
     learning_rate,
     prune_checkpoints,
@@ -102,6 +103,7 @@ class TrainingRun:
     """
 
     def __init__(self, args: argparse.Namespace, name: str):
+        keep_freed_memory()
         self.args, self.name, self.output_dir = args, name, args.output_dir
         self.accelerator = Accelerator(
             mixed_precision=args.mixed_precision,

@@ -4,8 +4,8 @@
     python scripts/compared_systems.py costs --work tables       # docs/results/costs.json, on a machine that does nothing else
     python scripts/compared_systems.py draw --work tables        # docs/compared-systems.webp
 
-All see as many clips as LFDM's U-Net did, in the same order of magnitude of steps, with its label embeddings and its settings
-where a system has them; scripts/paper_tables.py evaluates them.
+All see as many clips as LFDM's U-Net did, with its label embeddings, learning rates and averaging where a system has them;
+scripts/paper_tables.py evaluates them.
 """
 
 from __future__ import annotations
@@ -17,24 +17,27 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import PIL.Image
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lfdm_diffusers import ImaginatorPipeline, LFDMPipeline
+from lfdm_diffusers import ImaginatorPipeline, LatentFlowAutoencoder, LFDMPipeline
 from lfdm_diffusers.adversarial_training import AdversarialLoss
 from lfdm_diffusers.command_tools import load_pipeline
 from lfdm_diffusers.data.dataset import ClipSample
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import hardware, peak_memory_bytes, software
+from lfdm_diffusers.frame_autoencoder_training import FrameAutoencoderLoss, build_frame_autoencoder
+from lfdm_diffusers.losses import LFAELoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.motion_cache import MotionSample
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
+from lfdm_diffusers.presets import get_autoencoder_config, get_lfae_config
 from lfdm_diffusers.training_targets import FrameTraining, MotionTraining
 from lfdm_diffusers.visualization import contact_sheet
 from lfdm_diffusers.whole_files import write_json
@@ -59,13 +62,15 @@ class System:
     Attributes:
         name, title: of its folders, and on pages.
         trainings: options of training/train_baseline.py by the folder of each run; the last leaves the pipeline.
-        steps: denoising steps of DDIM, as the LFDM paper samples it; None where nothing is denoised.
+        steps: denoising steps of DDIM, those of the LFDM paper first, then few; none where nothing is denoised.
+        autoencoder_pairs: pairs of pictures that its auto-encoders saw, by the preset of each.
     """
 
     name: str
     title: str
     trainings: dict[str, str]
-    steps: int | None
+    steps: tuple[int, ...] = ()
+    autoencoder_pairs: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def pipeline(self) -> str:
@@ -80,9 +85,8 @@ SYSTEMS = (
         {
             "imaginator": f"--system imaginator {CLIPS} --learning_rate 2e-4 --adam_beta1 .5 --adam_beta2 .999",
         },
-        None,
     ),
-    System("vdm", "VDM", {"vdm": f"--system vdm {DENOISER} --target_scale .5"}, 200),
+    System("vdm", "VDM", {"vdm": f"--system vdm {DENOISER} --target_scale .5"}, (200, 10)),
     System(
         "ldm",
         "LDM",
@@ -90,9 +94,13 @@ SYSTEMS = (
             "autoencoder": "--system autoencoder --learning_rate 5e-4 --lr_warmup_steps 100 --max_grad_norm 1 --max_train_steps 4000",
             "ldm": f"--system ldm --autoencoder autoencoder/vae {DENOISER} --target_scale .5",
         },
-        200,
+        (200, 10),
+        {"toon64": 4000 * 8},
     ),
 )
+# Its auto-encoder's stages, and its own sampling first.
+LFDM = System("lfdm", "LFDM", {}, (4, 200), {"toon64-coarse": 2500 * 16, "toon64": 6000 * 16})
+CLIPS_SEEN = 3400 * 8
 
 
 def train(work: Path) -> None:
@@ -119,7 +127,7 @@ def sampling_call(pipe: ImageToVideoPipeline, steps: int | None) -> Callable[[],
 
 
 def training_call(pipe: ImageToVideoPipeline) -> Callable[[], object]:
-    """Losses of one clip and their gradients; flow is cached for LFDM, latents are not for LDM."""
+    """Losses of one clip and their gradients, by what generates; flow is cached for LFDM, latents are not for LDM."""
     frames = torch.rand(1, 3, pipe.num_frames, pipe.sample_size, pipe.sample_size)
     if isinstance(pipe, ImaginatorPipeline):
         judges = ImaginatorDiscriminators(pipe.sample_size, pipe.num_frames, text_embed_dim=pipe.text_embed_dim)
@@ -136,6 +144,19 @@ def training_call(pipe: ImageToVideoPipeline) -> Callable[[], object]:
         training = FrameTraining(pipe, ema_decay=0)
         sample = ClipSample(frames, torch.arange(pipe.num_frames)[None], [pipe.labels[0]], [""])
     return lambda: training.loss(*training.arguments(sample, [0])).backward()
+
+
+def autoencoder_call(system: str, preset: str) -> Callable[[], object]:
+    """Losses of one pair of pictures and their gradients, by an auto-encoder."""
+    if system == "ldm":
+        vae = build_frame_autoencoder(get_autoencoder_config(preset))
+        side = vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
+        loss = FrameAutoencoderLoss(vae, PixelPyramidLoss())
+        pictures, noise = torch.rand(2, 3, *[vae.config.sample_size] * 2), torch.zeros(2, 3, side, side)
+        return lambda: sum(loss(pictures, noise).values()).backward()
+    lfae = LatentFlowAutoencoder(**get_lfae_config(preset)).train()
+    loss, pair = LFAELoss(lfae, PixelPyramidLoss()), torch.rand(2, 1, 3, *[lfae.config.sample_size] * 2)
+    return lambda: sum(loss(*pair, RandomTransform.sample(1))[0].values()).backward()
 
 
 def gigaflop(call: Callable[[], object]) -> float:
@@ -165,21 +186,30 @@ def cost(folder: str, steps: int | None) -> dict:
 
 
 def measure_costs(work: Path) -> None:
-    """Each system in a process of its own, and LFDM as its evaluation samples it."""
+    """Each system and number of steps in a process of its own; those that are not trained yet are left out."""
     found = {}
-    for name, folder, steps in [(s.name, str(work / s.pipeline), s.steps) for s in SYSTEMS] + [
-        ("lfdm", str(embedded_model()), 4),
-        ("lfdm-200", str(embedded_model()), 200),
-    ]:
-        if not Path(folder).is_dir():
+    for system in (*SYSTEMS, LFDM):
+        folder = embedded_model() if system is LFDM else work / system.pipeline
+        if not folder.is_dir():
             print(f"{folder} is not there: not measured")
             continue
-        command = [sys.executable, __file__, "cost", "--folder", folder, *(["--steps", str(steps)] if steps else [])]
-        found[name] = json.loads(
-            subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-        )
-        print(f"{name}: {found[name]['seconds']:.3g} s, {found[name]['peak_memory_gb']:.2f} GB", flush=True)
+        pairs = system.autoencoder_pairs.items()
+        before = sum(count * gigaflop(autoencoder_call(system.name, preset)) for preset, count in pairs) / 1e6
+        for steps in system.steps or (None,):
+            command = [sys.executable, __file__, "cost", "--folder", str(folder)]
+            command += ["--steps", str(steps)] if steps else []
+            run = subprocess.run(command, capture_output=True, text=True, check=True)
+            row = json.loads(run.stdout.splitlines()[-1])
+            learned = row.pop("training_gigaflop") * CLIPS_SEEN / 1e6
+            row |= {"autoencoder_training_petaflop": before, "training_petaflop": before + learned}
+            found[row_name(system, steps)] = row
+            print(f"{row_name(system, steps)}: {row['seconds']:.3g} s, {row['peak_memory_gb']:.2f} GB", flush=True)
     write_json(COSTS, {"systems": found, "software": software(), "hardware": hardware(torch.device("cpu"))})
+
+
+def row_name(system: System, steps: int | None) -> str:
+    """Of results: the system's, with its steps if they are not its first."""
+    return system.name if steps is None or steps == system.steps[0] else f"{system.name}-{steps}"
 
 
 # ---- a picture ------------------------------------------------------------------------------------------------------
@@ -192,7 +222,7 @@ def draw(work: Path) -> None:
     """docs/compared-systems.webp: frames of each system's clips of the same pictures and labels, below the real ones."""
     clips = [toon_clip(0, person, label, num_frames=16, size=64).frames for person, label in SHOWN]
     rows = {"real": [clip / 255 for clip in clips]}
-    folders = {system.title: (work / system.pipeline, system.steps) for system in SYSTEMS}
+    folders = {system.title: (work / system.pipeline, next(iter(system.steps), None)) for system in SYSTEMS}
     for title, (folder, steps) in (folders | {"LFDM": (embedded_model(), None)}).items():
         if not Path(folder).is_dir():
             print(f"{folder} is not there: not drawn")

@@ -136,7 +136,7 @@ class ClipDataset(_ClipItems):
         num_frames: F.
         strategy: "uniform", "random" or "very_random"; see `sample_indices`.
         augment: one change of colours a clip; see `augment_clip`.
-        flip: mirror every other item; only where no label names a side.
+        flip: mirror half of the items, by chance; only where no label names a side.
 
     For testing: strategy="uniform", augment=False.
     """
