@@ -310,7 +310,8 @@ def plan(device: str) -> list[Case]:
     if cuda:
         cases += [Case("train_unet_step", "mug128", "bfloat16", batch, device=device) for batch in (8, 20, 40)]
     else:
-        cases += [Case(item, "toon64", "float16") for item in ("unet_step", "decode")]
+        # Attention in float16 takes minutes on CPUs that have no instructions for it.
+        cases += [Case(item, "toon64", "float16") for item in ("encode", "decode")]
     batches = (1, 10) if cuda else (1,)
     for model, item, batch in itertools.product(models, items, batches):
         cases.append(Case(item, model, "bfloat16", batch, True, device))
