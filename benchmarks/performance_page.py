@@ -202,7 +202,7 @@ def page() -> str:
         "# Performance",
         "Written by `python benchmarks/performance_page.py` from the runs in [performance/](performance). Every row is a process of its own: "
         "the median of several calls, their spread, and the first call, which is not among them; GFLOP as torch counts them; the "
-        "peak is that of a product of 4096x4096 matrices in the same precision and process, which convolutions may surpass on processors that the library of products was not tuned for. `seconds x peak` is in GFLOP of the "
+        "peak is that of a product of 4096x4096 matrices in the same precision and process (512x512 where that takes minutes), which convolutions may surpass on processors that the library of products was not tuned for. `seconds x peak` is in GFLOP of the "
         "float32 peak: machines compare by it. `times faster` compares so with the released code's figures (two CPU cores, "
         f"float32, a peak of {RELEASED_PEAK} GFLOP/s), whose memory stands in brackets. Memory is the process's largest (on GPUs the "
         "allocator's); on CPUs about 0.45 GB of it are torch and diffusers, imported.",
