@@ -112,9 +112,16 @@ def growth(rows: list[dict]) -> str:
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
+def in_order(rows: list[dict]) -> list[dict]:
+    """As the plan has them, whenever they were run; what it does not have at the end."""
+    cases = [asdict(case) for case in plan(rows[0]["device"])]
+    places = [next((i for i, case in enumerate(cases) if case.items() <= row.items()), len(cases)) for row in rows]
+    return [row for _, row in sorted(zip(places, rows), key=lambda pair: pair[0])]
+
+
 def speed_part(path: Path) -> list[str]:
     content = json.loads(path.read_text(encoding="utf-8"))
-    machine, rows = content["machine"], content["rows"]
+    machine, rows = content["machine"], in_order(content["rows"])
     parts = [
         f"## {machine['processor']}, {machine['threads']} threads, torch {content['software']['torch']}",
         f"```bash\n{machine['command']}\n```",

@@ -320,6 +320,8 @@ def plan(device: str) -> list[Case]:
     batches = (1, 10) if cuda else (1,)
     for model, item, batch in itertools.product(models, items, batches):
         cases.append(Case(item, model, "bfloat16", batch, True, device))
+    if not cuda:
+        cases.append(Case("unet_step", "mug128", "bfloat16", compiled=True, device=device))
     return cases
 
 
