@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import PIL.Image
 import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
 from .metrics.reconstruction import reconstruction_l1
+from .training_utils import spread
 from .visualization import contact_sheet
 
 
@@ -58,7 +58,7 @@ def evaluate_frame_autoencoder(
         latents = vae.encode(part.to(vae.device) * 2 - 1).latent_dist.mode()
         parts.append((vae.decode(latents).sample.float() / 2 + 0.5).clamp(0, 1).cpu())
     decoded = torch.cat(parts)
-    shown = np.unique(np.linspace(0, len(pictures) - 1, columns).round().astype(int))
+    shown = spread(range(len(pictures)), columns)
     rows = [[x[i].permute(1, 2, 0).numpy() for i in shown] for x in (pictures, decoded)]
     sheet = contact_sheet(rows, [""] * len(shown), names=["picture", "decoded"])
     return {"l1": reconstruction_l1(decoded, pictures)}, sheet

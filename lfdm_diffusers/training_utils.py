@@ -99,8 +99,8 @@ def build_optimizer(
 def keep_freed_memory() -> None:
     """Let glibc keep large tensors' memory when they are freed, where it would give it back to the system.
 
-    A training step frees and asks for the same gigabytes again, and each new page of them costs a fault: stage one's step is an
-    eighth faster so (docs/performance.md), with the same peak. Elsewhere than on glibc this does nothing.
+    A training step frees and asks for the same gigabytes again, and each new page of them costs a fault. Elsewhere than on glibc
+    this does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt, trim_threshold, mmap_max = ctypes.CDLL("libc.so.6").mallopt, -1, -4

@@ -253,11 +253,11 @@ TABLES = {
         "Table 1: generation",
         "ImaGINator, VDM and LDM ([related.md](related.md)), where they stand here, were trained by "
         "[compared_systems.py](../scripts/compared_systems.py) on as many clips as LFDM's U-Net, 27,200 of the same people, with the same label "
-        "embeddings, learning rates and averaged weights, but for ImaGINator, which has its paper's rates and no averaging. What they diffuse has a "
+        "embeddings, learning rates and averaged weights, but for ImaGINator, which has the rates usual for GANs of its kind and no averaging. What they diffuse has a "
         "deviation of .5, LFDM's .2, which was tuned; VDM works on patches of 4x4 pixels, so that its U-Net costs what LFDM's does. Steps are of DDIM; "
         "LFDM's own 4 were chosen on half of the people tested here. Seconds, the process's memory and GFLOP are of one video by itself in bfloat16 "
-        "on two CPU cores; PFLOP of all training, in brackets that of the auto-encoder, of which VDM and ImaGINator have none: at LFDM's total VDM "
-        "would have seen more than twice as many clips. FVD of LFDM in bfloat16 stands in [performance.md](performance.md).",
+        "on two CPU cores; PFLOP of all training, in brackets that of the auto-encoder, of which VDM and ImaGINator "
+        "have none. FVD of LFDM in bfloat16 stands in [performance.md](performance.md).",
         [
             LFDM,
             *LFDM_OTHER,

@@ -47,10 +47,7 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
     @torch.no_grad()
     def statistics(self, frames: Iterable[torch.Tensor]) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel of the space over batches of frames `(N, 3, H, W)`."""
-        latents = torch.cat(
-            [self.encode_frames(part).double().cpu() for batch in frames for part in batch.split(FRAMES_AT_ONCE)]
-        )
-        latents = latents.transpose(0, 1).flatten(1)
+        latents = torch.cat([self._encoded(batch).double().cpu() for batch in frames]).transpose(0, 1).flatten(1)
         return latents.mean(dim=1).tolist(), latents.std(dim=1).tolist()
 
     def check_inputs(self, asked: DenoisingArguments) -> None:
@@ -70,13 +67,17 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
         """`(N, C, h, w)` to frames `(N, 3, H, W)`, about [0, 1]; whatever lies outside is cut off."""
         raise NotImplementedError
 
+    def _encoded(self, frames: torch.Tensor) -> torch.Tensor:
+        """`encode_frames` of any number of frames."""
+        return torch.cat([self.encode_frames(part) for part in frames.split(FRAMES_AT_ONCE)])
+
     def _statistics(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         config = self.unet.config
         return tuple(like.new_tensor(x).view(-1, 1, 1) for x in (config.target_mean, config.target_std))
 
     def scaled_latents(self, frames: torch.Tensor) -> torch.Tensor:
         """What the U-Net sees of frames `(N, 3, H, W)` in [0, 1]: `(N, C, h, w)`, standardised."""
-        latents = torch.cat([self.encode_frames(part) for part in frames.split(FRAMES_AT_ONCE)]).float()
+        latents = self._encoded(frames).float()
         mean, std = self._statistics(latents)
         return (latents - mean) / std
 
