@@ -1,11 +1,12 @@
 """The systems that LFDM is compared with on toon faces: how each is trained, and what a clip costs it, to learn and to make.
 
-    python scripts/compared_systems.py train --work tables       # in the folder of paper_tables.py; goes on where it was stopped
-    python scripts/compared_systems.py costs --work tables       # docs/results/costs.json, on a machine that does nothing else
-    python scripts/compared_systems.py draw --work tables        # docs/compared-systems.webp
+    python scripts/compared_systems.py train --work tables    # in the folder of paper_tables.py; goes on where it was stopped
+    python scripts/compared_systems.py keep --work tables     # baselines/ in half precision, with cards and curves
+    python scripts/compared_systems.py costs                  # docs/results/costs.json, on a machine that does nothing else
+    python scripts/compared_systems.py draw                   # docs/compared-systems.webp
 
-All see as many clips as LFDM's U-Net did, with its label embeddings, learning rates and averaging where a system has them;
-scripts/paper_tables.py evaluates them.
+All see as many clips as LFDM's U-Net did, with its label embeddings, learning rates and averaging where a system has them.
+`train` leaves out what baselines/ has; scripts/paper_tables.py evaluates what is there.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import matplotlib
 import PIL.Image
 import torch
+from kept_weights import curve, read_metrics, save_half, write_thinned
 from torch.utils.flop_counter import FlopCounterMode
 
 from lfdm_diffusers import ImaginatorPipeline, LatentFlowAutoencoder, LFDMPipeline
@@ -34,15 +37,21 @@ from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import hardware, peak_memory_bytes, software
 from lfdm_diffusers.frame_autoencoder_training import FrameAutoencoderLoss, build_frame_autoencoder
 from lfdm_diffusers.losses import LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.model_cards import pipeline_card
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.motion_cache import MotionSample
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.presets import get_autoencoder_config, get_lfae_config
 from lfdm_diffusers.training_targets import FrameTraining, MotionTraining
+from lfdm_diffusers.training_utils import whole_folder
 from lfdm_diffusers.visualization import contact_sheet
 from lfdm_diffusers.whole_files import write_json
 
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
 ROOT = Path(__file__).parents[1]
+KEPT = "baselines"
 COSTS = ROOT / "docs" / "results" / "costs.json"
 PICTURE = ROOT / "docs" / "compared-systems.webp"
 # LFDM's U-Net saw 3,400 batches of 8 clips (lfdm_diffusers/assets/toon64/README.md).
@@ -73,9 +82,14 @@ class System:
     autoencoder_pairs: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def pipeline(self) -> str:
-        """Its folder in the folder of all."""
-        return f"{self.name}/pipeline"
+    def kept(self) -> Path:
+        """Its pipeline in the project, if it was kept."""
+        return ROOT / KEPT / self.name
+
+    def commands(self) -> dict[str, list[str]]:
+        """Arguments of training/train_baseline.py by the folder of each run, but for the label embeddings."""
+        runs = self.trainings.items()
+        return {folder: shlex.split(f"{SHARED} {options} --output_dir {folder}") for folder, options in runs}
 
 
 SYSTEMS = (
@@ -104,15 +118,88 @@ CLIPS_SEEN = 3400 * 8
 
 
 def train(work: Path) -> None:
-    """What is not trained yet."""
+    """What is neither kept nor trained yet."""
     script = ROOT / "training" / "train_baseline.py"
     for system in SYSTEMS:
-        for folder, options in system.trainings.items():
+        if system.kept.is_dir():
+            continue
+        for folder, options in system.commands().items():
             if any((work / folder / made).is_dir() for made in ("pipeline", "vae")):
                 continue
-            labels = [] if "--system autoencoder" in options else ["--label_embeddings", str(embedded_model())]
-            command = [sys.executable, str(script), *shlex.split(f"{SHARED} {options} --output_dir {folder}"), *labels]
-            subprocess.run(command, cwd=work, check=True)
+            labels = [] if "autoencoder" in options else ["--label_embeddings", str(embedded_model())]
+            subprocess.run([sys.executable, str(script), *options, *labels], cwd=work, check=True)
+
+
+# ---- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def keep(work: Path) -> None:
+    """Pipelines that are trained, in half precision with a card, thinned metrics and curves."""
+    for system in SYSTEMS:
+        trained = work / system.name / "pipeline"
+        if not trained.is_dir():
+            print(f"{trained} is not there: not kept")
+            continue
+        pipe = load_pipeline(trained, kind=ImageToVideoPipeline)
+        metrics = {run: read_metrics(work / run / "metrics.jsonl") for run in system.trainings}
+        with whole_folder(system.kept) as folder:
+            size = save_half(pipe, folder)
+            for run, records in metrics.items():
+                write_thinned(records, folder / f"{run}.jsonl")
+            plot_trainings(metrics, folder / "training.png")
+            facts = {
+                "name": f"{system.title} on toon faces",
+                "dataset": "toon faces, 600 drawn people (docs/toon-faces.md)",
+                "data_terms": "drawn by `lfdm data toon-faces`, under this package's licence (Apache-2.0); no real person is shown",
+                "license": "apache-2.0",
+                "notes": [about(system, metrics)],
+            }
+            pipeline_card(pipe, facts=facts).save(folder / "README.md")
+        print(f"wrote {system.kept.relative_to(ROOT)}: {size / 1e6:.1f} MB of weights")
+
+
+def about(system: System, metrics: Mapping[str, list[dict]]) -> str:
+    """For its card: why it is here, by what it was trained, for how long, and the last validation."""
+    lines = [
+        "## How it was made",
+        "A baseline, trained for a comparison with latent flow diffusion on equal terms (docs/results.md, table 1, and docs/related.md), "
+        "not to be used for what it makes. `python scripts/compared_systems.py train` of the project ran, with seed 0 on CPU cores:",
+        "```bash",
+    ]
+    for options in system.commands().values():
+        labels = " --label_embeddings lfdm_diffusers/assets/toon64" if "autoencoder" not in options else ""
+        lines.append(f"python training/train_baseline.py {shlex.join(options)}{labels}")
+    lines += ["```", "| run | steps | hours of training | last validation |", "| --- | --- | --- | --- |"]
+    for run, records in metrics.items():
+        steps = [record["step"] for record in records if "steps_per_second" in record]
+        speeds = [record["steps_per_second"] for record in records if "steps_per_second" in record]
+        hours = sum((now - before) / speed for before, now, speed in zip([0, *steps], steps, speeds)) / 3600
+        (*_, last) = (record for record in records if any(name.startswith("validation/") for name in record))
+        scores = ", ".join(
+            f"{name.removeprefix('validation/')} {value:.3g}" for name, value in last.items() if name != "step"
+        )
+        lines.append(f"| {run} | {steps[-1]} | {hours:.1f} | {scores} |")
+    return "\n".join([*lines, "", "![Curves](training.png)"])
+
+
+OF_RUN = ("step", "lr", "steps_per_second", "waiting_for_data")
+
+
+def plot_trainings(metrics: Mapping[str, list[dict]], path: Path) -> None:
+    """Losses of each training on the left, and validations on the right."""
+    figure, rows = plt.subplots(len(metrics), 2, figsize=(10, 3.2 * len(metrics)), layout="constrained", squeeze=False)
+    for (run, records), row in zip(metrics.items(), rows):
+        names = {name: None for record in records for name in record if name not in OF_RUN}
+        for axes, held_out in zip(row, (False, True)):
+            for name in names:
+                if name.startswith("validation/") == held_out:
+                    axes.plot(*curve(records, name), label=name.removeprefix("validation/").replace("_", " "))
+            axes.set(title=f"{run}: {'unseen people' if held_out else 'losses'}", xlabel="step")
+            axes.set_yscale("log")
+            axes.legend(fontsize=8)
+            axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
 
 
 # ---- costs ----------------------------------------------------------------------------------------------------------
@@ -185,11 +272,11 @@ def cost(folder: str, steps: int | None) -> dict:
     }
 
 
-def measure_costs(work: Path) -> None:
-    """Each system and number of steps in a process of its own; those that are not trained yet are left out."""
+def measure_costs() -> None:
+    """Each system and number of steps in a process of its own; those that are not kept yet are left out."""
     found = {}
     for system in (*SYSTEMS, LFDM):
-        folder = embedded_model() if system is LFDM else work / system.pipeline
+        folder = embedded_model() if system is LFDM else system.kept
         if not folder.is_dir():
             print(f"{folder} is not there: not measured")
             continue
@@ -218,11 +305,11 @@ SHOWN = ((611, "surprise"), (623, "happiness"), (634, "anger"))  # people whom n
 FRAMES = (0, 5, 10, 15)
 
 
-def draw(work: Path) -> None:
+def draw() -> None:
     """docs/compared-systems.webp: frames of each system's clips of the same pictures and labels, below the real ones."""
     clips = [toon_clip(0, person, label, num_frames=16, size=64).frames for person, label in SHOWN]
     rows = {"real": [clip / 255 for clip in clips]}
-    folders = {system.title: (work / system.pipeline, next(iter(system.steps), None)) for system in SYSTEMS}
+    folders = {system.title: (system.kept, next(iter(system.steps), None)) for system in SYSTEMS}
     for title, (folder, steps) in (folders | {"LFDM": (embedded_model(), None)}).items():
         if not Path(folder).is_dir():
             print(f"{folder} is not there: not drawn")
@@ -246,7 +333,9 @@ def draw(work: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "costs", "cost", "draw"], help="cost: of one --folder, as JSON")
+    parser.add_argument(
+        "what", choices=["train", "keep", "costs", "cost", "draw"], help="cost: of one --folder, as JSON"
+    )
     parser.add_argument(
         "--work", type=Path, default=Path("tables"), help="folder of paper_tables.py (default: tables)"
     )
@@ -255,10 +344,12 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.what == "train":
         train(args.work)
+    elif args.what == "keep":
+        keep(args.work)
     elif args.what == "draw":
-        draw(args.work)
+        draw()
     elif args.what == "costs":
-        measure_costs(args.work)
+        measure_costs()
     else:
         print(json.dumps(cost(args.folder, args.steps)))
 

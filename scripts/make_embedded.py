@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 import matplotlib
-import torch
+from kept_weights import curve, read_metrics, save_half, write_thinned
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.model_cards import pipeline_card
@@ -24,18 +24,6 @@ from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 30e6  # bytes of weights in the package
-
-
-def read_metrics(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def curve(records: list[dict], name: str, window: int = 10) -> tuple[list[int], list[float]]:
-    """Steps and values of `name`; means of `window` records where there are many."""
-    found = [(record["step"], record[name]) for record in records if name in record]
-    size = window if len(found) > 100 else 1
-    groups = [found[i : i + size] for i in range(0, len(found), size)]
-    return [group[-1][0] for group in groups], [sum(value for _, value in group) / len(group) for group in groups]
 
 
 def plot_training(stage_one: list[dict], stage_two: list[dict], path: Path) -> None:
@@ -133,21 +121,12 @@ def main(argv: list[str] | None = None) -> None:
         "notes": [args.about.read_text(encoding="utf-8").strip(), scores(results)],
     }
     with whole_folder(args.output) as folder:
-        for name in ("lfae", "unet", "label_embeddings"):
-            getattr(pipe, name).to(dtype=torch.float16)
-        pipe.save_pretrained(folder)
-        for path in folder.rglob("*.json"):  # where the parts lay when they were trained is nobody's business
-            config = json.loads(path.read_text(encoding="utf-8"))
-            if config.pop("_name_or_path", None) is not None:
-                path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        size = save_half(pipe, folder)
         pipeline_card(pipe, facts=facts).save(folder / "README.md")
         (folder / "results.json").write_text(args.results.read_text(encoding="utf-8"), encoding="utf-8")
         for name, records in zip(("stage_one", "stage_two"), stages):
-            kept = [r for r in records if any(key.startswith("validation/") for key in r) or r["step"] % 100 == 0]
-            lines = "".join(json.dumps(record) + "\n" for record in kept)
-            (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+            write_thinned(records, folder / f"{name}.jsonl")
         plot_training(*stages, folder / "training.png")
-        size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
         if size > LIMIT:
             raise ValueError(
                 f"`--pipeline` has {size / 1e6:.1f} MB of weights in half precision, {LIMIT / 1e6:.0f} are allowed."

@@ -48,7 +48,7 @@ class Row:
     Attributes:
         name, title: of the file, and on the page.
         options: of `lfdm evaluate`.
-        source: of the clips; None is the model.
+        source: of the clips: a word, a folder of the work, or one of the project; None is the model.
     """
 
     name: str
@@ -132,13 +132,13 @@ LFDM = Row("table1-lfdm", "LFDM", f"{GENERATION},gap")
 
 
 def system_rows(system: compared_systems.System) -> list[Row]:
-    """Of table 1: one for each number of steps, the first with the gap of table 2."""
-    rows = []
-    for number, steps in enumerate(system.steps or (None,)):
-        options = GENERATION + (",gap" if number == 0 else "") + " --dtype bfloat16"
+    """Of table 1: one for each number of steps, the fewest with the gap of table 2."""
+    rows, choices = [], system.steps or (None,)
+    for steps in choices:
+        options = GENERATION + (",gap" if steps == min(choices) else "") + " --dtype bfloat16"
         title = system.title if steps is None else f"{system.title}, {steps} steps"
         options += "" if steps is None else f" --scheduler ddim --steps {steps}"
-        source = None if system is compared_systems.LFDM else system.pipeline
+        source = None if system is compared_systems.LFDM else f"{compared_systems.KEPT}/{system.name}"
         rows.append(Row(f"table1-{compared_systems.row_name(system, steps)}", title, options, source))
     return rows
 
@@ -314,11 +314,14 @@ def measure(table: Table, work: Path) -> None:
     """Run what a table needs and has not been run yet."""
     table.prepare(work)
     for row in table.rows:
-        command = f"evaluate {row.source or ''} {row.options} --output {row.name}".replace("  ", " ")
+        options = f"{row.options} --output {row.name}"
         if not (work / row.name / "results.json").is_file():
-            run(work, f"-m lfdm_diffusers {command}")
+            own = DOCS.parent / (row.source or "")
+            source = [own if own.is_dir() else row.source] if row.source else []
+            run(work, "-m lfdm_diffusers evaluate", *source, *shlex.split(options))
+        command = " ".join(filter(None, ("evaluate", row.source, options)))
         results = json.loads((work / row.name / "results.json").read_text(encoding="utf-8"))
-        results["receipt"]["command"] = f"lfdm {command}"
+        results["receipt"] |= {"command": f"lfdm {command}"} | ({"source": row.source} if row.source else {})
         write_json(RESULTS / f"{row.name}.json", results)
 
 

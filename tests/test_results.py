@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
 
 import paper_tables
 import pytest
+import torch
 
-from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers.command_tools import DTYPES, load_pipeline
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.evaluation.report import weights_sha256
+from lfdm_diffusers.pipelines import ImageToVideoPipeline
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(paper_tables.RESULTS.glob("table*.json"))
@@ -23,17 +26,28 @@ def test_the_page_is_that_of_the_results():
     assert (paper_tables.DOCS / "results.md").read_text(encoding="utf-8") == paper_tables.page()
 
 
-def test_results_are_of_the_embedded_model_and_its_rows():
-    pipe = LFDMPipeline.from_pretrained(embedded_model())
-    expected = {name: weights_sha256(getattr(pipe, name)) for name in ("lfae", "unet")}
+@functools.cache
+def sha256_of_model(folder: Path, dtype: str) -> dict[str, str]:
+    pipe = load_pipeline(folder, dtype=DTYPES[dtype], kind=ImageToVideoPipeline)
+    networks = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    return {name: weights_sha256(part) for name, part in networks.items() if name != "label_embeddings"}
+
+
+def test_results_are_of_the_projects_models_and_their_rows():
     assert {file.stem for file in FILES} <= set(ROWS)
     real = set()
     for file in FILES:
-        receipt = json.loads(file.read_text(encoding="utf-8"))["receipt"]
-        if ROWS[file.stem].source is None:
-            assert receipt["model_sha256"] == expected, file
-        elif receipt["kind"] == "model":  # its decoder was adapted
-            assert receipt["model_sha256"]["unet"] == expected["unet"] and receipt["model_sha256"] != expected, file
+        receipt, source = json.loads(file.read_text(encoding="utf-8"))["receipt"], ROWS[file.stem].source
+        if receipt["kind"] == "model":
+            own = ROOT / (source or embedded_model())
+            dtype = (receipt["sampling"] or {"dtype": "float32"})["dtype"]
+            expected = sha256_of_model(own if own.is_dir() else embedded_model(), dtype)
+            if source is None or own.is_dir():
+                assert receipt["model_sha256"] == expected, file
+            else:  # its decoder was adapted
+                assert receipt["model_sha256"]["unet"] == expected["unet"] and receipt["model_sha256"] != expected, (
+                    file
+                )
         if "--data toon " in receipt["command"] and "--num-real" not in receipt["command"]:
             real.add(receipt["data"]["sha256"])
         assert ROWS[file.stem].options in receipt["command"], file
@@ -46,26 +60,33 @@ def test_a_table_is_measured_once(tmp_path, monkeypatch):
     """Rows that are there are not measured again; what the file says is the command that makes it."""
     commands = []
 
-    def run(work: Path, command: str, *more) -> None:
-        commands.append(command)
-        name = command.split("--output ")[1]
+    def run(work: Path, command: str, *more: str | Path) -> None:
+        commands.append([command, *more])
+        name = more[-1]
         (work / name).mkdir()
         (work / name / "results.json").write_text(json.dumps({"scores": {}, "receipt": {"command": "?"}}))
 
-    rows = [paper_tables.Row("one", "One", "--data toon"), paper_tables.Row("two", "Two", "--data toon", "static")]
+    (tmp_path / "project" / "kept" / "vdm").mkdir(parents=True)
+    monkeypatch.setattr(paper_tables, "DOCS", tmp_path / "project" / "docs")
+    sources = {"one": None, "two": "static", "three": "kept/vdm"}
+    rows = [paper_tables.Row(name, name.title(), "--data toon", source) for name, source in sources.items()]
     table = paper_tables.Table("T", "", rows, ["fvd"], lambda work: None)
     monkeypatch.setattr(paper_tables, "run", run)
     monkeypatch.setattr(paper_tables, "RESULTS", tmp_path / "results")
     (tmp_path / "results").mkdir()
     for _ in range(2):
         paper_tables.measure(table, tmp_path)
+    data, evaluate = ["--data", "toon", "--output"], "-m lfdm_diffusers evaluate"
     assert commands == [
-        "-m lfdm_diffusers evaluate --data toon --output one",
-        "-m lfdm_diffusers evaluate static --data toon --output two",
+        [evaluate, *data, "one"],
+        [evaluate, "static", *data, "two"],
+        [evaluate, tmp_path / "project" / "kept" / "vdm", *data, "three"],  # wherever the project lies
     ]
-    saved = json.loads((tmp_path / "results" / "two.json").read_text())
-    assert saved["receipt"]["command"] == "lfdm evaluate static --data toon --output two"
-    assert paper_tables.lines_of(table)[2:] == ["| [One](results/one.json) |  |", "| [Two](results/two.json) |  |"]
+    receipts = [json.loads((tmp_path / "results" / f"{name}.json").read_text())["receipt"] for name in sources]
+    assert receipts[1]["command"] == "lfdm evaluate static --data toon --output two"
+    assert receipts[2]["command"] == "lfdm evaluate kept/vdm --data toon --output three"
+    assert [receipt.get("source") for receipt in receipts] == list(sources.values())
+    assert paper_tables.lines_of(table)[2:] == [f"| [{n.title()}](results/{n}.json) |  |" for n in sources]
 
 
 @pytest.mark.parametrize(
