@@ -6,7 +6,7 @@
     python scripts/compared_systems.py draw                   # docs/compared-systems.webp
 
 All see as many clips as LFDM's U-Net did, with its label embeddings, learning rates and averaging where a system has them.
-`train` leaves out what baselines/ has; scripts/paper_tables.py evaluates what is there.
+What baselines/ has is neither trained nor kept again; scripts/paper_tables.py evaluates it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ SHARED += (
     " --lr_milestones .75 .92 --resume_from_checkpoint latest --checkpointing_steps 200 --checkpoints_total_limit 2"
 )
 CLIPS = "--flip --max_train_steps 3400"
-DENOISER = f"{CLIPS} --learning_rate 5e-4 --lr_warmup_steps 200 --ema_decay .997 --max_grad_norm 1 --prediction_type v_prediction"
+DENOISER = f"{CLIPS} --learning_rate 5e-4 --lr_warmup_steps 200 --ema_decay .997 --max_grad_norm 1"
 CALLS = 5
 
 
@@ -83,8 +83,13 @@ class System:
 
     @property
     def kept(self) -> Path:
-        """Its pipeline in the project, if it was kept."""
+        """Its folder in the project."""
         return ROOT / KEPT / self.name
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its pipeline is there: LDM's auto-encoder may be, before its U-Net is trained."""
+        return (self.kept / "model_index.json").is_file()
 
     def commands(self) -> dict[str, list[str]]:
         """Arguments of training/train_baseline.py by the folder of each run, but for the label embeddings."""
@@ -100,13 +105,13 @@ SYSTEMS = (
             "imaginator": f"--system imaginator {CLIPS} --learning_rate 2e-4 --adam_beta1 .5 --adam_beta2 .999",
         },
     ),
-    System("vdm", "VDM", {"vdm": f"--system vdm {DENOISER} --target_scale .5"}, (200, 10)),
+    System("vdm", "VDM", {"vdm": f"--system vdm {DENOISER} --prediction_type sample --target_scale .5"}, (200, 10)),
     System(
         "ldm",
         "LDM",
         {
             "autoencoder": "--system autoencoder --learning_rate 5e-4 --lr_warmup_steps 100 --max_grad_norm 1 --max_train_steps 4000",
-            "ldm": f"--system ldm --autoencoder autoencoder/vae {DENOISER} --target_scale .5",
+            "ldm": f"--system ldm --autoencoder autoencoder/vae {DENOISER} --prediction_type v_prediction --target_scale .5",
         },
         (200, 10),
         {"toon64": 4000 * 8},
@@ -121,7 +126,7 @@ def train(work: Path) -> None:
     """What is neither kept nor trained yet."""
     script = ROOT / "training" / "train_baseline.py"
     for system in SYSTEMS:
-        if system.kept.is_dir():
+        if system.is_kept:
             continue
         for folder, options in system.commands().items():
             if any((work / folder / made).is_dir() for made in ("pipeline", "vae")):
@@ -134,8 +139,10 @@ def train(work: Path) -> None:
 
 
 def keep(work: Path) -> None:
-    """Pipelines that are trained, in half precision with a card, thinned metrics and curves."""
+    """Pipelines that are trained and not kept yet, in half precision with a card, thinned metrics and curves."""
     for system in SYSTEMS:
+        if system.is_kept:
+            continue
         trained = work / system.name / "pipeline"
         if not trained.is_dir():
             print(f"{trained} is not there: not kept")
@@ -277,7 +284,7 @@ def measure_costs() -> None:
     found = {}
     for system in (*SYSTEMS, LFDM):
         folder = embedded_model() if system is LFDM else system.kept
-        if not folder.is_dir():
+        if system is not LFDM and not system.is_kept:
             print(f"{folder} is not there: not measured")
             continue
         pairs = system.autoencoder_pairs.items()
@@ -306,14 +313,12 @@ FRAMES = (0, 5, 10, 15)
 
 
 def draw() -> None:
-    """docs/compared-systems.webp: frames of each system's clips of the same pictures and labels, below the real ones."""
+    """docs/compared-systems.webp: frames of clips by each system that is kept, of the same pictures and labels, below the real
+    ones."""
     clips = [toon_clip(0, person, label, num_frames=16, size=64).frames for person, label in SHOWN]
     rows = {"real": [clip / 255 for clip in clips]}
-    folders = {system.title: (system.kept, next(iter(system.steps), None)) for system in SYSTEMS}
-    for title, (folder, steps) in (folders | {"LFDM": (embedded_model(), None)}).items():
-        if not Path(folder).is_dir():
-            print(f"{folder} is not there: not drawn")
-            continue
+    systems = [(system.title, system.kept, next(iter(system.steps), None)) for system in SYSTEMS if system.is_kept]
+    for title, folder, steps in (*systems, ("LFDM", embedded_model(), None)):
         pipe = load_pipeline(folder, kind=ImageToVideoPipeline)
         options = {"num_inference_steps": steps} if steps else {}
         seed = torch.Generator()

@@ -101,6 +101,7 @@ def train_systems(work: Path) -> None:
     """The people, and the systems that LFDM is compared with."""
     draw_people(work)
     compared_systems.train(work)
+    compared_systems.keep(work)
 
 
 def draw_ink(work: Path) -> None:

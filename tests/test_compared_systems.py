@@ -60,6 +60,7 @@ def test_what_is_kept_or_trained_is_not_trained_again(tmp_path, project, monkeyp
     runs = []
     monkeypatch.setattr(compared_systems.subprocess, "run", lambda command, **_: runs.append(command))
     (project / "baselines" / "imaginator").mkdir(parents=True)
+    (project / "baselines" / "imaginator" / "model_index.json").write_text("{}")
     (tmp_path / "autoencoder" / "vae").mkdir(parents=True)
     compared_systems.train(tmp_path)
     systems = [command[command.index("--system") + 1] for command in runs]
