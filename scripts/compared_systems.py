@@ -167,16 +167,11 @@ def keep(work: Path) -> None:
 
 def about(system: System, metrics: Mapping[str, list[dict]]) -> str:
     """For its card: why it is here, by what it was trained, for how long, and the last validation."""
-    lines = [
-        "## How it was made",
-        "A baseline, trained for a comparison with latent flow diffusion on equal terms (docs/results.md, table 1, and docs/related.md), "
-        "not to be used for what it makes. `python scripts/compared_systems.py train` of the project ran, with seed 0 on CPU cores:",
-        "```bash",
-    ]
+    commands = []
     for options in system.commands().values():
         labels = " --label_embeddings lfdm_diffusers/assets/toon64" if "autoencoder" not in options else ""
-        lines.append(f"python training/train_baseline.py {shlex.join(options)}{labels}")
-    lines += ["```", "| run | steps | hours of training | last validation |", "| --- | --- | --- | --- |"]
+        commands.append(f"python training/train_baseline.py {shlex.join(options)}{labels}")
+    rows = ["| run | steps | hours of training | last validation |", "| --- | --- | --- | --- |"]
     for run, records in metrics.items():
         steps = [record["step"] for record in records if "steps_per_second" in record]
         speeds = [record["steps_per_second"] for record in records if "steps_per_second" in record]
@@ -185,8 +180,17 @@ def about(system: System, metrics: Mapping[str, list[dict]]) -> str:
         scores = ", ".join(
             f"{name.removeprefix('validation/')} {value:.3g}" for name, value in last.items() if name != "step"
         )
-        lines.append(f"| {run} | {steps[-1]} | {hours:.1f} | {scores} |")
-    return "\n".join([*lines, "", "![Curves](training.png)"])
+        rows.append(f"| {run} | {steps[-1]} | {hours:.1f} | {scores} |")
+    return "\n\n".join(
+        (
+            "## How it was made",
+            "A baseline, trained for a comparison with latent flow diffusion on equal terms (docs/results.md, table 1, and docs/related.md), "
+            "not to be used for what it makes. `python scripts/compared_systems.py train` of the project ran, with seed 0 on CPU cores:",
+            "\n".join(["```bash", *commands, "```"]),
+            "\n".join(rows),
+            "![Curves](training.png)",
+        )
+    )
 
 
 OF_RUN = ("step", "lr", "steps_per_second", "waiting_for_data")
