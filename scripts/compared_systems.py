@@ -43,7 +43,7 @@ from lfdm_diffusers.motion_cache import MotionSample
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.presets import get_autoencoder_config, get_lfae_config
 from lfdm_diffusers.training_targets import FrameTraining, MotionTraining
-from lfdm_diffusers.training_utils import whole_folder
+from lfdm_diffusers.training_utils import last_validation, whole_folder
 from lfdm_diffusers.visualization import contact_sheet
 from lfdm_diffusers.whole_files import write_json
 
@@ -91,10 +91,13 @@ class System:
         """Whether its pipeline is there: LDM's auto-encoder may be, before its U-Net is trained."""
         return (self.kept / "model_index.json").is_file()
 
-    def commands(self) -> dict[str, list[str]]:
-        """Arguments of training/train_baseline.py by the folder of each run, but for the label embeddings."""
-        runs = self.trainings.items()
-        return {folder: shlex.split(f"{SHARED} {options} --output_dir {folder}") for folder, options in runs}
+    def commands(self, label_embeddings: str) -> dict[str, list[str]]:
+        """Arguments of training/train_baseline.py by the folder of each run; the auto-encoder's has no use for labels."""
+        found = {}
+        for folder, options in self.trainings.items():
+            labels = [] if folder == "autoencoder" else ["--label_embeddings", label_embeddings]
+            found[folder] = [*shlex.split(f"{SHARED} {options} --output_dir {folder}"), *labels]
+        return found
 
 
 SYSTEMS = (
@@ -128,11 +131,10 @@ def train(work: Path) -> None:
     for system in SYSTEMS:
         if system.is_kept:
             continue
-        for folder, options in system.commands().items():
+        for folder, options in system.commands(str(embedded_model())).items():
             if any((work / folder / made).is_dir() for made in ("pipeline", "vae")):
                 continue
-            labels = [] if "autoencoder" in options else ["--label_embeddings", str(embedded_model())]
-            subprocess.run([sys.executable, str(script), *options, *labels], cwd=work, check=True)
+            subprocess.run([sys.executable, str(script), *options], cwd=work, check=True)
 
 
 # ---- what is kept ---------------------------------------------------------------------------------------------------
@@ -159,27 +161,22 @@ def keep(work: Path) -> None:
                 "dataset": "toon faces, 600 drawn people (docs/toon-faces.md)",
                 "data_terms": "drawn by `lfdm data toon-faces`, under this package's licence (Apache-2.0); no real person is shown",
                 "license": "apache-2.0",
-                "notes": [about(system, metrics)],
+                "notes": [about(system, metrics, work)],
             }
             pipeline_card(pipe, facts=facts).save(folder / "README.md")
         print(f"wrote {system.kept.relative_to(ROOT)}: {size / 1e6:.1f} MB of weights")
 
 
-def about(system: System, metrics: Mapping[str, list[dict]]) -> str:
+def about(system: System, metrics: Mapping[str, list[dict]], work: Path) -> str:
     """For its card: why it is here, by what it was trained, for how long, and the last validation."""
-    commands = []
-    for options in system.commands().values():
-        labels = " --label_embeddings lfdm_diffusers/assets/toon64" if "autoencoder" not in options else ""
-        commands.append(f"python training/train_baseline.py {shlex.join(options)}{labels}")
+    runs = system.commands("lfdm_diffusers/assets/toon64").values()
+    commands = [f"python training/train_baseline.py {shlex.join(options)}" for options in runs]
     rows = ["| run | steps | hours of training | last validation |", "| --- | --- | --- | --- |"]
     for run, records in metrics.items():
-        steps = [record["step"] for record in records if "steps_per_second" in record]
-        speeds = [record["steps_per_second"] for record in records if "steps_per_second" in record]
+        steps, speeds = curve(records, "steps_per_second", window=1)
         hours = sum((now - before) / speed for before, now, speed in zip([0, *steps], steps, speeds)) / 3600
-        (*_, last) = (record for record in records if any(name.startswith("validation/") for name in record))
-        scores = ", ".join(
-            f"{name.removeprefix('validation/')} {value:.3g}" for name, value in last.items() if name != "step"
-        )
+        _, found = last_validation(work / run / "metrics.jsonl")
+        scores = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
         rows.append(f"| {run} | {steps[-1]} | {hours:.1f} | {scores} |")
     return "\n\n".join(
         (
