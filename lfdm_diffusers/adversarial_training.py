@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import Dataset
 
+from .averaged_weights import AveragedWeights
 from .data.dataset import ClipSample
 from .generation_sheet import generation_sheet
 from .metrics.reconstruction import reconstruction_l1
 from .models.imaginator import ImaginatorDiscriminators, ImaginatorGenerator
 from .pipelines import ImaginatorPipeline
-from .training_utils import VALIDATION_DRAWS, draw_generator
+from .training_utils import VALIDATION_DRAWS, draw_generator, restore_weights
 
 
 class AdversarialLoss(nn.Module):
@@ -97,6 +98,7 @@ class AdversarialTraining:
         seed: of all chance.
         null_condition_prob: share of examples that are shown without their label.
         reconstruction_weight: as in `AdversarialLoss`.
+        ema_decay: of the generator's averaged weights, which are those validated and saved; 0: none.
     """
 
     def __init__(
@@ -106,10 +108,24 @@ class AdversarialTraining:
         seed: int = 0,
         null_condition_prob: float = 0.1,
         reconstruction_weight: float = 100.0,
+        ema_decay: float = 0.999,
     ):
         self.pipe, self.seed, self.null_condition_prob = pipe, seed, null_condition_prob
         self.device = pipe.imaginator.device
         self.loss = AdversarialLoss(pipe.imaginator, discriminators, reconstruction_weight).to(self.device)
+        self.average = AveragedWeights(pipe.imaginator, ema_decay)
+
+    def parameters(self, discriminator_lr_scale: float = 1.0) -> list[dict]:
+        """Groups for `build_optimizer`: players that step together may still learn at their own rates (Heusel et al., 2017).
+
+        Args:
+            discriminator_lr_scale: the discriminators' learning rate, as a multiple of the generator's.
+        """
+        players = (self.loss.generator, 1.0), (self.loss.discriminators, discriminator_lr_scale)
+        return [{"params": list(player.parameters()), "lr_scale": scale} for player, scale in players]
+
+    def after_step(self) -> None:
+        self.average.step()
 
     def arguments(self, samples: ClipSample, draws: Sequence[int]) -> tuple[torch.Tensor | None, ...]:
         """What `AdversarialLoss.forward` takes for a batch; the chance of each example comes from its own draw."""
@@ -133,15 +149,31 @@ class AdversarialTraining:
     ) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
         """L1 of the clips of `held_out`, made with the same noise each time, and a sheet of clips of all labels."""
         total = 0.0
-        for i in range(len(held_out)):
-            frames, label = held_out[i].frames, held_out[i].label
-            noise = draw_generator(self.seed, VALIDATION_DRAWS + i)
-            video = self.pipe(frames[:, 0], label or None, generator=noise, output_type="pt").frames[0]
-            total += reconstruction_l1(video.cpu(), frames.transpose(0, 1))
-        sheet = generation_sheet(self.pipe, pictures, labels or [None], self.pipe.num_frames, self.seed)
+        with self.average.in_place():
+            for i in range(len(held_out)):
+                frames, label = held_out[i].frames, held_out[i].label
+                noise = draw_generator(self.seed, VALIDATION_DRAWS + i)
+                video = self.pipe(frames[:, 0], label or None, generator=noise, output_type="pt").frames[0]
+                total += reconstruction_l1(video.cpu(), frames.transpose(0, 1))
+            sheet = generation_sheet(self.pipe, pictures, labels or [None], self.pipe.num_frames, self.seed)
         return {"l1": total / len(held_out)}, {"samples": sheet}
 
     def save(self, folder: Path) -> None:
-        """Both players."""
-        self.loss.generator.save_pretrained(folder / "imaginator")
+        """Both players, the generator with its averaged weights."""
+        with self.average.in_place():
+            self.loss.generator.save_pretrained(folder / "imaginator")
         self.loss.discriminators.save_pretrained(folder / "discriminators")
+
+    def state(self) -> dict:
+        """What a checkpoint needs to go on exactly."""
+        return {"players": self.loss.state_dict(), **self.average.state()}
+
+    def load_state(self, state: dict) -> None:
+        """Raises ValueError if `state` is of another training."""
+        restore_weights(self.loss, state["players"])
+        self.average.load_state(state)
+
+    def finish(self, folder: Path) -> None:
+        """Save the pipeline with the averaged weights."""
+        self.average.keep()
+        self.pipe.to("cpu").save_pretrained(folder)

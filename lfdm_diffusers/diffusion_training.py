@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import abc
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
 import torch
-from diffusers.training_utils import EMAModel
 from torch.utils.data import Dataset, default_collate
 
+from .averaged_weights import AveragedWeights
 from .generation_sheet import generation_sheet
 from .losses import DenoisingLoss
 from .pipelines.video_diffusion import VideoDiffusionPipeline
@@ -42,8 +41,8 @@ class DiffusionTraining(abc.ABC):
         self.unet, self.device = pipe.unet, pipe.unet.device
         alphas_cumprod = torch.cumprod(1 - pipe.scheduler.betas.double(), dim=0)
         self.loss = DenoisingLoss(self.unet, alphas_cumprod, snr_gamma).to(self.device)
-        self.weights = {name: weight for name, weight in self.unet.named_parameters() if weight.requires_grad}
-        self.ema = EMAModel(self.weights.values(), decay=ema_decay) if ema_decay else None
+        self.average = AveragedWeights(self.unet, ema_decay)
+        self.weights = self.average.weights
 
     @property
     def _space(self) -> tuple[str, list[float], list[float]]:
@@ -71,23 +70,8 @@ class DiffusionTraining(abc.ABC):
         noise, timesteps, null = torch.stack(noise), torch.stack(timesteps), torch.tensor(null)
         return volume, noise.to(self.device), timesteps.to(self.device), embeds, null.to(self.device), latents
 
-    @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The averaged weights in the place of the trained ones, in eval mode."""
-        self.unet.eval()
-        if self.ema is not None:
-            self.ema.store(self.weights.values())
-            self.ema.copy_to(self.weights.values())
-        try:
-            yield
-        finally:
-            if self.ema is not None:
-                self.ema.restore(self.weights.values())
-            self.unet.train()
-
     def after_step(self) -> None:
-        if self.ema is not None:
-            self.ema.step(self.weights.values())
+        self.average.step()
 
     @torch.no_grad()
     def validate(
@@ -95,7 +79,7 @@ class DiffusionTraining(abc.ABC):
     ) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
         """Loss of `held_out` (the same timesteps and noise each time), and a sheet of clips of all labels."""
         total = 0.0
-        with self.averaged():
+        with self.average.in_place():
             for first in range(0, len(held_out), batch_size):
                 items = range(first, min(first + batch_size, len(held_out)))
                 samples = default_collate([held_out[i] for i in items])
@@ -105,7 +89,7 @@ class DiffusionTraining(abc.ABC):
 
     def save(self, folder: Path) -> None:
         """The averaged weights: unet/, or lora/ where only adapters are trained."""
-        with self.averaged():
+        with self.average.in_place():
             if hasattr(self.unet, "peft_config"):
                 self.unet.save_lora_adapter(folder / "lora")
             else:
@@ -114,7 +98,7 @@ class DiffusionTraining(abc.ABC):
     def state(self) -> dict:
         """What a checkpoint needs to go on exactly."""
         state = {"weights": {name: weight.detach() for name, weight in self.weights.items()}, "space": self._space}
-        return state | ({"ema": self.ema.state_dict()} if self.ema is not None else {})
+        return state | self.average.state()
 
     @torch.no_grad()
     def load_state(self, state: dict) -> None:
@@ -124,21 +108,18 @@ class DiffusionTraining(abc.ABC):
                 f"the checkpoint's U-Net was trained in another space: {state['space']} was what it diffused, mean and standard "
                 f"deviation of each channel, now it is {self._space}."
             )
-        if state["weights"].keys() != self.weights.keys() or ("ema" in state) != (self.ema is not None):
-            raise ValueError("the checkpoint is of a run with other weights: `--lora_rank` or `--ema_decay` differ.")
+        if state["weights"].keys() != self.weights.keys():
+            raise ValueError("the checkpoint is of a run with other weights: `--lora_rank` differs.")
         for name, weight in self.weights.items():
             if state["weights"][name].shape != weight.shape:
                 raise ValueError(f"the checkpoint is of a run with another network: {name} has another shape.")
         for name, weight in self.weights.items():
             weight.copy_(state["weights"][name])
-        if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
-            self.ema.to(self.device)
+        self.average.load_state(state)
 
     def finish(self, folder: Path) -> None:
         """Save the whole pipeline with the averaged weights; adapters are merged, and kept beside it in lora/."""
-        if self.ema is not None:
-            self.ema.copy_to(self.weights.values())
+        self.average.keep()
         if hasattr(self.unet, "peft_config"):
             self.unet.save_lora_adapter(folder / "lora")
             self.unet.fuse_lora()

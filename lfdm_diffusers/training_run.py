@@ -218,7 +218,7 @@ class TrainingRun:
                     args.learning_rate, args.lr_gamma, args.lr_milestones, self.step, steps, args.lr_warmup_steps
                 )
                 for group in self._optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group.get("lr_scale", 1.0)
                 first = micro * self.batch_size + rank * args.train_batch_size
                 losses = trained.losses(module, batch, range(first, first + args.train_batch_size))
                 loss = sum(losses.parts.values())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
-from tiny import tiny_image, tiny_imaginator
+from tiny import tiny_baseline, tiny_image, tiny_imaginator
 from torch import nn
 
-from lfdm_diffusers.adversarial_training import AdversarialLoss, cross_entropy
+from lfdm_diffusers.adversarial_training import AdversarialLoss, AdversarialTraining, cross_entropy
 from lfdm_diffusers.models import ImaginatorGenerator
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators, convolve_frames, level_frames
 
@@ -53,6 +55,12 @@ def settled_imaginator() -> ImaginatorGenerator:
 
 def make_loss(**settings) -> AdversarialLoss:
     return AdversarialLoss(tiny_imaginator().train(), tiny_discriminators(), **settings)
+
+
+def adversarial_training(**settings) -> AdversarialTraining:
+    pipe = tiny_baseline("imaginator")
+    pipe.imaginator.train()
+    return AdversarialTraining(pipe, tiny_discriminators(), **settings)
 
 
 @pytest.mark.parametrize("kind,kernel,stride", [("ConvTranspose", 4, 2), ("ConvTranspose", 3, 1), ("Conv", 4, 2)])
@@ -251,6 +259,37 @@ def test_a_few_steps_lower_the_reconstruction_loss():
         optimizer.step()
         found.append(parts["reconstruction"].item())
     assert found[-1] < 0.7 * found[0]
+
+
+def test_players_learn_at_their_own_rates():
+    training = adversarial_training()
+    generator, discriminators = training.parameters(0.25)
+    assert (generator["lr_scale"], discriminators["lr_scale"]) == (1.0, 0.25)
+    assert {id(x) for x in generator["params"]} == {id(x) for x in training.loss.generator.parameters()}
+    assert {id(x) for x in discriminators["params"]} == {id(x) for x in training.loss.discriminators.parameters()}
+
+
+def test_averaged_generator():
+    """Weights and BatchNorm statistics are averaged, and what is validated is the average; the trained ones come back."""
+    training, arguments = adversarial_training(ema_decay=0.5), loss_inputs()
+    generator = training.pipe.imaginator
+    training.after_step()  # the first one takes all over as it is
+    before = copy.deepcopy(generator.state_dict())
+    with torch.no_grad():
+        training.loss(**arguments)  # moves statistics
+        for weight in generator.parameters():
+            weight.add_(1)
+    training.after_step()
+    trained = copy.deepcopy(generator.state_dict())
+    share = []
+    with training.average.in_place():
+        assert not generator.training
+        for name in ("encoder.0.0.weight", "encoder.1.1.running_mean", "first_places_norm.running_var"):
+            moved = (generator.state_dict()[name] - before[name]) / (trained[name] - before[name])
+            share.append(moved.median().item())
+    assert share == pytest.approx([share[0]] * 3, rel=1e-3) and 0.4 < share[0] < 1
+    assert generator.training
+    torch.testing.assert_close(generator.state_dict(), trained, rtol=0, atol=0)
 
 
 def test_bfloat16_autocast():

@@ -140,6 +140,19 @@ def test_goes_on_exactly(whole_runs, faces, tmp_path, monkeypatch, system):
     assert_same(ours, theirs)
 
 
+def test_discriminators_learn_at_their_own_rate(faces, tmp_path):
+    """At none at all, they stay what they were, and the generator learns on."""
+    run(arguments(faces, tmp_path, "imaginator", discriminator_lr_scale=0, ema_decay=0, checkpointing_steps=1))
+    first, last = checkpoints(tmp_path)[0], checkpoints(tmp_path)[-1]
+    weights = {
+        player: [load_file(step / player / "diffusion_pytorch_model.safetensors") for step in (first, last)]
+        for player in ("imaginator", "discriminators")
+    }
+    assert_same(*weights["discriminators"])
+    before, after = (found["encoder.0.0.weight"] for found in weights["imaginator"])
+    assert (after - before).abs().max() > 1e-5
+
+
 def test_spaces_are_standardised(whole_runs, faces):
     """Pixels from -1 to 1; latents of the training clips with mean 0 and the deviation asked for."""
     clips = scan_clips(find_clips(faces / "data", split="train"), ClipReader(32, 32), progress=False).clips
@@ -297,6 +310,7 @@ def test_refusals(faces, tmp_path, capsys):
         ("autoencoder", {"flip": True}),
         ("vdm", {"kl_weight": 1}),
         ("imaginator", {"autoencoder": "ae"}),
+        ("vdm", {"discriminator_lr_scale": 0.5}),
     ):
         refusal(arguments(faces, new, system, **option))
         (name,) = option

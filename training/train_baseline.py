@@ -72,7 +72,7 @@ OF_DIFFUSION = (
 )
 OPTIONS = {
     "autoencoder": ("kl_weight",),
-    "imaginator": (*OF_CLIPS, "reconstruction_weight"),
+    "imaginator": (*OF_CLIPS, "ema_decay", "reconstruction_weight", "discriminator_lr_scale"),
     **dict.fromkeys(FRAME_SPACES, (*OF_CLIPS, *OF_DIFFUSION, "autoencoder")),
 }
 
@@ -104,6 +104,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument(
         "--reconstruction_weight", type=float, default=100.0, help="of ImaGINator's L1 beside its adversarial losses"
     )
+    model.add_argument(
+        "--discriminator_lr_scale",
+        type=float,
+        default=1.0,
+        help="learning rate of ImaGINator's discriminators, as a multiple of --learning_rate",
+    )
     add_diffusion_arguments(parser)
     run = add_run_arguments(
         parser, batch_size=8, learning_rate=2e-4, milestones=(2 / 3, 5 / 6), adam_betas=(0.9, 0.99)
@@ -111,7 +117,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_sample_arguments(run)
     add_hub_arguments(parser)
     args = parse_arguments(
-        parser, argv, DIFFUSION_AT_LEAST_1, f"{DIFFUSION_AT_LEAST_0} kl_weight reconstruction_weight"
+        parser,
+        argv,
+        DIFFUSION_AT_LEAST_1,
+        f"{DIFFUSION_AT_LEAST_0} kl_weight reconstruction_weight discriminator_lr_scale",
     )
     check_diffusion_arguments(parser, args)
     others = {name for names in OPTIONS.values() for name in names} - set(OPTIONS[args.system])
@@ -336,8 +345,9 @@ def adversarial(args: argparse.Namespace, run: TrainingRun) -> Recipe:
     made = ImaginatorPipeline(generator.train(), label_embeddings=table).to(run.device)
     made.set_progress_bar_config(disable=True)
     training = AdversarialTraining(
-        made, discriminators, args.seed, args.null_condition_prob, args.reconstruction_weight
+        made, discriminators, args.seed, args.null_condition_prob, args.reconstruction_weight, args.ema_decay
     )
+    players = training.parameters(args.discriminator_lr_scale)
     judged, pictures = clips.judged(), clips.pictures()
 
     def losses(loss: nn.Module, samples: ClipSample, draws: range) -> Losses:
@@ -345,19 +355,20 @@ def adversarial(args: argparse.Namespace, run: TrainingRun) -> Recipe:
             return Losses(loss(*training.arguments(samples, draws)), {})
 
     def write(folder: Path, repo_id: str | None, facts: dict) -> None:
-        made.to("cpu").save_pretrained(folder)
+        training.finish(folder)
         pipeline_card(made, repo_id=repo_id, facts=facts).save(folder / "README.md")
 
     trained = Trained(
         module=training.loss,
-        optimizer=build_optimizer(training.loss.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
+        optimizer=build_optimizer(players, args.learning_rate, (args.adam_beta1, args.adam_beta2)),
         dataset=clips.dataset(),
         losses=losses,
         models=[generator, discriminators],
         validate=lambda step: training.validate(judged, pictures, labels),
         save=training.save,
-        state=training.loss.state_dict,
-        load_state=lambda state: restore_weights(training.loss, state),
+        after_step=training.after_step,
+        state=training.state,
+        load_state=training.load_state,
     )
     return Recipe(trained, "videos", "pipeline", write, "ImaginatorPipeline.from_pretrained({})")
 
