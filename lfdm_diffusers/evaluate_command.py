@@ -29,8 +29,8 @@ from .data.cache import ClipReader
 from .data.clips import iterate_frames
 from .data.layouts import LAYOUTS, find_clips
 from .embedded import MODEL, embedded_model
-from .evaluation.anchors import ANCHORS, make_anchor
-from .evaluation.generation import PLAN, Sampling, generate_clips, plan_clips
+from .evaluation.anchors import ANCHORS, Change, anchor, write_changed
+from .evaluation.generation import PLAN, PlannedClip, Sampling, generate_clips, plan_clips
 from .evaluation.report import hardware, software, table, weights_sha256, write_report
 from .evaluation.scores import (
     FEWEST,
@@ -41,7 +41,7 @@ from .evaluation.scores import (
     distance_scores,
     diversity_score,
     gap_score,
-    reenactment_scores,
+    reconstruction_scores,
     require_enough,
     require_true_motion,
 )
@@ -49,6 +49,7 @@ from .evaluation.video_sets import VideoSet, find_generated_clips, find_real_cli
 from .metrics import load_frame_detector, load_i3d
 from .pipelines import ImageToVideoPipeline, LFDMPipeline
 from .pipelines.video_diffusion import VideoDiffusionPipeline
+from .reconstruction import has_autoencoder, reconstruct
 from .schedulers import scheduler_by_name
 
 EXAMPLES = """
@@ -59,6 +60,8 @@ examples:
   the same with another sampler, and what a still picture would get:
     %(prog)s --data toon --split test --scheduler ddim --steps 100 --output toon-ddim100
     %(prog)s static --data toon --split test --output toon-static
+  and what a perfect denoiser would get: real clips, as the auto-encoder gives them back:
+    %(prog)s --reconstruct --data toon --split test --output toon-reconstructed
   clips that something else has made, in lossless files named by label:
     %(prog)s my-clips --data toon --split test --output my-scores
 """
@@ -89,6 +92,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=["fvd", "kvd"],
         metavar="A,B",
         help=f"of {','.join(METRICS)} (default: fvd,kvd)",
+    )
+    parser.add_argument(
+        "--reconstruct",
+        action="store_true",
+        help="score real clips as the model's auto-encoder gives them back, the limit of what it generates, and generate none",
     )
     parser.add_argument(
         "--num-videos",
@@ -158,22 +166,23 @@ def _size(args: argparse.Namespace, kind: str, pipe: ImageToVideoPipeline | None
     return len(frames), *frames[0].shape[:2]
 
 
-def sampling_of(args: argparse.Namespace, pipe: ImageToVideoPipeline) -> Sampling:
-    """How the clips of `pipe` are generated; gives it its scheduler.
+def sampling_of(args: argparse.Namespace, pipe: ImageToVideoPipeline) -> Sampling | None:
+    """How the clips of `pipe` are generated, if they are; gives it its scheduler.
 
     Raises:
         ValueError: for options of denoising where nothing is denoised.
     """
-    if isinstance(pipe, VideoDiffusionPipeline):
+    if isinstance(pipe, VideoDiffusionPipeline) and not args.reconstruct:
         if args.scheduler:
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
         steps = args.steps or pipe.default_steps()
         return Sampling(args.seed, not args.no_label, steps, args.guidance_scale, args.eta)
     if args.scheduler or args.steps or (args.guidance_scale, args.eta) != (1, 1):
-        raise ValueError(
-            f"`--scheduler`, `--steps`, `--guidance-scale` and `--eta` are of diffusion; {args.source} is a {type(pipe).__name__}."
-        )
-    return Sampling(args.seed, not args.no_label)
+        instead = "with `--reconstruct` nothing is denoised"
+        if not args.reconstruct:
+            instead = f"{args.source} is a {type(pipe).__name__}"
+        raise ValueError(f"`--scheduler`, `--steps`, `--guidance-scale` and `--eta` are of diffusion; {instead}.")
+    return None if args.reconstruct else Sampling(args.seed, not args.no_label)
 
 
 class Maker:
@@ -182,7 +191,7 @@ class Maker:
     Attributes:
         kind: "anchor", "clips" or "model".
         pipe: of a model, else None.
-        sampling: how the model samples, else None.
+        sampling: how the model samples; None if it reconstructs, or there is none.
         num_frames, height, width: of its clips.
         model_sha256: of the model's parts, else empty.
     """
@@ -204,9 +213,10 @@ class Maker:
         settings = {"data": real.fingerprint, "height": self.height, "width": self.width, "frames": self.num_frames}
         if self.kind == "clips":
             folder = Path(self.args.source)
-        elif self.kind == "anchor":
+        elif self.sampling is None:
+            change, about = self._change()
             if state.is_main_process:
-                make_anchor(self.args.source, real, plan_clips(real, count), self.args.seed, folder, settings)
+                write_changed(change, real, plan_clips(real, count), folder, settings | about)
             state.wait_for_everyone()
         else:
             settings |= {"model": self.model_sha256} | self._settings()
@@ -215,6 +225,17 @@ class Maker:
             )
         lossy = self.kind == "clips" and self.args.allow_lossy
         return find_generated_clips(folder, self.height, self.width, self.num_frames, lossy), seconds
+
+    def _change(self) -> tuple[Change, dict[str, Any]]:
+        """What is done to real clips where nothing samples, and the settings that it depends on."""
+        if self.kind == "anchor":
+            kind, seed = self.args.source, self.args.seed
+            return anchor(kind, seed), {"anchor": kind, "seed": seed}
+
+        def reconstructed(frames: torch.Tensor, clip: PlannedClip) -> torch.Tensor:
+            return (reconstruct(self.pipe, frames) * 255).round().to(torch.uint8)
+
+        return reconstructed, {"reconstructed": self.model_sha256, "dtype": self.args.dtype}
 
     def how(self, seconds: float | None) -> dict[str, Any] | None:
         """For the receipt: how a model sampled."""
@@ -238,9 +259,14 @@ def run(args: argparse.Namespace) -> int:
         device = state.device
     kind, output, names, since = _kind(args.source), Path(args.output), list(args.metrics), time.perf_counter()
     needs = {METRICS[name] for name in names}
+    if args.reconstruct and (kind != "model" or args.num_videos or args.no_label or "diversity" in names):
+        raise ValueError(
+            "`--reconstruct` makes one clip of each real one, by a model's auto-encoder: it goes with none of `--num-videos`, "
+            "`--no-label`, diversity, and a SOURCE that is no model."
+        )
     if "model" in needs and kind != "model":
         raise ValueError(
-            f"`--metrics` l1 and epe re-enact real clips by a model's auto-encoder; {args.source} holds none."
+            f"`--metrics` l1 and epe give real clips back by a model's auto-encoder; {args.source} holds none."
         )
     if "gap" in names and (kind == "clips" or args.split in (None, args.seen_split)):
         raise ValueError(
@@ -256,9 +282,13 @@ def run(args: argparse.Namespace) -> int:
     with quiet_libraries():
         frame_detector = load_frame_detector(args.frame_detector) if "frame detector" in needs else None
     maker = Maker(args, kind, device)
-    if "model" in needs and not isinstance(maker.pipe, LFDMPipeline):
+    if (args.reconstruct or "l1" in names) and not has_autoencoder(maker.pipe):
         raise ValueError(
-            f"`--metrics` l1 and epe re-enact real clips by a latent flow auto-encoder, which a {type(maker.pipe).__name__} has not."
+            f"`--reconstruct` and `--metrics` l1 need an auto-encoder, which {type(maker.pipe).__name__} has not."
+        )
+    if "epe" in names and not isinstance(maker.pipe, LFDMPipeline):
+        raise ValueError(
+            f"`--metrics` epe needs a latent flow auto-encoder, which {type(maker.pipe).__name__} has not."
         )
 
     def find_real(split: str | None, count: int | None) -> VideoSet:
@@ -278,7 +308,7 @@ def run(args: argparse.Namespace) -> int:
     if "epe" in names:
         require_true_motion(real)
     generated, seconds = None, None
-    if needs != {"model"}:  # re-enacted clips are kept nowhere
+    if needs != {"model"}:  # what those give back is kept nowhere
         generated, seconds = maker.clips_for(real, count, output / "generated")
     generated_seen = maker.clips_for(seen, count, output / "generated-seen")[0] if seen else None
     if not state.is_main_process:
@@ -298,7 +328,7 @@ def run(args: argparse.Namespace) -> int:
     if "gap" in names:
         found["gap"] = gap_score(rules, (generated_seen, seen), (generated, real), store, video_detector)
     if "model" in needs:
-        found |= reenactment_scores(names, maker.pipe.lfae, real)
+        found |= reconstruction_scores(names, maker.pipe, real)
 
     detectors = {
         "video": video_detector and {"name": video_detector.name, "weights": video_detector.weights,
@@ -316,6 +346,7 @@ def run(args: argparse.Namespace) -> int:
         "generated_sha256": generated.fingerprint if generated else None,
         "model_sha256": maker.model_sha256,
         "sampling": maker.how(seconds) if generated else None,
+        "reconstructed": bool(args.reconstruct and generated),
         "rules": vars(rules),
         "detectors": {name: about for name, about in detectors.items() if about},
         "seconds": time.perf_counter() - since,

@@ -1,4 +1,4 @@
-"""How well an auto-encoder re-enacts pairs of frames it is not trained on: numbers, and a contact sheet."""
+"""How well auto-encoders give real frames back: clips, and for training numbers and a contact sheet of pairs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .data.cache import ClipReader
 from .data.clips import Clip
 from .metrics.reconstruction import ReconstructionScores, occlusion_statistics, reconstruction_l1
 from .models import LatentFlowAutoencoder
+from .pipelines import FrameDiffusionPipeline, ImageToVideoPipeline, LFDMPipeline
 from .visualization import contact_sheet, flow_in_pixels, flow_to_color, full_colour_length
 
 
@@ -59,6 +60,30 @@ def reenact(lfae: LatentFlowAutoencoder, frames: torch.Tensor) -> ReenactedClip:
     clips = (target, decoded.sample.transpose(1, 2), decoded.inpainted.transpose(1, 2))
     maps = (motion.flow[0].transpose(0, 1), motion.occlusion[0].transpose(0, 1))
     return ReenactedClip(*(x.float().cpu() for x in (*clips, *maps)))
+
+
+def has_autoencoder(pipe: ImageToVideoPipeline) -> bool:
+    """Whether real clips can be reconstructed in what the pipeline generates."""
+    return isinstance(pipe, LFDMPipeline | FrameDiffusionPipeline)
+
+
+@torch.no_grad()
+def reconstruct(pipe: ImageToVideoPipeline, frames: torch.Tensor) -> torch.Tensor:
+    """What a perfect denoiser would leave of a clip `(F, 3, H, W)` uint8: the clip in what is diffused, and back.
+
+    LFDM re-enacts it from its first frame by its own motion; the others encode and decode every frame.
+
+    Args:
+        pipe: for which `has_autoencoder` is true.
+        frames: of the pipeline's size.
+
+    Returns:
+        `(F, 3, H, W)` float32 in [0, 1] on the CPU.
+    """
+    if isinstance(pipe, LFDMPipeline):
+        return reenact(pipe.lfae, frames).sample[0]
+    latents = pipe.scaled_latents((frames.float() / 255).to(pipe.device))
+    return pipe.decode_latents(latents.transpose(0, 1)[None])[0].transpose(0, 1).float().cpu()
 
 
 @torch.no_grad()

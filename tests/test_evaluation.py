@@ -12,7 +12,8 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from tiny import TEXT_DIM, tiny_lfae, tiny_pipeline, tiny_unet
+from diffusers import DiffusionPipeline
+from tiny import TEXT_DIM, tiny_baseline, tiny_lfae, tiny_pipeline, tiny_unet
 from torch import nn
 
 from lfdm_diffusers import LabelEmbeddings, evaluate_command
@@ -23,10 +24,11 @@ from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation import generation
-from lfdm_diffusers.evaluation.scores import FeatureStore, reenactment_scores
+from lfdm_diffusers.evaluation.scores import FeatureStore, reconstruction_scores
 from lfdm_diffusers.evaluation.video_sets import find_generated_clips, find_real_clips, is_lossless, spread
 from lfdm_diffusers.metrics import frechet_distance, i3d, load_frame_detector
 from lfdm_diffusers.models.blocks_2d import sampling_grid
+from lfdm_diffusers.reconstruction import reconstruct
 
 ROOT = Path(__file__).parents[1]
 LABELS = ("happiness", "sadness", "surprise")
@@ -379,7 +381,7 @@ def test_mistakes_are_told_before_anything_is_generated(model, data, detector, t
     assert "--num-videos must be at least 24" in refusal(model, "--metrics", "diversity", "--num-videos", 20)
     assert "SOURCE must be a model, and `--split` one" in refusal(model, "--metrics", "gap", "--split", "train")
     assert "`--split` must be one that" in refusal(model, "--metrics", "gap", "--seen-split", "dev")
-    assert "l1 and epe re-enact real clips by a model's auto-encoder" in refusal("static", "--metrics", "l1")
+    assert "l1 and epe give real clips back by a model's auto-encoder" in refusal("static", "--metrics", "l1")
     argv = ["evaluate", model, "--data", data, "--split", "test", "--output", output, "--device", "cpu"]
     assert lfdm(*argv) == 2
     assert "FVD and FID of 12 generated and 12 real clips are refused below 50" in capsys.readouterr().err
@@ -467,9 +469,51 @@ def test_two_processes_make_the_clips_of_one(scored, model, data, tmp_path):
     assert two["receipt"]["generated_sha256"] == one["receipt"]["generated_sha256"]
 
 
+@pytest.mark.parametrize("system", ["lfdm", "ldm", "vdm"])
+def test_real_clips_given_back(system, model, data, detector, tmp_path):
+    """They are scored like generated ones, and L1 is theirs; pixels are diffused as they are."""
+    if system != "lfdm":
+        model = tmp_path / system
+        unet = {"target_mean": [0.4] * 3, "target_std": [0.3] * 3, "image_latent_channels": 3, "num_frames": FRAMES}
+        side, patch = (32, 4) if system == "vdm" else (16, 2)
+        tiny_baseline(system, unet=tiny_unet(sample_size=side, patch_size=patch, **unet)).save_pretrained(model)
+    output = tmp_path / "out"
+    assert evaluate(model, data, output, "--reconstruct", "--metrics", "fvd,l1") == 0
+    real = find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), FRAMES, progress=False)
+    made = find_generated_clips(output / "generated", SIZE, SIZE, FRAMES)
+    pipe = DiffusionPipeline.from_pretrained(model)
+    found, difference = results(output), 0.0
+    for i in range(len(real)):
+        expected = reconstruct(pipe, real.frames(i))
+        assert (made.frames(i) / 255 - expected).abs().max() <= 0.51 / 255
+        difference += (expected - real.frames(i) / 255).abs().mean().item() / len(real)
+    assert found["scores"]["l1"]["value"] == pytest.approx(difference, rel=1e-3, abs=1e-6)
+    assert ("inpainted_l1" in found["scores"]["l1"]) == (system == "lfdm")
+    assert (difference < 1e-5) == (system == "vdm") and found["scores"]["l1"]["static_l1"] > 1e-3
+    assert found["scores"]["fvd"]["value"] >= 0 and found["receipt"]["reconstructed"]
+    assert found["receipt"]["sampling"] is None
+    assert "Not generated: the real clips" in (output / "results.md").read_text()
+
+
+def test_what_cannot_be_reconstructed(model, data, detector, tmp_path, capsys):
+    def refusal(source, *options) -> str:
+        assert evaluate(source, data, tmp_path / "out", "--reconstruct", *options) == 2
+        assert not (tmp_path / "out").exists()
+        return capsys.readouterr().err
+
+    for source, options in (("static", ()), (model, ("--num-videos", 60)), (model, ("--no-label",))):
+        assert "`--reconstruct` makes one clip of each real one" in refusal(source, *options)
+    assert "with `--reconstruct` nothing is denoised" in refusal(model, "--steps", 3)
+    tiny_baseline("imaginator").save_pretrained(tmp_path / "gan")
+    assert "need an auto-encoder, which ImaginatorPipeline has not" in refusal(tmp_path / "gan", "--metrics", "kvd")
+    tiny_baseline("ldm").save_pretrained(tmp_path / "ldm")
+    assert "epe needs a latent flow auto-encoder" in refusal(tmp_path / "ldm", "--metrics", "epe")
+
+
 def test_reconstruction_of_an_auto_encoder_that_keeps_still(data):
     """With flow 0 and occlusion 1 the result is the first frame: L1 is that of repeating it."""
     lfae = tiny_lfae(flow_grid="centers", warp_padding="border")
+    pipe = tiny_pipeline(lfae=lfae)
     real = find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), FRAMES, progress=False)
     predict = lfae.predict_flow
 
@@ -480,7 +524,7 @@ def test_reconstruction_of_an_auto_encoder_that_keeps_still(data):
         return motion
 
     lfae.predict_flow = still
-    scores = reenactment_scores(["l1", "epe"], lfae, real, progress=False)
+    scores = reconstruction_scores(["l1", "epe"], pipe, real, progress=False)
     found = scores["l1"]
     assert found["value"] == pytest.approx(found["static_l1"], rel=0.2)
     assert found["per_frame"][0] < 0.01 < max(found["per_frame"])

@@ -1,8 +1,8 @@
-"""What a model is compared with besides real clips: clips that keep still, and real frames in a wrong order."""
+"""What generated clips are compared with besides real ones: real clips that were changed, each into a clip of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -13,35 +13,39 @@ from ..training_utils import draw_generator
 from .generation import FORMAT, FPS, PlannedClip, claim_folder
 from .video_sets import VideoSet
 
+Change = Callable[[torch.Tensor, PlannedClip], torch.Tensor]
 ANCHORS = ("static", "shuffled")
 
 
-def make_anchor(
-    kind: str,
+def anchor(kind: str, seed: int) -> Change:
+    """The change that makes an anchor: "static" repeats a clip's first frame; "shuffled" puts the others in random order."""
+
+    def change(frames: torch.Tensor, clip: PlannedClip) -> torch.Tensor:
+        if kind == "static":
+            return frames[:1].expand_as(frames)
+        order = 1 + torch.randperm(len(frames) - 1, generator=draw_generator(seed, clip.draw))
+        return torch.cat((frames[:1], frames[order]))
+
+    return change
+
+
+def write_changed(
+    change: Change,
     real: VideoSet,
     plan: Sequence[PlannedClip],
-    seed: int,
     folder: Path,
     settings: dict,
     progress: bool = True,
 ) -> None:
-    """Write the clips of an anchor as `generate_clips` writes a model's.
+    """Write real clips, changed, as `generate_clips` writes a model's; goes on with a folder that was begun.
 
     Args:
-        kind: "static" repeats a real clip's first frame; "shuffled" keeps the first frame of a real clip, and puts the
-            others in random order.
-        real, plan, folder, settings: as in `generate_clips`.
-        seed: of the order.
+        change: `(frames, clip) -> frames`, `(F, 3, H, W)` uint8.
+        real, plan, folder, settings: as in `generate_clips`; the settings say everything that `change` depends on.
         progress: whether to show a bar.
     """
-    claim_folder(folder, settings | {"anchor": kind, "seed": seed, "num_videos": len(plan)}, plan)
-    for clip in tqdm(plan, unit="clip", desc=kind, disable=not progress):
-        if (folder / clip.file_name).is_file():
-            continue
-        frames = real.frames(clip.source)
-        if kind == "static":
-            frames = frames[:1].expand_as(frames)
-        else:
-            order = 1 + torch.randperm(len(frames) - 1, generator=draw_generator(seed, clip.draw))
-            frames = torch.cat((frames[:1], frames[order]))
-        write_clip(folder / clip.file_name, frames.permute(0, 2, 3, 1).numpy(), FORMAT, FPS)
+    claim_folder(folder, settings | {"num_videos": len(plan)}, plan)
+    for clip in tqdm(plan, unit="clip", desc="changing", disable=not progress):
+        if not (folder / clip.file_name).is_file():
+            frames = change(real.frames(clip.source), clip)
+            write_clip(folder / clip.file_name, frames.permute(0, 2, 3, 1).numpy(), FORMAT, FPS)

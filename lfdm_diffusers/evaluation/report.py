@@ -123,6 +123,8 @@ def table(results: dict) -> str:
             how = f"{sampling['scheduler']}, {sampling['num_inference_steps']} steps, guidance {sampling['guidance_scale']:g}, "
             how += f"eta {sampling['eta']:g}"
         lines.append(f"{how}, seed {sampling['seed']}{'' if sampling['labels'] else ', without labels'}.")
+    if receipt.get("reconstructed"):
+        lines.append("Not generated: the real clips, as the model's auto-encoder gives them back.")
     lines += [
         f"Covariances are divided by n - {receipt['rules']['ddof']}. In brackets 95% intervals; ± the standard deviation over groups.",
         "",

@@ -37,8 +37,8 @@ from ..metrics import (
     train_test_gap,
     video_features,
 )
-from ..models import LatentFlowAutoencoder
-from ..reconstruction import reenact
+from ..pipelines import ImageToVideoPipeline, LFDMPipeline
+from ..reconstruction import reconstruct, reenact
 from ..whole_files import whole
 from .video_sets import VideoSet
 
@@ -274,25 +274,32 @@ def require_true_motion(real: VideoSet) -> None:
         )
 
 
-def reenactment_scores(
-    names: list[str], lfae: LatentFlowAutoencoder, real: VideoSet, progress: bool = True
+def reconstruction_scores(
+    names: list[str], pipe: ImageToVideoPipeline, real: VideoSet, progress: bool = True
 ) -> dict[str, Any]:
-    """Real clips re-enacted by the auto-encoder from their first frame: "l1" and "epe", as far as `names` asks for them.
+    """Real clips as a pipeline's auto-encoder gives them back: "l1" and "epe", as far as `names` asks for them.
 
-    l1: L1 over all pixels and by frame (LFDM, table 3), and over what moves. epe: end-point error against the true flow, in
+    LFDM's re-enacts them from their first frame (LFDM, table 3), the others' give back every frame by itself.
+
+    l1: L1 over all pixels and by frame, and over what moves. epe, of LFDM's: end-point error against the true flow, in
     pixels, over what is visible and moves; by place, and of no motion.
     """
     scores, errors = ReconstructionScores(), EndPointScores()
     by_frame = torch.zeros(real.num_frames, dtype=torch.float64)
     for index in tqdm(range(len(real)), desc="reconstruction", unit="clip", disable=not progress):
-        clip = reenact(lfae, real.frames(index))
-        scores.update(clip.target[:, :1], clip.target, clip.sample, clip.inpainted)
-        by_frame += torch.tensor(reconstruction_l1_per_frame(clip.sample, clip.target))
+        frames = real.frames(index)
+        if isinstance(pipe, LFDMPipeline):
+            clip = reenact(pipe.lfae, frames)
+            target, sample, inpainted = clip.target, clip.sample, clip.inpainted
+        else:
+            target, sample, inpainted = (frames.float() / 255)[None], reconstruct(pipe, frames)[None], None
+        scores.update(target[:, :1], target, sample, inpainted)
+        by_frame += torch.tensor(reconstruction_l1_per_frame(sample, target))
         if "epe" in names:
             flow, visible = (torch.from_numpy(each) for each in true_motion(real.clips[index]))
             shown = real.indices(index)[1:]  # the first frame is the reference itself
             moving = moving_pixels(clip.target[0, :1], clip.target[0, 1:])
-            errors.update(clip.flow[1:], flow[shown], visible[shown], moving, lfae.config.flow_grid)
+            errors.update(clip.flow[1:], flow[shown], visible[shown], moving, pipe.lfae.config.flow_grid)
     found: dict[str, Any] = {}
     if "l1" in names:
         numbers = scores.compute()

@@ -71,8 +71,8 @@ class ReconstructionScores:
     """All of reconstruction's L1 numbers, gathered batch by batch.
 
     `compute` gives means over all pixels and colours: l1 of the reconstruction, inpainted_l1 of what the decoder painted
-    before the last blend, static_l1 of the reference repeated; and l1_moving, inpainted_l1_moving, static_l1_moving over
-    `moving_pixels` (left out if none moves).
+    before the last blend (left out if nothing was painted), static_l1 of the reference repeated; and l1_moving,
+    inpainted_l1_moving, static_l1_moving over `moving_pixels` (left out if none moves).
     """
 
     PICTURES = ("", "inpainted_", "static_")
@@ -81,7 +81,11 @@ class ReconstructionScores:
         self.means = {name + kind: RunningMean() for kind in ("l1", "l1_moving") for name in self.PICTURES}
 
     def update(
-        self, reference: torch.Tensor, target: torch.Tensor, sample: torch.Tensor, inpainted: torch.Tensor
+        self,
+        reference: torch.Tensor,
+        target: torch.Tensor,
+        sample: torch.Tensor,
+        inpainted: torch.Tensor | None = None,
     ) -> None:
         """Add pairs or clips.
 
@@ -92,9 +96,12 @@ class ReconstructionScores:
         Raises:
             ValueError: if the shapes differ.
         """
-        check_shapes(target=target, sample=sample, inpainted=inpainted)
+        given = {"target": target, "sample": sample, "inpainted": inpainted}
+        check_shapes(**{name: picture for name, picture in given.items() if picture is not None})
         moving = moving_pixels(reference, target)
         for name, picture in zip(self.PICTURES, (sample, inpainted, reference)):
+            if picture is None:
+                continue
             error = (picture - target).abs()
             self.means[f"{name}l1"].add(error)
             self.means[f"{name}l1_moving"].add(error, moving)
