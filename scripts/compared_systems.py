@@ -25,7 +25,7 @@ from pathlib import Path
 import matplotlib
 import PIL.Image
 import torch
-from kept_weights import curve, read_metrics, save_half, write_thinned
+from kept_weights import curve, draw_curves, read_metrics, save_half, write_thinned
 from torch.utils.flop_counter import FlopCounterMode
 
 from lfdm_diffusers import ImaginatorPipeline, LatentFlowAutoencoder, LFDMPipeline
@@ -105,7 +105,8 @@ SYSTEMS = (
         "imaginator",
         "ImaGINator",
         {
-            "imaginator": f"--system imaginator {CLIPS} --learning_rate 2e-4 --adam_beta1 .5 --adam_beta2 .999",
+            "imaginator": f"--system imaginator {CLIPS} --learning_rate 2e-4 --adam_beta1 .5 --adam_beta2 .999 "
+            "--ema_decay .997 --discriminator_lr_scale .1",
         },
     ),
     System("vdm", "VDM", {"vdm": f"--system vdm {DENOISER} --prediction_type sample --target_scale .5"}, (200, 10)),
@@ -197,15 +198,12 @@ def plot_trainings(metrics: Mapping[str, list[dict]], path: Path) -> None:
     """Losses of each training on the left, and validations on the right."""
     figure, rows = plt.subplots(len(metrics), 2, figsize=(10, 3.2 * len(metrics)), layout="constrained", squeeze=False)
     for (run, records), row in zip(metrics.items(), rows):
-        names = {name: None for record in records for name in record if name not in OF_RUN}
+        names = dict.fromkeys(name for record in records for name in record if name not in OF_RUN)
+        labels = {name: name.removeprefix("validation/").replace("_", " ") for name in names}
         for axes, held_out in zip(row, (False, True)):
-            for name in names:
-                if name.startswith("validation/") == held_out:
-                    axes.plot(*curve(records, name), label=name.removeprefix("validation/").replace("_", " "))
-            axes.set(title=f"{run}: {'unseen people' if held_out else 'losses'}", xlabel="step")
-            axes.set_yscale("log")
-            axes.legend(fontsize=8)
-            axes.grid(alpha=0.3)
+            shown = {name: label for name, label in labels.items() if name.startswith("validation/") == held_out}
+            title = f"{run}: {'unseen people' if held_out else 'losses'}"
+            draw_curves(axes, records, shown, title, yscale="log")
     figure.savefig(path, dpi=80)
     plt.close(figure)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 
@@ -39,3 +41,12 @@ def curve(records: list[dict], name: str, window: int = 10) -> tuple[list[int], 
     size = window if len(found) > 100 else 1
     groups = [found[i : i + size] for i in range(0, len(found), size)]
     return [group[-1][0] for group in groups], [sum(value for _, value in group) / len(group) for group in groups]
+
+
+def draw_curves(axes: Axes, records: list[dict], labels: Mapping[str, str], title: str, **settings: object) -> None:
+    """Numbers of a training over its steps, by the label of each; `settings` are of `Axes.set`."""
+    for name, label in labels.items():
+        axes.plot(*curve(records, name), label=label)
+    axes.set(title=title, xlabel="step", **settings)
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 import matplotlib
-from kept_weights import curve, read_metrics, save_half, write_thinned
+from kept_weights import draw_curves, read_metrics, save_half, write_thinned
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.model_cards import pipeline_card
@@ -29,18 +29,14 @@ LIMIT = 30e6  # bytes of weights in the package
 def plot_training(stage_one: list[dict], stage_two: list[dict], path: Path) -> None:
     """Losses of both stages, and the reconstruction of unseen people, beside each other."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-    for name in ("reconstruction", "inpainted", "equivariance_shift", "equivariance_affine"):
-        left.plot(*curve(stage_one, name), label=name.replace("_", " "))
-    left.set(title="stage one: weighted losses", xlabel="step", yscale="log")
-    for name, label in (("l1", "result"), ("inpainted_l1", "inpainted"), ("static_l1", "reference repeated")):
-        middle.plot(*curve(stage_one, f"validation/{name}_moving"), label=label)
-    middle.set(title="stage one: L1 over moving pixels, unseen people", xlabel="step", ylim=(0, None))
-    right.plot(*curve(stage_two, "loss"), label="training")
-    right.plot(*curve(stage_two, "validation/loss"), label="unseen people, averaged weights")
-    right.set(title="stage two: denoising loss", xlabel="step", ylim=(0, None))
-    for axes in (left, middle, right):
-        axes.legend(fontsize=8)
-        axes.grid(alpha=0.3)
+    losses = ("reconstruction", "inpainted", "equivariance_shift", "equivariance_affine")
+    names = {name: name.replace("_", " ") for name in losses}
+    draw_curves(left, stage_one, names, "stage one: weighted losses", yscale="log")
+    pictures = (("l1", "result"), ("inpainted_l1", "inpainted"), ("static_l1", "reference repeated"))
+    names = {f"validation/{name}_moving": label for name, label in pictures}
+    draw_curves(middle, stage_one, names, "stage one: L1 over moving pixels, unseen people", ylim=(0, None))
+    names = {"loss": "training", "validation/loss": "unseen people, averaged weights"}
+    draw_curves(right, stage_two, names, "stage two: denoising loss", ylim=(0, None))
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
