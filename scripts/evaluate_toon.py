@@ -21,39 +21,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
+from toon_people import Person, draw_person, save_pictures
+from toon_scores import (
+    Judged,
+    background_l1,
+    diversity_scores,
+    identity_scores,
+    judge_clips,
+    label_scores,
+    measure_reconstruction,
+    pair_timing,
+    profile_correlation,
+    sampler_scores,
+)
 from tqdm import tqdm
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.checkpoint_files import file_sha256
-from lfdm_diffusers.data.toon_faces import LABELS, VERSION, ToonClip, ToonSubject, toon_clip
+from lfdm_diffusers.data.toon_faces import LABELS, VERSION
 from lfdm_diffusers.evaluation.report import rounded, software
-from lfdm_diffusers.metrics import (
-    EndPointScores,
-    ExpressionJudge,
-    IdentityEncoder,
-    ReconstructionScores,
-    RunningMean,
-    confusion_matrix,
-    expression_timing,
-    frechet_distance,
-    identity_retrieval,
-    identity_similarity,
-    label_accuracy,
-    load_judge,
-    motion_profile,
-    moving_pixels,
-    occlusion_statistics,
-    reconstruction_l1_per_frame,
-    seed_diversity,
-)
+from lfdm_diffusers.metrics import load_judge, occlusion_statistics
 from lfdm_diffusers.metrics.toon_judges import JUDGES, judge_file
-from lfdm_diffusers.reconstruction import evaluate_reconstruction, reenact
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
 from lfdm_diffusers.training_utils import draw_generator
-from lfdm_diffusers.visualization import contact_sheet
 from lfdm_diffusers.whole_files import whole
 
 REFERENCE = "ddim:100:1"
@@ -95,83 +86,7 @@ class Setting:
         return setting
 
 
-# ---- real clips -----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Person:
-    """An unseen person's real clips, one for each label.
-
-    Attributes:
-        subject: number in the population.
-        frames: `(labels, F, 3, H, W)` uint8; the first frames are the same picture.
-        flow, visibility: `(labels, F, 2, H, W)` and `(labels, F, 1, H, W)`, true, from frame 0.
-        background: `(1, H, W)` bool, pixels 4 or more away from anything that moves in any of these clips.
-        other_take: as frames, the same person acting again.
-    """
-
-    subject: int
-    frames: torch.Tensor
-    flow: torch.Tensor
-    visibility: torch.Tensor
-    background: torch.Tensor
-    other_take: torch.Tensor
-
-    @property
-    def reference(self) -> torch.Tensor:
-        """`(3, H, W)` in [0, 1]."""
-        return self.frames[0, 0].float() / 255
-
-
-def draw_person(seed: int, index: int, labels: Sequence[str], num_frames: int, size: int) -> Person:
-    subject = ToonSubject.sample(seed, index)
-    takes = [[toon_clip(seed, subject, label, take, num_frames, size) for label in labels] for take in (0, 1)]
-
-    def frames_of(clips: list[ToonClip]) -> torch.Tensor:
-        return torch.from_numpy(np.stack([clip.frames for clip in clips])).permute(0, 1, 4, 2, 3)
-
-    motions = [clip.flow_from_first() for clip in takes[0]]
-    flow, visibility = (torch.from_numpy(np.stack(maps)) for maps in zip(*motions))
-    background = takes[0][0].part_names.index("backdrop")
-    person = np.any([clip.parts != background for clip in takes[0]], axis=(0, 1))
-    near = F.max_pool2d(torch.from_numpy(person).float()[None], 9, stride=1, padding=4)
-    return Person(index, frames_of(takes[0]), flow, visibility.bool(), near == 0, frames_of(takes[1]))
-
-
-# ---- stage one ------------------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def measure_reconstruction(pipe: LFDMPipeline, people: list[Person]) -> tuple[dict, torch.Tensor]:
-    """Every clip re-enacted from its first frame: numbers, and the reconstructions `(N, F, 3, H, W)` uint8."""
-    lfae = pipe.lfae
-    scores, errors = ReconstructionScores(), EndPointScores()
-    per_frame, occlusions, visibilities, rebuilt = [], [], [], []
-    for person in tqdm(people, desc="reconstruction", unit="person"):
-        for i, frames in enumerate(person.frames):
-            clip = reenact(lfae, frames)
-            target, sample, inpainted = clip.target, clip.sample, clip.inpainted
-            scores.update(target[:, :1], target, sample, inpainted)
-            per_frame.append(reconstruction_l1_per_frame(sample, target))
-            rebuilt.append((sample[0] * 255).round().to(torch.uint8))
-            # Frame 0 is the reference itself, and tells nothing about motion.
-            occlusions.append(clip.occlusion[1:])
-            visibilities.append(person.visibility[i, 1:])
-            moving = moving_pixels(target[0, :1], target[0, 1:])
-            errors.update(clip.flow[1:], person.flow[i, 1:], visibilities[-1], moving, lfae.config.flow_grid)
-    numbers = scores.compute()
-    numbers["l1_per_frame"] = np.mean(per_frame, axis=0).tolist()
-    numbers["l1_summed_over_frames"] = float(np.sum(numbers["l1_per_frame"]))
-    numbers["l1_moving_over_static"] = numbers["l1_moving"] / numbers["static_l1_moving"]
-    numbers["inpainted_l1_moving_over_static"] = numbers["inpainted_l1_moving"] / numbers["static_l1_moving"]
-    return {
-        "reconstruction": numbers,
-        "end_point_error_in_pixels": errors.compute(),
-        "occlusion": occlusion_statistics(torch.cat(occlusions), torch.cat(visibilities)),
-    }, torch.stack(rebuilt)
-
-
-# ---- stage two ------------------------------------------------------------------------------------------------------
+# ---- generation ------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -216,131 +131,6 @@ def generate(
     return Generated(torch.cat(frames), torch.cat(occlusion), time.perf_counter() - since)
 
 
-# ---- judges ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Judged:
-    """What the expression judge says of N clips: probabilities, strength `(N, F)` and features `(N, D)`."""
-
-    probabilities: torch.Tensor
-    strength: torch.Tensor
-    features: torch.Tensor
-
-
-@torch.no_grad()
-def judge_clips(judge: ExpressionJudge, clips: torch.Tensor, labels: Sequence[str]) -> Judged:
-    """Clips `(N, F, 3, H, W)` uint8; probabilities are among `labels` only."""
-    seen = [judge(part.float() / 255) for part in clips.split(16)]
-    columns = [judge.labels.index(label) for label in labels]
-    logits = torch.cat([part.logits for part in seen])[:, columns]
-    strength, features = (torch.cat([getattr(part, name) for part in seen]) for name in ("strength", "features"))
-    return Judged(logits.softmax(dim=1), strength, features)
-
-
-def label_scores(judged: Judged, truth: torch.Tensor, count: int) -> dict:
-    sure, predicted = judged.probabilities.max(dim=1)
-    matrix = confusion_matrix(predicted, truth, count)
-    return {
-        "accuracy": label_accuracy(predicted, truth),
-        "accuracy_with_probability_of_0.9": ((predicted == truth) & (sure >= 0.9)).double().mean().item(),
-        "mean_probability_of_label": judged.probabilities.gather(1, truth[:, None]).mean().item(),
-        "per_label": (matrix.diag() / matrix.sum(dim=1).clamp(min=1)).tolist(),
-        "confusion": matrix.tolist(),
-    }
-
-
-def pair_timing(a: Judged, b: Judged, expressive: torch.Tensor) -> dict[str, float]:
-    """How differently timed two sets of clips of the same people and labels are; neutral clips are left out."""
-    one, two = (torch.stack(expression_timing(judged.strength[expressive])) for judged in (a, b))
-    difference = (one - two).abs()
-    return {
-        "onset_difference_in_frames": difference[0].nanmean().item(),
-        "offset_difference_in_frames": difference[1].nanmean().item(),
-        "onset_mean": one[0].nanmean().item(),
-        "offset_mean": one[1].nanmean().item(),
-        "apex_strength": a.strength[expressive].amax(dim=1).mean().item(),
-        "clips_without_expression": one[0].isnan().double().mean().item(),
-        "clips_back_to_rest": (a.strength[expressive][:, -1] < a.strength[expressive].amax(1) / 2)
-        .double()
-        .mean()
-        .item(),
-    }
-
-
-def profile_correlation(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Mean correlation over time of how much two clips `(N, F, 3, H, W)` uint8 move from frame to frame."""
-    profiles = []
-    for clips in (a, b):
-        profile = torch.cat([motion_profile(part.float() / 255) for part in clips.split(16)])
-        profile = profile - profile.mean(dim=1, keepdim=True)
-        profiles.append(profile / profile.norm(dim=1, keepdim=True).clamp(min=1e-9))
-    return (profiles[0] * profiles[1]).sum(dim=1).mean().item()
-
-
-@torch.no_grad()
-def identity_scores(encoder: IdentityEncoder, clips: torch.Tensor, people: list[Person]) -> dict[str, float]:
-    """Frames after the first of clips `(N, F, 3, H, W)` uint8 against every person's reference picture."""
-    gallery = encoder(torch.stack([person.reference for person in people]))  # (P, D)
-    features = torch.cat([encoder(clip[1:].float() / 255) for clip in clips])  # (N * (F - 1), D)
-    who = torch.arange(len(people)).repeat_interleave(len(features) // len(people))
-    cosines = identity_similarity(features[:, None], gallery[None])  # (N * (F - 1), P)
-    own = cosines.gather(1, who[:, None])
-    numbers = {"similarity": own.mean().item(), "retrieval": identity_retrieval(features, who, gallery)}
-    if len(people) > 1:
-        others = cosines[~F.one_hot(who, len(people)).bool()].view(len(who), -1)
-        numbers["similarity_to_most_similar_other"] = others.amax(dim=1).mean().item()
-    return numbers
-
-
-def background_l1(clips: torch.Tensor, people: list[Person]) -> float:
-    """Mean |frame - reference| where, in the real clips, nothing but background ever comes near."""
-    mean = RunningMean()
-    for person, own in zip(people, clips.unflatten(0, (len(people), -1))):
-        mean.add((own.float() / 255 - person.reference).abs(), person.background)
-    return mean.value
-
-
-# ---- pictures -------------------------------------------------------------------------------------------------------
-
-
-def tiles(frames: torch.Tensor) -> list[np.ndarray]:
-    """Frames `(F, 3, H, W)` uint8 as the contact sheet wants them."""
-    return [frame.permute(1, 2, 0).numpy() / 255 for frame in frames]
-
-
-def save_pictures(
-    folder: Path, pipe: LFDMPipeline, people: list[Person], labels: Sequence[str], clips: torch.Tensor, count: int
-) -> list[str]:
-    """Sheets of `count` people: every label over time beside the real clip; every apex; and re-enactments."""
-    folder.mkdir(parents=True, exist_ok=True)
-    by_person = clips.unflatten(0, (len(people), len(labels)))
-    shown = np.unique(np.linspace(0, len(people) - 1, count).round().astype(int))
-    num_frames = clips.shape[1]
-    times = np.unique(np.linspace(0, num_frames - 1, 8).round().astype(int))
-    sheets = {}
-    for i in shown:
-        rows, titles = [], []
-        for j, label in enumerate(labels):
-            rows += [tiles(by_person[i, j, times]), tiles(people[i].frames[j, times])]
-            titles += [label, "(real)"]
-        columns = [f"frame {time}" for time in times]
-        sheets[f"person-{people[i].subject:04d}.png"] = contact_sheet(rows, columns, tile=96, names=titles)
-    apex = num_frames // 2
-    rows, titles = [], []
-    for i in shown:
-        reference = tiles(people[i].frames[0, :1])
-        rows += [reference + tiles(by_person[i, :, apex]), reference + tiles(people[i].frames[:, apex])]
-        titles += [f"{people[i].subject}", "(real)"]
-    sheets["apex.png"] = contact_sheet(rows, ["reference", *labels], tile=96, names=titles)
-    driving = torch.stack([people[i].frames[k % len(labels), apex] for k, i in enumerate(shown)]).float() / 255
-    reference = torch.stack([people[i].reference for i in shown])
-    _, sheets["reconstruction.png"] = evaluate_reconstruction(pipe.lfae, reference, driving, rows=count)
-    for name, sheet in sheets.items():
-        sheet.save(folder / name)
-    return [str(folder / name) for name in sheets]
-
-
 # ---- all of it ------------------------------------------------------------------------------------------------------
 
 
@@ -369,7 +159,7 @@ def evaluate(args: argparse.Namespace) -> dict:
     truth = torch.arange(len(labels)).repeat(len(people))
     real, other_take = (torch.cat([getattr(person, name) for person in people]) for name in ("frames", "other_take"))
 
-    stage_one, rebuilt = measure_reconstruction(pipe, people)
+    stage_one, rebuilt = measure_reconstruction(pipe.lfae, people)
 
     runs = {(main, 0), (main, 1), *((setting, 0) for setting in (reference, *settings))}
     with tqdm(total=sum(setting.steps for setting, _ in runs) * len(truth), unit="clip-step", smoothing=0.02) as bar:
@@ -384,37 +174,15 @@ def evaluate(args: argparse.Namespace) -> dict:
     def judge(frames: torch.Tensor) -> Judged:
         return judge_clips(judges["expression"], frames, labels)
 
-    as_drawn, again = judge(real), judge(other_take)
-    still = judge(real[:, :1].expand_as(real))
+    as_drawn, again, still = judge(real), judge(other_take), judge(real[:, :1].expand_as(real))
     expressive = truth != (labels.index("neutral") if "neutral" in labels else -1)
-
-    def scores_of(found: Judged) -> dict[str, float]:
-        return {
-            "accuracy": label_accuracy(found.probabilities.argmax(1), truth),
-            "mean_probability_of_label": found.probabilities.gather(1, truth[:, None]).mean().item(),
-            "judge_features_frechet_distance": frechet_distance(found.features, as_drawn.features),
-        }
-
+    first, second = judged[main, 0], judged[main, 1]
     samplers = {
-        setting.name: {"steps": setting.steps, "seconds_a_clip": seconds[setting, repeat]} | scores_of(found)
+        setting.name: {"steps": setting.steps, "seconds_a_clip": seconds[setting, repeat]}
+        | sampler_scores(found, as_drawn, truth)
         for (setting, repeat), found in judged.items()
         if repeat == 0
     }
-    goal = samplers[reference.name]
-    good = [
-        name
-        for name, row in samplers.items()
-        if row["steps"] <= 10
-        and row["judge_features_frechet_distance"] <= WITHIN * goal["judge_features_frechet_distance"]
-        and row["accuracy"] >= goal["accuracy"] / WITHIN
-    ]
-    fastest = min(
-        good,
-        key=lambda name: (samplers[name]["steps"], samplers[name]["judge_features_frechet_distance"]),
-        default=None,
-    )
-    first, second = judged[main, 0], judged[main, 1]
-    by_prompt = torch.stack((clips[0], clips[1]), dim=1)  # (N, 2, F, 3, H, W)
     results = stage_one | {
         "occlusion_of_generated_clips": occlusion_statistics(settled[0]),
         "labels": {
@@ -430,11 +198,7 @@ def evaluate(args: argparse.Namespace) -> dict:
             "real_two_takes": pair_timing(as_drawn, again, expressive)
             | {"motion_profile_correlation": profile_correlation(real, other_take)},
         },
-        "diversity": {
-            "l1_between_two_seeds": float(np.mean([seed_diversity(pair.float() / 255) for pair in by_prompt])),
-            "l1_to_reference": float(np.mean([(c.float() - c[:1]).abs().mean().item() / 255 for c in clips[0]])),
-            "real_l1_to_reference": float(np.mean([(c.float() - c[:1]).abs().mean().item() / 255 for c in real])),
-        },
+        "diversity": diversity_scores(clips[0], clips[1], real),
         "identity": {
             name: identity_scores(judges["identity"], frames, people)
             | {"background_l1": background_l1(frames, people)}
@@ -443,10 +207,13 @@ def evaluate(args: argparse.Namespace) -> dict:
         "samplers": {
             "main": main.name,
             "reference": reference.name,
-            "fastest_within_10_percent": fastest,
+            "fastest_within_10_percent": fastest_good(samplers, samplers[reference.name]),
             "settings": samplers,
-            "main_second_seed": scores_of(second),
-            "anchors": {"real_other_take": scores_of(again), "static_reference": scores_of(still)},
+            "main_second_seed": sampler_scores(second, as_drawn, truth),
+            "anchors": {
+                "real_other_take": sampler_scores(again, as_drawn, truth),
+                "static_reference": sampler_scores(still, as_drawn, truth),
+            },
         },
     }
     pictures = save_pictures(args.pictures, pipe, people, labels, clips[0], args.num_pictures)
@@ -465,6 +232,19 @@ def evaluate(args: argparse.Namespace) -> dict:
         "pictures": [os.path.relpath(path, args.output.parent) for path in pictures],
     }  # fmt: skip
     return rounded({"receipt": receipt} | results)
+
+
+def fastest_good(samplers: dict[str, dict], goal: dict) -> str | None:
+    """Of the settings of ten steps at most that score as `goal` does, the one of fewest steps; None if there is none."""
+
+    def good(row: dict) -> bool:
+        near = row["judge_features_frechet_distance"] <= WITHIN * goal["judge_features_frechet_distance"]
+        return row["steps"] <= 10 and near and row["accuracy"] >= goal["accuracy"] / WITHIN
+
+    def cost(name: str) -> tuple[int, float]:
+        return samplers[name]["steps"], samplers[name]["judge_features_frechet_distance"]
+
+    return min((name for name, row in samplers.items() if good(row)), key=cost, default=None)
 
 
 def as_json(results: dict) -> str:
