@@ -7,8 +7,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
+from .data.sampling import spread
 from .metrics.reconstruction import reconstruction_l1
-from .training_utils import spread
 from .visualization import contact_sheet
 
 

@@ -10,8 +10,8 @@ import torch
 
 from .data.cache import ClipReader
 from .data.clips import Clip
+from .data.sampling import spread
 from .pipelines import ImageToVideoPipeline, LFDMPipelineOutput
-from .training_utils import spread
 from .visualization import contact_sheet, flow_in_pixels, flow_to_color, full_colour_length
 
 FRAMES = 6
@@ -53,7 +53,7 @@ def generation_sheet(
             generator=[torch.Generator().manual_seed(seed + number) for _ in labels],
             output_type="np",
         )
-        shown = np.linspace(0, out.frames.shape[1] - 1, FRAMES).round().astype(int)
+        shown = spread(range(out.frames.shape[1]), FRAMES)
         rows.append([np.asarray(picture.convert("RGB"), dtype=np.float32) / 255] * len(labels))
         rows += [[out.frames[i, frame] for i in range(len(labels))] for frame in shown]
         names += ["picture", *(f"frame {frame}" for frame in shown)]

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from huggingface_hub import hf_hub_download
@@ -16,6 +15,7 @@ from torch import nn
 from transformers import MODEL_FOR_BACKBONE_MAPPING, AutoConfig
 
 from .checkpoint_files import load_checkpoint
+from .data.sampling import spread
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN = tuple(value / 255 for value in (123.68, 116.779, 103.939))
@@ -312,8 +312,7 @@ def load_backbone(source: str, layers: Sequence[str] | None) -> BackboneFeatures
         backbone_class, names = MODEL_FOR_BACKBONE_MAPPING[type(config)], config.stage_names
     except (ValueError, OSError, KeyError, ImportError) as error:
         raise ValueError(f"{source} holds no backbone of transformers: {error!r}") from error
-    spread = np.unique(np.linspace(0, len(names) - 1, 5).round().astype(int))
-    layers = ordered_layers([names[i] for i in spread] if layers is None else layers, names)
+    layers = ordered_layers(spread(names, 5) if layers is None else layers, names)
     backbone, report = backbone_class.from_pretrained(source, out_features=list(layers), output_loading_info=True)
     # Backbones may end each stage in a norm that classifiers do not have, and that starts without effect.
     missing = [key for key in report["missing_keys"] if not key.startswith("hidden_states_norms.")]

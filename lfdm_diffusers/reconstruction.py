@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from .data.cache import ClipReader
 from .data.clips import Clip
+from .data.sampling import spread
 from .metrics.reconstruction import ReconstructionScores, occlusion_statistics, reconstruction_l1
 from .models import LatentFlowAutoencoder
 from .pipelines import FrameDiffusionPipeline, ImageToVideoPipeline, LFDMPipeline
@@ -26,9 +27,8 @@ def reconstruction_pairs(clips: Sequence[Clip], reader: ClipReader, count: int) 
     Returns:
         Reference and driving pictures, each `(N, 3, H, W)` float32 in [0, 1].
     """
-    chosen = np.unique(np.linspace(0, len(clips) - 1, count).round().astype(int))
     pairs = []
-    for clip in (clips[i] for i in chosen):
+    for clip in spread(clips, count):
         frames = reader.read(clip, range(reader.count(clip) if clip.num_frames is None else clip.num_frames))
         farthest = np.abs(frames.astype(np.float32) - frames[0]).mean(axis=(1, 2, 3)).argmax()
         pairs.append(reader.place(frames[[0, farthest]]))

@@ -224,11 +224,6 @@ def last_validation(path: Path) -> tuple[int | None, dict[str, float]]:
     return None, {}
 
 
-def spread(items: Sequence, count: int) -> list:
-    """`count` of `items`, or all, evenly spaced."""
-    return [items[i] for i in dict.fromkeys(np.linspace(0, len(items) - 1, count).round().astype(int))]
-
-
 def restore_weights(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
     """`load_state_dict` of a checkpoint.
 

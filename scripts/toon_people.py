@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers.data.sampling import spread
 from lfdm_diffusers.data.toon_faces import ToonClip, ToonSubject, toon_clip
 from lfdm_diffusers.reconstruction import evaluate_reconstruction
 from lfdm_diffusers.visualization import contact_sheet
@@ -67,9 +68,9 @@ def save_pictures(
     """Sheets of `count` people: every label over time beside the real clip; every apex; and re-enactments."""
     folder.mkdir(parents=True, exist_ok=True)
     by_person = clips.unflatten(0, (len(people), len(labels)))
-    shown = np.unique(np.linspace(0, len(people) - 1, count).round().astype(int))
+    shown = spread(range(len(people)), count)
     num_frames = clips.shape[1]
-    times = np.unique(np.linspace(0, num_frames - 1, 8).round().astype(int))
+    times = spread(range(num_frames), 8)
     sheets = {}
     for i in shown:
         rows, titles = [], []

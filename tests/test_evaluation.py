@@ -25,7 +25,7 @@ from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation import generation
 from lfdm_diffusers.evaluation.scores import FeatureStore, reconstruction_scores
-from lfdm_diffusers.evaluation.video_sets import find_generated_clips, find_real_clips, is_lossless, spread
+from lfdm_diffusers.evaluation.video_sets import find_generated_clips, find_real_clips, is_lossless, spread_draws
 from lfdm_diffusers.metrics import frechet_distance, i3d, load_frame_detector
 from lfdm_diffusers.models.blocks_2d import sampling_grid
 from lfdm_diffusers.reconstruction import reconstruct
@@ -112,8 +112,12 @@ def results(output: Path) -> dict:
 
 
 def test_spread():
-    assert spread(3, 6) == [0, 2, 4] and spread(6, 6) == list(range(6)) and spread(8, 3) == [0, 1, 2, 0, 1, 2, 0, 1]
-    assert spread(7, 3) == [0, 1, 2, 0, 1, 2, 0]
+    assert (
+        spread_draws(3, 6) == [0, 2, 4]
+        and spread_draws(6, 6) == list(range(6))
+        and spread_draws(8, 3) == [0, 1, 2, 0, 1, 2, 0, 1]
+    )
+    assert spread_draws(7, 3) == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_real_clips_are_sampled_from_first_to_last(data, capsys):

@@ -25,6 +25,7 @@ from lfdm_diffusers.adversarial_training import AdversarialTraining
 from lfdm_diffusers.convert_command import TEXT_ENCODER
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.dataset import ClipDataset, ClipSample, FramePair, PairDataset, to_tensor
+from lfdm_diffusers.data.sampling import spread
 from lfdm_diffusers.frame_autoencoder_training import (
     FrameAutoencoderLoss,
     build_frame_autoencoder,
@@ -56,7 +57,7 @@ from lfdm_diffusers.training_arguments import (
 )
 from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
 from lfdm_diffusers.training_targets import FrameTraining
-from lfdm_diffusers.training_utils import build_optimizer, draw_generator, embed_labels, restore_weights, spread
+from lfdm_diffusers.training_utils import build_optimizer, draw_generator, embed_labels, restore_weights
 
 # Of the training clips, to learn how large latents are.
 STATISTICS_CLIPS = 256

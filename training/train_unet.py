@@ -19,6 +19,7 @@ from torch import nn
 from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.convert_command import TEXT_ENCODER
 from lfdm_diffusers.data.clips import Clip
+from lfdm_diffusers.data.sampling import spread
 from lfdm_diffusers.generation_sheet import first_pictures
 from lfdm_diffusers.model_cards import pipeline_card
 from lfdm_diffusers.motion_cache import MotionCache, MotionDataset, MotionSample
@@ -41,7 +42,7 @@ from lfdm_diffusers.training_arguments import (
 )
 from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
 from lfdm_diffusers.training_targets import MotionTraining
-from lfdm_diffusers.training_utils import build_optimizer, embed_labels, spread
+from lfdm_diffusers.training_utils import build_optimizer, embed_labels
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 

@@ -6,6 +6,8 @@ was drawn before it, in whichever process: an interrupted run that goes on repea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 STRATEGIES = ("uniform", "random", "very_random")
@@ -63,6 +65,11 @@ def sample_indices(strategy: str, length: int, count: int, rng: np.random.Genera
         indices[1:-1] += rng.integers(1 - steps[:-1], steps[1:])
         indices.sort()
     return indices
+
+
+def spread(items: Sequence, count: int) -> list:
+    """`count` of `items`, evenly spaced, the first and the last among them; all, if there are no more."""
+    return [items[i] for i in dict.fromkeys(np.linspace(0, len(items) - 1, count).round().astype(int).tolist())]
 
 
 def sample_pair(length: int, rng: np.random.Generator, from_first: bool = False) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from ..data.video_writing import write_clip
 from ..pipelines import ImageToVideoPipeline
 from ..training_utils import draw_generator
 from ..whole_files import whole
-from .video_sets import VideoSet, spread
+from .video_sets import VideoSet, spread_draws
 
 PLAN = "metadata.jsonl"  # so that the folder is one that `find_clips` reads
 SETTINGS = "settings.json"
@@ -61,7 +61,7 @@ def plan_clips(real: VideoSet, count: int) -> list[PlannedClip]:
     """`count` clips, each from the picture and with the label of a real one; with other noise where one comes again."""
     return [
         PlannedClip(f"{draw:06d}.mkv", real.labels[source], real.subjects[source], source, draw)
-        for draw, source in enumerate(spread(count, len(real)))
+        for draw, source in enumerate(spread_draws(count, len(real)))
     ]
 
 

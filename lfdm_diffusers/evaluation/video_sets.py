@@ -105,7 +105,7 @@ def find_real_clips(
         print(f"left out: {bad.reason}")
     if count is not None and count > len(report.clips):
         raise ValueError(f"`--num-real` must be at most {len(report.clips)} for {folder}, got {count}.")
-    clips = report.clips if count is None else [report.clips[i] for i in spread(count, len(report.clips))]
+    clips = report.clips if count is None else [report.clips[i] for i in spread_draws(count, len(report.clips))]
     return VideoSet(clips, reader, num_frames)
 
 
@@ -173,7 +173,7 @@ def _webp_chunks(data: bytes) -> set[bytes]:
     return kinds
 
 
-def spread(count: int, of: int) -> list[int]:
+def spread_draws(count: int, of: int) -> list[int]:
     """`count` numbers below `of`, evenly spread; if `count` is more, all of them again and again."""
     whole, rest = divmod(count, of)
     return [*list(range(of)) * whole, *np.floor(np.arange(rest) * of / max(rest, 1)).astype(int).tolist()]

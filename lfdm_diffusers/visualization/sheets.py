@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 
+from ..data.sampling import spread
 from .flow_pictures import flow_arrows, flow_wheel, motion_pictures, occlusion_bar, warped_grid
 from .pixels import as_pixels, enlarge, fitted
 from .text import draw_text, line_height, text_font, text_height, wrap_text
@@ -118,7 +119,7 @@ def clip_grid(
 
 def shown_frames(count: int, most: int = 8) -> list[int]:
     """Numbers of at most `most` frames of `count`, evenly spread, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return spread(range(count), most)
 
 
 def clips_sheet(reference: np.ndarray, clips: Sequence[np.ndarray], names: Sequence[str]) -> PIL.Image.Image:
