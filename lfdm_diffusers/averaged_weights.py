@@ -9,6 +9,8 @@ from diffusers.training_utils import EMAModel
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .training_utils import average_running_statistics
+
 
 class AveragedWeights:
     """The weights of a network that are trained, and their exponential moving average.
@@ -37,6 +39,7 @@ class AveragedWeights:
     def step(self) -> None:
         """After each update of the weights."""
         if self._ema is not None:
+            average_running_statistics(self.network)  # else each process would average its own
             self._ema.step(self._changing)
 
     @contextlib.contextmanager
@@ -67,5 +70,7 @@ class AveragedWeights:
         if ("ema" in state) != (self._ema is not None):
             raise ValueError("the checkpoint is of a run with other weights: `--ema_decay` differs.")
         if self._ema is not None:
+            decay = self._ema.decay
             self._ema.load_state_dict(state["ema"])
+            self._ema.decay = decay
             self._ema.to(self._changing[0].device)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import torch
 from torch.utils.data import Dataset, default_collate
@@ -45,10 +46,10 @@ class DiffusionTraining(abc.ABC):
         self.weights = self.average.weights
 
     @property
-    def _space(self) -> tuple[str, list[float], list[float]]:
-        """What the U-Net diffuses: a network that has learned one space cannot go on in another."""
+    def _space(self) -> tuple[str, str, list[float]]:
+        """What the U-Net predicts, of what, and how that is scaled: a network that has learned one cannot go on with another."""
         config = self.unet.config
-        return self.pipe.target, list(config.target_mean), list(config.target_std)
+        return config.prediction_type, self.pipe.target, [*config.target_mean, *config.target_std]
 
     @abc.abstractmethod
     def targets(self, samples: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,10 +104,13 @@ class DiffusionTraining(abc.ABC):
     @torch.no_grad()
     def load_state(self, state: dict) -> None:
         """Raises ValueError if `state` is of another training."""
-        if state.get("space", self._space) != self._space:
+        *was, scales_were = state.get("space", self._space)
+        *now, scales = self._space
+        # Another device may sum up the statistics of the same clips a little differently.
+        if was != now or len(scales_were) != len(scales) or not np.allclose(scales_were, scales, rtol=1e-3, atol=1e-3):
             raise ValueError(
-                f"the checkpoint's U-Net was trained in another space: {state['space']} was what it diffused, mean and standard "
-                f"deviation of each channel, now it is {self._space}."
+                f"the checkpoint's U-Net was trained in another space: it predicted {', '.join(was)}, of channels with means and "
+                f"deviations {scales_were}; now it is {', '.join(now)}, with {scales}."
             )
         if state["weights"].keys() != self.weights.keys():
             raise ValueError("the checkpoint is of a run with other weights: `--lora_rank` differs.")

@@ -156,6 +156,10 @@ def _kind(source: str | None) -> str:
 def _size(args: argparse.Namespace, kind: str, pipe: ImageToVideoPipeline | None) -> tuple[int, int, int]:
     """Frames, height and width: the model's; those of the first clip made before; for an anchor those of the data."""
     if pipe is not None:
+        if pipe.sample_size is None:
+            raise ValueError(
+                f"{args.source} does not say how large its clips are: its configuration has no sample_size."
+            )
         return pipe.num_frames, pipe.sample_size, pipe.sample_size
     clips = find_clips(Path(args.source)) if kind == "clips" else find_clips(Path(args.data), args.layout)
     if kind == "anchor" and args.split is not None:
@@ -166,8 +170,8 @@ def _size(args: argparse.Namespace, kind: str, pipe: ImageToVideoPipeline | None
     return len(frames), *frames[0].shape[:2]
 
 
-def sampling_of(args: argparse.Namespace, pipe: ImageToVideoPipeline) -> Sampling | None:
-    """How the clips of `pipe` are generated, if they are; gives it its scheduler.
+def sampling_of(args: argparse.Namespace, pipe: ImageToVideoPipeline | None) -> Sampling | None:
+    """How the clips of `pipe`, if SOURCE is one, are generated, if they are; gives it its scheduler.
 
     Raises:
         ValueError: for options of denoising where nothing is denoised.
@@ -180,9 +184,9 @@ def sampling_of(args: argparse.Namespace, pipe: ImageToVideoPipeline) -> Samplin
     if args.scheduler or args.steps or (args.guidance_scale, args.eta) != (1, 1):
         instead = "with `--reconstruct` nothing is denoised"
         if not args.reconstruct:
-            instead = f"{args.source} is a {type(pipe).__name__}"
+            instead = f"{args.source} is {'no model' if pipe is None else f'a {type(pipe).__name__}'}"
         raise ValueError(f"`--scheduler`, `--steps`, `--guidance-scale` and `--eta` are of diffusion; {instead}.")
-    return None if args.reconstruct else Sampling(args.seed, not args.no_label)
+    return None if args.reconstruct or pipe is None else Sampling(args.seed, not args.no_label)
 
 
 class Maker:
@@ -198,13 +202,15 @@ class Maker:
 
     def __init__(self, args: argparse.Namespace, kind: str, device: torch.device):
         self.args, self.kind = args, kind
-        self.pipe, self.sampling, self.model_sha256 = None, None, {}
+        self.pipe, self.model_sha256 = None, {}
         if self.kind == "model":
-            pipe = load_pipeline(args.source or embedded_model(), device, DTYPES[args.dtype], ImageToVideoPipeline)
-            self.pipe, self.sampling = pipe, sampling_of(args, pipe)
-            networks = {name: part for name, part in pipe.components.items() if isinstance(part, ModelMixin)}
+            self.pipe = load_pipeline(
+                args.source or embedded_model(), device, DTYPES[args.dtype], ImageToVideoPipeline
+            )
+            networks = {name: part for name, part in self.pipe.components.items() if isinstance(part, ModelMixin)}
             networks.pop("label_embeddings", None)
             self.model_sha256 = {name: weights_sha256(network) for name, network in networks.items()}
+        self.sampling = sampling_of(args, self.pipe)
         self.num_frames, self.height, self.width = _size(args, self.kind, self.pipe)
 
     def clips_for(self, real: VideoSet, count: int, folder: Path) -> tuple[VideoSet, float | None]:
@@ -264,6 +270,10 @@ def run(args: argparse.Namespace) -> int:
             "`--reconstruct` makes one clip of each real one, by a model's auto-encoder: it goes with none of `--num-videos`, "
             "`--no-label`, diversity, and a SOURCE that is no model."
         )
+    if kind != "model" and (args.no_label or "diversity" in names):
+        raise ValueError(f"`--no-label` and diversity are of what a model generates; {args.source} is none.")
+    if kind == "clips" and args.num_videos:
+        raise ValueError(f"`--num-videos` says how many to generate; those of {args.source} are there already.")
     if "model" in needs and kind != "model":
         raise ValueError(
             f"`--metrics` l1 and epe give real clips back by a model's auto-encoder; {args.source} holds none."
@@ -291,14 +301,13 @@ def run(args: argparse.Namespace) -> int:
             f"`--metrics` epe needs a latent flow auto-encoder, which {type(maker.pipe).__name__} has not."
         )
 
-    def find_real(split: str | None, count: int | None) -> VideoSet:
+    def find_real(option: str, split: str | None, count: int | None) -> VideoSet:
         reader = ClipReader(maker.height, maker.width)
-        return find_real_clips(
-            Path(args.data), split, args.layout, reader, maker.num_frames, count, progress=state.is_main_process
-        )
+        data, progress = Path(args.data), state.is_main_process
+        return find_real_clips(data, split, args.layout, reader, maker.num_frames, count, progress, option)
 
-    real = find_real(args.split, args.num_real)
-    seen = find_real(args.seen_split, len(real)) if "gap" in names else None
+    real = find_real("--split", args.split, args.num_real)
+    seen = find_real("--seen-split", args.seen_split, len(real)) if "gap" in names else None
     count = args.num_videos or len(real) * (2 if "diversity" in names else 1)
     if kind == "clips":
         count = len(find_clips(Path(args.source)))
@@ -324,7 +333,7 @@ def run(args: argparse.Namespace) -> int:
     if "accuracy" in names:
         found["accuracy"] = accuracy_score(real, generated, args.batch_size)
     if "diversity" in names:
-        found["diversity"] = diversity_score(real, generated)
+        found["diversity"] = diversity_score(generated, [clip.source for clip in plan_clips(real, len(generated))])
     if "gap" in names:
         found["gap"] = gap_score(rules, (generated_seen, seen), (generated, real), store, video_detector)
     if "model" in needs:

@@ -20,8 +20,8 @@ def build_frame_autoencoder(config: dict) -> AutoencoderKL:
 
 
 class FrameAutoencoderLoss(nn.Module):
-    """A frame auto-encoder and its losses in one forward pass (Rombach et al., CVPR 2022, section 3.1), without its
-    discriminator.
+    """A frame auto-encoder and its losses in one forward pass (after Rombach et al., CVPR 2022, section 3.1, whose
+    adversarial and perceptual losses are left out).
 
     Args:
         vae: of pictures in [-1, 1].

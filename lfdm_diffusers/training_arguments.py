@@ -126,7 +126,7 @@ def add_diffusion_arguments(parser: argparse.ArgumentParser) -> argparse._Argume
     group.add_argument(
         "--target_scale",
         type=float,
-        help="standard deviation of what is diffused, default 1; less: labels are decided over more timesteps",
+        help="standard deviation of what is diffused, of pixels (vdm) their largest value; default 1;\nless: labels are decided over more timesteps",
     )
     group.add_argument(
         "--prediction_type", choices=["epsilon", "v_prediction", "sample"], help="default: epsilon, as published"

@@ -40,8 +40,8 @@ from .training_utils import (
     whole_folder,
 )
 
-# A run that goes on with another value of these is no longer the run that was interrupted.
-SAME_RUN = ("seed", "train_batch_size", "gradient_accumulation_steps", "num_processes", "num_clips", "resolution")
+# A run that goes on with other values is no longer the run that was interrupted, and says so; but for these.
+MAY_CHANGE = ("output_dir", "resume_from_checkpoint", "train_data_dir", "cache_dir", "report_to", "logging_steps")
 
 
 class Losses(NamedTuple):
@@ -319,12 +319,19 @@ class TrainingRun:
             return
         state = torch.load(self.checkpoint / STATE_FILE, "cpu", weights_only=True)
         self.step = state["step"]
+        asked = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state["optimizer"])
+        for group, settings in zip(self._optimizer.param_groups, asked):
+            group.update(settings)  # what is asked for now, not what the checkpoint's run was asked for
         trained.load_state(state["more"])
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         was, now = state["settings"], self._settings
-        changed = [f"{key} was {was[key]}, is {now[key]}" for key in SAME_RUN if was[key] != now[key]]
+        changed = [
+            f"{key} was {was[key]}, is {now[key]}"
+            for key in sorted(was.keys() & now.keys() - {*MAY_CHANGE})
+            if was[key] != now[key]
+        ]
         self.say(f"going on from {self.checkpoint}, step {self.step}", *changed)
 
     def _settle(self, trained: Trained) -> None:

@@ -199,7 +199,7 @@ def cost_cell(name: str, column: str) -> str:
     if row is None:
         return ""
     if column == "training":
-        before = row["autoencoder_training_petaflop"]
+        before = row["petaflop_before_denoiser"]
         return f"{row['training_petaflop']:.2g}" + (f" ({before:.2g})" if before else "")
     names = {"seconds_of_system": "seconds", "memory": "peak_memory_gb", "gigaflop": "gigaflop"}
     return f"{row[names[column]]:.3g}"
@@ -259,11 +259,12 @@ TABLES = {
         "Table 1: generation",
         "ImaGINator, VDM and LDM ([related.md](related.md)) were trained by "
         "[compared_systems.py](../scripts/compared_systems.py) on as many clips as LFDM's U-Net, 27,200 of the same people, with the same label "
-        "embeddings, learning rates and averaged weights, but for ImaGINator, which has the rates usual for GANs of its kind, its discriminators a tenth of them. What VDM and LDM diffuse has a "
-        "deviation of .5, LFDM's .2, which was tuned; VDM works on patches of 4x4 pixels, so that its U-Net costs what LFDM's does. Steps are of DDIM; "
-        "LFDM's own 4 were chosen on half of the people tested here. Seconds, the process's memory and GFLOP are of one video by itself in bfloat16 "
-        "on two CPU cores; PFLOP of all training, in brackets that of the auto-encoder, of which VDM and ImaGINator "
-        "have none. FVD of LFDM in bfloat16 stands in [performance.md](performance.md).",
+        "embeddings, learning rates and averaged weights, but for ImaGINator, which has the rates usual for GANs of its kind, its discriminators a tenth of them. Auto-encoders "
+        "were trained before: LFDM's on 136,000 pairs of pictures, LDM's on 32,000 (table 3 shows what they lose). What LFDM diffuses has a deviation of .2, which was "
+        "tuned; VDM's pixels, from -.5 to .5, have about the same, LDM's latents .5: one trial each. VDM works on patches of 4x4 pixels, so that its U-Net costs what LFDM's does. Steps are of DDIM with eta 1, as in the paper, where no other eta is said. "
+        "LFDM's own 4 steps were chosen on half of the people tested here, and ImaGINator's settings after a first trial whose scores were known. LFDM's own row is of float32, those of other systems and steps of bfloat16. Seconds, the process's memory and GFLOP are of one video by itself in bfloat16 "
+        "on two CPU cores; PFLOP of all training, LFDM's cache of motion included, in brackets what came before the denoiser. VDM and ImaGINator "
+        "have no auto-encoder. FVD of LFDM in bfloat16 stands in [performance.md](performance.md).",
         [
             LFDM,
             *LFDM_OTHER,

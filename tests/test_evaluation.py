@@ -24,7 +24,7 @@ from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation import generation
-from lfdm_diffusers.evaluation.scores import FeatureStore, reconstruction_scores
+from lfdm_diffusers.evaluation.scores import FeatureStore, diversity_score, reconstruction_scores
 from lfdm_diffusers.evaluation.video_sets import find_generated_clips, find_real_clips, is_lossless, spread_draws
 from lfdm_diffusers.metrics import frechet_distance, i3d, load_frame_detector
 from lfdm_diffusers.models.blocks_2d import sampling_grid
@@ -120,6 +120,25 @@ def test_spread():
     assert spread_draws(7, 3) == [0, 1, 2, 0, 1, 2, 0]
 
 
+def test_diversity_is_of_clips_of_one_picture():
+    """Also where the last draws are spread over some of the pictures."""
+
+    class Clips:
+        """Pictures differ by hundreds, draws of one by 51."""
+
+        sources = [*spread_draws(8, 3), 1]
+
+        def frames(self, place: int) -> torch.Tensor:
+            again = self.sources[:place].count(self.sources[place])
+            return torch.full((2, 3, 4, 4), 100 * self.sources[place] + 51 * (again % 2), dtype=torch.float32)
+
+    found = diversity_score(Clips(), Clips.sources)
+    assert found["pictures_and_labels"] == 3
+    counts = [Clips.sources.count(source) for source in range(3)]
+    # Of 3 pairs of draws 2 differ, of 6 pairs 4, of one pair all.
+    assert counts == [3, 4, 2] and found["value"] == pytest.approx(0.2 * sum((2 / 3, 4 / 6, 1)) / 3)
+
+
 def test_real_clips_are_sampled_from_first_to_last(data, capsys):
     real = find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 4, progress=False)
     assert len(real) == 12 and set(real.labels) == set(LABELS) and len(set(real.subjects)) == 4
@@ -130,7 +149,7 @@ def test_real_clips_are_sampled_from_first_to_last(data, capsys):
         find_real_clips(data, "valid", "auto", ClipReader(SIZE, SIZE), 4, progress=False)
     few = find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 4, count=6, progress=False)
     assert few.clips == real.clips[::2]
-    with pytest.raises(ValueError, match=r"`--num-real` must be at most 12 for .* got 13"):
+    with pytest.raises(ValueError, match=r"`--num-real` must be at most 12, the clips of .* got 13"):
         find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 4, count=13, progress=False)
     with pytest.raises(ValueError, match="too short: 10 frames, at least 11 needed"):
         find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 11, progress=False)
@@ -384,7 +403,9 @@ def test_mistakes_are_told_before_anything_is_generated(model, data, detector, t
     assert "There is no folder ./nothing" in refusal("./nothing")
     assert "--num-videos must be at least 24" in refusal(model, "--metrics", "diversity", "--num-videos", 20)
     assert "SOURCE must be a model, and `--split` one" in refusal(model, "--metrics", "gap", "--split", "train")
-    assert "`--split` must be one that" in refusal(model, "--metrics", "gap", "--seen-split", "dev")
+    assert "`--seen-split` must be one that" in refusal(model, "--metrics", "gap", "--seen-split", "dev")
+    assert "`--no-label` and diversity are of what a model generates" in refusal("static", "--no-label")
+    assert "static is no model" in refusal("static", "--steps", 3)
     assert "l1 and epe give real clips back by a model's auto-encoder" in refusal("static", "--metrics", "l1")
     argv = ["evaluate", model, "--data", data, "--split", "test", "--output", output, "--device", "cpu"]
     assert lfdm(*argv) == 2

@@ -18,12 +18,14 @@ from safetensors.torch import load_file
 from tiny import tiny_baseline, tiny_label_embeddings, tiny_unet
 from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
 
-from lfdm_diffusers import ImaginatorPipeline, LDMVideoPipeline, VDMPipeline, presets
+from lfdm_diffusers import ImaginatorPipeline, LDMVideoPipeline, VDMPipeline, presets, training_run
+from lfdm_diffusers.averaged_weights import AveragedWeights
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.dataset import ClipDataset
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.scan import scan_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
+from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.pipelines import FRAME_SPACES
 from lfdm_diffusers.training_targets import FrameTraining
 from lfdm_diffusers.training_utils import checkpoints
@@ -43,12 +45,9 @@ def faces(tmp_path_factory) -> Path:
     write_toon_faces(root / "data", 3, 1, labels=("happiness", "surprise"), num_frames=6, size=32, progress=False)
     unet = {key: value for key, value in tiny_unet().config.items() if not key.startswith("_")}
     for name in (
-        "image_latent_channels",
-        "text_embed_dim",
-        "sample_size",
-        "num_frames",
-        "prediction_type",
-    ):  # the script's to settle
+        *train_baseline.SETTLED[1:],
+        *train_baseline.SETTLED_BY_SPACE,
+    ):
         del unet[name]
     networks = {"vdm": unet | {"patch_size": 4}, "ldm": unet | {"patch_size": 2}}
     networks |= {"autoencoder": AUTOENCODER, "imaginator": {"base_channels": 8}}
@@ -125,7 +124,33 @@ def test_result(whole_runs, system):
     assert "Trained for 4 steps of 2 videos from 4 clips" in card and "baseline of" in card
     assert [path.name for path in checkpoints(output)] == ["checkpoint-2", "checkpoint-4"]
     with PIL.Image.open(output / "samples" / "step-000004.png") as sheet:
-        assert sheet.width > 2 * 128 and sheet.height > 7 * 128
+        assert sheet.width > 2 * 128 and sheet.height > 5 * 128  # the picture, and 4 frames
+
+
+def test_goes_on_with_what_is_asked_for_now(whole_runs, faces, tmp_path, capsys, monkeypatch):
+    """Rates, betas and decay are this run's, not those that the checkpoint has; the run says what is not as it was."""
+    shutil.copytree(whole_runs / "imaginator" / "checkpoint-2", tmp_path / "checkpoint-2")
+    groups, decays, made = [], [], []
+    build, average, rate = train_baseline.build_optimizer, AveragedWeights.step, training_run.learning_rate
+
+    def averaged(self) -> None:
+        decays.append(self._ema.decay)
+        average(self)
+
+    def rated(*values) -> float:
+        groups.extend(dict(group) for group in made[0].param_groups)
+        return rate(*values)
+
+    monkeypatch.setattr(train_baseline, "build_optimizer", lambda *given: made.append(build(*given)) or made[0])
+    monkeypatch.setattr(AveragedWeights, "step", averaged)
+    monkeypatch.setattr(training_run, "learning_rate", rated)
+    changes = {"discriminator_lr_scale": 0.5, "adam_beta1": 0.4, "ema_decay": 0.25, "resume_from_checkpoint": "latest"}
+    run(arguments(faces, tmp_path, "imaginator", **changes))
+    assert [group["lr_scale"] for group in groups[:2]] == [1, 0.5] and groups[0]["betas"][0] == 0.4
+    assert set(decays) == {0.25}
+    assert (
+        "adam_beta1 was 0.9, is 0.4; discriminator_lr_scale was 1.0, is 0.5; ema_decay was" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("system", ["autoencoder", *PIPELINES])
@@ -237,10 +262,20 @@ def test_auto_encoders_of_other_channels(faces, tmp_path):
     assert pipe(PIL.Image.new("RGB", (32, 32)), "surprise", output_type="pt").frames.shape == (1, 4, 3, 32, 32)
 
 
+def test_smaller_pictures_than_the_auto_encoder_saw(trained_autoencoder, faces, tmp_path):
+    """The pipeline's size is that of its own training."""
+    run(arguments(faces, tmp_path, "ldm", resolution=16, max_train_steps=1))
+    pipe = LDMVideoPipeline.from_pretrained(tmp_path / "pipeline")
+    assert pipe.vae.config.sample_size == 32 and pipe.sample_size == 16
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe(PIL.Image.new("RGB", (16, 16)), "surprise", output_type="pt").frames.shape == (1, 4, 3, 16, 16)
+
+
 def test_another_space_or_network_does_not_go_on(whole_runs, faces, tmp_path):
     changes = {"resume_from_checkpoint": "latest", "max_train_steps": 6}
     for system, change, message in (
         ("vdm", {"target_scale": 0.5}, "trained in another space"),
+        ("vdm", {"prediction_type": "sample"}, "it predicted epsilon, pixels"),
         ("vdm", {"model_config": faces / "ldm.json"}, "another network"),
         ("imaginator", {"model_config": faces / "wide.json"}, "another network"),
         ("autoencoder", {"model_config": faces / "wide-autoencoder.json"}, "another network"),
@@ -273,10 +308,6 @@ class ShuffledVDM(VDMPipeline):
     latent_channels = 12
     downscale_factor = 2
     target = "shuffled pixels"
-
-    @property
-    def sample_size(self) -> int:
-        return 2 * self.unet.config.sample_size
 
     def statistics(self, frames: Iterable[torch.Tensor]) -> tuple[list[float], list[float]]:
         return [0.5] * 12, [0.5] * 12
@@ -316,6 +347,11 @@ def test_refusals(faces, tmp_path, capsys):
         (name,) = option
         assert f"--{name} has no use for --system {system}" in capsys.readouterr().err
     assert "a frame auto-encoder, which must be given" in refusal(arguments(faces, new, "ldm", autoencoder=None))
+    assert "must be an AutoencoderKL" in refusal(arguments(faces, new, "ldm", autoencoder=embedded_model() / "lfae"))
+    told = refusal(arguments(faces, new, "ldm", autoencoder=tmp_path))
+    assert told.startswith("train_baseline: `--autoencoder` for --system ldm: ")
+    nowhere = {"text_encoder": None, "label_embeddings": tmp_path}
+    assert f"`--label_embeddings` {tmp_path}: " in refusal(arguments(faces, new, "vdm", **nowhere))
     assert "has no networks besides the U-Net, got ae" in refusal(arguments(faces, new, "vdm", autoencoder="ae"))
     refusal(arguments(faces, new, "vdm", label_embeddings="pipe"))
     assert "--text_encoder and --label_embeddings" in capsys.readouterr().err
@@ -326,10 +362,12 @@ def test_refusals(faces, tmp_path, capsys):
         ("[1]", "must hold a JSON object"),
         ('{"width": 3}', "must hold arguments of UNet3DVideoModel ("),
         ('{"num_frames": 3}', "got num_frames"),
+        ('{"target_std": [1, 1, 1], "text_embed_dim": 4}', "got target_std, text_embed_dim"),
+        ('{"block_out_channels": 5}', "makes no network: "),
     ):
         (tmp_path / "config.json").write_text(content)
         assert message in refusal(arguments(faces, new, "vdm", model_config=tmp_path / "config.json"))
     assert "multiple of 8 for this network" in refusal(arguments(faces, new, "vdm", resolution=36))
-    assert "power of two" in refusal(arguments(faces, new, "imaginator", resolution=48))
+    assert "`--resolution` 48" in refusal(arguments(faces, new, "imaginator", resolution=48))
     assert "`num_frames` must be a multiple of 4" in refusal(arguments(faces, new, "imaginator", num_frames=6))
     assert not (new / "pipeline").exists()

@@ -116,7 +116,7 @@ def test_output(whole_run, faces):
     assert [record["step"] for record in records(whole_run)] == [1, 2, 3, 4, 5, 6, 6]
     assert np.isfinite(records(whole_run)[-1]["validation/loss"])
     with PIL.Image.open(whole_run / "samples" / "step-000006.png") as sheet:
-        assert sheet.width > 2 * 128 and sheet.height > 9 * 128
+        assert sheet.width > 2 * 128 and sheet.height > 7 * 128  # the picture, 4 frames, flow and occlusion
     pipe.set_progress_bar_config(disable=True)
     frames = pipe(PIL.Image.new("RGB", (32, 32), "red"), "surprise", output_type="pt").frames
     assert frames.shape == (1, 4, 3, 32, 32) and frames.isfinite().all()

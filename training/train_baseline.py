@@ -9,8 +9,9 @@ accelerate launch training/train_baseline.py --system ldm --train_data_dir toon-
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ from lfdm_diffusers.frame_autoencoder_training import (
 from lfdm_diffusers.generation_sheet import first_pictures
 from lfdm_diffusers.losses import PixelPyramidLoss
 from lfdm_diffusers.model_cards import component_card, pipeline_card
-from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
+from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators, level_frames, level_widths
 from lfdm_diffusers.pipelines import FRAME_SPACES, FrameDiffusionPipeline
 from lfdm_diffusers.presets import AUTOENCODER_CONFIGS, FRAME_SAMPLING, get_autoencoder_config, get_unet_config
 from lfdm_diffusers.reconstruction import reconstruction_pairs
@@ -183,7 +184,10 @@ class Material:
         """
         args, labels = self.args, sorted({clip.label for clip in self.train if clip.label})
         if args.label_embeddings:
-            table = LabelEmbeddings.from_pretrained(args.label_embeddings, subfolder="label_embeddings")
+            try:
+                table = LabelEmbeddings.from_pretrained(args.label_embeddings, subfolder="label_embeddings")
+            except OSError as error:
+                raise ValueError(f"`--label_embeddings` {args.label_embeddings}: {error}") from error
         else:
             with self.run.accelerator.main_process_first():
                 table = embed_labels(labels, args.text_encoder or TEXT_ENCODER, None, args.seed)[0]
@@ -199,15 +203,26 @@ def require_size(resolution: int, stride: int) -> None:
         raise ValueError(f"`--resolution` must be a multiple of {stride} for this network, got {resolution}.")
 
 
-def overridden(args: argparse.Namespace, config: dict, cls: type) -> dict:
-    """A network's arguments: the preset's, those of `--model_config`, without what the data settle.
+# Arguments of networks that are not `--model_config`'s to say: the data's, other options', or the space's.
+SETTLED = ("self", "sample_size", "num_frames", "prediction_type", "text_embed_dim")
+SETTLED_BY_SPACE = (
+    "in_channels",
+    "out_channels",
+    "image_latent_channels",
+    "flow_target",
+    "target_mean",
+    "target_std",
+)
+
+
+def overridden(args: argparse.Namespace, config: dict, cls: type, settled: Sequence[str] = ()) -> dict:
+    """A network's arguments: the preset's, those of `--model_config`, without what is settled.
 
     Raises:
         ValueError: for an argument that the network does not have.
     """
     given = read_network(args.model_config, "--model_config") if args.model_config else {}
-    settled = {"sample_size", "num_frames", "prediction_type"}
-    allowed = set(inspect.signature(cls.__init__).parameters) - {"self"} - settled
+    allowed = set(inspect.signature(cls.__init__).parameters) - {*SETTLED, *settled}
     if unknown := sorted(set(given) - allowed):
         raise ValueError(
             f"`--model_config` must hold arguments of {cls.__name__} ({', '.join(sorted(allowed))}), got {', '.join(unknown)}."
@@ -215,12 +230,24 @@ def overridden(args: argparse.Namespace, config: dict, cls: type) -> dict:
     return config | given
 
 
+@contextlib.contextmanager
+def built_of(args: argparse.Namespace) -> Iterator[None]:
+    """A network that cannot be built of what `--model_config` holds is told by that name."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not args.model_config:
+            raise
+        raise ValueError(f"`--model_config` {args.model_config} makes no network: {error}") from error
+
+
 def autoencoder(args: argparse.Namespace, run: TrainingRun) -> Recipe:
     """The frame auto-encoder that LDM needs, of pairs of frames; a batch has two pictures for each."""
-    config = overridden(args, get_autoencoder_config(args.preset), AutoencoderKL)
+    config = overridden(args, get_autoencoder_config(args.preset), AutoencoderKL, ("in_channels", "out_channels"))
     clips = Material(args, run, args.resolution or config["sample_size"])
     set_seed(args.seed)
-    vae = build_frame_autoencoder(config | {"sample_size": args.resolution})
+    with built_of(args):
+        vae = build_frame_autoencoder(config | {"sample_size": args.resolution})
     vae = vae.train().to(memory_format=torch.channels_last)
     shrinks = 2 ** (len(vae.config.block_out_channels) - 1)
     require_size(args.resolution, shrinks)
@@ -260,9 +287,9 @@ def frame_pipeline(args: argparse.Namespace, run: TrainingRun) -> tuple[FrameDif
     cls = FRAME_SPACES[args.system]
     try:
         space = cls.load_space(args.autoencoder)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"`--autoencoder` for --system {args.system}: {error}") from error
-    config = overridden(args, get_unet_config(args.preset, args.system), UNet3DVideoModel)
+    config = overridden(args, get_unet_config(args.preset, args.system), UNet3DVideoModel, SETTLED_BY_SPACE)
     prediction_type, scale = args.prediction_type or "epsilon", args.target_scale or 1
     # What has an end is clipped there, as is usual for pixels; what has none is left as it is.
     limits = {"thresholding": False, "clip_sample": cls.bounded, "clip_sample_range": scale}
@@ -273,7 +300,8 @@ def frame_pipeline(args: argparse.Namespace, run: TrainingRun) -> tuple[FrameDif
         **space,
     )
     made.to(run.device).set_progress_bar_config(disable=True)
-    trained_size = config.get("sample_size") if not space else made.sample_size
+    # A network of the space knows its pictures' size, the preset the grid's.
+    trained_size = next((network.config.sample_size for network in space.values()), config.get("sample_size"))
     clips = Material(args, run, args.resolution or trained_size or AUTOENCODER_CONFIGS[args.preset]["sample_size"])
     labels, table = clips.labels()
 
@@ -295,7 +323,9 @@ def frame_pipeline(args: argparse.Namespace, run: TrainingRun) -> tuple[FrameDif
     if table is not None:
         config["text_embed_dim"] = table.config.embedding_dim
     set_seed(args.seed)
-    made.register_modules(unet=UNet3DVideoModel.from_config(config).train().to(run.device), label_embeddings=table)
+    with built_of(args):
+        unet = UNet3DVideoModel.from_config(config)
+    made.register_modules(unet=unet.train().to(run.device), label_embeddings=table)
     require_size(args.resolution, made.stride)
     return made, clips, labels
 
@@ -334,15 +364,21 @@ def diffusion(args: argparse.Namespace, run: TrainingRun) -> Recipe:
 
 def adversarial(args: argparse.Namespace, run: TrainingRun) -> Recipe:
     """ImaGINator: a generator and its two discriminators, which step together."""
-    config = overridden(args, {}, ImaginatorGenerator)
-    clips = Material(args, run, args.resolution or AUTOENCODER_CONFIGS[args.preset]["sample_size"])
+    config = overridden(args, {}, ImaginatorGenerator, ("in_channels",))
+    resolution = args.resolution or AUTOENCODER_CONFIGS[args.preset]["sample_size"]
+    try:
+        level_frames(args.num_frames, len(level_widths(resolution, 1)))
+    except ValueError as error:  # before the clips are read
+        raise ValueError(f"`--resolution` {resolution}, `--num_frames` {args.num_frames}: {error}") from error
+    clips = Material(args, run, resolution)
     labels, table = clips.labels()
     config |= {"sample_size": args.resolution, "num_frames": args.num_frames}
     config |= {"text_embed_dim": table.config.embedding_dim} if table is not None else {}
     set_seed(args.seed)
-    generator = ImaginatorGenerator(**config).to(memory_format=torch.channels_last)
-    config.pop("noise_dim", None)
-    discriminators = ImaginatorDiscriminators(**config).to(memory_format=torch.channels_last)
+    with built_of(args):
+        generator = ImaginatorGenerator(**config).to(memory_format=torch.channels_last)
+        config.pop("noise_dim", None)
+        discriminators = ImaginatorDiscriminators(**config).to(memory_format=torch.channels_last)
     made = ImaginatorPipeline(generator.train(), label_embeddings=table).to(run.device)
     made.set_progress_bar_config(disable=True)
     training = AdversarialTraining(

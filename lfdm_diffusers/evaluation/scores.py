@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,14 +226,12 @@ def accuracy_score(real: VideoSet, generated: VideoSet, batch_size: int = 8) -> 
     return found
 
 
-def diversity_score(real: VideoSet, generated: VideoSet) -> dict[str, Any]:
-    """L1 between clips of one picture and label with other noise, mean over pictures and labels."""
-    by_source = [range(source, len(generated), len(real)) for source in range(len(real))]
-    values = [
-        seed_diversity(torch.stack([generated.frames(place) for place in places]).float() / 255)
-        for places in by_source
-        if len(places) > 1
-    ]
+def diversity_score(generated: VideoSet, sources: Sequence[int]) -> dict[str, Any]:
+    """L1 between clips of one picture and label with other noise, mean over pictures and labels; `sources` says whose each is."""
+    by_source: dict[int, list[torch.Tensor]] = {}
+    for place, source in enumerate(sources):
+        by_source.setdefault(source, []).append(generated.frames(place))
+    values = [seed_diversity(torch.stack(clips).float() / 255) for clips in by_source.values() if len(clips) > 1]
     return {"value": sum(values) / len(values), "pictures_and_labels": len(values)}
 
 

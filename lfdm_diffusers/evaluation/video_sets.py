@@ -81,6 +81,7 @@ def find_real_clips(
     num_frames: int,
     count: int | None = None,
     progress: bool = True,
+    option: str = "--split",
 ) -> VideoSet:
     """The clips of a split that can be read and are long enough.
 
@@ -89,6 +90,7 @@ def find_real_clips(
         split: "test", ...; None takes all clips.
         num_frames: F; shorter clips are left out, as repeating their last frame would make other clips of them.
         count: take so many, evenly spread; None takes all.
+        option: that names the split, for messages.
 
     Raises:
         ValueError: if there are none, or fewer than `count`; says which splits there are.
@@ -98,13 +100,15 @@ def find_real_clips(
     if not chosen:
         splits = sorted({clip.split for clip in found} - {""})
         raise ValueError(
-            f"`--split` must be one that {folder} has ({', '.join(splits) or 'it has none: leave --split out'}), got {split!r}."
+            f"`{option}` must be one that {folder} has ({', '.join(splits) or f'it has none: leave {option} out'}), got {split!r}."
         )
     report = scan_clips(chosen, reader, min_frames=num_frames, progress=progress)
     for bad in report.bad:
         print(f"left out: {bad.reason}")
     if count is not None and count > len(report.clips):
-        raise ValueError(f"`--num-real` must be at most {len(report.clips)} for {folder}, got {count}.")
+        raise ValueError(
+            f"`--num-real` must be at most {len(report.clips)}, the clips of {folder} that `{option}` chooses, got {count}."
+        )
     clips = report.clips if count is None else [report.clips[i] for i in spread_draws(count, len(report.clips))]
     return VideoSet(clips, reader, num_frames)
 

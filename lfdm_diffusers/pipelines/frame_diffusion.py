@@ -21,13 +21,14 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
     """A pipeline that denoises frames, given the first one and a text: what LFDM is compared with.
 
     The U-Net's input is the noisy volume beside the picture, in the same space, at every frame. A new space is a subclass
-    with `encode_frames`, `decode_frames`, `latent_channels`, `downscale_factor`, `sample_size` and `target`, and `load_space` if
+    with `encode_frames`, `decode_frames`, `latent_channels`, `downscale_factor` and `target`, and `load_space` if
     it has networks of its own; training, evaluation and cards take it as it is. How it is scaled for the diffusion stands in the
     U-Net's configuration, `target_mean` and `target_std` of each channel.
 
     Attributes:
         latent_channels: C of the space.
-        bounded: whether what is diffused ends where its standard deviation does, as pixels from -1 to 1 do: samplers may clip it.
+        bounded: whether `statistics` bring the space to [-1, 1], where it ends, as pixels do, instead of to a deviation of 1:
+            samplers clip it there.
     """
 
     latent_channels: int
@@ -38,7 +39,8 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
         """Networks of the space, by the names of the pipeline's components, frozen; of a folder or Hub repository.
 
         Raises:
-            ValueError: if it needs a source and has none, or has one and needs none.
+            ValueError: if it needs a source and has none, or has one and needs none, or that is of another kind.
+            OSError: if there is no such source.
         """
         if source is not None:
             raise ValueError(f"it has no networks besides the U-Net, got {source}.")
@@ -46,7 +48,8 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
 
     @torch.no_grad()
     def statistics(self, frames: Iterable[torch.Tensor]) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel of the space over batches of frames `(N, 3, H, W)`."""
+        """What is subtracted from each channel of the space, and what it is divided by, over batches of frames `(N, 3, H, W)`: its mean
+        and standard deviation, where the space has no ends."""
         latents = torch.cat([self._encoded(batch).double().cpu() for batch in frames]).transpose(0, 1).flatten(1)
         return latents.mean(dim=1).tolist(), latents.std(dim=1).tolist()
 

@@ -64,16 +64,15 @@ class LDMVideoPipeline(FrameDiffusionPipeline):
     def load_space(cls, source: str | None) -> dict[str, AutoencoderKL]:
         if source is None:
             raise ValueError("it diffuses the latents of a frame auto-encoder, which must be given.")
+        found = AutoencoderKL.load_config(source).get("_class_name")
+        if found != "AutoencoderKL":  # diffusers would only warn, and draw the weights anew
+            raise ValueError(f"it must be an AutoencoderKL, {source} is {found or 'nothing of diffusers'}.")
         vae = AutoencoderKL.from_pretrained(source).requires_grad_(False).eval()
         return {"vae": vae.to(memory_format=torch.channels_last)}
 
     @property
     def latent_channels(self) -> int:
         return self.vae.config.latent_channels
-
-    @property
-    def sample_size(self) -> int | None:
-        return self.vae.config.sample_size
 
     @property
     def downscale_factor(self) -> int:

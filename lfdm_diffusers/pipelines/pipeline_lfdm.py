@@ -71,7 +71,7 @@ class LFDMPipeline(AnimationMixin, VideoDiffusionPipeline):
 
     @property
     def sample_size(self) -> int | None:
-        return self.lfae.config.sample_size
+        return super().sample_size or self.lfae.config.sample_size
 
     @property
     def downscale_factor(self) -> int:

@@ -59,10 +59,6 @@ class VDMPipeline(FrameDiffusionPipeline):
         if default_num_inference_steps is not None:
             self.register_to_config(default_num_inference_steps=default_num_inference_steps)
 
-    @property
-    def sample_size(self) -> int | None:
-        return self.unet.config.sample_size
-
     def statistics(self, frames: Iterable[torch.Tensor]) -> tuple[list[float], list[float]]:
         """Those that bring pixels to [-1, 1], whatever the frames."""
         return [0.5] * 3, [0.5] * 3

@@ -47,7 +47,7 @@ class DenoisingArguments:
 class VideoDiffusionPipeline(ImageToVideoPipeline):
     """A pipeline whose `unet` (`UNet3DVideoModel`) and `scheduler` denoise a volume `(B, C, F, h, w)`.
 
-    A subclass says what the volume is: `sample_size`, `downscale_factor`, `encode_image`, and what its `__call__` makes of
+    A subclass says what the volume is: `downscale_factor`, `encode_image`, and what its `__call__` makes of
     the denoised volume. What `encode_image` returns is given to the U-Net by `_image_latents`, and repeated by `_repeated`.
     """
 
@@ -63,6 +63,11 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
     def downscale_factor(self) -> int:
         """Pixels of a frame's side for one place of the volume."""
         raise NotImplementedError
+
+    @property
+    def sample_size(self) -> int | None:
+        grid = self.unet.config.sample_size
+        return None if grid is None else grid * self.downscale_factor
 
     @property
     def num_frames(self) -> int:
