@@ -287,7 +287,10 @@ def test_other_sizes(pipe):
 
 
 def test_size_comes_from_latents_then_from_training_then_from_the_picture():
-    pipe = tiny_pipeline(lfae=tiny_lfae(sample_size=None))
+    pipe = tiny_pipeline(unet=tiny_unet(sample_size=6))  # of places of 4 pixels, whatever the auto-encoder saw
+    assert pipe.sample_size == 24 and call(pipe, image=torch.rand(3, 48, 40)).frames.shape[-2:] == (24, 24)
+    assert tiny_pipeline(unet=tiny_unet(sample_size=None)).sample_size == 32
+    pipe = tiny_pipeline(lfae=tiny_lfae(sample_size=None), unet=tiny_unet(sample_size=None))
     assert call(pipe, image=torch.rand(3, 48, 40)).frames.shape[-2:] == (48, 40)
     assert call(pipe, image=torch.rand(3, 48, 41)).frames.shape[-2:] == (128, 128)
     output = call(pipe, latents=torch.randn(1, 3, 2, 6, 8))
