@@ -229,7 +229,11 @@ def against_lfdm() -> Iterator[str]:
     for row in BASELINES:
         results = load(row.name)
         if results and (accuracy := results["scores"]["accuracy"]["value"]) > of_lfdm:
-            yield f"{row.title} has the higher label accuracy, {accuracy:.4g} against {of_lfdm:.4g} of {LFDM.title}."
+            clips = results["receipt"]["videos"]["generated"]
+            yield (
+                f"{row.title} has the higher label accuracy, {accuracy:.4g} against {of_lfdm:.4g} of {LFDM.title}: "
+                f"{round((accuracy - of_lfdm) * clips)} clips of {clips}."
+            )
         for score in ("fvd", "kvd"):
             if sentence := compare(row, LFDM, score):
                 yield sentence
