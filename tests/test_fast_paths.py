@@ -14,7 +14,6 @@ from lfdm_diffusers.losses import RandomTransform
 from lfdm_diffusers.models import attention_3d, blocks_2d, latent_flow_autoencoder
 from lfdm_diffusers.models.attention_3d import LinearAttnProcessor, VideoAttention
 from lfdm_diffusers.models.blocks_2d import (
-    DoublingConv2d,
     DownBlock2d,
     SameConv2d,
     gather_resample,
@@ -77,10 +76,11 @@ def test_gathered_rows_have_the_gradients_of_grid_sample(monkeypatch, padding_mo
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_pooling_has_the_gradients_of_the_plain_one(layout):
+@pytest.mark.parametrize("size", [(6, 8), (7, 8), (6, 9)])
+def test_pooling_has_the_gradients_of_the_plain_one(layout, size):
     block, plain = DownBlock2d(3, 4).train(), DownBlock2d(3, 4).train()
     plain.load_state_dict(block.state_dict())
-    x = torch.randn(2, 3, 6, 8).contiguous(memory_format=layout).requires_grad_()
+    x = torch.randn(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
     found = block(x)
     expected = F.avg_pool2d(plain.norm(plain.conv(x)).relu(), 2)
     torch.testing.assert_close(found, expected)
@@ -103,11 +103,11 @@ def test_regions_of_pictures_put_together_are_those_of_each_alone():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_doubling_and_convolution_in_one(monkeypatch, dtype):
-    conv, x = DoublingConv2d(6, 5).to(dtype), torch.randn(2, 6, 7, 4).to(dtype).requires_grad_()
+    conv, x = SameConv2d(6, 5, 3, padding=1).to(dtype), torch.randn(2, 6, 7, 4).to(dtype).requires_grad_()
     results = []
     for least in (0, NEVER):
         monkeypatch.setattr(blocks_2d, "LEAST_DOUBLED_PLACES", least)
-        out = conv(x)
+        out = conv(x, doubled=True)
         gradients = torch.autograd.grad(out.float().square().mean(), (x, conv.weight, conv.bias))
         results.append([out, *gradients])
     tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.05, "atol": 0.05}
@@ -125,10 +125,24 @@ def test_other_paddings_are_doubled_as_they_say(monkeypatch, padding_mode):
     torch.testing.assert_close(up(x), plain(F.interpolate(x, scale_factor=2, mode="nearest")))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"stride": 2, "padding": 1}, {"padding": 0}, {"dilation": 2, "padding": 1}, {"groups": 2, "padding": 1}],
+)
+@pytest.mark.parametrize("doubled", [False, True])
+def test_other_convolutions_are_computed_as_they_say(monkeypatch, options, doubled):
+    for name, value in (("LEAST_DOUBLED_PLACES", 0), ("CHANNELS_A_PLACE", 0)):
+        monkeypatch.setattr(blocks_2d, name, value)
+    conv, plain, x = SameConv2d(4, 6, 3, **options), nn.Conv2d(4, 6, 3, **options), torch.randn(1, 4, 6, 6)
+    plain.load_state_dict(conv.state_dict())
+    expected = F.interpolate(x, scale_factor=2, mode="nearest") if doubled else x
+    torch.testing.assert_close(conv(x, doubled=doubled), plain(expected))
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("kernel_size", [3, 7])
 def test_few_places_are_a_matrix_product(monkeypatch, kernel_size, layout):
-    conv = SameConv2d(6, 5, kernel_size).to(memory_format=layout)
+    conv = SameConv2d(6, 5, kernel_size, padding=kernel_size // 2).to(memory_format=layout)
     x = torch.randn(2, 6, 2, 3, requires_grad=True)
     results = []
     for channels in (0, NEVER):

@@ -227,16 +227,17 @@ def test_learned_null_vector_always_gets_a_gradient_in_training():
 
 
 @torch.no_grad()
-def test_lora(tmp_path):
-    unet = tiny_unet()
+@pytest.mark.parametrize(("upsample", "more"), [("deconv", ()), ("nearest", ("upsample.conv",))])
+def test_lora(tmp_path, upsample, more):
+    unet = tiny_unet(upsample_type=upsample)
     arguments = inputs()
     before = unet(**arguments).sample
-    targets = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv_image"]
+    targets = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv_image", *more]
     unet.add_adapter(LoraConfig(r=2, target_modules=targets, init_lora_weights=False))
     adapted = unet(**arguments).sample
     assert (adapted - before).abs().max() > 1e-3
     unet.save_lora_adapter(tmp_path)
-    fresh = tiny_unet()
+    fresh = tiny_unet(upsample_type=upsample)
     fresh.load_lora_adapter(tmp_path, prefix=None, weight_name="pytorch_lora_weights.safetensors")
     torch.testing.assert_close(fresh(**arguments).sample, adapted)
     fresh.disable_adapters()

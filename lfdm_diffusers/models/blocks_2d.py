@@ -53,7 +53,8 @@ def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zer
         `(B * N, C, h, w)` in `feature`'s dtype, channels-last. The arithmetic is float32.
     """
     batch, count, height, width, _ = grid.shape
-    if feature.device.type == "cpu" and feature.shape[1] >= LEAST_GATHERED_CHANNELS:
+    gathers = feature.device.type == "cpu" and padding_mode in ("zeros", "border")
+    if gathers and feature.shape[1] >= LEAST_GATHERED_CHANNELS:
         return gather_resample(feature, grid, padding_mode)
     # The N grids of one picture are stacked along the height: one call, and the picture is never repeated.
     out = F.grid_sample(
@@ -235,42 +236,38 @@ class CheckpointedBlock(nn.Module):
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution that keeps the size: `nn.Conv2d` with stride 1 and an odd kernel.
+    """`nn.Conv2d`, faster on CPUs where it keeps the size: stride 1, an odd kernel, zeros around the map; or where it doubles it.
 
-    Few places with many channels are one matrix product on a CPU, two to three times faster there, backward too: reading the
-    weights is all the work, and the library's convolution copies them around first.
+    Few places with many channels are one matrix product, two to three times faster, backward too: reading the weights is all
+    the work, and the library's convolution copies them around first.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, padding_mode: str = "zeros"):
-        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, padding_mode=padding_mode)
-
     def may_be_shortened(self, x: torch.Tensor) -> bool:
-        """Whether the shorter ways, which are for CPUs and zeros around the map, are ways to compute this."""
-        return x.device.type == "cpu" and self.padding_mode == "zeros"
+        """Whether the shorter ways are ways to compute this."""
+        plain = (self.stride, self.dilation, self.groups, self.padding_mode) == ((1, 1), (1, 1), 1, "zeros")
+        size = self.kernel_size[0]
+        same = self.kernel_size == (size, size) and size % 2 == 1 and self.padding == (size // 2,) * 2
+        return x.device.type == "cpu" and plain and same
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        places = x[:, 0].numel()
-        if not self.may_be_shortened(x) or places * CHANNELS_A_PLACE > self.out_channels:
+    def forward(self, x: torch.Tensor, doubled: bool = False) -> torch.Tensor:
+        """The convolution of `x` `(N, C, h, w)`, or of `x` doubled by its nearest neighbours, `(N, C, 2h, 2w)`."""
+        shorter = self.may_be_shortened(x)
+        if doubled and shorter and self.kernel_size == (3, 3) and x[:, 0].numel() >= LEAST_DOUBLED_PLACES:
+            return F.conv_transpose2d(x, self.doubled_weight(), self.bias, stride=2, padding=1)
+        if doubled:
+            x = double(x)
+        if not shorter or x[:, 0].numel() * CHANNELS_A_PLACE > self.out_channels:
             return super().forward(x)
         size, (around, _) = self.kernel_size[0], self.padding
         near = F.pad(x, (around,) * 4).unfold(2, size, 1).unfold(3, size, 1)  # (N, C, h, w, size, size)
         near, weight = near.permute(0, 2, 3, 1, 4, 5), self.weight
         if not weight.is_contiguous():  # channels-last: in the order of its memory, so that it is not copied
             near, weight = near.permute(0, 1, 2, 4, 5, 3), weight.permute(0, 2, 3, 1)
-        out = F.linear(near.reshape(places, -1), weight.flatten(1), self.bias)
+        out = F.linear(near.reshape(x[:, 0].numel(), -1), weight.flatten(1), self.bias)
         return out.view(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2)
 
-
-class DoublingConv2d(SameConv2d):
-    """Nearest-neighbour doubling, then a 3x3 convolution that keeps the size."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.may_be_shortened(x) and x[:, 0].numel() >= LEAST_DOUBLED_PLACES:
-            return F.conv_transpose2d(x, self.doubled_weight(), self.bias, stride=2, padding=1)
-        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
-
     def doubled_weight(self) -> torch.Tensor:
-        """The kernel `(C_in, C_out, 4, 4)` of a transposed convolution of stride 2 that does both at once.
+        """The kernel `(C_in, C_out, 4, 4)` of a transposed convolution of stride 2 that doubles and convolves at once.
 
         Of the nine places that an output reads after doubling, some are copies of each other: with their weights summed there
         are four products instead of nine, and the doubled map is never written.
@@ -280,6 +277,17 @@ class DoublingConv2d(SameConv2d):
         return kernel.transpose(0, 1).to(self.weight.dtype).contiguous(memory_format=torch.channels_last)
 
 
+def double(x: torch.Tensor) -> torch.Tensor:
+    """Nearest-neighbour doubling of `(N, C, h, w)`."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def convolve_doubled(conv: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """`conv` of `x` doubled by its nearest neighbours."""
+    # What stands in its place, such as a convolution with an adapter, need not know of doubling.
+    return conv(x, doubled=True) if isinstance(conv, SameConv2d) else conv(double(x))
+
+
 class ConvBlock(CheckpointedBlock):
     """Convolution, BatchNorm, ReLU.
 
@@ -287,16 +295,17 @@ class ConvBlock(CheckpointedBlock):
     each has BatchNorm statistics of its own, as if it came alone.
     """
 
-    convolution = SameConv2d
-
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3):
         super().__init__()
-        self.conv = self.convolution(in_channels, out_channels, kernel_size)
+        self.conv = SameConv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
         self.norm = nn.BatchNorm2d(out_channels)
+
+    def convolved(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
 
     def normalised(self, x: torch.Tensor, parts: Sequence[int] | None) -> torch.Tensor:
         """Convolution and BatchNorm."""
-        x = self.conv(x)
+        x = self.convolved(x)
         if not self.norm.training or parts is None or len(parts) == 1:
             return self.norm(x)
         return torch.cat([self.norm(part) for part in x.split(parts)])
@@ -310,7 +319,7 @@ class DownBlock2d(ConvBlock):
 
     def compute(self, x: torch.Tensor, parts: Sequence[int] | None = None) -> torch.Tensor:
         x = self.normalised(x, parts)
-        if x.device.type == "cpu" and x.requires_grad:
+        if x.device.type == "cpu" and x.requires_grad and x.shape[-2] % 2 == x.shape[-1] % 2 == 0:
             return ReluPool.apply(x)  # in place: BatchNorm keeps what it was given, not this
         return F.avg_pool2d(F.relu(x, inplace=True), 2)
 
@@ -318,7 +327,8 @@ class DownBlock2d(ConvBlock):
 class UpBlock2d(ConvBlock):
     """Nearest-neighbour doubling, then `ConvBlock`."""
 
-    convolution = DoublingConv2d
+    def convolved(self, x: torch.Tensor) -> torch.Tensor:
+        return convolve_doubled(self.conv, x)
 
 
 class ResBlock2d(CheckpointedBlock):

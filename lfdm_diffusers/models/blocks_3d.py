@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .attention_3d import RotaryPositions, VideoAttention
-from .blocks_2d import DoublingConv2d
+from .blocks_2d import SameConv2d, convolve_doubled
 
 
 class FrameContext(NamedTuple):
@@ -127,10 +127,10 @@ class NearestUpsample(nn.Module):
 
     def __init__(self, channels: int, padding_mode: str):
         super().__init__()
-        self.conv = DoublingConv2d(channels, channels, padding_mode=padding_mode)
+        self.conv = SameConv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.conv(x)
+        return convolve_doubled(self.conv, x)
 
 
 class UpBlock(nn.Module):
