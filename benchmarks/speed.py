@@ -17,7 +17,6 @@ import contextlib
 import itertools
 import json
 import platform
-import shlex
 import statistics
 import subprocess
 import sys
@@ -48,7 +47,7 @@ ITEMS = {
     "video_ddim10": "a whole video, DDIM-10",
     "video_ddpm1000": "a whole video, DDPM-1000 (from 5 and 15 steps)",
     "train_lfae_step": "stage-one training step, without a perceptual network",
-    "train_unet_step": "stage-two training step, cached flows",
+    "train_unet_step": "stage-two training step, cached flows, no averaged weights",
 }
 TRAINING = ("train_lfae_step", "train_unet_step")
 LEAST_SECONDS, MOST_CALLS, LEAST_CALLS = 3.0, 30, 3
@@ -161,7 +160,7 @@ class Workload:
     def video(self, pipe: LFDMPipeline, steps: int) -> object:
         embeds = torch.zeros(self.case.batch, self.unet.config.text_embed_dim, device=self.device, dtype=self.dtype)
         size = {"height": self.pixels, "width": self.pixels, "num_frames": self.frames}
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator(self.device).manual_seed(0)  # noise from the host would be waited for
         return pipe(
             self.pictures().float(),
             prompt_embeds=embeds,
@@ -279,7 +278,23 @@ def measure(case: Case) -> dict:
         "seconds_x_peak": seconds * peaks["float32"],
         "peak_memory_gb": memory,
         "memory_after_imports_gb": imported,
+        "commit": commit(),
     }
+
+
+def commit() -> str | None:
+    """Of the project, if it is known; "+" for what is not committed."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        found = [
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip() for words in GIT
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found[0] + ("+" if found[1] else "")
+
+
+GIT = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", "../lfdm_diffusers"])
 
 
 def count_flops(case: Case, call: Callable[[], object]) -> float | None:
@@ -288,9 +303,18 @@ def count_flops(case: Case, call: Callable[[], object]) -> float | None:
         return None
     if case.compiled:  # kernels of the compiler are not counted
         call = Workload(replace(case, compiled=False)).call()
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
         call()
     return counter.get_total_flops() / 1e9
+
+
+def attention_flop(query: torch.Size, key: torch.Size, value: torch.Size, *args: object, **kwargs: object) -> int:
+    """Of two products of all pairs, which torch's counter does not count for the CPU's fused kernel."""
+    batch, heads, queries, width = query
+    return 2 * batch * heads * queries * key[2] * (width + value[3])
+
+
+CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flop}
 
 
 # ---- all cases ------------------------------------------------------------------------------------------------------
@@ -332,13 +356,17 @@ def run(args: argparse.Namespace) -> None:
     for case in plan(args.device):
         if any(values and getattr(case, name) not in values for name, values in chosen.items()):
             continue
-        if any(asdict(case).items() <= row.items() for row in done):
+        if args.as_trained and (case.frames or case.size or case.compiled):
+            continue
+        same = [row for row in done if is_of(case, row)]
+        if same and not args.again:
             continue
         command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
         found = subprocess.run(command, capture_output=True, text=True)
         if found.returncode:
             print(f"{case}: {(found.stderr.strip().splitlines() or ['killed'])[-1]}", file=sys.stderr)
             continue
+        done = [row for row in done if row not in same]
         done.append(json.loads(found.stdout.splitlines()[-1]))
         row = done[-1]
         told = ", ".join(f"{name} {value}" for name, value in asdict(case).items() if value not in (None, False))
@@ -346,9 +374,14 @@ def run(args: argparse.Namespace) -> None:
         machine = {
             "processor": processor(args.device),
             "threads": torch.get_num_threads(),
-            "command": f"python benchmarks/speed.py {shlex.join(sys.argv[1:])}",
+            "command": f"python benchmarks/speed.py --output {args.output} --device {args.device}",  # makes all rows
         }
         write_json(args.output, {"machine": machine, "software": software(), "rows": done})
+
+
+def is_of(case: Case, row: dict) -> bool:
+    """Whether a row of results is that of a case."""
+    return asdict(case).items() <= row.items()
 
 
 def processor(device: str) -> str:
@@ -369,6 +402,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--items", nargs="+", choices=ITEMS)
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES)
     parser.add_argument("--batches", nargs="+", type=int)
+    parser.add_argument("--as-trained", action="store_true", help="no longer or larger videos, and nothing compiled")
+    parser.add_argument("--again", action="store_true", help="also what is in the file: its rows are replaced")
     parser.add_argument("--case", help=argparse.SUPPRESS)  # one row as JSON, in a process of its own
     args = parser.parse_args(argv)
     if args.case:

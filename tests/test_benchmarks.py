@@ -8,7 +8,10 @@ from dataclasses import asdict
 import performance_page
 import pytest
 import speed
+import torch
+import torch.nn.functional as F
 from speed import Case
+from torch.utils.flop_counter import FlopCounterMode
 
 COMMITTED = sorted(performance_page.RUNS.glob("*.json"))
 
@@ -70,8 +73,20 @@ def test_each_case_is_planned_once_and_rows_that_are_there_stay(tmp_path, monkey
     speed.main(options)
     assert asked == [Case("encode", "toon64"), Case("encode", "toon64", "bfloat16")]
     assert len(json.loads(output.read_text())["rows"]) == 2
+    speed.main([*options, "--again", "--dtypes", "float32"])
+    assert asked[2:] == [Case("encode", "toon64")] and len(json.loads(output.read_text())["rows"]) == 2
+    before = len(asked)
+    speed.main([*options[:-2], "--items", "decode", "unet_step", "--as-trained"])
+    assert not any(case.frames or case.size or case.compiled for case in asked[before:])
 
 
 def test_growth_is_a_power_law():
-    assert performance_page.exponent([(40, 3.0), (160, 12.0), (640, 48.0)]) == pytest.approx(1)
-    assert performance_page.exponent([(128, 1.0), (256, 4.0), (512, 16.0)]) == pytest.approx(2)
+    assert performance_page.exponent(((40, 3.0), (160, 12.0))) == pytest.approx(1)
+    assert performance_page.exponent(((128, 1.0), (256, 4.0))) == pytest.approx(2)
+
+
+def test_attention_is_counted_whichever_kernel_computes_it():
+    query, key, value = torch.randn(2, 3, 80, 8), torch.randn(2, 3, 90, 8), torch.randn(2, 3, 90, 8)
+    with FlopCounterMode(display=False, custom_mapping=speed.CPU_ATTENTION) as counter:
+        F.scaled_dot_product_attention(query, key, value)
+    assert counter.get_total_flops() == 2 * (2 * 3 * 80 * 90 * 8) * 2
