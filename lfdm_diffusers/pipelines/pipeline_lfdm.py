@@ -140,7 +140,8 @@ class LFDMPipeline(AnimationMixin, VideoDiffusionPipeline):
             eta: noise of DDIM and its kin (TCD's gamma too), from 0 (deterministic) to 1 (as DDPM); ignored by other
                 schedulers.
             num_videos_per_prompt: videos for each picture-prompt pair.
-            generator: for reproducible results; a list gives each video its own seed.
+            generator: for reproducible results; a list gives each video its own seed. On a GPU one of that device: noise drawn by a
+                CPU's, which is the same everywhere, is waited for in every step that draws some.
             latents: initial noise `(B, 3, F, h, w)` to start from.
             prompt_embeds: text embeddings `(B, D)`, instead of `prompt`.
             output_type: "pil", "np", "pt", or "latent" for the denoised volume without decoding (edits show in flow and occlusion alone).
