@@ -127,6 +127,12 @@ def in_order(rows: list[dict]) -> list[dict]:
     return [row for _, row in sorted(zip(places, rows), key=lambda pair: pair[0])]
 
 
+def all_rows() -> list[dict]:
+    """Of all files of rows."""
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RUNS.glob("*.json"))]
+    return [row for content in files for row in content.get("rows", ())]
+
+
 def speed_part(path: Path) -> list[str]:
     content = json.loads(path.read_text(encoding="utf-8"))
     machine, rows = content["machine"], in_order(content["rows"])
@@ -138,7 +144,10 @@ def speed_part(path: Path) -> list[str]:
     commits = Counter(row["commit"] for row in rows)
     told = ", ".join(f"{count} of {commit}" for commit, count in commits.items())
     parts.append(f"Rows are of these commits of the project: {told}.")
-    if missing := [case for case in plan(rows[0]["device"]) if not any(is_of(case, row) for row in rows)]:
+    if note := machine.get("note"):
+        parts.append(note)
+    everywhere = [row for row in all_rows() if row["device"] == rows[0]["device"]]
+    if missing := [case for case in plan(rows[0]["device"]) if not any(is_of(case, row) for row in everywhere)]:
         parts.append(f"Not measured: {'; '.join(map(case_named, missing))}.")
     if table := growth(rows):
         parts += [
@@ -234,7 +243,7 @@ def page() -> str:
         for path, content in found.items():
             if key in content:
                 parts += part(path)
-    if not any(row["device"] == "cuda" for content in found.values() for row in content.get("rows", ())):
+    if not any(row["device"] == "cuda" for row in all_rows()):
         parts += [
             "## GPUs",
             "None was at hand: no row is of one. All of them, in all three precisions, eager and compiled, with batches of 1 and 10, by one command. "

@@ -193,21 +193,41 @@ COSTS = {
 }
 
 
+COST_KEYS = {
+    "seconds_of_system": "seconds",
+    "memory": "peak_memory_gb",
+    "gigaflop": "gigaflop",
+    "training": "training_petaflop",
+}
+
+
+def costs_of(name: str) -> dict:
+    """What a row of table 1 costs; empty if that was not measured."""
+    return (load("costs") or {"systems": {}})["systems"].get(name.removeprefix("table1-"), {})
+
+
+def cost_of(name: str, column: str) -> float | None:
+    return costs_of(name).get(COST_KEYS[column])
+
+
 def cost_cell(name: str, column: str) -> str:
-    """What a row of table 1 costs, if it was measured."""
-    row = (load("costs") or {"systems": {}})["systems"].get(name.removeprefix("table1-"))
-    if row is None:
+    """For the table."""
+    if (value := cost_of(name, column)) is None:
         return ""
     if column == "training":
-        before = row["petaflop_before_denoiser"]
-        return f"{row['training_petaflop']:.2g}" + (f" ({before:.2g})" if before else "")
-    names = {"seconds_of_system": "seconds", "memory": "peak_memory_gb", "gigaflop": "gigaflop"}
-    return f"{row[names[column]]:.3g}"
+        before = costs_of(name)["petaflop_before_denoiser"]
+        return f"{value:.2g}" + (f" ({before:.2g})" if before else "")
+    return f"{value:.3g}"
 
 
 def load(name: str) -> dict | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def scores_of(row: Row) -> dict:
+    """Of a row, if it was measured."""
+    return (load(row.name) or {"scores": {}})["scores"]
 
 
 def compare(first: Row, second: Row, score: str) -> str | None:
@@ -237,6 +257,14 @@ def against_lfdm() -> Iterator[str]:
         for score in ("fvd", "kvd"):
             if sentence := compare(row, LFDM, score):
                 yield sentence
+        if cheaper := [title for key, title in COSTS.items() if costs_less(row, key)]:
+            yield f"{row.title} has fewer {', '.join(cheaper)} than {LFDM.title}."
+
+
+def costs_less(row: Row, column: str) -> bool:
+    """Than LFDM's own sampling."""
+    costs = [cost_of(name, column) for name in (row.name, LFDM.name)]
+    return None not in costs and costs[0] < costs[1]
 
 
 def gap_of_people() -> Iterator[str]:
@@ -249,6 +277,12 @@ def gap_of_people() -> Iterator[str]:
             f"against their clips, and {gap['unseen']:.4g} for others: a gap of {gap['value']:.3g}, its standard error "
             f"{gap['standard_error']:.2g}."
         )
+    for row in BASELINES:
+        ours, theirs = (scores_of(each).get("gap") for each in (LFDM, row))
+        if not theirs or theirs["value"] >= ours["value"]:
+            continue
+        higher = [kind for kind in ("seen", "unseen") if theirs[kind] > ours[kind]]
+        yield f"{compare(row, LFDM, 'gap')} Its FVD is the higher one for {' and '.join(higher) or 'neither seen nor unseen'} people."
 
 
 def steps_of_ddim() -> Iterator[str]:
