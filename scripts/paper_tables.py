@@ -64,7 +64,7 @@ class Table:
     Attributes:
         title, text: above it.
         rows: one evaluation each; tables may share them.
-        columns: scores by name; "seconds" is of sampling a video by itself (`time_samplers`).
+        columns: scores and costs (`COSTS`) by name; "seconds" of samplers are `time_samplers`'s.
         prepare: makes in a folder whatever the rows need.
         findings: sentences below it, of the results that there are.
     """
@@ -184,40 +184,32 @@ SAMPLERS = [
 ]
 
 
-# Columns of docs/results/costs.json.
+# Columns of docs/results/costs.json; docs/results/seconds.json has the first of them for samplers.
 COSTS = {
-    "seconds_of_system": "seconds a video",
-    "memory": "GB",
+    "seconds": "seconds a video",
+    "peak_memory_gb": "GB",
     "gigaflop": "GFLOP a video",
-    "training": "PFLOP of training",
-}
-
-
-COST_KEYS = {
-    "seconds_of_system": "seconds",
-    "memory": "peak_memory_gb",
-    "gigaflop": "gigaflop",
-    "training": "training_petaflop",
+    "training_petaflop": "PFLOP of training",
 }
 
 
 def costs_of(name: str) -> dict:
-    """What a row of table 1 costs; empty if that was not measured."""
+    """What a row of table 1 costs, or a sampler of table 6; empty if that was not measured."""
+    samplers = (load(Path(SECONDS).stem) or {"seconds": {}})["seconds"]
+    if name in samplers:
+        return {"seconds": samplers[name]["median"]}
     return (load("costs") or {"systems": {}})["systems"].get(name.removeprefix("table1-"), {})
-
-
-def cost_of(name: str, column: str) -> float | None:
-    return costs_of(name).get(COST_KEYS[column])
 
 
 def cost_cell(name: str, column: str) -> str:
     """For the table."""
-    if (value := cost_of(name, column)) is None:
+    costs = costs_of(name)
+    if column not in costs:
         return ""
-    if column == "training":
-        before = costs_of(name)["petaflop_before_denoiser"]
-        return f"{value:.2g}" + (f" ({before:.2g})" if before else "")
-    return f"{value:.3g}"
+    if column == "training_petaflop":
+        before = costs["petaflop_before_denoiser"]
+        return f"{costs[column]:.2g}" + (f" ({before:.2g})" if before else "")
+    return f"{costs[column]:.3g}"
 
 
 def load(name: str) -> dict | None:
@@ -263,8 +255,8 @@ def against_lfdm() -> Iterator[str]:
 
 def costs_less(row: Row, column: str) -> bool:
     """Than LFDM's own sampling."""
-    costs = [cost_of(name, column) for name in (row.name, LFDM.name)]
-    return None not in costs and costs[0] < costs[1]
+    theirs, ours = (costs_of(name) for name in (row.name, LFDM.name))
+    return column in theirs and column in ours and theirs[column] < ours[column]
 
 
 def gap_of_people() -> Iterator[str]:
@@ -423,9 +415,6 @@ def cell(name: str, results: dict, column: str) -> str:
     """A score with its standard error, or its deviation over groups."""
     if column in COSTS:
         return cost_cell(name, column)
-    if column == "seconds":
-        seconds = (load(Path(SECONDS).stem) or {"seconds": {}})["seconds"].get(name)
-        return f"{seconds['median']:.3g}" if seconds else ""
     if (score := results["scores"].get(column)) is None:
         return ""
     spread = score.get("standard_error", score.get("std"))
@@ -434,7 +423,7 @@ def cell(name: str, results: dict, column: str) -> str:
 
 def lines_of(table: Table) -> list[str]:
     """A table in Markdown; its rows that are not measured are left out."""
-    titles = TITLES | {"seconds": "seconds a video"} | COSTS
+    titles = TITLES | COSTS
     lines = [
         "| | " + " | ".join(titles[column] for column in table.columns) + " |",
         "| --- |" + " --- |" * len(table.columns),

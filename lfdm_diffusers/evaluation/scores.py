@@ -228,10 +228,14 @@ def accuracy_score(real: VideoSet, generated: VideoSet, batch_size: int = 8) -> 
 
 def diversity_score(generated: VideoSet, sources: Sequence[int]) -> dict[str, Any]:
     """L1 between clips of one picture and label with other noise, mean over pictures and labels; `sources` says whose each is."""
-    by_source: dict[int, list[torch.Tensor]] = {}
+    by_source: dict[int, list[int]] = {}
     for place, source in enumerate(sources):
-        by_source.setdefault(source, []).append(generated.frames(place))
-    values = [seed_diversity(torch.stack(clips).float() / 255) for clips in by_source.values() if len(clips) > 1]
+        by_source.setdefault(source, []).append(place)
+    values = [
+        seed_diversity(torch.stack([generated.frames(place) for place in places]).float() / 255)
+        for places in by_source.values()
+        if len(places) > 1
+    ]
     return {"value": sum(values) / len(values), "pictures_and_labels": len(values)}
 
 
