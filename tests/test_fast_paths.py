@@ -178,6 +178,54 @@ def test_attention_block_by_block(monkeypatch, axis, linear, batch):
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("out_bias", [True, False])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_values_are_projected_after_their_sums(monkeypatch, dtype, tolerance, out_bias):
+    torch.manual_seed(0)
+    attention = VideoAttention(8, 2, 4, "places", linear=True, out_bias=out_bias).to(dtype)
+    x = torch.randn(3, 8, 5, 4).to(dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+    assert attention._may_project_sums(x.flatten(2).transpose(1, 2))
+    called, project = [], VideoAttention._project_sums
+    monkeypatch.setattr(VideoAttention, "_project_sums", lambda *args: called.append(args) or project(*args))
+    results = []
+    for change in (lambda: None, lambda: monkeypatch.setattr(attention_3d, "is_plain", lambda projection: False)):
+        change()
+        out = attention(x, 3)
+        weights = list(attention.parameters())
+        results.append([out, *torch.autograd.grad((out * out.detach().cos()).mean(), (x, *weights))])
+    assert len(called) == 1
+    for fast, plain in zip(*results):
+        assert fast.dtype == dtype
+        assert (fast - plain).norm() < tolerance * plain.norm()
+
+
+def test_values_are_projected_first_where_places_are_few_or_weights_are_not_all_there_is():
+    attention = VideoAttention(8, 2, 4, "places", linear=True, out_bias=True)
+    assert attention._may_project_sums(torch.zeros(1, 9, 8))
+    assert not attention._may_project_sums(torch.zeros(1, 8, 8))
+    assert not VideoAttention(8, 2, 4, "places")._may_project_sums(torch.zeros(1, 9, 8))
+    plain = attention.to_v.forward
+    attention.to_v.forward = lambda x: 2 * plain(x)  # as hooks do
+    assert not attention._may_project_sums(torch.zeros(1, 9, 8))
+    del attention.to_v.forward
+    attention.to_out[0] = nn.Sequential(attention.to_out[0])  # as adapters do
+    assert not attention._may_project_sums(torch.zeros(1, 9, 8))
+    attention.to_out[0] = attention.to_out[0][0]
+    attention.fuse_projections()
+    assert not attention._may_project_sums(torch.zeros(1, 9, 8))
+
+
+@torch.no_grad()
+def test_positions_turn_in_place_only_where_no_gradient_is_asked_for():
+    rotary = attention_3d.RotaryPositions.create(3, 2, 4, 4, torch.device("cpu"), torch.float32)
+    x = torch.randn(5, 3, 2, 4)
+    kept = x.clone()
+    with torch.enable_grad():
+        expected = rotary.rotate(x)
+    assert torch.equal(x, kept)
+    assert torch.equal(rotary.rotate(x), expected)
+
+
 def test_frames_are_decoded_in_chunks_that_suit_the_device(monkeypatch):
     lfae = tiny_lfae()
     encoded = lfae.encode(torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE))

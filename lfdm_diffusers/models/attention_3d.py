@@ -55,8 +55,10 @@ class RotaryPositions(NamedTuple):
         return cls(*(t.to(dtype) for t in (angle.cos(), angle.sin(), swap)))
 
     def rotate(self, x: torch.Tensor) -> torch.Tensor:
-        """`x` `(..., F, heads, d)`."""
-        return torch.addcmul(x * self.cos, x @ self.swap, self.sin)
+        """`x` `(..., F, heads, d)`; it is overwritten where no gradient is asked for, as memory that is in the cache is faster."""
+        swapped = x @ self.swap
+        x = x * self.cos if torch.is_grad_enabled() else x.mul_(self.cos)
+        return torch.addcmul(x, swapped, self.sin) if torch.is_grad_enabled() else x.addcmul_(swapped, self.sin)
 
 
 class RelativePositionBias(nn.Module):
@@ -239,8 +241,34 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
 
     def _attend(self, tokens: torch.Tensor, rotary: RotaryPositions | None, bias: torch.Tensor | None) -> torch.Tensor:
         """What is added to sequences of tokens `(..., L, C)`, each of which attends to its own."""
-        query, key, value = self.project(self.norm(tokens).flatten(0, -3))  # (S, L, heads, d)
+        tokens = self.norm(tokens)
+        if self._may_project_sums(tokens):
+            return self._project_sums(tokens)
+        query, key, value = self.project(tokens.flatten(0, -3))  # (S, L, heads, d)
         if rotary is not None:
             query, key = rotary.rotate(query), rotary.rotate(key)
         out = self.processor(self, query, key, value, bias)
         return self.to_out[0](out.flatten(-2)).view(tokens.shape)
+
+    def _may_project_sums(self, tokens: torch.Tensor) -> bool:
+        """Whether `_project_sums` computes the same, in fewer products."""
+        linear = type(self.processor) is LinearAttnProcessor and not self.fused_projections
+        return linear and tokens.shape[-2] > tokens.shape[-1] and is_plain(self.to_v) and is_plain(self.to_out[0])
+
+    def _project_sums(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Linear attention of tokens `(B, L, C)` that are normed: values and what is read from them are projected after they
+        are summed, C x C in place of L x C, and by the same weights."""
+        heads = (self.heads, -1)
+        key = self.to_k(tokens).softmax(dim=1)
+        query = self.to_q(tokens).unflatten(-1, heads).softmax(dim=-1)  # (B, L, heads, d)
+        context = (key.transpose(1, 2) @ tokens).unflatten(1, heads)  # (B, heads, d, C)
+        to_value = self.to_v.weight.unflatten(0, heads).transpose(1, 2)  # (heads, C, d)
+        from_value = self.to_out[0].weight.T.unflatten(0, heads) * query.shape[-1] ** -0.5  # (heads, d, C)
+        out = query.flatten(2) @ (context @ to_value @ from_value).flatten(1, 2)
+        return out if self.to_out[0].bias is None else out + self.to_out[0].bias
+
+
+def is_plain(projection: nn.Module) -> bool:
+    """Whether its weight is all there is to it: no adapter, no quantised weight, and no hook in place of `forward`."""
+    plain = type(projection) is nn.Linear and type(projection.weight) is nn.Parameter
+    return plain and "forward" not in vars(projection)
