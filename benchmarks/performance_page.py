@@ -13,7 +13,8 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from speed import ITEMS, Case, is_of, plan
+import startup
+from speed import ITEMS, PLAIN, Case, is_of, plan, usual_batch
 
 from lfdm_diffusers.whole_files import whole
 
@@ -32,6 +33,7 @@ RELEASED = {
     "train_lfae_step": (2.15, 2.07),
 }
 RELEASED_PEAK = 400
+MATRIX_PEAK = 2500  # of the same machine in bfloat16, for which its processor has matrix instructions
 
 
 def as_trained(row: dict) -> bool:
@@ -41,20 +43,24 @@ def as_trained(row: dict) -> bool:
 def released(row: dict) -> tuple[float, float] | None:
     """Seconds and GB of the released code for the same, if they are known."""
     fits = row["model"] == "mug128" and as_trained(row) and row["device"] == "cpu" and not row["compiled"]
-    return (
-        RELEASED.get(row["item"]) if fits and row["batch"] == (4 if row["item"] == "train_lfae_step" else 1) else None
-    )
+    return RELEASED.get(row["item"]) if fits and row["batch"] == usual_batch(row["item"]) else None
+
+
+def plain_of(row: dict, rows: list[dict]) -> dict | None:
+    """The row of the plain formulas for the same, if there is one."""
+    same = ("item", "model", "batch", "frames", "size", "device")
+    return next((other for other in rows if other.get("plain") and all(other[k] == row[k] for k in same)), None)
 
 
 def named(row: dict) -> str:
     words = [row["dtype"]]
-    words += [word for word, said in (("compiled", row["compiled"]), ("checkpointing", row["checkpointing"])) if said]
+    words += [word for word in ("compiled", "checkpointing", "plain") if row[word]]
     return ", ".join(words)
 
 
 def speed_table(rows: list[dict]) -> str:
     """Everything as trained, a line each."""
-    heads = "model | | precision | batch | seconds | first call | GB | GFLOP | share of peak | seconds x peak | times faster"
+    heads = "model | | precision | batch | seconds | first call | GB | GFLOP | share of peak | seconds x peak | than plain | than released"
     lines = [f"| {heads} |", "|" + " --- |" * (heads.count("|") + 1)]
     for row in filter(as_trained, rows):
         low, high = row["spread"]
@@ -67,11 +73,54 @@ def speed_table(rows: list[dict]) -> str:
         times = ""
         if theirs:
             times = f"{theirs[0] * RELEASED_PEAK / row['seconds_x_peak']:.1f} ({theirs[0] / row['seconds']:.1f})"
+        plain = plain_of(row, rows)
+        than_plain = f"{plain['seconds'] / row['seconds']:.1f}" if plain and not row["plain"] else ""
         memory = f"{row['peak_memory_gb']:.2f}" + (f" ({theirs[1]:.2f})" if theirs else "")
         cells = [row["model"], ITEMS[row["item"]], named(row), row["batch"], f"{row['seconds']:.4g}{spread}"]
-        cells += [f"{row['first_call']:.3g}", memory, flops, share, f"{row['seconds_x_peak']:.4g}", times]
+        cells += [f"{row['first_call']:.3g}", memory, flops, share, f"{row['seconds_x_peak']:.4g}", than_plain, times]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def by_matrix_peak(rows: list[dict]) -> str:
+    """The released code's seconds against those in bfloat16, each by its machine's peak in bfloat16."""
+    told, peaks = [], []
+    for row in rows:
+        theirs = released(row)
+        if theirs and row["dtype"] == "bfloat16" and row["item"] in PLAIN and not row["plain"]:
+            peak = row["gemm_gflops"]["bfloat16"]
+            peaks.append(peak / row["gemm_gflops"]["float32"])
+            told.append(f"{ITEMS[row['item']]} {theirs[0] * MATRIX_PEAK / (row['seconds'] * peak):.1f}")
+    if not told:
+        return ""
+    return (
+        f"The processor that the released code was measured on has matrix instructions: its peak in bfloat16 is {MATRIX_PEAK / RELEASED_PEAK:.1f} "
+        f"times that in float32, here {min(peaks):.1f} to {max(peaks):.1f} times. By the peaks in bfloat16 rows of bfloat16 are so many times as fast as "
+        f"the released code in float32: {'; '.join(told)}. That is what they would be there if their share of the peak stayed, which is "
+        "not measured."
+    )
+
+
+def memory_told(rows: list[dict]) -> str:
+    """What takes more memory than the released code, and how much of it libraries are."""
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RUNS.glob("*.json"))]
+    imports = next((content["seconds"] for content in files if "seconds" in content), {})
+    compared = [
+        (row, released(row)) for row in rows if row["dtype"] == "float32" and not row["plain"] and released(row)
+    ]
+    more = [(row, theirs[1]) for row, theirs in compared if row["peak_memory_gb"] > theirs[1]]
+    if not more or not all("memory_gb" in row for row in imports.values()):
+        return ""
+    torch, package = imports["torch"]["memory_gb"], imports[startup.ADDED]["memory_gb"]
+    each = "; ".join(
+        f"{ITEMS[row['item']]} {row['peak_memory_gb']:.2f} against {theirs:.2f}, without libraries "
+        f"{row['peak_memory_gb'] - row['memory_after_imports_gb']:.2f} against {theirs - torch:.2f}"
+        for row, theirs in more
+    )
+    return (
+        f"In float32 this takes more GB than the released code: {each}. The package imports {package:.2f} GB, torch alone is {torch:.2f} of them, "
+        "and no more than that is taken off the released code's."
+    )
 
 
 def case_named(case: Case) -> str:
@@ -141,11 +190,10 @@ def speed_part(path: Path) -> list[str]:
         f"```bash\n{machine['command']}\n```",
         speed_table(rows),
     ]
+    parts += filter(None, (by_matrix_peak(rows), memory_told(rows)))
     commits = Counter(row["commit"] for row in rows)
     told = ", ".join(f"{count} of {commit}" for commit, count in commits.items())
     parts.append(f"Rows are of these commits of the project: {told}.")
-    if note := machine.get("note"):
-        parts.append(note)
     everywhere = [row for row in all_rows() if row["device"] == rows[0]["device"]]
     if missing := [case for case in plan(rows[0]["device"]) if not any(is_of(case, row) for row in everywhere)]:
         parts.append(f"Not measured: {'; '.join(map(case_named, missing))}.")
@@ -197,10 +245,11 @@ def fvd_of_precisions() -> list[str]:
 
 def startup_part(path: Path) -> list[str]:
     rows = json.loads(path.read_text(encoding="utf-8"))["seconds"]
-    lines = ["| | seconds |", "| --- | --- |", *(f"| {name} | {row['median']:.3g} |" for name, row in rows.items())]
+    lines = ["| | seconds | GB |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {row['median']:.3g} | {row['memory_gb']:.2f} |" for name, row in rows.items()]
     return [
         "## Start-up",
-        "Each in a fresh process, medians; the interpreter's own start is in all of them.",
+        "Each in a fresh process, medians; the interpreter's own start is in them, except that `import lfdm_diffusers` is timed by itself. GB are the process's largest.",
         "```bash\npython benchmarks/startup.py --output docs/performance/startup.json\n```",
         "\n".join(lines),
     ]
@@ -230,13 +279,16 @@ def page() -> str:
         "# Performance",
         "Written by `python benchmarks/performance_page.py` from the runs in [performance/](performance). Every row is a process of its own: "
         "the median of several calls, their spread, and the first call, which is not among them; GFLOP as torch counts them; the "
-        "peak is that of a product of 4096x4096 matrices in the same precision and process (512x512 where that takes minutes), which convolutions may surpass on processors that the library of products was not tuned for. `seconds x peak` is in GFLOP of the "
-        "float32 peak: machines compare by it. `times faster` compares so with the released code's figures (two CPU cores, "
-        f"float32, a peak of {RELEASED_PEAK} GFLOP/s), whose memory stands in brackets; in brackets after it is the quotient of the seconds as "
-        "they are, of two machines. It is no more than a comparison across machines can be: a processor whose convolutions surpass its product of matrices "
-        "gains by it. The released training step of stage two also computes the flow, which is cached here, and decodes for its log; 6.9 of its 17.9 seconds are the "
-        "U-Net's and Adam's. mug128 is the released model's size, toon64 the embedded model's; weights are random. Memory is the process's largest (on GPUs the "
-        "allocator's); on CPUs about 0.45 GB of it are torch and diffusers, imported.",
+        "peak is that of a product of 4096x4096 matrices in the same precision and process (512x512 where that takes minutes), which "
+        "convolutions may surpass on processors that the library of products was not tuned for. `seconds x peak` is in GFLOP of the "
+        "float32 peak: machines compare by it.",
+        "`than plain` says how many times as fast a row is as the plain one of the same machine: the method's formulas in float32 with volumes of "
+        "five axes and no way of being fast ([benchmarks/plain.py](../benchmarks/plain.py); the tests hold both to the same numbers). `than released` compares with "
+        f"the released code's figures (two CPU cores of another machine, float32, a peak of {RELEASED_PEAK} GFLOP/s) by `seconds x peak`, and in brackets by seconds "
+        "as they are; its memory stands in brackets too. It is no more than a comparison across machines can be: a processor whose convolutions surpass its "
+        "product of matrices gains by it. The released training step of stage two also computes the flow, which is cached here, and decodes for its log; 6.9 of its "
+        "17.9 seconds are the U-Net's and Adam's.",
+        "mug128 is the released model's size, toon64 the embedded model's; weights are random. Memory is the process's largest (on GPUs the allocator's).",
     ]
     found = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RUNS.glob("*.json"))}
     for key, part in KINDS.items():

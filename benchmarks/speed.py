@@ -6,7 +6,7 @@
 
 Weights are random: time does not depend on them. GFLOP are counted by torch (convolutions, products, attention) in a call that
 is not timed; the peak is that of a product of 4096x4096 matrices in the same precision, measured in the same process just
-after. `seconds x peak` is the work in GFLOP that a perfect program could have done meanwhile: machines compare by it.
+after. "plain" rows are the same formulas without this package's ways of being fast (`plain.py`). `seconds x peak` is the work in GFLOP that a perfect program could have done meanwhile: machines compare by it.
 `performance_page.py` writes the page.
 """
 
@@ -21,10 +21,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import plain
 import torch
 from diffusers import DDIMScheduler
 from torch.utils.flop_counter import FlopCounterMode
@@ -50,6 +51,7 @@ ITEMS = {
     "train_unet_step": "stage-two training step, cached flows, no averaged weights",
 }
 TRAINING = ("train_lfae_step", "train_unet_step")
+PLAIN = ("decode", "unet_step", "video_ddim10")  # what `plain.py` has
 LEAST_SECONDS, MOST_CALLS, LEAST_CALLS = 3.0, 30, 3
 SLOW_SECONDS = 10.0  # for one product
 
@@ -67,6 +69,7 @@ class Case:
         device: torch's name of it.
         frames, size: of a video; as trained where None.
         checkpointing: of gradients, in training.
+        plain: whether it is computed as `plain.py` has it.
     """
 
     item: str
@@ -78,6 +81,7 @@ class Case:
     frames: int | None = None
     size: int | None = None
     checkpointing: bool = False
+    plain: bool = False
 
 
 # ---- one case -------------------------------------------------------------------------------------------------------
@@ -91,22 +95,28 @@ class Workload:
         self.case, self.device, self.dtype = case, torch.device(case.device), DTYPES[case.dtype]
         with torch.device("meta"):
             lfae = LatentFlowAutoencoder(**get_lfae_config(case.model))
+        made_as = torch.float32 if case.item in TRAINING else self.dtype
         config = get_unet_config(case.model)
         self.pixels = case.size or lfae.config.sample_size
         self.frames = case.frames or config.get("num_frames", 40)
         side = self.pixels // lfae.downscale_factor
         self.volume_shape = (case.batch, 3, self.frames, side, side)
-        # No more than the item needs: models count in its memory.
-        if case.item != "unet_step":
-            self.lfae = self.ready(LatentFlowAutoencoder(**lfae.config))
-        if case.item not in ("encode", "flow", "decode", "train_lfae_step"):
-            fitting = {"sample_size": side, "num_frames": self.frames, "image_latent_channels": lfae.latent_channels}
-            self.unet = self.ready(UNet3DVideoModel(**config | fitting))
+        # No more than the item needs, and as `from_pretrained` loads it: models count in its memory.
+        with default_dtype(made_as):
+            if case.item != "unet_step":
+                self.lfae = self.ready(LatentFlowAutoencoder(**lfae.config))
+            if case.item not in ("encode", "flow", "decode", "train_lfae_step"):
+                fitting = {
+                    "sample_size": side,
+                    "num_frames": self.frames,
+                    "image_latent_channels": lfae.latent_channels,
+                }
+                self.unet = self.ready(UNet3DVideoModel(**config | fitting))
 
     def ready(self, model: torch.nn.Module) -> torch.nn.Module:
         """Where, as what and how the case wants it."""
         if self.case.item not in TRAINING:
-            return model.to(self.device, self.dtype).eval()
+            return model.to(self.device).eval()
         keep_freed_memory()  # as the training scripts do
         if self.case.checkpointing:
             model.enable_gradient_checkpointing()
@@ -138,6 +148,9 @@ class Workload:
         latents = torch.randn(self.volume_shape, device=self.device).float()
         flow, occlusion = 0.1 * latents[:, :2], latents[:, 2:].sigmoid()
         flow = flow + beside(flow, self.lfae.identity_grid(*flow.shape[-2:]))
+        if self.case.plain:
+            pictures, flow, occlusion = self.pictures(), flow.to(self.dtype), occlusion.to(self.dtype)
+            return lambda: plain.decode(self.lfae, pictures, flow, occlusion)
         decode = self.compiled(self.lfae.decode)
         return lambda: decode(encoded, flow, occlusion)
 
@@ -146,8 +159,11 @@ class Workload:
         volume = torch.randn(self.volume_shape, device=self.device, dtype=dtype)
         embeds = torch.randn(self.case.batch, self.unet.config.text_embed_dim, device=self.device, dtype=dtype)
         shape = (self.case.batch, self.unet.config.image_latent_channels, *self.volume_shape[-2:])
-        projection = self.unet.project_image(torch.randn(shape, device=self.device, dtype=dtype))
+        latent = torch.randn(shape, device=self.device, dtype=dtype)
         step = torch.full((self.case.batch,), 500, device=self.device)
+        if self.case.plain:
+            return lambda: plain.denoise(self.unet, volume, step, embeds, latent)
+        projection = self.unet.project_image(latent)
         return lambda: unet(volume, step, embeds, image_projection=projection, return_dict=False)
 
     def pipeline(self) -> LFDMPipeline:
@@ -171,9 +187,23 @@ class Workload:
         )
 
     def video_ddim10(self) -> Callable[[], object]:
+        scheduler = DDIMScheduler.from_config(released_scheduler().config)
+        if self.case.plain:
+            return lambda: self.plain_video(scheduler, 10)
         pipe = self.pipeline()
-        pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+        pipe.scheduler = scheduler
         return lambda: self.video(pipe, 10)
+
+    def plain_video(self, scheduler: DDIMScheduler, steps: int) -> torch.Tensor:
+        """What `video` makes, of models whose flow starts from nothing and is of any size."""
+        pictures, latent = self.pictures(), self.lfae.encode(self.pictures()).latent
+        volume = torch.randn(self.volume_shape, device=self.device, dtype=self.dtype)
+        embeds = torch.zeros(self.case.batch, self.unet.config.text_embed_dim, device=self.device, dtype=self.dtype)
+        scheduler.set_timesteps(steps, device=self.device)
+        for step in scheduler.timesteps:
+            noise = plain.denoise(self.unet, volume, step, embeds, latent)
+            volume = scheduler.step(noise, step, volume).prev_sample
+        return plain.decode(self.lfae, pictures, volume[:, :2], (volume[:, 2:] + 1) / 2)
 
     def video_ddpm1000(self) -> Callable[[], object]:
         self.pipe = self.pipeline()
@@ -219,6 +249,17 @@ class Workload:
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+
+
+@contextlib.contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Parameters that are made meanwhile are of this type."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def synchronised(call: Callable[[], object], device: torch.device) -> float:
@@ -321,32 +362,42 @@ CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: att
 
 
 def plan(device: str) -> list[Case]:
-    """What docs/performance.md shows of a machine: everything as it is used, then other batches and precisions, compiled, and larger."""
+    """What docs/performance.md shows of a machine: everything as it is used, the plain formulas, other batches and precisions, compiled,
+    and larger. CPUs have fewer of each: no float16 at full size, for which they may have no instructions, and of the rows compiled or
+    with a batch of 10 those that do not take many minutes or more memory than there is."""
     cuda, cases = torch.device(device).type == "cuda", []
-    precisions = ["float32", "bfloat16", "float16"] if cuda else ["float32", "bfloat16"]
-    for model, item, dtype in itertools.product(("mug128", "toon64"), ITEMS, precisions):
+    models = ("mug128", "toon64")
+    for model, item, dtype in itertools.product(
+        models, ITEMS, ("float32", "bfloat16", *(["float16"] if cuda else []))
+    ):
         if item not in TRAINING or dtype != "float16":  # its loss scaling is not in these steps
-            cases.append(Case(item, model, dtype, 4 if item == "train_lfae_step" else 1, device=device))
+            cases.append(Case(item, model, dtype, usual_batch(item), device=device))
+    cases += [Case(item, plain=True, device=device) for item in PLAIN]
     cases += [
-        Case("train_unet_step", "mug128", "bfloat16", device=device, checkpointing=True),
-        Case("train_lfae_step", "mug128", "bfloat16", 4, device=device, checkpointing=True),
+        Case(item, "mug128", "bfloat16", usual_batch(item), device=device, checkpointing=True) for item in TRAINING
     ]
-    models = ("mug128", "toon64") if cuda else ("toon64",)
-    items = ("unet_step", "video_ddim10", "video_ddpm1000") if cuda else ("unet_step", "video_ddim10")
-    cases += [Case(item, model, "bfloat16", 10, device=device) for model in models for item in items]
     for item in ("unet_step", "decode"):
         cases += [Case(item, "mug128", "bfloat16", device=device, frames=frames) for frames in (160, 640)]
         cases += [Case(item, "mug128", "bfloat16", device=device, size=size) for size in (256, 512)]
+    for model, item in itertools.product(models, ITEMS):
+        if cuda or not (
+            item == "video_ddpm1000" or (model == "mug128" and item in ("video_ddim10", "train_unet_step"))
+        ):
+            cases.append(Case(item, model, "bfloat16", 10, device=device))
     if cuda:
-        cases += [Case("train_unet_step", "mug128", "bfloat16", batch, device=device) for batch in (8, 20, 40)]
+        cases += [Case("train_unet_step", "mug128", "bfloat16", batch, device=device) for batch in (20, 40)]
     else:
-        cases += [Case(item, "toon64", "float16") for item in ("unet_step", "decode")]
-    batches = (1, 10) if cuda else (1,)
-    for model, item, batch in itertools.product(models, items, batches):
-        cases.append(Case(item, model, "bfloat16", batch, True, device))
-    if not cuda:
-        cases.append(Case("unet_step", "mug128", "bfloat16", compiled=True, device=device))
+        cases += [Case(item, "toon64", "float16") for item in ITEMS if item not in (*TRAINING, "video_ddpm1000")]
+    for model, item in itertools.product(models, ITEMS):
+        if cuda or (item != "video_ddpm1000" and (model == "toon64" or item in ("decode", "unet_step"))):
+            batches = (1, 10) if cuda and item not in TRAINING else (usual_batch(item),)
+            cases += [Case(item, model, "bfloat16", batch, True, device) for batch in batches]
     return cases
+
+
+def usual_batch(item: str) -> int:
+    """A stage-one step learns of several pairs."""
+    return 4 if item == "train_lfae_step" else 1
 
 
 def run(args: argparse.Namespace) -> None:

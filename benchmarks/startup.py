@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Seconds until a user has the package, and a first video: each in processes of their own, medians of several.
+"""Seconds and memory until a user has the package, and a first video: each in processes of their own, medians of several.
 
 python benchmarks/startup.py --output docs/performance/startup.json
 """
@@ -7,6 +7,7 @@ python benchmarks/startup.py --output docs/performance/startup.json
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import subprocess
 import sys
@@ -19,9 +20,12 @@ from lfdm_diffusers.evaluation.report import hardware, software
 from lfdm_diffusers.whole_files import write_json
 
 DIFFUSERS = "from diffusers import DiffusionPipeline, ModelMixin"
+PACKAGE = "import lfdm_diffusers\nfrom lfdm_diffusers import LFDMPipeline"
+ADDED = "lfdm_diffusers, after them"
 PROGRAMS = {
+    "torch": "import torch",
     "diffusers' pipeline and model classes": DIFFUSERS,
-    "the same, then lfdm_diffusers": f"{DIFFUSERS}\nimport lfdm_diffusers\nfrom lfdm_diffusers import LFDMPipeline",
+    ADDED: f"{DIFFUSERS}\nimport time\nsince = time.perf_counter()\n{PACKAGE}\nprint('alone', time.perf_counter() - since)",
     "a first video of the embedded model": (
         "import PIL.Image\nfrom lfdm_diffusers import LFDMPipeline\n"
         "from lfdm_diffusers.embedded import embedded_model, embedded_pictures\n"
@@ -31,20 +35,35 @@ PROGRAMS = {
 }
 
 
+def run(program: str) -> tuple[float, float]:
+    """Seconds of a process, or of the part that it says, and the most GB that it held (Linux)."""
+    memory = "\nfor line in open('/proc/self/status'):\n    if line.startswith('VmHWM'):\n        print(line)"
+    since = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", program + memory], check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - since
+    if said := re.search(r"alone (\S+)", done.stdout):
+        seconds = float(said[1])
+    return seconds, int(re.search(r"VmHWM:\s*(\d+) kB", done.stdout)[1]) * 1024 / 1e9
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("startup.json"))
     parser.add_argument("--calls", type=int, default=7)
     args = parser.parse_args(argv)
-    seconds: dict[str, list[float]] = {name: [] for name in PROGRAMS}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in PROGRAMS}
     for _ in range(args.calls + 1):  # in turns, so that what else the machine does meets all alike
         for name, program in PROGRAMS.items():
-            since = time.perf_counter()
-            subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-            seconds[name].append(time.perf_counter() - since)
-    rows = {name: {"median": statistics.median(found[1:]), "first": found[0]} for name, found in seconds.items()}
-    for name, row in rows.items():
-        print(f"{name}: {row['median']:.3g} s")
+            found[name].append(run(program))
+    rows = {}
+    for name, runs in found.items():
+        seconds, memory = zip(*runs)
+        rows[name] = {
+            "median": statistics.median(seconds[1:]),
+            "first": seconds[0],
+            "memory_gb": statistics.median(memory[1:]),
+        }
+        print(f"{name}: {rows[name]['median']:.3g} s, {rows[name]['memory_gb']:.2f} GB")
     content = {"seconds": rows, "software": software(), "hardware": hardware(torch.device("cpu"))}
     write_json(args.output, content)
 

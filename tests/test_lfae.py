@@ -287,3 +287,22 @@ def test_statistics_are_put_back_after_an_error():
         block(torch.rand(2, 5, 8, 8))
     assert all(buffer is before[name] for name, buffer in block.named_buffers())
     assert block.norm.num_batches_tracked == 0 and (block.norm.running_mean == 0).all()
+
+
+@torch.no_grad()
+def test_compiles():
+    lfae = tiny_lfae()
+    torch.compiler.reset()
+    reference, driving = torch.rand(2, 1, 3, IMAGE_SIZE, IMAGE_SIZE)
+    clip = torch.rand(1, 3, 3, IMAGE_SIZE, IMAGE_SIZE)
+    compiled = torch.compile(lfae, backend="aot_eager")
+    for pictures in ((reference, driving), (reference, clip)):
+        found, expected = compiled(*pictures), lfae(*pictures)
+        torch.testing.assert_close(found.flow, expected.flow, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found.sample, expected.sample, rtol=1e-4, atol=1e-5)
+    motion = lfae.predict_flow(reference, clip)
+    encode, decode = (torch.compile(part, backend="aot_eager") for part in (lfae.encode, lfae.decode))
+    found = decode(encode(reference), motion.flow, motion.occlusion).sample
+    torch.testing.assert_close(
+        found, lfae.decode(lfae.encode(reference), motion.flow, motion.occlusion).sample, rtol=1e-4, atol=1e-5
+    )

@@ -36,7 +36,7 @@ from .flow_predictor import (
 )
 
 # Bytes of the largest feature map of all frames that are decoded at once. On a CPU more is slower, as it leaves the caches.
-CPU_CHUNK_BYTES, CHUNK_BYTES = 2**24, 2**29
+CPU_CHUNK_BYTES, CHUNK_BYTES = 2**23, 2**29
 
 
 @dataclass
