@@ -34,10 +34,11 @@ from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.command_tools import DTYPES
 from lfdm_diffusers.evaluation.report import peak_memory_bytes, software
 from lfdm_diffusers.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.memory import keep_freed_memory
 from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.presets import get_lfae_config, get_unet_config
 from lfdm_diffusers.schedulers import released_scheduler
-from lfdm_diffusers.training_utils import build_optimizer, keep_freed_memory
+from lfdm_diffusers.training_utils import build_optimizer
 from lfdm_diffusers.whole_files import write_json
 
 ITEMS = {

@@ -18,6 +18,7 @@ from diffusers.pipelines import pipeline_loading_utils
 from huggingface_hub import CommitInfo, HfApi, file_exists
 from huggingface_hub.errors import HfHubHTTPError
 
+from .memory import reuse_freed_memory
 from .whole_files import whole
 
 PACKAGE = __name__.split(".")[0]
@@ -143,6 +144,10 @@ class FilledCardMixin:
 
 class HubModel(FilledCardMixin, ModelMixin):
     """Base of this package's models."""
+
+    def __init__(self):
+        super().__init__()
+        reuse_freed_memory()
 
     @_keeping_card
     @functools.wraps(ModelMixin.save_pretrained)

@@ -24,6 +24,7 @@ from .data.cache import CachedClipReader, ClipReader
 from .data.clips import Clip
 from .data.scan import scan_clips
 from .hub import push_folder
+from .memory import keep_freed_memory
 from .training_arguments import public_command
 from .training_utils import (
     METRICS_FILE,
@@ -32,7 +33,6 @@ from .training_utils import (
     average_running_statistics,
     choose_clips,
     find_checkpoint,
-    keep_freed_memory,
     last_validation,
     learning_rate,
     prune_checkpoints,

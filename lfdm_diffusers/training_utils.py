@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -97,18 +96,6 @@ def build_optimizer(
     A group may have `lr_scale`, its multiple of a run's learning rate.
     """
     return MemoryOrderAdam(list(parameters), learning_rate, betas, fused=True)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep large tensors' memory when they are freed, where it would give it back to the system.
-
-    A training step frees and asks for the same gigabytes again, and each new page of them costs a fault. Elsewhere than on glibc
-    this does nothing.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt, trim_threshold, mmap_max = ctypes.CDLL("libc.so.6").mallopt, -1, -4
-        mallopt(trim_threshold, -1)
-        mallopt(mmap_max, 0)
 
 
 @contextlib.contextmanager
