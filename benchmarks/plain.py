@@ -1,8 +1,8 @@
 """The method as its formulas read, with the weights of this package's models and none of its ways of being fast.
 
 `speed.py` times it beside the models, on the same machine: volumes (B, C, F, h, w) and convolutions over three axes, the picture
-repeated for every frame and convolved at every step, attention by sums over named axes, and a decoder that encodes the picture
-again for each frame. `tests/test_benchmarks.py` asks it for the models' own numbers. It is made of no optimised kernel but torch's.
+repeated for every frame and convolved at every step, attention by sums over named axes, frames decoded one by one. `tests/test_benchmarks.py`
+asks it for the models' own numbers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def attend(layer: VideoAttention, x: torch.Tensor, rotary: RotaryPositions, bias
     normed = (x - mean) / (variance + layer.norm.eps).sqrt() * layer.norm.weight[:, None, None, None]
     over_frames = layer.axis == "frames"
     # (B, C, F, h, w) -> (B, places, F, C) or (B, F, places, C)
-    tokens = normed.flatten(3).permute(0, 3, 2, 1) if over_frames else normed.flatten(3).permute(0, 2, 3, 1)
+    tokens = normed.flatten(3).permute((0, 3, 2, 1) if over_frames else (0, 2, 3, 1)).contiguous()
     query, key, value = (
         y.unflatten(-1, (layer.heads, -1)) for y in (layer.to_q(tokens), layer.to_k(tokens), layer.to_v(tokens))
     )
@@ -64,7 +64,8 @@ def attend(layer: VideoAttention, x: torch.Tensor, rotary: RotaryPositions, bias
 def denoise(
     unet: UNet3DVideoModel, sample: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, latent: torch.Tensor
 ) -> torch.Tensor:
-    """`unet(sample, timestep, text, latent).sample`, of U-Nets without patches whose doublings are transposed convolutions."""
+    """`unet(sample, timestep, text, latent).sample`, of U-Nets without patches, with heads of at most 32 features, whose doublings
+    are transposed convolutions."""
     frames, config = sample.shape[2], unet.config
     rotary = RotaryPositions.create(
         frames,
@@ -108,29 +109,44 @@ def denoise(
     return torch.cat((head(unet.flow_head), head(unet.occlusion_head)), dim=1)
 
 
+def layer(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Convolution, norm and ReLU of the auto-encoder."""
+    conv = block.conv
+    return F.relu(block.norm(F.conv2d(x, conv.weight.contiguous(), conv.bias, padding=conv.padding)))
+
+
+def encode(lfae: LatentFlowAutoencoder, picture: torch.Tensor) -> list[torch.Tensor]:
+    """Feature maps, finest first: `lfae.encode(picture).skips`."""
+    levels = [layer(lfae.conv_in, picture)]
+    for block in lfae.down_blocks:
+        levels.append(F.avg_pool2d(layer(block, levels[-1]), 2))
+    return levels
+
+
 def decode(
-    lfae: LatentFlowAutoencoder, picture: torch.Tensor, flow: torch.Tensor, occlusion: torch.Tensor
+    lfae: LatentFlowAutoencoder,
+    picture: torch.Tensor,
+    levels: list[torch.Tensor],
+    flow: torch.Tensor,
+    occlusion: torch.Tensor,
 ) -> torch.Tensor:
-    """`lfae.decode(lfae.encode(picture), flow, occlusion).sample`, frame by frame, of auto-encoders with skips and released warps."""
-    frames = [decode_frame(lfae, picture, *motion) for motion in zip(flow.unbind(2), occlusion.unbind(2))]
+    """`lfae.decode(lfae.encode(picture), flow, occlusion).sample`, of auto-encoders with skips and released warps; levels are `encode`'s."""
+    frames = [decode_frame(lfae, picture, levels, *motion) for motion in zip(flow.unbind(2), occlusion.unbind(2))]
     return torch.stack(frames, dim=2)
 
 
 def decode_frame(
-    lfae: LatentFlowAutoencoder, picture: torch.Tensor, flow: torch.Tensor, occlusion: torch.Tensor
+    lfae: LatentFlowAutoencoder,
+    picture: torch.Tensor,
+    levels: list[torch.Tensor],
+    flow: torch.Tensor,
+    occlusion: torch.Tensor,
 ) -> torch.Tensor:
-    def layer(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        conv = block.conv
-        return F.relu(block.norm(F.conv2d(x, conv.weight.contiguous(), conv.bias, padding=conv.padding)))
-
     def warp(feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         size = feature.shape[-2:]
         grid, mask = (F.interpolate(y, size=size, mode="bilinear") for y in (flow, occlusion))
         return F.grid_sample(feature, grid.permute(0, 2, 3, 1), align_corners=False), mask
 
-    levels = [layer(lfae.conv_in, picture)]
-    for block in lfae.down_blocks:
-        levels.append(F.avg_pool2d(layer(block, levels[-1]), 2))
     warped, mask = warp(levels[-1])
     x = warped * mask
     for block in lfae.bottleneck:

@@ -151,7 +151,8 @@ class Workload:
         flow = flow + beside(flow, self.lfae.identity_grid(*flow.shape[-2:]))
         if self.case.plain:
             pictures, flow, occlusion = self.pictures(), flow.to(self.dtype), occlusion.to(self.dtype)
-            return lambda: plain.decode(self.lfae, pictures, flow, occlusion)
+            levels = plain.encode(self.lfae, pictures)
+            return lambda: plain.decode(self.lfae, pictures, levels, flow, occlusion)
         decode = self.compiled(self.lfae.decode)
         return lambda: decode(encoded, flow, occlusion)
 
@@ -197,14 +198,15 @@ class Workload:
 
     def plain_video(self, scheduler: DDIMScheduler, steps: int) -> torch.Tensor:
         """What `video` makes, of models whose flow starts from nothing and is of any size."""
-        pictures, latent = self.pictures(), self.lfae.encode(self.pictures()).latent
+        pictures = self.pictures()
+        levels = plain.encode(self.lfae, pictures)
         volume = torch.randn(self.volume_shape, device=self.device, dtype=self.dtype)
         embeds = torch.zeros(self.case.batch, self.unet.config.text_embed_dim, device=self.device, dtype=self.dtype)
         scheduler.set_timesteps(steps, device=self.device)
         for step in scheduler.timesteps:
-            noise = plain.denoise(self.unet, volume, step, embeds, latent)
+            noise = plain.denoise(self.unet, volume, step, embeds, levels[-1])
             volume = scheduler.step(noise, step, volume).prev_sample
-        return plain.decode(self.lfae, pictures, volume[:, :2], (volume[:, 2:] + 1) / 2)
+        return plain.decode(self.lfae, pictures, levels, volume[:, :2], (volume[:, 2:] + 1) / 2)
 
     def video_ddpm1000(self) -> Callable[[], object]:
         self.pipe = self.pipeline()
@@ -336,7 +338,7 @@ def commit() -> str | None:
     return found[0] + ("+" if found[1] else "")
 
 
-GIT = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", "../lfdm_diffusers"])
+GIT = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", "../lfdm_diffusers", "."])
 
 
 def count_flops(case: Case, call: Callable[[], object]) -> float | None:

@@ -22,7 +22,8 @@ def reuse_freed_memory() -> None:
     """Let glibc keep what tensors of up to 31 MB free for those that follow, once in a process.
 
     A model asks for the same memory again in every layer and step. The block that teaches this is never written, so it takes no
-    memory; a process that frees a tensor of that size by itself behaves no differently.
+    memory; a process that frees a tensor of that size by itself behaves no differently. It holds for the main thread: heaps of others
+    have limits of their own. glibc does not learn where its own settings are given, such as MALLOC_MMAP_THRESHOLD_.
     """
     torch.empty(LARGEST_LEARNED, dtype=torch.uint8, device="cpu")
 

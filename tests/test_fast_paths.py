@@ -199,6 +199,17 @@ def test_values_are_projected_after_their_sums(monkeypatch, dtype, tolerance, ou
         assert (fast - plain).norm() < tolerance * plain.norm()
 
 
+def test_autocast_keeps_its_precision_where_values_are_projected_late(monkeypatch):
+    attention = VideoAttention(8, 2, 4, "places", linear=True, out_bias=True)
+    x = torch.randn(3, 8, 5, 4, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        late = attention(x, 3)
+        monkeypatch.setattr(attention_3d, "is_plain", lambda projection: False)
+        first = attention(x, 3)
+    assert late.dtype == first.dtype == torch.bfloat16
+    assert (late - first).norm() < 0.02 * first.norm()
+
+
 def test_values_are_projected_first_where_places_are_few_or_weights_are_not_all_there_is():
     attention = VideoAttention(8, 2, 4, "places", linear=True, out_bias=True)
     assert attention._may_project_sums(torch.zeros(1, 9, 8))
@@ -208,6 +219,14 @@ def test_values_are_projected_first_where_places_are_few_or_weights_are_not_all_
     attention.to_v.forward = lambda x: 2 * plain(x)  # as hooks do
     assert not attention._may_project_sums(torch.zeros(1, 9, 8))
     del attention.to_v.forward
+    for hook in (attention.to_v.register_forward_hook, attention.to_out[0].register_forward_pre_hook):
+        handle = hook(lambda *args: None)
+        assert not attention._may_project_sums(torch.zeros(1, 9, 8))
+        handle.remove()
+    assert attention._may_project_sums(torch.zeros(1, 9, 8))
+    frames = VideoAttention(8, 2, 4, "frames")
+    frames.set_processor(LinearAttnProcessor())
+    assert not frames._may_project_sums(torch.zeros(1, 9, 8))
     attention.to_out[0] = nn.Sequential(attention.to_out[0])  # as adapters do
     assert not attention._may_project_sums(torch.zeros(1, 9, 8))
     attention.to_out[0] = attention.to_out[0][0]
@@ -223,7 +242,8 @@ def test_positions_turn_in_place_only_where_no_gradient_is_asked_for():
     with torch.enable_grad():
         expected = rotary.rotate(x)
     assert torch.equal(x, kept)
-    assert torch.equal(rotary.rotate(x), expected)
+    turned = rotary.rotate(x)
+    assert torch.equal(turned, expected) and turned.data_ptr() == x.data_ptr()
 
 
 def test_frames_are_decoded_in_chunks_that_suit_the_device(monkeypatch):

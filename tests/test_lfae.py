@@ -295,13 +295,13 @@ def test_compiles():
     torch.compiler.reset()
     reference, driving = torch.rand(2, 1, 3, IMAGE_SIZE, IMAGE_SIZE)
     clip = torch.rand(1, 3, 3, IMAGE_SIZE, IMAGE_SIZE)
-    compiled = torch.compile(lfae, backend="aot_eager")
+    compiled = torch.compile(lfae, backend="aot_eager", fullgraph=True)
     for pictures in ((reference, driving), (reference, clip)):
         found, expected = compiled(*pictures), lfae(*pictures)
         torch.testing.assert_close(found.flow, expected.flow, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(found.sample, expected.sample, rtol=1e-4, atol=1e-5)
     motion = lfae.predict_flow(reference, clip)
-    encode, decode = (torch.compile(part, backend="aot_eager") for part in (lfae.encode, lfae.decode))
+    encode, decode = (torch.compile(part, backend="aot_eager", fullgraph=True) for part in (lfae.encode, lfae.decode))
     found = decode(encode(reference), motion.flow, motion.occlusion).sample
     torch.testing.assert_close(
         found, lfae.decode(lfae.encode(reference), motion.flow, motion.occlusion).sample, rtol=1e-4, atol=1e-5

@@ -30,13 +30,14 @@ def faults(first: str) -> int:
     return int(done.stdout.split("faults")[1])
 
 
+IMPORTS = "from lfdm_diffusers import LabelEmbeddings; from lfdm_diffusers.memory import keep_freed_memory\n"
+
+
 @glibc
-@pytest.mark.parametrize(
-    "first",
-    [
-        'from lfdm_diffusers import LabelEmbeddings\nLabelEmbeddings(["a"], 4)',  # as any model does
-        "from lfdm_diffusers.memory import keep_freed_memory\nkeep_freed_memory()",
-    ],
-)
-def test_freed_memory_is_used_again(first):
-    assert 4 * faults(first) < faults("")
+@pytest.mark.integration
+def test_freed_memory_is_used_again():
+    untaught = faults(IMPORTS)
+    if untaught < 1000:
+        pytest.skip("freed memory is kept here without being asked for")
+    assert 4 * faults(IMPORTS + "LabelEmbeddings(['a'], 4)\n") < untaught  # as any model does
+    assert 4 * faults(IMPORTS + "keep_freed_memory()\n") < untaught

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import paper_tables
 import pytest
+import results_page
 import torch
 
 from lfdm_diffusers.command_tools import DTYPES, load_pipeline
@@ -23,7 +24,7 @@ ROWS = {row.name: row for table in paper_tables.TABLES.values() for row in table
 
 def test_the_page_is_that_of_the_results():
     assert FILES
-    assert (paper_tables.DOCS / "results.md").read_text(encoding="utf-8") == paper_tables.page()
+    assert (paper_tables.DOCS / "results.md").read_text(encoding="utf-8") == results_page.page()
 
 
 @functools.cache
@@ -72,7 +73,8 @@ def test_a_table_is_measured_once(tmp_path, monkeypatch):
     rows = [paper_tables.Row(name, name.title(), "--data toon", source) for name, source in sources.items()]
     table = paper_tables.Table("T", "", rows, ["fvd"], lambda work: None)
     monkeypatch.setattr(paper_tables, "run", run)
-    monkeypatch.setattr(paper_tables, "RESULTS", tmp_path / "results")
+    for module in (paper_tables, results_page):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     (tmp_path / "results").mkdir()
     for _ in range(2):
         paper_tables.measure(table, tmp_path)
@@ -86,7 +88,7 @@ def test_a_table_is_measured_once(tmp_path, monkeypatch):
     assert receipts[1]["command"] == "lfdm evaluate static --data toon --output two"
     assert receipts[2]["command"] == "lfdm evaluate kept/vdm --data toon --output three"
     assert [receipt.get("source") for receipt in receipts] == list(sources.values())
-    assert paper_tables.lines_of(table)[2:] == [f"| [{n.title()}](results/{n}.json) |  |" for n in sources]
+    assert results_page.lines_of(table)[2:] == [f"| [{n.title()}](results/{n}.json) |  |" for n in sources]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +96,8 @@ def test_a_table_is_measured_once(tmp_path, monkeypatch):
 )
 def test_cells(score, text):
     results = {"scores": {"fvd": score}, "receipt": {"sampling": None}}
-    assert paper_tables.cell("name", results, "fvd") == text and paper_tables.cell("name", results, "kvd") == ""
-    assert paper_tables.cell("name", results, "seconds") == ""
+    assert results_page.cell("name", results, "fvd") == text and results_page.cell("name", results, "kvd") == ""
+    assert results_page.cell("name", results, "seconds") == ""
 
 
 def test_the_card_at_the_root_is_the_embedded_models():
@@ -110,7 +112,8 @@ def test_the_card_at_the_root_is_the_embedded_models():
 
 
 def test_every_sampler_is_timed_in_one_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(paper_tables, "RESULTS", tmp_path)
+    for module in (paper_tables, results_page):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
     monkeypatch.setattr(
         paper_tables,
         "SAMPLERS",
@@ -121,4 +124,4 @@ def test_every_sampler_is_timed_in_one_run(tmp_path, monkeypatch):
     assert set(found) == {"table6-unipc-4-guidance2", "table6-ddim-2-eta0"}
     for name, row in found.items():
         assert len(row["calls"]) == 3 and row["median"] == sorted(row["calls"])[1] > 0
-        assert paper_tables.cell(name, {"scores": {}}, "seconds") == f"{row['median']:.3g}"
+        assert results_page.cell(name, {"scores": {}}, "seconds") == f"{row['median']:.3g}"

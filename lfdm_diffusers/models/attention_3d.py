@@ -25,7 +25,7 @@ MAX_PLAIN_TOKENS = 64
 # exp of it, times many tokens, stays far inside float32's and bfloat16's range, and exp of its negative too.
 MAX_PLAIN_LOGIT = 60.0
 # On a CPU attention takes so many sequences at a time that their queries are about as large as a core's cache, 2 to 3 times
-# faster in float32: of all at once each step would go through memory, which the system hands out anew for every tensor.
+# faster in float32: of all at once each step would go through memory.
 BLOCK_BYTES = 2**21
 
 
@@ -252,12 +252,13 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
 
     def _may_project_sums(self, tokens: torch.Tensor) -> bool:
         """Whether `_project_sums` computes the same, in fewer products."""
-        linear = type(self.processor) is LinearAttnProcessor and not self.fused_projections
-        return linear and tokens.shape[-2] > tokens.shape[-1] and is_plain(self.to_v) and is_plain(self.to_out[0])
+        linear = type(self.processor) is LinearAttnProcessor and self.axis == "places" and not self.fused_projections
+        plain = is_plain(self.to_v) and is_plain(self.to_out[0]) and self.to_v.bias is None
+        return linear and plain and tokens.shape[-2] > tokens.shape[-1]
 
     def _project_sums(self, tokens: torch.Tensor) -> torch.Tensor:
         """Linear attention of tokens `(B, L, C)` that are normed: values and what is read from them are projected after they
-        are summed, C x C in place of L x C, and by the same weights."""
+        are summed over places, which are more than channels, and by the same weights."""
         heads = (self.heads, -1)
         key = self.to_k(tokens).softmax(dim=1)
         query = self.to_q(tokens).unflatten(-1, heads).softmax(dim=-1)  # (B, L, heads, d)
@@ -265,10 +266,13 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
         to_value = self.to_v.weight.unflatten(0, heads).transpose(1, 2)  # (heads, C, d)
         from_value = self.to_out[0].weight.T.unflatten(0, heads) * query.shape[-1] ** -0.5  # (heads, d, C)
         out = query.flatten(2) @ (context @ to_value @ from_value).flatten(1, 2)
-        return out if self.to_out[0].bias is None else out + self.to_out[0].bias
+        bias = self.to_out[0].bias
+        return out if bias is None else out + bias.to(out.dtype)  # under autocast the bias is float32
 
 
 def is_plain(projection: nn.Module) -> bool:
-    """Whether its weight is all there is to it: no adapter, no quantised weight, and no hook in place of `forward`."""
+    """Whether its weight and bias are all there is to it: no adapter, no quantised weight, and no hook, torch's or in place of
+    `forward`."""
     plain = type(projection) is nn.Linear and type(projection.weight) is nn.Parameter
-    return plain and "forward" not in vars(projection)
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return plain and "forward" not in vars(projection) and not any(getattr(projection, name) for name in hooks)

@@ -35,7 +35,7 @@ from .flow_predictor import (
     relative_regions,
 )
 
-# Bytes of the largest feature map of all frames that are decoded at once. On a CPU more is slower, as it leaves the caches.
+# Bytes of the largest feature map of all frames that are decoded at once. On a CPU more is no faster, and takes memory.
 CPU_CHUNK_BYTES, CHUNK_BYTES = 2**23, 2**29
 
 
