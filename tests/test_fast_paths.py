@@ -11,7 +11,7 @@ from tiny import IMAGE_SIZE, LATENT_SIZE, tiny_lfae, tiny_unet
 from torch import nn
 
 from lfdm_diffusers.losses import RandomTransform
-from lfdm_diffusers.models import attention_3d, blocks_2d, latent_flow_autoencoder
+from lfdm_diffusers.models import attention_3d, blocks_2d, latent_flow_autoencoder, winograd
 from lfdm_diffusers.models.attention_3d import LinearAttnProcessor, VideoAttention
 from lfdm_diffusers.models.blocks_2d import (
     DownBlock2d,
@@ -151,6 +151,72 @@ def test_few_places_are_a_matrix_product(monkeypatch, kernel_size, layout):
         results.append([out, *torch.autograd.grad(out.square().mean(), (x, conv.weight, conv.bias))])
     for fast, plain in zip(*results):
         torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(1, 8, 5, 8), (3, 6, 12, 7), (2, 5, 3, 1)])
+@pytest.mark.parametrize("size", [1, 2000, 2**23])
+def test_fewer_multiplications_are_the_same_convolution(monkeypatch, layout, shape, size):
+    torch.manual_seed(0)
+    for name in ("BLOCK_BYTES", "WEIGHT_BYTES"):
+        monkeypatch.setattr(winograd, name, size)
+    x, weight, bias = (
+        torch.randn(shape),
+        torch.randn(7, shape[1], 3, 3).contiguous(memory_format=layout),
+        torch.randn(7),
+    )
+    for given in (bias, None):
+        found = winograd.winograd_conv2d(x, weight, given)
+        torch.testing.assert_close(found, F.conv2d(x, weight, given, padding=1), rtol=1e-4, atol=2e-5)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_fewer_multiplications_lose_no_digits():
+    """At the size of the decoder's bottleneck; see `winograd_conv2d`."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(1, 256, 32, 32), torch.randn(256, 256, 3, 3)
+    exact = F.conv2d(x.double(), weight.double(), padding=1)
+    assert (winograd.winograd_conv2d(x, weight) - exact).norm() < 3e-6 * exact.norm()
+
+
+@torch.no_grad()
+def test_fewer_multiplications_only_where_they_are_a_convolution_in_float32(monkeypatch):
+    monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)
+    channels = blocks_2d.LEAST_WINOGRAD_CHANNELS
+    conv, x = SameConv2d(channels, channels, 3, padding=1), torch.randn(2, channels, 16, 16)
+    called, convolve = [], blocks_2d.winograd_conv2d
+    monkeypatch.setattr(blocks_2d, "winograd_conv2d", lambda *args: called.append(args) or convolve(*args))
+    expected = F.conv2d(x, conv.weight, conv.bias, padding=1)
+    assert (conv(x) - expected).norm() < 5e-6 * expected.norm()
+    assert len(called) == 1
+    with torch.enable_grad():
+        conv(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert conv(x).dtype == torch.bfloat16
+    conv(x[..., :8])  # fewer places
+    SameConv2d(channels, channels, 3, padding=0)(x)
+    SameConv2d(channels, channels, 5, padding=2)(x)
+    SameConv2d(channels, channels - 1, 3, padding=1)(x)
+    SameConv2d(channels, channels, 3, padding=1, groups=2)(x)
+    SameConv2d(channels, channels, 3, padding=1, padding_mode="reflect")(x)
+    conv.to(torch.bfloat16)(x.bfloat16())
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_few_channels_are_convolved_by_columns(monkeypatch, bias):
+    conv, x = SameConv2d(6, 3, 7, padding=3, bias=bias), torch.randn(2, 6, 5, 9, requires_grad=True)
+    results = []
+    for few in (3, 2):
+        monkeypatch.setattr(blocks_2d, "FEW_CHANNELS", few)
+        assert conv.is_of_few_channels(x) == (few == 3)
+        out = conv(x)
+        results.append([out, *torch.autograd.grad(out.square().mean(), (x, *conv.parameters()))])
+    for fast, plain in zip(*results):
+        torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not conv.is_of_few_channels(x)
+    assert not conv.bfloat16().is_of_few_channels(x.bfloat16())
 
 
 @pytest.mark.parametrize(("axis", "linear"), [("frames", False), ("places", False), ("places", True)])
@@ -303,11 +369,18 @@ def test_models_give_the_same_either_way(monkeypatch):
     volume, embeds = torch.randn(1, 3, 4, 8, 8), torch.randn(1, 16)
     latents = torch.randn(1, unet.config.image_latent_channels, 8, 8)
     results = []
-    for doubled, channels, gathered, block in ((NEVER, NEVER, NEVER, NEVER), (0, 0, 1, 1)):
+    for doubled, channels, gathered, block, multiplied, few in (
+        (NEVER, NEVER, NEVER, NEVER, NEVER, 0),
+        (0, 0, 1, 1, 1, 4),
+    ):
         monkeypatch.setattr(blocks_2d, "LEAST_DOUBLED_PLACES", doubled)
         monkeypatch.setattr(blocks_2d, "CHANNELS_A_PLACE", channels)
         monkeypatch.setattr(blocks_2d, "LEAST_GATHERED_CHANNELS", gathered)
         monkeypatch.setattr(attention_3d, "BLOCK_BYTES", block)
+        monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)
+        monkeypatch.setattr(blocks_2d, "LEAST_WINOGRAD_CHANNELS", multiplied)
+        monkeypatch.setattr(blocks_2d, "LEAST_WINOGRAD_TILES", multiplied)
+        monkeypatch.setattr(blocks_2d, "FEW_CHANNELS", few)
         with torch.no_grad():
             made = lfae(reference, driving)
             results.append([made.sample, made.flow, unet(volume, 3, embeds, latents).sample])

@@ -48,9 +48,9 @@ class ResnetBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, groups: int, embed_dim: int | None = None):
         super().__init__()
         self.film = nn.Linear(embed_dim, 2 * out_channels) if embed_dim else None
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = SameConv2d(in_channels, out_channels, 3, padding=1)
         self.norm1 = FrameGroupNorm(groups, out_channels, eps=1e-5)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = SameConv2d(out_channels, out_channels, 3, padding=1)
         self.norm2 = FrameGroupNorm(groups, out_channels, eps=1e-5)
         self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
 

@@ -20,6 +20,7 @@ from .blocks_2d import (
     ConvBlock,
     DownBlock2d,
     ResBlock2d,
+    SameConv2d,
     UpBlock2d,
     channel_widths,
     resample,
@@ -207,7 +208,7 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         self.down_blocks = nn.ModuleList(DownBlock2d(a, b) for a, b in itertools.pairwise(widths))
         self.bottleneck = nn.ModuleList(ResBlock2d(widths[-1]) for _ in range(num_bottleneck_blocks))
         self.up_blocks = nn.ModuleList(UpBlock2d(b, a) for a, b in reversed(list(itertools.pairwise(widths))))
-        self.conv_out = nn.Conv2d(widths[0], in_channels, 7, padding=3)
+        self.conv_out = SameConv2d(widths[0], in_channels, 7, padding=3)
 
         strides = [2**num_down_blocks]
         strides += [round(1 / flow_scale) * 2**flow_num_blocks, round(1 / region_scale) * 2**region_num_blocks]
