@@ -1,15 +1,18 @@
 """3x3 convolutions in fewer multiplications, for CPUs on which arithmetic is the limit.
 
 Winograd's F(4x4, 3x3): a tile of 4x4 outputs takes 36 multiplications for a pair of channels instead of 144 (Lavin and Gray, "Fast
-Algorithms for Convolutional Neural Networks", CVPR 2016, section 4.1, with their matrices).
+Algorithms for Convolutional Neural Networks", CVPR 2016, section 4.1, with their matrices). Tiles are transformed, every one of their 36
+numbers is a matrix product over channels, and products are transformed back.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 TILE, READ = 4, 6  # outputs of a tile, and inputs that it reads, a side
 # So many bytes of tiles are transformed at a time: more would leave the cache; for fewer the weights would be read too often.
@@ -37,6 +40,42 @@ def transforms() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return tuple(torch.kron(matrix, matrix).float() for matrix in matrices)
 
 
+class Tiles:
+    """The tiles of a map, and how many of them are worked on at a time."""
+
+    def __init__(self, shape: torch.Size):
+        self.count, _, self.height, self.width = shape
+        self.rows, self.columns = -(-self.height // TILE), -(-self.width // TILE)
+
+    def padded(self, x: torch.Tensor, around: int) -> torch.Tensor:
+        """`x` `(N, C, h, w)` as `(N, h', w', C)`, with whole tiles and zeros around them."""
+        beyond = (around, around + self.columns * TILE - self.width, around, around + self.rows * TILE - self.height)
+        return F.pad(x, beyond).permute(0, 2, 3, 1).contiguous()
+
+    def read(self, x: torch.Tensor) -> torch.Tensor:
+        """What the tiles read of `x` `(N, C, h, w)`: `(N, rows, columns, 6, 6, C)`, overlapping views."""
+        places = self.padded(x, 1)
+        strides = (places.stride(0), TILE * places.stride(1), TILE * places.stride(2), *places.stride()[1:])
+        return places.as_strided((self.count, self.rows, self.columns, READ, READ, x.shape[1]), strides)
+
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """The tiles of an output `x` `(N, C, h, w)`: `(N, rows, columns, 4, 4, C)`."""
+        return self.padded(x, 0).view(self.count, self.rows, TILE, self.columns, TILE, -1).transpose(2, 3)
+
+    def blocks(self, *tiles: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+        """The same parts of each, of as many tiles as `BLOCK_BYTES` of the first."""
+        at_once = max(1, BLOCK_BYTES // tiles[0][0, 0, 0].nbytes)
+        maps, rows = max(1, at_once // (self.rows * self.columns)), max(1, at_once // self.columns)
+        for some in zip(*(x.split(maps) for x in tiles)):
+            yield from zip(*(x.split(rows, dim=1) for x in some))
+
+
+def transform_tiles(tiles: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """`(36, T, C)` of tiles `(n, rows, columns, side, side, C)`."""
+    tiles = tiles.flatten(0, 2).flatten(1, 2)  # (T, side * side, C)
+    return torch.bmm(matrix.expand(len(tiles), -1, -1), tiles).transpose(0, 1)
+
+
 def transform_weight(weight: torch.Tensor) -> torch.Tensor:
     """`(36, C_in, C_out)` of a kernel `(C_out, C_in, 3, 3)`, whichever way it lies in memory."""
     matrix = transforms()[1]
@@ -45,8 +84,59 @@ def transform_weight(weight: torch.Tensor) -> torch.Tensor:
     return torch.matmul(matrix, weight.permute(0, 2, 3, 1).flatten(1, 2)).permute(1, 2, 0)
 
 
+def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """What `winograd_conv2d` computes, without a gradient."""
+    of_inputs, _, to_outputs = transforms()
+    tiles = Tiles(x.shape)
+    out = x.new_empty(tiles.count, tiles.rows, TILE, tiles.columns, TILE, len(weight))
+    outs_at_once = max(1, WEIGHT_BYTES // (READ**2 * weight[0, :, 0, 0].nbytes))
+    kernels = [transform_weight(part) for part in weight.split(outs_at_once)]
+    for read, made in tiles.blocks(tiles.read(x), out):
+        spectrum = transform_tiles(read, of_inputs)
+        for kernel, found in zip(kernels, made.split(outs_at_once, dim=-1)):
+            products = to_outputs @ torch.bmm(spectrum, kernel).flatten(1)  # (16, T * C_out)
+            found.copy_(products.view(TILE, TILE, *read.shape[:3], -1).permute(2, 3, 0, 4, 1, 5))
+        if bias is not None:
+            made += bias
+    out = out.view(tiles.count, tiles.rows * TILE, tiles.columns * TILE, -1)[:, : tiles.height, : tiles.width]
+    return out.contiguous().permute(0, 3, 1, 2)
+
+
+def weight_gradient(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """That of `convolve`, given the gradient `(N, C_out, h, w)` of its output; it lies in memory as `weight` does."""
+    of_inputs, of_weights, to_outputs = transforms()
+    tiles = Tiles(x.shape)
+    total = x.new_zeros(READ**2, *weight.shape[:2])
+    for read, made in tiles.blocks(tiles.read(x), tiles.outputs(gradient)):
+        total.baddbmm_(
+            transform_tiles(made, to_outputs.T.contiguous()).transpose(1, 2), transform_tiles(read, of_inputs)
+        )
+    total = (of_weights.T @ total.flatten(1)).view(3, 3, *weight.shape[:2])
+    return torch.empty_like(weight).copy_(total.permute(2, 3, 0, 1))
+
+
+class WinogradConv2d(torch.autograd.Function):
+    """`convolve`, with the gradients of a convolution in as few multiplications."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        return convolve(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            convolve(gradient, weight.transpose(0, 1).flip(2, 3).contiguous()) if of_x else None,
+            weight_gradient(x, weight, gradient) if of_weight else None,
+            gradient.sum((0, 2, 3)) if of_bias else None,
+        )
+
+
 def winograd_conv2d(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """`F.conv2d(x, weight, bias, padding=1)`, to about 2e-6 of its size; it has no gradient.
+    """`F.conv2d(x, weight, bias, padding=1)`, to about 2e-6 of its size.
 
     Args:
         x: `(N, C_in, h, w)`, float32.
@@ -56,25 +146,4 @@ def winograd_conv2d(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | 
     Returns:
         `(N, C_out, h, w)`, channels-last.
     """
-    of_inputs, _, to_outputs = transforms()
-    count, channels, height, width = x.shape
-    rows, columns = -(-height // TILE), -(-width // TILE)  # of tiles
-    places = F.pad(x, (1, 1 + columns * TILE - width, 1, 1 + rows * TILE - height)).permute(0, 2, 3, 1).contiguous()
-    strides = (places.stride(0), TILE * places.stride(1), TILE * places.stride(2), *places.stride()[1:])
-    tiles = places.as_strided((count, rows, columns, READ, READ, channels), strides)
-    out = x.new_empty(count, rows, TILE, columns, TILE, len(weight))
-    at_once = max(1, BLOCK_BYTES // tiles[0, 0, 0].nbytes)
-    count_at_once, rows_at_once = max(1, at_once // (rows * columns)), max(1, at_once // columns)
-    outs_at_once = max(1, WEIGHT_BYTES // (READ**2 * channels * weight.element_size()))
-    kernels = [transform_weight(part) for part in weight.split(outs_at_once)]
-    for of_count, out_of_count in zip(tiles.split(count_at_once), out.split(count_at_once)):
-        for block, out_of_block in zip(of_count.split(rows_at_once, 1), out_of_count.split(rows_at_once, 1)):
-            spectrum = block.reshape(-1, READ**2, channels)  # (T, 36, C_in)
-            spectrum = torch.bmm(of_inputs.expand(len(spectrum), -1, -1), spectrum).transpose(0, 1)
-            for kernel, found in zip(kernels, out_of_block.split(outs_at_once, -1)):
-                products = torch.bmm(spectrum, kernel).flatten(1)  # (36, T * C_out)
-                found.copy_((to_outputs @ products).view(TILE, TILE, *block.shape[:3], -1).permute(2, 3, 0, 4, 1, 5))
-            if bias is not None:
-                out_of_block += bias
-    out = out.view(count, rows * TILE, columns * TILE, -1)[:, :height, :width]
-    return out.contiguous().permute(0, 3, 1, 2)
+    return WinogradConv2d.apply(x, weight, bias)
