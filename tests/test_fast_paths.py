@@ -183,6 +183,7 @@ def test_fewer_multiplications_lose_no_digits():
 def test_fewer_multiplications_only_where_they_are_a_convolution_in_float32(monkeypatch):
     monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)
     channels = blocks_2d.LEAST_WINOGRAD_CHANNELS
+    monkeypatch.setattr(blocks_2d, "LEAST_WINOGRAD_PAIRS", channels**2)
     conv, x = SameConv2d(channels, channels, 3, padding=1), torch.randn(2, channels, 16, 16)
     called, convolve = [], blocks_2d.winograd_conv2d
     monkeypatch.setattr(blocks_2d, "winograd_conv2d", lambda *args: called.append(args) or convolve(*args))
@@ -376,8 +377,8 @@ def test_models_give_the_same_either_way(monkeypatch):
         monkeypatch.setattr(blocks_2d, "LEAST_GATHERED_CHANNELS", gathered)
         monkeypatch.setattr(attention_3d, "BLOCK_BYTES", block)
         monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)
-        monkeypatch.setattr(blocks_2d, "LEAST_WINOGRAD_CHANNELS", multiplied)
-        monkeypatch.setattr(blocks_2d, "LEAST_WINOGRAD_TILES", multiplied)
+        for limit in ("CHANNELS", "PAIRS", "TILES"):
+            monkeypatch.setattr(blocks_2d, f"LEAST_WINOGRAD_{limit}", multiplied)
         monkeypatch.setattr(blocks_2d, "FEW_CHANNELS", few)
         with torch.no_grad():
             made = lfae(reference, driving)

@@ -8,6 +8,7 @@ numbers is a matrix product over channels, and products are transformed back.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 
 import torch
@@ -64,10 +65,16 @@ class Tiles:
 
     def blocks(self, *tiles: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
         """The same parts of each, of as many tiles as `BLOCK_BYTES` of the first."""
-        at_once = max(1, BLOCK_BYTES // tiles[0][0, 0, 0].nbytes)
-        maps, rows = max(1, at_once // (self.rows * self.columns)), max(1, at_once // self.columns)
+        at_once = BLOCK_BYTES / tiles[0][0, 0, 0].nbytes
+        maps = evenly(self.count, at_once / (self.rows * self.columns))
+        rows = evenly(self.rows, at_once / self.columns)
         for some in zip(*(x.split(maps) for x in tiles)):
             yield from zip(*(x.split(rows, dim=1) for x in some))
+
+
+def evenly(count: int, most: float) -> int:
+    """How many to take at a time, so that all parts of `count` are about as large: at most `most`, but at least one."""
+    return math.ceil(count / math.ceil(count / max(1, int(most))))
 
 
 def transform_tiles(tiles: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
