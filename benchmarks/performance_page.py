@@ -132,8 +132,10 @@ def exponent(points: tuple[tuple[float, float], tuple[float, float]]) -> float:
     return math.log(y1 / y0) / math.log(x1 / x0)
 
 
-def growth(rows: list[dict]) -> str:
-    """Cost of longer and larger videos: the power laws between neighbours, and what each frame or pixel adds to memory."""
+def growth(rows: list[dict]) -> tuple[str, str]:
+    """Cost of longer and larger videos: the power laws between neighbours, and what each frame or pixel adds to memory; and in which
+    precision that was measured."""
+    dtype = next((row["dtype"] for row in rows if not as_trained(row)), "")
     heads = ("grows", "at", "seconds", "seconds grow as", "GB", "memory grows by")
     lines = ["| | " + " | ".join(heads) + " |", "|" + " --- |" * 7]
     for item in ("unet_step", "decode"):
@@ -142,9 +144,10 @@ def growth(rows: list[dict]) -> str:
             found = [
                 row
                 for row in rows
-                if (row["item"], row["model"], row["dtype"], row["batch"]) == (item, "mug128", "bfloat16", 1)
+                if (row["item"], row["model"], row["dtype"], row["batch"]) == (item, "mug128", dtype, 1)
                 and row[other] is None
                 and not row["compiled"]
+                and not row["plain"]
             ]
             found.sort(key=lambda row: row[what] or trained)
             if len(found) < 2:
@@ -161,27 +164,23 @@ def growth(rows: list[dict]) -> str:
             lists = [", ".join(f"{v:.3g}" for v in values) for values in (sizes, seconds, memory)]
             lists[2:2] = [f"{what}^{', ^'.join(powers)}"]
             lines.append("| " + " | ".join((ITEMS[item], label, *lists, f"{added:.2g} MB {unit}")) + " |")
-    return "\n".join(lines) if len(lines) > 2 else ""
+    return "\n".join(lines) if len(lines) > 2 else "", dtype
 
 
-def in_order(rows: list[dict]) -> list[dict]:
+def in_order(rows: list[dict], cases: list[Case]) -> list[dict]:
     """As the plan has them, whenever they were run; what it does not have at the end."""
-    cases = plan(rows[0]["device"])
     places = [next((i for i, case in enumerate(cases) if is_of(case, row)), len(cases)) for row in rows]
     return [row for _, row in sorted(zip(places, rows), key=lambda pair: pair[0])]
 
 
-def all_rows() -> list[dict]:
-    """Of all files of rows."""
-    files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RUNS.glob("*.json"))]
-    return [row for content in files for row in content.get("rows", ())]
-
-
 def speed_part(path: Path) -> list[str]:
     content = json.loads(path.read_text(encoding="utf-8"))
-    machine, rows = content["machine"], in_order(content["rows"])
+    machine, note = content["machine"], content.get("note")
+    cases = plan(content["rows"][0]["device"], machine["half"])
+    rows = in_order(content["rows"], cases)
     parts = [
         f"## {machine['processor']}, {machine['threads']} threads, torch {content['software']['torch']}",
+        *filter(None, (note,)),
         f"```bash\n{machine['command']}\n```",
         speed_table(rows),
     ]
@@ -189,13 +188,14 @@ def speed_part(path: Path) -> list[str]:
     commits = Counter(row["commit"] for row in rows)
     told = ", ".join(f"{count} of {commit}" for commit, count in commits.items())
     parts.append(f"Rows are of these commits of the project: {told}.")
-    everywhere = [row for row in all_rows() if row["device"] == rows[0]["device"]]
-    if missing := [case for case in plan(rows[0]["device"]) if not any(is_of(case, row) for row in everywhere)]:
+    missing = [case for case in cases if not any(is_of(case, row) for row in rows)]
+    if missing and not note:
         parts.append(f"Not measured: {'; '.join(map(case_named, missing))}.")
-    if table := growth(rows):
+    table, dtype = growth(rows)
+    if table:
         parts += [
             "### Longer and larger videos",
-            "mug128 in bfloat16; memory without the libraries' share. The exponents are of the power laws from each size to the next: "
+            f"mug128 in {dtype}; memory without the libraries' share. The exponents are of the power laws from each size to the next: "
             "the U-Net's grows with frames, as all frames of a place attend to each other.",
             table,
         ]
@@ -284,14 +284,15 @@ def page() -> str:
         "as they are; its memory stands in brackets too. It is no more than a comparison across machines can be: a processor whose convolutions surpass its "
         "product of matrices gains by it. The released training step of stage two also computes the flow, which is cached here, and decodes for its log; 6.9 of its "
         "17.9 seconds are the U-Net's and Adam's.",
-        "mug128 is the released model's size, toon64 the embedded model's; weights are random. Memory is the process's largest (on GPUs the allocator's).",
+        "mug128 is the released model's size, toon64 the embedded model's; weights are random, in files from which they are loaded. Memory is the process's "
+        "largest (on GPUs the allocator's); of weights it has what is used, as files are mapped.",
     ]
     found = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RUNS.glob("*.json"))}
     for key, part in KINDS.items():
         for path, content in found.items():
             if key in content:
                 parts += part(path)
-    if not any(row["device"] == "cuda" for row in all_rows()):
+    if not any(row["device"] == "cuda" for content in found.values() for row in content.get("rows", ())):
         parts += [
             "## GPUs",
             "None was at hand: no row is of one. All of them, in all three precisions, eager and compiled, with batches of 1 and 10, by one command. "

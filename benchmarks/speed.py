@@ -4,7 +4,8 @@
     python benchmarks/speed.py --output docs/performance/cpu.json         # all that docs/performance.md shows of this machine
     python benchmarks/speed.py --output one.json --models mug128 --items unet_step --dtypes float32 bfloat16
 
-Weights are random: time does not depend on them. GFLOP are counted by torch (convolutions, products, attention) in a call that
+Weights are random: time does not depend on them. They are loaded from files in the row's precision, as `from_pretrained` does it, so that
+memory holds what was used of them. GFLOP are counted by torch (convolutions, products, attention) in a call that
 is not timed; the peak is that of a product of 4096x4096 matrices in the same precision, measured in the same process just
 after. "plain" rows are the same formulas without this package's ways of being fast (`plain.py`). `seconds x peak` is the work in GFLOP that a perfect program could have done meanwhile: machines compare by it.
 `performance_page.py` writes the page.
@@ -16,10 +17,12 @@ import argparse
 import contextlib
 import itertools
 import json
+import multiprocessing
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -35,8 +38,10 @@ from lfdm_diffusers.command_tools import DTYPES
 from lfdm_diffusers.evaluation.report import peak_memory_bytes, software
 from lfdm_diffusers.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.memory import keep_freed_memory
+from lfdm_diffusers.models import blocks_2d
 from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.presets import get_lfae_config, get_unet_config
+from lfdm_diffusers.processors import has_instructions
 from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training_utils import build_optimizer
 from lfdm_diffusers.whole_files import write_json
@@ -89,30 +94,22 @@ class Case:
 
 
 class Workload:
-    """The models of a case, and a function to call again and again."""
+    """The models of a case, loaded from `folder`, and a function to call again and again."""
 
-    def __init__(self, case: Case):
+    def __init__(self, case: Case, folder: Path):
         torch.manual_seed(0)
         self.case, self.device, self.dtype = case, torch.device(case.device), DTYPES[case.dtype]
-        with torch.device("meta"):
-            lfae = LatentFlowAutoencoder(**get_lfae_config(case.model))
-        made_as = torch.float32 if case.item in TRAINING else self.dtype
-        config = get_unet_config(case.model)
-        self.pixels = case.size or lfae.config.sample_size
-        self.frames = case.frames or config.get("num_frames", 40)
-        side = self.pixels // lfae.downscale_factor
+        self.pixels = case.size or get_lfae_config(case.model)["sample_size"]
+        self.frames = case.frames or get_unet_config(case.model).get("num_frames", 40)
+        # No more than the item needs: models count in its memory.
+        if case.item != "unet_step":
+            self.lfae = self.ready(
+                LatentFlowAutoencoder.from_pretrained(folder / "lfae", torch_dtype=weight_type(case))
+            )
+        if case.item not in ("encode", "flow", "decode", "train_lfae_step"):
+            self.unet = self.ready(UNet3DVideoModel.from_pretrained(folder / "unet", torch_dtype=weight_type(case)))
+        side = self.pixels // 2 ** get_lfae_config(case.model).get("num_down_blocks", 2)
         self.volume_shape = (case.batch, 3, self.frames, side, side)
-        # No more than the item needs, and as `from_pretrained` loads it: models count in its memory.
-        with default_dtype(made_as):
-            if case.item != "unet_step":
-                self.lfae = self.ready(LatentFlowAutoencoder(**lfae.config))
-            if case.item not in ("encode", "flow", "decode", "train_lfae_step"):
-                fitting = {
-                    "sample_size": side,
-                    "num_frames": self.frames,
-                    "image_latent_channels": lfae.latent_channels,
-                }
-                self.unet = self.ready(UNet3DVideoModel(**config | fitting))
 
     def ready(self, model: torch.nn.Module) -> torch.nn.Module:
         """Where, as what and how the case wants it."""
@@ -254,15 +251,19 @@ class Workload:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
 
 
-@contextlib.contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Parameters that are made meanwhile are of this type."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+def weight_type(case: Case) -> torch.dtype:
+    """Of the files and the models; in training it is autocast that lowers precision."""
+    return torch.float32 if case.item in TRAINING else DTYPES[case.dtype]
+
+
+def save_models(case: Case, folder: Path) -> None:
+    """The models of a case with random weights, for `Workload`, from a process that makes nothing else."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(weight_type(case))
+    lfae = LatentFlowAutoencoder(**get_lfae_config(case.model))
+    unet = UNet3DVideoModel(**get_unet_config(case.model) | {"image_latent_channels": lfae.latent_channels})
+    for name, model in (("lfae", lfae), ("unet", unet)):
+        model.save_pretrained(folder / name)
 
 
 def synchronised(call: Callable[[], object], device: torch.device) -> float:
@@ -288,10 +289,10 @@ def gemm_peak(device: torch.device, dtype: torch.dtype, size: int = 4096) -> flo
     return 2 * size**3 / 1e9 / statistics.median(synchronised(lambda: torch.mm(a, b), device) for _ in range(7))
 
 
-def measure(case: Case) -> dict:
-    """The row of a case."""
+def measure(case: Case, folder: Path) -> dict:
+    """The row of a case, with the models in `folder`."""
     device, imported = torch.device(case.device), peak_memory_bytes() / 1e9
-    workload = Workload(case)
+    workload = Workload(case, folder)
     with torch.set_grad_enabled(case.item in TRAINING):
         call = workload.call()
         if device.type == "cuda":
@@ -308,7 +309,7 @@ def measure(case: Case) -> dict:
             few = statistics.median(synchronised(lambda: workload.video(workload.pipe, 5), device) for _ in times)
             extrapolated = {"seconds_at_5_steps": few, "seconds_at_15_steps": seconds}
             seconds = few + 995 * (seconds - few) / 10
-        gigaflops = count_flops(case, call)
+        gigaflops = count_flops(case, folder, call)
     peaks = {name: gemm_peak(device, DTYPES[name]) for name in dict.fromkeys(("float32", case.dtype))}
     return asdict(case) | {
         "seconds": seconds,
@@ -341,15 +342,25 @@ def commit() -> str | None:
 GIT = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", "../lfdm_diffusers", "."])
 
 
-def count_flops(case: Case, call: Callable[[], object]) -> float | None:
-    """GFLOP of a call, backward pass included; None for what is extrapolated."""
+def count_flops(case: Case, folder: Path, call: Callable[[], object]) -> float | None:
+    """GFLOP of a call, backward pass included, of convolutions as they are defined; None for what is extrapolated."""
     if case.item == "video_ddpm1000":
         return None
     if case.compiled:  # kernels of the compiler are not counted
-        call = Workload(replace(case, compiled=False)).call()
-    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
+        call = Workload(replace(case, compiled=False), folder).call()
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter, multiplied_in_full():
         call()
     return counter.get_total_flops() / 1e9
+
+
+@contextlib.contextmanager
+def multiplied_in_full() -> Iterator[None]:
+    """Convolutions meanwhile are the library's."""
+    before, blocks_2d.WINOGRAD_PROCESSOR = blocks_2d.WINOGRAD_PROCESSOR, False
+    try:
+        yield
+    finally:
+        blocks_2d.WINOGRAD_PROCESSOR = before
 
 
 def attention_flop(query: torch.Size, key: torch.Size, value: torch.Size, *args: object, **kwargs: object) -> int:
@@ -364,37 +375,38 @@ CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: att
 # ---- all cases ------------------------------------------------------------------------------------------------------
 
 
-def plan(device: str) -> list[Case]:
+def plan(device: str, half: bool = True) -> list[Case]:
     """What docs/performance.md shows of a machine: everything as it is used, the plain formulas, other batches and precisions, compiled,
     and larger. CPUs have fewer of each: no float16 at full size, for which they may have no instructions, and of the rows compiled or
-    with a batch of 10 those that do not take many minutes or more memory than there is."""
+    with a batch of 10 those that do not take many minutes or more memory than there is. Those without instructions for bfloat16 (`half`
+    is false) have fewer still, in float32, and the small model's in half precision, to show what it costs them."""
     cuda, cases = torch.device(device).type == "cuda", []
-    models = ("mug128", "toon64")
-    for model, item, dtype in itertools.product(
-        models, ITEMS, ("float32", "bfloat16", *(["float16"] if cuda else []))
-    ):
+    models, usual = ("mug128", "toon64"), "bfloat16" if half else "float32"
+    dtypes = ("float32", *(["bfloat16"] if half else []), *(["float16"] if cuda else []))
+    for model, item, dtype in itertools.product(models, ITEMS, dtypes):
         if item not in TRAINING or dtype != "float16":  # its loss scaling is not in these steps
             cases.append(Case(item, model, dtype, usual_batch(item), device=device))
     cases += [Case(item, plain=True, device=device) for item in PLAIN]
-    cases += [
-        Case(item, "mug128", "bfloat16", usual_batch(item), device=device, checkpointing=True) for item in TRAINING
-    ]
+    cases += [Case(item, "mug128", usual, usual_batch(item), device=device, checkpointing=True) for item in TRAINING]
     for item in ("unet_step", "decode"):
-        cases += [Case(item, "mug128", "bfloat16", device=device, frames=frames) for frames in (160, 640)]
-        cases += [Case(item, "mug128", "bfloat16", device=device, size=size) for size in (256, 512)]
+        frames, sizes = ((160, 640), (256, 512)) if half else ((160,), (256,))
+        cases += [Case(item, "mug128", usual, device=device, frames=count) for count in frames]
+        cases += [Case(item, "mug128", usual, device=device, size=size) for size in sizes]
     for model, item in itertools.product(models, ITEMS):
-        if cuda or not (
-            item == "video_ddpm1000" or (model == "mug128" and item in ("video_ddim10", "train_unet_step"))
-        ):
-            cases.append(Case(item, model, "bfloat16", 10, device=device))
+        slow = model == "mug128" and (item in ("video_ddim10", "train_unet_step") or not half)
+        if cuda or not (item == "video_ddpm1000" or slow):
+            cases.append(Case(item, model, usual, 10, device=device))
     if cuda:
         cases += [Case("train_unet_step", "mug128", "bfloat16", batch, device=device) for batch in (20, 40)]
     else:
-        cases += [Case(item, "toon64", "float16") for item in ITEMS if item not in (*TRAINING, "video_ddpm1000")]
+        for dtype in ("float16",) if half else ("bfloat16", "float16"):
+            cases += [Case(item, "toon64", dtype) for item in ITEMS if item not in (*TRAINING, "video_ddpm1000")]
     for model, item in itertools.product(models, ITEMS):
-        if cuda or (item != "video_ddpm1000" and (model == "toon64" or item in ("decode", "unet_step"))):
+        slow = item == "video_ddpm1000" or (model == "mug128" and item not in ("decode", "unet_step"))
+        slow = slow or (item != "unet_step" and not half)
+        if cuda or not slow:
             batches = (1, 10) if cuda and item not in TRAINING else (usual_batch(item),)
-            cases += [Case(item, model, "bfloat16", batch, True, device) for batch in batches]
+            cases += [Case(item, model, usual, batch, True, device) for batch in batches]
     return cases
 
 
@@ -407,7 +419,14 @@ def run(args: argparse.Namespace) -> None:
     """Measure each case in a process of its own; rows that are in the file already are kept."""
     done = json.loads(args.output.read_text(encoding="utf-8"))["rows"] if args.output.is_file() else []
     chosen = {"model": args.models, "item": args.items, "dtype": args.dtypes, "batch": args.batches}
-    for case in plan(args.device):
+    half = torch.device(args.device).type != "cpu" or has_instructions(torch.bfloat16)
+    machine = {
+        "processor": processor(args.device),
+        "threads": torch.get_num_threads(),
+        "half": half,
+        "command": f"python benchmarks/speed.py --output {args.output} --device {args.device}",  # makes all rows
+    }
+    for case in plan(args.device, half):
         if any(values and getattr(case, name) not in values for name, values in chosen.items()):
             continue
         if args.as_trained and (case.frames or case.size or case.compiled):
@@ -415,8 +434,7 @@ def run(args: argparse.Namespace) -> None:
         same = [row for row in done if is_of(case, row)]
         if same and not args.again:
             continue
-        command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
-        found = subprocess.run(command, capture_output=True, text=True)
+        found = in_a_process(case)
         if found.returncode:
             print(f"{case}: {(found.stderr.strip().splitlines() or ['killed'])[-1]}", file=sys.stderr)
             continue
@@ -425,12 +443,17 @@ def run(args: argparse.Namespace) -> None:
         row = done[-1]
         told = ", ".join(f"{name} {value}" for name, value in asdict(case).items() if value not in (None, False))
         print(f"{told}: {row['seconds']:.4g} s, {row['peak_memory_gb']:.2f} GB", flush=True)
-        machine = {
-            "processor": processor(args.device),
-            "threads": torch.get_num_threads(),
-            "command": f"python benchmarks/speed.py --output {args.output} --device {args.device}",  # makes all rows
-        }
         write_json(args.output, {"machine": machine, "software": software(), "rows": done})
+
+
+def in_a_process(case: Case) -> subprocess.CompletedProcess:
+    """`measure`, in a process that has not made the models itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = multiprocessing.get_context("spawn").Process(target=save_models, args=(case, Path(folder)))
+        made.start()
+        made.join()
+        command = [sys.executable, __file__, "--case", json.dumps(asdict(case)), "--folder", folder]
+        return subprocess.run(command, capture_output=True, text=True)
 
 
 def is_of(case: Case, row: dict) -> bool:
@@ -442,10 +465,11 @@ def processor(device: str) -> str:
     """Its name."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return platform.processor() or platform.machine()
+        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -459,9 +483,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--as-trained", action="store_true", help="no longer or larger videos, and nothing compiled")
     parser.add_argument("--again", action="store_true", help="also what is in the file: its rows are replaced")
     parser.add_argument("--case", help=argparse.SUPPRESS)  # one row as JSON, in a process of its own
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)  # with its models
     args = parser.parse_args(argv)
     if args.case:
-        print(json.dumps(measure(Case(**json.loads(args.case)))))
+        print(json.dumps(measure(Case(**json.loads(args.case)), args.folder)))
     else:
         run(args)
 

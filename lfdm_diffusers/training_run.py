@@ -25,6 +25,7 @@ from .data.clips import Clip
 from .data.scan import scan_clips
 from .hub import push_folder
 from .memory import keep_freed_memory
+from .processors import advise_precision
 from .training_arguments import public_command
 from .training_utils import (
     METRICS_FILE,
@@ -95,6 +96,7 @@ class TrainingRun:
 
     Attributes:
         accelerator, device, main: of accelerate; `main` is true in the process that writes.
+        half: what autocast computes in; None for float32.
         checkpoint: folder to go on from; None at first.
         output_dir: what is made is under it.
 
@@ -116,6 +118,9 @@ class TrainingRun:
         if args.report_to != "none" and not self.accelerator.log_with:  # accelerate passes over what is not installed
             raise ValueError(f"`--report_to` {args.report_to} is not installed.")
         self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
+        self.half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.accelerator.mixed_precision)
+        if self.half and self.main:
+            advise_precision(self.device, self.half)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.allow_tf32
         self.checkpoint = find_checkpoint(args.output_dir, args.resume_from_checkpoint)
         self.hub_model_id = args.hub_model_id or args.output_dir.resolve().name

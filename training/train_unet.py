@@ -210,8 +210,7 @@ def train(args: argparse.Namespace) -> None:
     clips, held_out, reader = run.clips(args.resolution)
 
     # Motion: each process computes its share, then all of them read.
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(accelerator.mixed_precision)
-    cache = MotionCache(args.motion_cache_dir or args.output_dir / "motion", lfae, reader, dtype=dtype)
+    cache = MotionCache(args.motion_cache_dir or args.output_dir / "motion", lfae, reader, dtype=run.half)
     everything = list(dict.fromkeys([*clips, *held_out]))
     cache.fill(everything[accelerator.process_index :: accelerator.num_processes], progress=run.main)
     accelerator.wait_for_everyone()

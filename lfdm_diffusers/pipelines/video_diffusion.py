@@ -13,6 +13,7 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import DDPMScheduler
 from diffusers.utils.torch_utils import randn_tensor
 
+from ..processors import advise_precision
 from ..schedulers import check_scheduler, refine_schedule
 from .checks import require_number, require_tensor
 from .image_to_video import ImageToVideoPipeline
@@ -220,6 +221,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         self._interrupt = False
         self._current_timestep = None
         device = self._execution_device
+        advise_precision(device, self.unet.dtype)
 
         # 1. Pair pictures and prompts, and encode each once.
         batch_size, prompt_embeds = self._paired_prompts(

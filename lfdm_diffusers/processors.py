@@ -1,0 +1,28 @@
+"""What the CPU at hand has instructions for."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from diffusers.utils import logging
+
+logger = logging.get_logger(__name__)
+
+CHECKS = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
+
+
+def has_instructions(dtype: torch.dtype) -> bool:
+    """Whether the CPU computes in this type; else each number is widened and rounded on the way, which takes several times as
+    long as float32. True where torch cannot tell."""
+    if dtype not in CHECKS or not torch.backends.mkldnn.is_available():
+        return True
+    return getattr(torch.ops.mkldnn, CHECKS[dtype])()
+
+
+@functools.cache
+def advise_precision(device: torch.device, dtype: torch.dtype) -> None:
+    """Warn, once, of a precision that makes a CPU slower instead of faster."""
+    if device.type == "cpu" and not has_instructions(dtype):
+        name = str(dtype).removeprefix("torch.")
+        logger.warning(f"This processor has no instructions for {name}: float32 is several times as fast on it.")
