@@ -19,6 +19,7 @@ import torch
 
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.evaluation.report import hardware, software
+from lfdm_diffusers.processors import has_instructions
 from lfdm_diffusers.training_utils import METRICS_FILE
 from lfdm_diffusers.whole_files import write_json
 
@@ -35,7 +36,8 @@ STAGES = {
 
 def measure(script: str, options: list[str], args: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Medians over the records of a short training; the first, with what a start costs, does not count."""
-    shared = ["--train_data_dir", str(args.train_data_dir), "--output_dir", str(folder), "--mixed_precision", "bf16"]
+    precision = "bf16" if has_instructions(torch.bfloat16) else "no"
+    shared = ["--train_data_dir", str(args.train_data_dir), "--output_dir", str(folder), "--mixed_precision", precision]
     shared += ["--max_train_steps", str(args.steps), "--logging_steps", str(STEPS), "--validation_steps", "0"]
     workers = ["--dataloader_num_workers", str(args.workers)]
     subprocess.run([sys.executable, str(ROOT / "training" / script), *options, *shared, *workers], check=True)

@@ -109,10 +109,14 @@ def denoise(
     return torch.cat((head(unet.flow_head), head(unet.occlusion_head)), dim=1)
 
 
+def convolve_frame(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+    """A layer of the auto-encoder on one frame."""
+    return F.conv2d(x, conv.weight.contiguous(), conv.bias, padding=conv.padding)
+
+
 def layer(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """Convolution, norm and ReLU of the auto-encoder."""
-    conv = block.conv
-    return F.relu(block.norm(F.conv2d(x, conv.weight.contiguous(), conv.bias, padding=conv.padding)))
+    return F.relu(block.norm(convolve_frame(block.conv, x)))
 
 
 def encode(lfae: LatentFlowAutoencoder, picture: torch.Tensor) -> list[torch.Tensor]:
@@ -150,12 +154,12 @@ def decode_frame(
     warped, mask = warp(levels[-1])
     x = warped * mask
     for block in lfae.bottleneck:
-        h = block.conv1(F.relu(block.norm1(x)))
-        x = x + block.conv2(F.relu(block.norm2(h)))
+        h = convolve_frame(block.conv1, F.relu(block.norm1(x)))
+        x = x + convolve_frame(block.conv2, F.relu(block.norm2(h)))
     for level, block in zip(reversed(levels[1:]), lfae.up_blocks):
         warped, mask = warp(level)
         x = layer(block, F.interpolate(x * (1 - mask) + warped * mask, scale_factor=2))
     warped, mask = warp(levels[0])
-    x = lfae.conv_out(x * (1 - mask) + warped * mask).sigmoid()
+    x = convolve_frame(lfae.conv_out, x * (1 - mask) + warped * mask).sigmoid()
     warped, mask = warp(picture)
     return x * (1 - mask) + warped * mask
