@@ -37,7 +37,14 @@ STAGES = {
 def measure(script: str, options: list[str], args: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Medians over the records of a short training; the first, with what a start costs, does not count."""
     precision = "bf16" if has_instructions(torch.bfloat16) else "no"
-    shared = ["--train_data_dir", str(args.train_data_dir), "--output_dir", str(folder), "--mixed_precision", precision]
+    shared = [
+        "--train_data_dir",
+        str(args.train_data_dir),
+        "--output_dir",
+        str(folder),
+        "--mixed_precision",
+        precision,
+    ]
     shared += ["--max_train_steps", str(args.steps), "--logging_steps", str(STEPS), "--validation_steps", "0"]
     workers = ["--dataloader_num_workers", str(args.workers)]
     subprocess.run([sys.executable, str(ROOT / "training" / script), *options, *shared, *workers], check=True)

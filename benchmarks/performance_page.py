@@ -43,14 +43,20 @@ def as_trained(row: dict) -> bool:
 
 def released(row: dict) -> tuple[float, float] | None:
     """Seconds and GB of the released code for the same, if they are known."""
-    fits = row["model"] == "mug128" and as_trained(row) and row["device"] == "cpu" and not row["compiled"]
+    fits = (
+        row["model"] == "mug128"
+        and as_trained(row)
+        and row["device"] == "cpu"
+        and not row["compiled"]
+        and not row["checkpointing"]
+    )
     return RELEASED.get(row["item"]) if fits and row["batch"] == usual_batch(row["item"]) else None
 
 
 def plain_of(row: dict, rows: list[dict]) -> dict | None:
     """The row of the plain formulas for the same, if there is one."""
     same = ("item", "model", "batch", "frames", "size", "device")
-    return next((other for other in rows if other.get("plain") and all(other[k] == row[k] for k in same)), None)
+    return next((other for other in rows if other["plain"] and all(other[k] == row[k] for k in same)), None)
 
 
 def named(row: dict) -> str:
@@ -59,15 +65,16 @@ def named(row: dict) -> str:
     return ", ".join(words)
 
 
-def speed_table(rows: list[dict]) -> str:
-    """Everything as trained, a line each."""
+def speed_table(rows: list[dict], half: bool) -> str:
+    """Everything as trained, a line each; `half`: whether the processor has instructions for bfloat16."""
     heads = "model | | precision | batch | seconds | first call | GB | GFLOP | share of peak | seconds x peak | than plain | than released"
     lines = [f"| {heads} |", "|" + " --- |" * (heads.count("|") + 1)]
     for row in filter(as_trained, rows):
         low, high = row["spread"]
         spread = "" if row["extrapolated"] else f" ({low:.3g} to {high:.3g})"
-        # CPUs without instructions for float16 have no peak of it that would say anything.
-        has_peak = row["share_of_peak"] and (row["device"] != "cpu" or row["dtype"] != "float16")
+        # CPUs without instructions for a type have no peak of it that would say anything.
+        told = ("float32", "bfloat16") if half else ("float32",)
+        has_peak = row["share_of_peak"] and (row["device"] != "cpu" or row["dtype"] in told)
         share = f"{row['share_of_peak']:.0%}" if has_peak else ""
         flops = f"{row['gigaflop']:.4g}" if row["gigaflop"] else ""
         theirs = released(row)
@@ -182,9 +189,10 @@ def speed_part(path: Path) -> list[str]:
         f"## {machine['processor']}, {machine['threads']} threads, torch {content['software']['torch']}",
         *filter(None, (note,)),
         f"```bash\n{machine['command']}\n```",
-        speed_table(rows),
+        speed_table(rows, machine["half"]),
     ]
-    parts += filter(None, (matrix_told(rows) if rows[0]["device"] == "cpu" else "", memory_told(rows)))
+    told = matrix_told(rows) if rows[0]["device"] == "cpu" and machine["half"] else ""
+    parts += filter(None, (told, memory_told(rows)))
     commits = Counter(row["commit"] for row in rows)
     told = ", ".join(f"{count} of {commit}" for commit, count in commits.items())
     parts.append(f"Rows are of these commits of the project: {told}.")
@@ -273,9 +281,10 @@ def page() -> str:
     parts = [
         "# Performance",
         "Written by `python benchmarks/performance_page.py` from the runs in [performance/](performance). Every row is a process of its own: "
-        "the median of several calls, their spread, and the first call, which is not among them; GFLOP as torch counts them; the "
+        "the median of several calls, their spread, and the first call, which is not among them; GFLOP as torch counts them, those of convolutions in full; the "
         "peak is that of a product of 4096x4096 matrices in the same precision and process (512x512 where that takes minutes), which "
-        "convolutions may surpass on processors that the library of products was not tuned for. `seconds x peak` is in GFLOP of the "
+        "convolutions may surpass on processors that the library of products was not tuned for, or where they are multiplied less than they are counted "
+        "([method.md](method.md)). `seconds x peak` is in GFLOP of the "
         "float32 peak: machines compare by it.",
         "`than plain` says how many times as fast a row is as the plain one of the same machine: the method's formulas in float32 with volumes of "
         "five axes ([benchmarks/plain.py](../benchmarks/plain.py)), which convolve the picture anew at every step and decode frame by frame; the tests hold both to the "

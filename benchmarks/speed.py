@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from lfdm_diffusers.command_tools import DTYPES
 from lfdm_diffusers.evaluation.report import peak_memory_bytes, software
 from lfdm_diffusers.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.memory import keep_freed_memory
-from lfdm_diffusers.models import blocks_2d
+from lfdm_diffusers.models.blocks_2d import multiplied_in_full
 from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.presets import get_lfae_config, get_unet_config
 from lfdm_diffusers.processors import has_instructions
@@ -343,7 +343,7 @@ GIT = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", "../lfd
 
 
 def count_flops(case: Case, folder: Path, call: Callable[[], object]) -> float | None:
-    """GFLOP of a call, backward pass included, of convolutions as they are defined; None for what is extrapolated."""
+    """GFLOP of a call, backward pass included, with all multiplications that convolutions are defined by; None for what is extrapolated."""
     if case.item == "video_ddpm1000":
         return None
     if case.compiled:  # kernels of the compiler are not counted
@@ -351,16 +351,6 @@ def count_flops(case: Case, folder: Path, call: Callable[[], object]) -> float |
     with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter, multiplied_in_full():
         call()
     return counter.get_total_flops() / 1e9
-
-
-@contextlib.contextmanager
-def multiplied_in_full() -> Iterator[None]:
-    """Convolutions meanwhile are the library's."""
-    before, blocks_2d.WINOGRAD_PROCESSOR = blocks_2d.WINOGRAD_PROCESSOR, False
-    try:
-        yield
-    finally:
-        blocks_2d.WINOGRAD_PROCESSOR = before
 
 
 def attention_flop(query: torch.Size, key: torch.Size, value: torch.Size, *args: object, **kwargs: object) -> int:
@@ -417,7 +407,10 @@ def usual_batch(item: str) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Measure each case in a process of its own; rows that are in the file already are kept."""
-    done = json.loads(args.output.read_text(encoding="utf-8"))["rows"] if args.output.is_file() else []
+    before = json.loads(args.output.read_text(encoding="utf-8")) if args.output.is_file() else {"rows": []}
+    done = before["rows"]
+    # Written by hand, of rows that are there.
+    note = {} if args.again or "note" not in before else {"note": before["note"]}
     chosen = {"model": args.models, "item": args.items, "dtype": args.dtypes, "batch": args.batches}
     half = torch.device(args.device).type != "cpu" or has_instructions(torch.bfloat16)
     machine = {
@@ -443,7 +436,7 @@ def run(args: argparse.Namespace) -> None:
         row = done[-1]
         told = ", ".join(f"{name} {value}" for name, value in asdict(case).items() if value not in (None, False))
         print(f"{told}: {row['seconds']:.4g} s, {row['peak_memory_gb']:.2f} GB", flush=True)
-        write_json(args.output, {"machine": machine, "software": software(), "rows": done})
+        write_json(args.output, {"machine": machine, **note, "software": software(), "rows": done})
 
 
 def in_a_process(case: Case) -> subprocess.CompletedProcess:
@@ -452,6 +445,8 @@ def in_a_process(case: Case) -> subprocess.CompletedProcess:
         made = multiprocessing.get_context("spawn").Process(target=save_models, args=(case, Path(folder)))
         made.start()
         made.join()
+        if made.exitcode:
+            sys.exit(f"The models of {case} could not be saved in {folder}.")
         command = [sys.executable, __file__, "--case", json.dumps(asdict(case)), "--folder", folder]
         return subprocess.run(command, capture_output=True, text=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import platform
 
 import torch
 from diffusers.utils import logging
@@ -13,11 +14,10 @@ CHECKS = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldn
 
 
 def has_instructions(dtype: torch.dtype) -> bool:
-    """Whether the CPU computes in this type; else each number is widened and rounded on the way, which takes several times as
-    long as float32. True where torch cannot tell."""
-    if dtype not in CHECKS or not torch.backends.mkldnn.is_available():
-        return True
-    return getattr(torch.ops.mkldnn, CHECKS[dtype])()
+    """Whether torch's library of convolutions and products computes in this type on the CPU at hand; else numbers are widened and
+    rounded on the way, which takes several times as long as float32. True where torch cannot tell."""
+    known = dtype in CHECKS and platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available()
+    return getattr(torch.ops.mkldnn, CHECKS[dtype])() if known else True
 
 
 @functools.cache

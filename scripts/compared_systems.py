@@ -38,6 +38,7 @@ from lfdm_diffusers.evaluation.report import hardware, peak_memory_bytes, softwa
 from lfdm_diffusers.frame_autoencoder_training import FrameAutoencoderLoss, build_frame_autoencoder
 from lfdm_diffusers.losses import LFAELoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.model_cards import pipeline_card
+from lfdm_diffusers.models.blocks_2d import multiplied_in_full
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.motion_cache import MotionSample
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
@@ -261,7 +262,7 @@ def motion_call(lfae: LatentFlowAutoencoder, num_frames: int) -> Callable[[], ob
 
 
 def gigaflop(call: Callable[[], object]) -> float:
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter, multiplied_in_full():
         call()
     return counter.get_total_flops() / 1e9
 

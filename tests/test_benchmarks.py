@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict
+from pathlib import Path
 
+import data_waiting
 import performance_page
 import plain
 import precision
@@ -13,12 +16,17 @@ import speed
 import startup
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from speed import Case
 from tiny import IMAGE_SIZE, LATENT_CHANNELS, TEXT_DIM, tiny_lfae, tiny_unet
 from torch.utils.flop_counter import FlopCounterMode
 
+from lfdm_diffusers.models import blocks_2d
 from lfdm_diffusers.pipelines.motion import beside
 
+# Limits with which models as small as those of tests are computed in all the ways that large ones are.
+LIMITS = ("CHANNELS", "PAIRS", "TILES")
+FAST = {"WINOGRAD_PROCESSOR": True, "WIDE_VECTORS": True} | {f"LEAST_WINOGRAD_{limit}": 1 for limit in LIMITS}
 COMMITTED = sorted(performance_page.RUNS.glob("*.json"))
 
 
@@ -28,14 +36,30 @@ def hurried(monkeypatch):
     monkeypatch.setattr(speed, "LEAST_SECONDS", 0.0)
 
 
+@pytest.fixture
+def saved(tmp_path):
+    """The folder of a case's models."""
+
+    def save(case: Case) -> Path:
+        before = torch.get_default_dtype()
+        try:
+            speed.save_models(case, tmp_path)
+        finally:
+            torch.set_default_dtype(before)
+        return tmp_path
+
+    return save
+
+
 def test_the_page_is_that_of_the_runs():
     assert COMMITTED
     assert (performance_page.DOCS / "performance.md").read_text(encoding="utf-8") == performance_page.page()
 
 
-def test_a_row_says_what_was_measured(hurried):
-    row = speed.measure(Case("encode", "toon64", batch=2))
-    assert Case(**{name: row[name] for name in asdict(Case("encode"))}) == Case("encode", "toon64", batch=2)
+def test_a_row_says_what_was_measured(hurried, saved):
+    case = Case("encode", "toon64", batch=2)
+    row = speed.measure(case, saved(case))
+    assert Case(**{name: row[name] for name in asdict(case)}) == case
     # A 7x7 convolution from 3 to 32 channels at 64 pixels, a 3x3 one to 64 before the halving; two operations each.
     multiplications = 2 * 64 * 64 * (49 * 3 * 32 + 9 * 32 * 64)
     assert row["gigaflop"] == pytest.approx(2 * multiplications / 1e9)
@@ -46,33 +70,36 @@ def test_a_row_says_what_was_measured(hurried):
 
 
 @pytest.mark.parametrize("item", speed.ITEMS)
-def test_every_item_runs(hurried, monkeypatch, item):
+def test_every_item_runs(hurried, saved, monkeypatch, item):
     monkeypatch.setattr(speed, "LEAST_CALLS", 1)
     monkeypatch.setattr(speed, "MOST_CALLS", 1)
     case = Case(item, "toon64", "bfloat16", frames=2, checkpointing=item in speed.TRAINING)
-    row = speed.measure(case)
+    row = speed.measure(case, saved(case))
     assert row["seconds"] > 0 and (row["gigaflop"] is None) == (item == "video_ddpm1000")
 
 
-def test_a_thousand_steps_are_extrapolated_from_few(hurried, monkeypatch):
+def test_a_thousand_steps_are_extrapolated_from_few(hurried, saved, monkeypatch):
     times = iter([9.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0])  # the first call; three of 15 steps; three of 5
     monkeypatch.setattr(speed, "synchronised", lambda call, device: next(times))
-    row = speed.measure(Case("video_ddpm1000", "toon64"))
+    case = Case("video_ddpm1000", "toon64")
+    row = speed.measure(case, saved(case))
     assert row["seconds"] == pytest.approx(1 + 995 * 0.1)
 
 
 def test_each_case_is_planned_once_and_rows_that_are_there_stay(tmp_path, monkeypatch, capsys):
-    for device in ("cpu", "cuda"):
-        cases = speed.plan(device)
+    for device, half in (("cpu", True), ("cpu", False), ("cuda", True)):
+        cases = speed.plan(device, half)
         assert len(set(cases)) == len(cases)
+    assert not any(case.model == "mug128" and case.dtype != "float32" for case in speed.plan("cpu", half=False))
     asked = []
 
-    def fake(command: list[str], **options: object) -> object:
-        asked.append(Case(**json.loads(command[-1])))
-        row = asdict(asked[-1]) | {"seconds": 1.0, "peak_memory_gb": 1.0}
+    def fake(case: Case) -> object:
+        asked.append(case)
+        row = asdict(case) | {"seconds": 1.0, "peak_memory_gb": 1.0}
         return type("Done", (), {"returncode": 0, "stdout": json.dumps(row)})
 
-    monkeypatch.setattr(speed.subprocess, "run", fake)
+    monkeypatch.setattr(speed, "in_a_process", fake)
+    monkeypatch.setattr(speed, "has_instructions", lambda dtype: True)
     output = tmp_path / "speed.json"
     options = ["--output", str(output), "--device", "cpu", "--models", "toon64", "--batches", "1", "--items", "encode"]
     options = [*options, "--dtypes", "float32", "bfloat16", "--as-trained"]
@@ -88,8 +115,10 @@ def test_each_case_is_planned_once_and_rows_that_are_there_stay(tmp_path, monkey
 
 
 @torch.no_grad()
-def test_the_plain_formulas_give_the_models_numbers():
+def test_the_plain_formulas_give_the_models_numbers(monkeypatch):
     """They are what the models are timed against; and all fast paths together stand against them here."""
+    for name, value in FAST.items():
+        monkeypatch.setattr(blocks_2d, name, value)
     unet, lfae = tiny_unet(), tiny_lfae()
     volume, text, latent = (
         torch.randn(2, 3, 5, 16, 16),
@@ -111,24 +140,50 @@ def test_the_plain_formulas_give_the_models_numbers():
 
 @pytest.mark.integration
 @pytest.mark.parametrize("item", speed.PLAIN)
-def test_plain_rows_are_timed_as_such(hurried, monkeypatch, item):
+def test_plain_rows_are_timed_as_such(hurried, saved, monkeypatch, item):
     monkeypatch.setattr(speed, "LEAST_CALLS", 1)
     monkeypatch.setattr(speed, "MOST_CALLS", 1)
     calls, denoise, decode = [], plain.denoise, plain.decode
     monkeypatch.setattr(plain, "denoise", lambda *args: calls.append("unet_step") or denoise(*args))
     monkeypatch.setattr(plain, "decode", lambda *args: calls.append("decode") or decode(*args))
-    row = speed.measure(Case(item, frames=1, plain=True))
+    case = Case(item, frames=1, plain=True)
+    row = speed.measure(case, saved(case))
     assert row["plain"] and row["seconds"] > 0
     assert set(calls) == ({"unet_step", "decode"} if item == "video_ddim10" else {item})
 
 
-def test_models_are_made_in_the_precision_of_their_row():
-    before = torch.get_default_dtype()
+def test_models_are_saved_and_loaded_in_the_precision_of_their_row(saved):
     for item, dtype in (("decode", torch.bfloat16), ("train_lfae_step", torch.float32)):
-        work = speed.Workload(Case(item, "toon64", "bfloat16"))
+        case = Case(item, "toon64", "bfloat16")
+        folder = saved(case)
+        assert {weight.dtype for weight in load_file(next((folder / "unet").glob("*.safetensors"))).values()} == {
+            dtype
+        }
+        work = speed.Workload(case, folder)
         assert {parameter.dtype for parameter in work.lfae.parameters()} == {dtype}
         assert work.lfae.training == (item in speed.TRAINING)
-    assert torch.get_default_dtype() == before
+
+
+@pytest.mark.integration
+def test_a_case_is_measured_in_a_process_of_its_own():
+    found = speed.in_a_process(Case("encode"))
+    assert not found.returncode, found.stderr
+    row = json.loads(found.stdout.splitlines()[-1])
+    assert row["item"] == "encode" and row["seconds"] > 0
+    # Of the auto-encoder, 0.26 GB in its file, no more than the encoder is in memory.
+    assert row["peak_memory_gb"] < row["memory_after_imports_gb"] + 0.2
+
+
+def test_multiplications_are_counted_in_full(monkeypatch):
+    """Of the convolution as it is defined, however few there were."""
+    monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)
+    conv, x = blocks_2d.SameConv2d(128, 128, 3, padding=1), torch.randn(1, 128, 32, 32)
+    found = []
+    for context in (contextlib.nullcontext, blocks_2d.multiplied_in_full):
+        with FlopCounterMode(display=False) as counter, context(), torch.no_grad():
+            conv(x)
+        found.append(counter.get_total_flops())
+    assert found[0] < found[1] == 2 * 9 * 128 * 128 * 1024
 
 
 def test_comparisons_are_of_the_rows():
@@ -146,6 +201,17 @@ def test_comparisons_are_of_the_rows():
     assert performance_page.memory_told(rows[:1]) == ""
 
 
+def test_growth_is_told_in_the_precision_that_it_was_measured_in():
+    def row(seconds: float, frames: int | None, dtype: str = "float32", **more: object) -> dict:
+        memory = {"peak_memory_gb": 0.5 + seconds / 100, "memory_after_imports_gb": 0.5}
+        return asdict(Case("unet_step", "mug128", dtype, frames=frames)) | {"seconds": seconds} | memory | more
+
+    rows = [row(3.0, None), row(9.0, None, plain=True), row(2.0, None, "bfloat16"), row(12.0, 160)]
+    table, dtype = performance_page.growth(rows)
+    assert dtype == "float32" and "| 40, 160 | 3, 12 | frames^1.00 |" in table
+    assert performance_page.growth(rows[:3]) == ("", "")
+
+
 def test_growth_is_a_power_law():
     assert performance_page.exponent(((40, 3.0), (160, 12.0))) == pytest.approx(1)
     assert performance_page.exponent(((128, 1.0), (256, 4.0))) == pytest.approx(2)
@@ -158,6 +224,7 @@ def test_attention_is_counted_whichever_kernel_computes_it():
     assert counter.get_total_flops() == 2 * (2 * 3 * 80 * 90 * 8) * 2
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read as Linux tells it")
 @pytest.mark.integration
 def test_startup_times_processes_of_their_own(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(startup, "PROGRAMS", {"nothing": "print('alone 0.25')", "a list": "kept = [0] * 25_000_000"})
@@ -175,3 +242,24 @@ def test_precision_compares_with_float32(tmp_path):
     assert 0 < found["latent"]["mean"] < found["latent"]["largest"]
     assert 0 < found["decoding alone"]["mean"] < found["two seeds"]["mean"]
     assert found["pixels"]["mean"] < found["two seeds"]["mean"]
+
+
+@pytest.mark.parametrize(("half", "precision"), [(True, "bf16"), (False, "no")])
+def test_waiting_is_the_median_of_the_records_after_the_first(tmp_path, monkeypatch, half, precision):
+    commands = []
+
+    def train(command: list[str], check: bool) -> None:
+        commands.append(command)
+        folder = Path(command[command.index("--output_dir") + 1])
+        folder.mkdir()
+        records = [{"step": 0, "validation_loss": 1}]
+        records += [{"waiting_for_data": share, "steps_per_second": 2 * share} for share in (0.9, 0.1, 0.3, 0.2)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+    monkeypatch.setattr(data_waiting.subprocess, "run", train)
+    monkeypatch.setattr(data_waiting, "has_instructions", lambda dtype: half)
+    data_waiting.main(["--train_data_dir", "clips", "--output", str(tmp_path / "data.json")])
+    rows = json.loads((tmp_path / "data.json").read_text())["waiting"]
+    assert list(rows.values()) == [{"waiting_for_data": 0.2, "steps_per_second": 0.4}] * 2
+    assert [command[command.index("--mixed_precision") + 1] for command in commands] == [precision] * 2
+    assert all(Path(command[1]).is_file() for command in commands)

@@ -155,20 +155,24 @@ def test_few_places_are_a_matrix_product(monkeypatch, kernel_size, layout):
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("shape", [(1, 8, 5, 8), (3, 6, 12, 7), (2, 5, 3, 1)])
-@pytest.mark.parametrize("size", [1, 2000, 2**23])
+@pytest.mark.parametrize("size", [1, 3000, 2**23])
 def test_fewer_multiplications_are_the_same_convolution(monkeypatch, layout, shape, size):
+    """Its gradients too, whichever parts it is computed in."""
     torch.manual_seed(0)
     for name in ("BLOCK_BYTES", "WEIGHT_BYTES"):
         monkeypatch.setattr(winograd, name, size)
-    x, weight, bias = (
-        torch.randn(shape),
-        torch.randn(7, shape[1], 3, 3).contiguous(memory_format=layout),
-        torch.randn(7),
-    )
-    for given in (bias, None):
-        found = winograd.winograd_conv2d(x, weight, given)
-        torch.testing.assert_close(found, F.conv2d(x, weight, given, padding=1), rtol=1e-4, atol=2e-5)
-        assert found.is_contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(7, shape[1], 3, 3).contiguous(memory_format=layout).requires_grad_()
+    x, bias = torch.randn(shape, requires_grad=True), torch.randn(7, requires_grad=True)
+    gradient = torch.randn(shape[0], 7, *shape[2:])
+    for given in ((x, weight, bias), (x, weight)):
+        results = []
+        for out in (winograd.winograd_conv2d(*given), F.conv2d(*given, padding=1)):
+            results.append([out, *torch.autograd.grad(out, given, gradient)])
+        for found, expected in zip(*results):
+            assert found.shape == expected.shape
+            assert (found - expected).norm() < 1e-5 * expected.norm()
+        assert results[0][0].is_contiguous(memory_format=torch.channels_last)
+        assert results[0][2].stride() == weight.stride()  # what DDP and the fused optimizer ask for
 
 
 def test_fewer_multiplications_lose_no_digits():
@@ -177,6 +181,37 @@ def test_fewer_multiplications_lose_no_digits():
     x, weight = torch.randn(1, 256, 32, 32), torch.randn(256, 256, 3, 3)
     exact = F.conv2d(x.double(), weight.double(), padding=1)
     assert (winograd.winograd_conv2d(x, weight) - exact).norm() < 3e-6 * exact.norm()
+
+
+def test_gradients_that_are_not_asked_for_are_not_computed(monkeypatch):
+    computed = []
+    for name in ("convolve", "weight_gradient"):
+        function = getattr(winograd, name)
+        monkeypatch.setattr(winograd, name, lambda *args, f=function, n=name: computed.append(n) or f(*args))
+    x, weight = torch.randn(1, 2, 4, 4, requires_grad=True), torch.randn(3, 2, 3, 3, requires_grad=True)
+    winograd.winograd_conv2d(x, weight.detach()).sum().backward()
+    assert computed == ["convolve", "convolve"]
+    winograd.winograd_conv2d(x.detach(), weight).sum().backward()
+    assert computed[2:] == ["convolve", "weight_gradient"]
+
+
+def test_fewer_multiplications_behave_as_a_convolution_does():
+    x, weight = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(5, 3, 3, 3, requires_grad=True)
+    seconds = []
+    for convolve in (winograd.winograd_conv2d, lambda x, weight: F.conv2d(x, weight, padding=1)):
+        out = convolve(x, weight)
+        out += 1  # adapters and hooks may do so
+        (gradient,) = torch.autograd.grad(out.pow(3).sum(), x, create_graph=True)
+        seconds.append(torch.autograd.grad(gradient.square().sum(), (x, weight)))
+    for found, expected in zip(*seconds):
+        assert (found - expected).norm() < 1e-4 * expected.norm()
+    out = winograd.winograd_conv2d(x, weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        (gradient,) = torch.autograd.grad(out.sum(), weight)
+    assert gradient.dtype == torch.float32
+    winograd.transforms.cache_clear()
+    with torch.device("meta"):
+        assert winograd.winograd_conv2d(x, weight).device.type == "cpu"
 
 
 @torch.no_grad()
@@ -193,17 +228,34 @@ def test_fewer_multiplications_only_where_they_are_a_convolution_in_float32(monk
     with torch.autocast("cpu", torch.bfloat16):
         assert conv(x).dtype == torch.bfloat16
     conv(x[..., :8])  # fewer places
+    conv(x.view(-1, channels, 2, 2))  # less than a tile
     SameConv2d(channels, channels, 3, padding=0)(x)
     SameConv2d(channels, channels, 5, padding=2)(x)
     SameConv2d(channels, channels - 1, 3, padding=1)(x)
     SameConv2d(channels, channels, 3, padding=1, groups=2)(x)
     SameConv2d(channels, channels, 3, padding=1, padding_mode="reflect")(x)
+    conv.double()(x.double())
     conv.to(torch.bfloat16)(x.bfloat16())
+    conv.float()
+    conv.weight = nn.Parameter(conv.weight.as_subclass(Quantised))
+    conv(x)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.compiler, "is_compiling", lambda: True)
+        SameConv2d(channels, channels, 3, padding=1)(x)
+    with blocks_2d.multiplied_in_full():
+        SameConv2d(channels, channels, 3, padding=1)(x)
     assert len(called) == 1
+    SameConv2d(channels, channels, 3, padding=1)(x)
+    assert len(called) == 2
+
+
+class Quantised(torch.Tensor):
+    """A weight that is more than its numbers."""
 
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_few_channels_are_convolved_by_columns(monkeypatch, bias):
+    monkeypatch.setattr(blocks_2d, "WIDE_VECTORS", True)
     conv, x = SameConv2d(6, 3, 7, padding=3, bias=bias), torch.randn(2, 6, 5, 9, requires_grad=True)
     results = []
     for few in (3, 2):
@@ -376,7 +428,8 @@ def test_models_give_the_same_either_way(monkeypatch):
         monkeypatch.setattr(blocks_2d, "CHANNELS_A_PLACE", channels)
         monkeypatch.setattr(blocks_2d, "LEAST_GATHERED_CHANNELS", gathered)
         monkeypatch.setattr(attention_3d, "BLOCK_BYTES", block)
-        monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)
+        for processor in ("WINOGRAD_PROCESSOR", "WIDE_VECTORS"):
+            monkeypatch.setattr(blocks_2d, processor, True)
         for limit in ("CHANNELS", "PAIRS", "TILES"):
             monkeypatch.setattr(blocks_2d, f"LEAST_WINOGRAD_{limit}", multiplied)
         monkeypatch.setattr(blocks_2d, "FEW_CHANNELS", few)

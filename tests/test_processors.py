@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import PIL.Image
 import pytest
 import torch
-from diffusers.utils import logging
-from tiny import IMAGE_SIZE, tiny_pipeline
+from tiny import IMAGE_SIZE, tiny_baseline, tiny_pipeline
 
 from lfdm_diffusers import processors
 
@@ -18,16 +19,18 @@ def lacking(monkeypatch, caplog):
     """A CPU without half precision, and what is logged on it."""
     monkeypatch.setattr(processors, "has_instructions", lambda dtype: dtype is torch.float32)
     processors.advise_precision.cache_clear()
-    logging.enable_propagation()
     yield caplog
-    logging.disable_propagation()
     processors.advise_precision.cache_clear()
 
 
-def test_instructions_are_those_of_the_processor(monkeypatch):
+@pytest.mark.parametrize("supported", [True, False])
+def test_instructions_are_those_of_the_processor(monkeypatch, supported):
+    monkeypatch.setattr(processors.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported, raising=False)
     assert processors.has_instructions(torch.float32)
-    assert processors.has_instructions(torch.bfloat16) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert processors.has_instructions(torch.bfloat16) == supported
+    monkeypatch.setattr(processors.platform, "machine", lambda: "arm64")
     assert processors.has_instructions(torch.bfloat16)  # it cannot be told
 
 
@@ -38,9 +41,10 @@ def test_a_precision_that_is_slow_here_is_advised_against_once(lacking):
     assert [SAID in record.message for record in lacking.records] == [True]
 
 
-def test_pipelines_say_so(lacking):
-    pipe, picture = tiny_pipeline(), PIL.Image.new("RGB", (IMAGE_SIZE, IMAGE_SIZE))
-    pipe(picture, num_inference_steps=1)
+@pytest.mark.parametrize("make", [tiny_pipeline, functools.partial(tiny_baseline, "imaginator")])
+def test_pipelines_say_so(lacking, make):
+    pipe, picture = make(), PIL.Image.new("RGB", (IMAGE_SIZE, IMAGE_SIZE))
+    pipe(picture)
     assert SAID not in lacking.text
-    pipe.to(torch.bfloat16)(picture, num_inference_steps=1)
+    pipe.to(torch.bfloat16)(picture)
     assert SAID in lacking.text

@@ -20,7 +20,7 @@ from tiny import tiny_lfae
 from torch import nn
 from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
 
-from lfdm_diffusers import LatentFlowAutoencoder, training_utils
+from lfdm_diffusers import LatentFlowAutoencoder, training_run, training_utils
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.losses import LFAELoss, PerceptualPyramidLoss, PixelPyramidLoss, RandomTransform
 from lfdm_diffusers.perceptual import VGGFeatures
@@ -150,7 +150,9 @@ def test_new_model_with_the_weights_of_another_where_they_fit(faces, whole_run, 
     assert LatentFlowAutoencoder.from_pretrained(tmp_path / "new" / "lfae").downscale_factor == 2
 
 
-def test_goes_on_with_accumulation_and_bf16(faces, tmp_path):
+def test_goes_on_with_accumulation_and_bf16(faces, tmp_path, monkeypatch):
+    advised = []
+    monkeypatch.setattr(training_run, "advise_precision", lambda *args: advised.append(args))
     changes = {
         "gradient_accumulation_steps": 2,
         "mixed_precision": "bf16",
@@ -160,6 +162,7 @@ def test_goes_on_with_accumulation_and_bf16(faces, tmp_path):
     run(arguments(faces, tmp_path / "a", **changes))
     run(arguments(faces, tmp_path / "b", **changes, resume_from_checkpoint=tmp_path / "a/checkpoint-2"))
     assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert advised == [(torch.device("cpu"), torch.bfloat16)] * 2
 
 
 def test_accumulation_is_a_larger_batch(faces, tmp_path):

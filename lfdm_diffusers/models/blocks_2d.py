@@ -20,13 +20,26 @@ LEAST_GATHERED_CHANNELS = 16
 LEAST_DOUBLED_PLACES = 1024
 # On a CPU a convolution is a matrix product where there are so many output channels, or more, for each place.
 CHANNELS_A_PLACE = 8
-# With no more output channels than this a CPU's vectors, of 8 numbers or 16, are mostly idle in the library's convolution. Kernels
-# of as many columns, or more, fill them.
+# With no more output channels than this vectors of 8 numbers or 16 are mostly idle in the library's convolution. Kernels of as many
+# columns, or more, fill them.
 FEW_CHANNELS, MANY_COLUMNS = 4, 5
+WIDE_VECTORS = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 # With so many channels on both sides, pairs of them, and tiles, `winograd_conv2d` is up to 1.9 times as fast as the library's convolution on CPUs
-# whose vectors are those of AVX2, in training 2.5 times. On those of AVX-512 the library's convolutions surpass its own products: nothing is gained.
+# whose vectors are those of AVX2, in training 2.5 times. On those of AVX-512, where the library's convolutions surpass its own products of matrices, there is
+# less to gain, and it was not measured.
 LEAST_WINOGRAD_CHANNELS, LEAST_WINOGRAD_PAIRS, LEAST_WINOGRAD_TILES = 64, 64 * 128, 32
 WINOGRAD_PROCESSOR = torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
+@contextlib.contextmanager
+def multiplied_in_full() -> Iterator[None]:
+    """Convolutions meanwhile take all multiplications that they are defined by, so that they can be counted."""
+    global WINOGRAD_PROCESSOR
+    before, WINOGRAD_PROCESSOR = WINOGRAD_PROCESSOR, False
+    try:
+        yield
+    finally:
+        WINOGRAD_PROCESSOR = before
 
 
 def sampling_grid(height: int, width: int, device: torch.device | None = None, centers: bool = False) -> torch.Tensor:
@@ -261,12 +274,17 @@ class SameConv2d(nn.Conv2d):
 
     def may_be_multiplied_less(self, x: torch.Tensor) -> bool:
         """Whether `winograd_conv2d` computes this, sooner."""
-        large = min(self.in_channels, self.out_channels) >= LEAST_WINOGRAD_CHANNELS
-        large = large and self.in_channels * self.out_channels >= LEAST_WINOGRAD_PAIRS
-        large = large and x[:, 0].numel() >= LEAST_WINOGRAD_TILES * TILE**2
+        if not WINOGRAD_PROCESSOR or torch.compiler.is_compiling() or not self.is_single(x):
+            return False
+        few = min(self.in_channels, self.out_channels) < LEAST_WINOGRAD_CHANNELS
+        few = few or self.in_channels * self.out_channels < LEAST_WINOGRAD_PAIRS
+        small = min(x.shape[2:]) < TILE or x[:, 0].numel() < LEAST_WINOGRAD_TILES * TILE**2
+        return self.kernel_size == (3, 3) and not few and not small
+
+    def is_single(self, x: torch.Tensor) -> bool:
+        """Whether all is float32, and the weight what it seems to be."""
         single = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        eager = type(self.weight) is nn.Parameter and not torch.compiler.is_compiling()
-        return WINOGRAD_PROCESSOR and self.kernel_size == (3, 3) and large and single and eager
+        return single and type(self.weight) is nn.Parameter
 
     def forward(self, x: torch.Tensor, doubled: bool = False) -> torch.Tensor:
         """The convolution of `x` `(N, C, h, w)`, or of `x` doubled by its nearest neighbours, `(N, C, 2h, 2w)`."""
@@ -292,7 +310,7 @@ class SameConv2d(nn.Conv2d):
     def is_of_few_channels(self, x: torch.Tensor) -> bool:
         """Whether `by_columns` computes this sooner. (In half precision its sums would be rounded one by one.)"""
         few = self.out_channels <= FEW_CHANNELS and self.kernel_size[1] >= MANY_COLUMNS
-        return few and x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        return WIDE_VECTORS and few and self.is_single(x)
 
     def by_columns(self, x: torch.Tensor) -> torch.Tensor:
         """The sum of what each column of the kernel gives: all are output channels of one convolution, then moved to their places."""

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 
 TILE, READ = 4, 6  # outputs of a tile, and inputs that it reads, a side
 # So many bytes of tiles are transformed at a time: more would leave the cache; for fewer the weights would be read too often.
 BLOCK_BYTES = 2**23
-# Weights are transformed in parts that the C library keeps when they are freed (`memory.py`).
+# Of transformed weights, which are four times as large, no more are made at once, and the C library keeps it (`memory.py`).
 WEIGHT_BYTES = 2**24
 
 
@@ -35,9 +35,9 @@ def transforms() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     ]
     weights = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]  # times 24
     outputs = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-    matrices = (
-        torch.tensor(rows, dtype=torch.float64) / scale for rows, scale in ((inputs, 1), (weights, 24), (outputs, 1))
-    )
+    scaled = ((inputs, 1), (weights, 24), (outputs, 1))
+    # Whatever device a context makes tensors on.
+    matrices = (torch.tensor(rows, dtype=torch.float64, device="cpu") / scale for rows, scale in scaled)
     return tuple(torch.kron(matrix, matrix).float() for matrix in matrices)
 
 
@@ -91,20 +91,26 @@ def transform_weight(weight: torch.Tensor) -> torch.Tensor:
     return torch.matmul(matrix, weight.permute(0, 2, 3, 1).flatten(1, 2)).permute(1, 2, 0)
 
 
+def outputs_at_once(weight: torch.Tensor) -> int:
+    """Into how many output channels' parts `weight` is split, in channels, so that each is `WEIGHT_BYTES` when transformed."""
+    return max(1, WEIGHT_BYTES // (READ**2 * weight[0, :, 0, 0].nbytes))
+
+
 def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """What `winograd_conv2d` computes, without a gradient."""
     of_inputs, _, to_outputs = transforms()
     tiles = Tiles(x.shape)
+    reads = tiles.read(x)
     out = x.new_empty(tiles.count, tiles.rows, TILE, tiles.columns, TILE, len(weight))
-    outs_at_once = max(1, WEIGHT_BYTES // (READ**2 * weight[0, :, 0, 0].nbytes))
-    kernels = [transform_weight(part) for part in weight.split(outs_at_once)]
-    for read, made in tiles.blocks(tiles.read(x), out):
-        spectrum = transform_tiles(read, of_inputs)
-        for kernel, found in zip(kernels, made.split(outs_at_once, dim=-1)):
-            products = to_outputs @ torch.bmm(spectrum, kernel).flatten(1)  # (16, T * C_out)
-            found.copy_(products.view(TILE, TILE, *read.shape[:3], -1).permute(2, 3, 0, 4, 1, 5))
-        if bias is not None:
-            made += bias
+    channels = outputs_at_once(weight)
+    for part, out_of_part in zip(weight.split(channels), out.split(channels, dim=-1)):
+        kernel = transform_weight(part)
+        for read, made in tiles.blocks(reads, out_of_part):
+            products = torch.bmm(transform_tiles(read, of_inputs), kernel).flatten(1)  # (36, T * C_out)
+            products = (to_outputs @ products).view(TILE, TILE, *read.shape[:3], -1)
+            made.copy_(products.permute(2, 3, 0, 4, 1, 5))
+    if bias is not None:
+        out += bias
     out = out.view(tiles.count, tiles.rows * TILE, tiles.columns * TILE, -1)[:, : tiles.height, : tiles.width]
     return out.contiguous().permute(0, 3, 1, 2)
 
@@ -113,13 +119,14 @@ def weight_gradient(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tenso
     """That of `convolve`, given the gradient `(N, C_out, h, w)` of its output; it lies in memory as `weight` does."""
     of_inputs, of_weights, to_outputs = transforms()
     tiles = Tiles(x.shape)
-    total = x.new_zeros(READ**2, *weight.shape[:2])
-    for read, made in tiles.blocks(tiles.read(x), tiles.outputs(gradient)):
-        total.baddbmm_(
-            transform_tiles(made, to_outputs.T.contiguous()).transpose(1, 2), transform_tiles(read, of_inputs)
-        )
-    total = (of_weights.T @ total.flatten(1)).view(3, 3, *weight.shape[:2])
-    return torch.empty_like(weight).copy_(total.permute(2, 3, 0, 1))
+    reads, outputs, found = tiles.read(x), tiles.outputs(gradient), torch.empty_like(weight)
+    channels = outputs_at_once(weight)
+    for part, outputs_of_part in zip(found.split(channels), outputs.split(channels, dim=-1)):
+        total = x.new_zeros(READ**2, *part.shape[:2])
+        for read, made in tiles.blocks(reads, outputs_of_part):
+            total.baddbmm_(transform_tiles(made, to_outputs.T).transpose(1, 2), transform_tiles(read, of_inputs))
+        part.copy_((of_weights.T @ total.flatten(1)).view(3, 3, *part.shape[:2]).permute(2, 3, 0, 1))
+    return found
 
 
 class WinogradConv2d(torch.autograd.Function):
@@ -128,18 +135,21 @@ class WinogradConv2d(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         ctx.save_for_backward(x, weight)
-        return convolve(x, weight, bias)
+        return convolve(x, weight, bias).detach()  # of a view, torch would forbid changes in place
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        of_x, of_weight, of_bias = ctx.needs_input_grad
-        return (
-            convolve(gradient, weight.transpose(0, 1).flip(2, 3).contiguous()) if of_x else None,
-            weight_gradient(x, weight, gradient) if of_weight else None,
-            gradient.sum((0, 2, 3)) if of_bias else None,
-        )
+        asked = ctx.needs_input_grad
+        if torch.is_grad_enabled():  # a gradient's gradient is asked for: the library has it
+            settings = ([weight.shape[0]], [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
+            return torch.ops.aten.convolution_backward(gradient, x, weight, *settings, asked)
+        with torch.autocast("cpu", enabled=False):
+            return (
+                convolve(gradient, weight.transpose(0, 1).flip(2, 3).contiguous()) if asked[0] else None,
+                weight_gradient(x, weight, gradient) if asked[1] else None,
+                gradient.sum((0, 2, 3)) if asked[2] else None,
+            )
 
 
 def winograd_conv2d(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

@@ -10,6 +10,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..models import ImaginatorGenerator, LabelEmbeddings
+from ..processors import advise_precision
 from .checks import require_number, require_tensor
 from .image_to_video import ImageToVideoPipeline, VideoPipelineOutput, eval_mode
 from .picture_fitting import Picture, to_rgb_tensors
@@ -110,6 +111,7 @@ class ImaginatorPipeline(ImageToVideoPipeline):
         self._check_output(height, width, image_fit, output_type)
 
         device, network = self._execution_device, self.imaginator
+        advise_precision(device, network.dtype)
         batch_size, prompt_embeds = self._paired_prompts(
             len(pictures), prompt, prompt_embeds, num_videos_per_prompt, device
         )
