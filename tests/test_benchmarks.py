@@ -165,13 +165,20 @@ def test_models_are_saved_and_loaded_in_the_precision_of_their_row(saved):
 
 
 @pytest.mark.integration
-def test_a_case_is_measured_in_a_process_of_its_own():
-    found = speed.in_a_process(Case("encode"))
-    assert not found.returncode, found.stderr
-    row = json.loads(found.stdout.splitlines()[-1])
-    assert row["item"] == "encode" and row["seconds"] > 0
-    # Of the auto-encoder, 0.26 GB in its file, no more than the encoder is in memory.
-    assert row["peak_memory_gb"] < row["memory_after_imports_gb"] + 0.2
+def test_a_case_is_measured_in_a_process_that_finds_its_models(monkeypatch):
+    found = {}
+
+    def run(command: list[str], **options: object) -> None:
+        folder = Path(command[-1])
+        found.update({file.parent.name: load_file(file) for file in folder.glob("*/*.safetensors")})
+        assert Case(**json.loads(command[command.index("--case") + 1])) == Case("encode", "toon64", "bfloat16")
+
+    monkeypatch.setattr(speed.subprocess, "run", run)
+    speed.in_a_process(Case("encode", "toon64", "bfloat16"))
+    assert found.keys() == {"lfae", "unet"}
+    assert all(weight.dtype == torch.bfloat16 for weight in found["lfae"].values() if weight.is_floating_point())
+    with pytest.raises(SystemExit, match="could not be saved"):
+        speed.in_a_process(Case("encode", "no model"))
 
 
 def test_multiplications_are_counted_in_full(monkeypatch):
