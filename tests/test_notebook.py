@@ -41,9 +41,10 @@ def test_it_runs(loopback_hub: LoopbackHub, tmp_path):
         "HF_HUB_OFFLINE": "0",
     }
     settings |= {"HF_HOME": str(tmp_path / "home"), "REPO_ID": "me/toon64-ink", "PYTHONPATH": path}
+    settings["OMP_NUM_THREADS"] = "1"  # beside other tests more threads only wait for each other
     notebook = nbformat.read(NOTEBOOK, 4)
     resources = {"metadata": {"path": str(tmp_path / "examples")}}
-    nbclient.NotebookClient(notebook, timeout=600, resources=resources).execute(env=os.environ | settings)
+    nbclient.NotebookClient(notebook, timeout=1800, resources=resources).execute(env=os.environ | settings)
     shown, kept = pictures(notebook), pictures(json.loads(NOTEBOOK.read_text(encoding="utf-8")))
     assert [picture.size for picture in shown] == [picture.size for picture in kept], (
         "run again, and kept with its outputs"
