@@ -14,7 +14,6 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-import startup
 from speed import ITEMS, Case, is_of, plan, usual_batch
 
 from lfdm_diffusers.whole_files import whole
@@ -111,16 +110,16 @@ def memory_told(rows: list[dict]) -> str:
         (row, released(row)) for row in rows if row["dtype"] == "float32" and not row["plain"] and released(row)
     ]
     more = [(row, theirs[1]) for row, theirs in compared if row["peak_memory_gb"] > theirs[1]]
-    if not more or startup.ADDED not in imports:
+    if not more or "torch" not in imports:
         return ""
-    torch, package = imports["torch"]["memory_gb"], imports[startup.ADDED]["memory_gb"]
+    torch, imported = imports["torch"]["memory_gb"], max(row["memory_after_imports_gb"] for row, _ in more)
     each = "; ".join(
         f"{ITEMS[row['item']]} {row['peak_memory_gb']:.2f} against {theirs:.2f}, without what is imported "
-        f"{row['peak_memory_gb'] - package:.2f} against {theirs - torch:.2f}"
+        f"{row['peak_memory_gb'] - row['memory_after_imports_gb']:.2f} against {theirs - torch:.2f}"
         for row, theirs in more
     )
     return (
-        f"In float32 this takes more GB than the released code: {each}. Importing this package takes {package:.2f} GB, and torch alone {torch:.2f}, "
+        f"In float32 this takes more GB than the released code: {each}. What is imported takes {imported:.2f} GB, and torch alone {torch:.2f}, "
         "which is all that is taken off the released code's; its other imports are not known."
     )
 
