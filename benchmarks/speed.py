@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Seconds, memory and share of the machine's GEMM peak of everything that takes time, each in a process of its own.
 
-    python benchmarks/speed.py --output docs/performance/cpu.json         # all that docs/performance.md shows of this machine
+    python benchmarks/speed.py --output docs/performance/cpu_avx2.json    # all that docs/performance.md shows of this machine
     python benchmarks/speed.py --output one.json --models mug128 --items unet_step --dtypes float32 bfloat16
 
 Weights are random: time does not depend on them. They are loaded from files in the row's precision, as `from_pretrained` does it, so that
