@@ -14,7 +14,9 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from speed import ITEMS, Case, is_of, plan, usual_batch
+from convolutions import gains
+from speed import is_of, plan, usual_batch
+from workloads import ITEMS, Case
 
 from lfdm_diffusers.whole_files import whole
 
@@ -273,7 +275,32 @@ def data_part(path: Path) -> list[str]:
     ]
 
 
-KINDS = {"rows": speed_part, "differences": precision_part, "waiting": data_part, "seconds": startup_part}
+def convolutions_part(path: Path) -> list[str]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    machine = content["machine"]
+    lines = ["| | maps | way | the library's ms | times as fast | with gradients | taken |", "|" + " --- |" * 7]
+    for row in content["convolutions"]:
+        kernel, side = row["kernel"], row["side"]
+        maps = f"{row['channels_in']} to {row['channels_out']} channels, {kernel}x{kernel}, {row['maps']} of {side}x{side}"
+        forward, training = gains(row)
+        cells = [row["where"], maps, row["way"], f"{1e3 * row['library']:.3g}", f"{forward:.2f}", f"{training:.2f}"]
+        lines.append("| " + " | ".join([*cells, "yes" if row["taken"] else "no"]) + " |")
+    return [
+        f"## Single convolutions: {machine['processor']}, {machine['threads']} threads",
+        "In float32, beside the library's convolution in turns: 3x3 ones in fewer multiplications (winograd), few output channels column by column (columns), few places as one product "
+        "(product). Whether a way is taken depends on the processor and the shape ([method.md](method.md)).",
+        f"```bash\npython benchmarks/convolutions.py --output docs/performance/{path.name}\n```",
+        "\n".join(lines),
+    ]
+
+
+KINDS = {
+    "rows": speed_part,
+    "convolutions": convolutions_part,
+    "differences": precision_part,
+    "waiting": data_part,
+    "seconds": startup_part,
+}
 
 
 def page() -> str:

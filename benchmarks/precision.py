@@ -28,11 +28,11 @@ SEEDS = (0, 1)  # videos of the second show what another noise changes
 class Videos:
     """What the model makes in one precision: by picture and label, latents and the pixels that they are decoded to."""
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, pictures: int):
+    def __init__(self, device: torch.device, dtype: torch.dtype, pictures: int, labels: int | None):
         self.pipe = LFDMPipeline.from_pretrained(embedded_model()).to(device, dtype)
         self.pipe.set_progress_bar_config(disable=True)
         opened = [PIL.Image.open(path).convert("RGB") for path in embedded_pictures()[:pictures]]
-        self.asked = [(picture, label) for picture in opened for label in self.pipe.labels]
+        self.asked = [(picture, label) for picture in opened for label in self.pipe.labels[:labels]]
 
     def latents(self, seed: int) -> list[torch.Tensor]:
         """`(1, 3, F, h, w)` of each picture and label."""
@@ -54,15 +54,17 @@ def difference(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> dict[str
 
 
 @torch.no_grad()
-def compare(device: torch.device, dtypes: list[str], pictures: int) -> dict[str, dict[str, dict[str, float]]]:
+def compare(
+    device: torch.device, dtypes: list[str], pictures: int, labels: int | None
+) -> dict[str, dict[str, dict[str, float]]]:
     """By precision: mean and largest differences over all videos from those of float32."""
-    exact = Videos(device, torch.float32, pictures)
+    exact = Videos(device, torch.float32, pictures, labels)
     latents, other = (exact.latents(seed) for seed in SEEDS)
     pixels = exact.decoded(latents)
     two_seeds = difference(pixels, exact.decoded(other))
     found = {}
     for name in dtypes:
-        half = Videos(device, DTYPES[name], pictures)
+        half = Videos(device, DTYPES[name], pictures, labels)
         own = half.latents(SEEDS[0])
         found[name] = {
             "latent": difference(own, latents),
@@ -79,9 +81,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=["bfloat16", "float16"])
     parser.add_argument("--pictures", type=int, default=3)
+    parser.add_argument("--labels", type=int, help="only the first so many")
     args = parser.parse_args(argv)
     device = torch.device(args.device)
-    differences = compare(device, args.dtypes, args.pictures)
+    differences = compare(device, args.dtypes, args.pictures, args.labels)
     for name, rows in differences.items():
         print(
             name, ", ".join(f"{what}: {row['mean']:.2g} (at most {row['largest']:.2g})" for what, row in rows.items())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import convolutions
 import data_waiting
 import performance_page
 import plain
@@ -17,9 +18,9 @@ import startup
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from speed import Case
 from tiny import IMAGE_SIZE, LATENT_CHANNELS, TEXT_DIM, tiny_lfae, tiny_unet
 from torch.utils.flop_counter import FlopCounterMode
+from workloads import ITEMS, TRAINING, Case, Workload, save_models
 
 from lfdm_diffusers.models import blocks_2d
 from lfdm_diffusers.pipelines.motion import beside
@@ -43,7 +44,7 @@ def saved(tmp_path):
     def save(case: Case) -> Path:
         before = torch.get_default_dtype()
         try:
-            speed.save_models(case, tmp_path)
+            save_models(case, tmp_path)
         finally:
             torch.set_default_dtype(before)
         return tmp_path
@@ -69,12 +70,12 @@ def test_a_row_says_what_was_measured(hurried, saved):
     assert row["peak_memory_gb"] >= row["memory_after_imports_gb"] > 0.1
 
 
-@pytest.mark.parametrize("item", speed.ITEMS)
+@pytest.mark.parametrize("item", ITEMS)
 def test_every_item_runs(hurried, saved, monkeypatch, item):
     monkeypatch.setattr(speed, "LEAST_CALLS", 1)
     monkeypatch.setattr(speed, "MOST_CALLS", 1)
     dtype = "bfloat16" if speed.has_instructions(torch.bfloat16) else "float32"
-    case = Case(item, "toon64", dtype, frames=2, checkpointing=item in speed.TRAINING)
+    case = Case(item, "toon64", dtype, frames=2, checkpointing=item in TRAINING)
     row = speed.measure(case, saved(case))
     assert row["seconds"] > 0 and (row["gigaflop"] is None) == (item == "video_ddpm1000")
 
@@ -94,7 +95,7 @@ def test_each_case_is_planned_once_and_rows_that_are_there_stay(tmp_path, monkey
     assert not any(case.model == "mug128" and case.dtype != "float32" for case in speed.plan("cpu", half=False))
     asked = []
 
-    def fake(case: Case) -> object:
+    def fake(case: Case, saved: Path) -> object:
         asked.append(case)
         row = asdict(case) | {"seconds": 1.0, "peak_memory_gb": 1.0}
         return type("Done", (), {"returncode": 0, "stdout": json.dumps(row)})
@@ -160,26 +161,27 @@ def test_models_are_saved_and_loaded_in_the_precision_of_their_row(saved):
         assert {weight.dtype for weight in load_file(next((folder / "unet").glob("*.safetensors"))).values()} == {
             dtype
         }
-        work = speed.Workload(case, folder)
+        work = Workload(case, folder)
         assert {parameter.dtype for parameter in work.lfae.parameters()} == {dtype}
-        assert work.lfae.training == (item in speed.TRAINING)
+        assert work.lfae.training == (item in TRAINING)
 
 
 @pytest.mark.integration
-def test_a_case_is_measured_in_a_process_that_finds_its_models(monkeypatch):
-    found = {}
-
-    def run(command: list[str], **options: object) -> None:
-        folder = Path(command[-1])
-        found.update({file.parent.name: load_file(file) for file in folder.glob("*/*.safetensors")})
-        assert Case(**json.loads(command[command.index("--case") + 1])) == Case("encode", "toon64", "bfloat16")
-
-    monkeypatch.setattr(speed.subprocess, "run", run)
-    speed.in_a_process(Case("encode", "toon64", "bfloat16"))
+def test_a_case_is_measured_in_a_process_that_finds_its_models(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(speed.subprocess, "run", lambda command, **options: asked.append(command))
+    cases = [Case("encode", "toon64", "bfloat16"), Case("decode", "toon64", "bfloat16")]
+    for case in cases:
+        speed.in_a_process(case, tmp_path)
+    assert [Case(**json.loads(command[command.index("--case") + 1])) for command in asked] == cases
+    assert asked[0][-1] == asked[1][-1]  # the models are made once
+    found = {file.parent.name: load_file(file) for file in Path(asked[0][-1]).glob("*/*.safetensors")}
     assert found.keys() == {"lfae", "unet"}
     assert all(weight.dtype == torch.bfloat16 for weight in found["lfae"].values() if weight.is_floating_point())
+    speed.in_a_process(Case("train_lfae_step", "toon64", "bfloat16"), tmp_path)  # weights in float32
+    assert asked[2][-1] != asked[0][-1]
     with pytest.raises(SystemExit, match="could not be saved"):
-        speed.in_a_process(Case("encode", "no model"))
+        speed.in_a_process(Case("encode", "no model"), tmp_path)
 
 
 def test_multiplications_are_counted_in_full(monkeypatch):
@@ -192,6 +194,20 @@ def test_multiplications_are_counted_in_full(monkeypatch):
             conv(x)
         found.append(counter.get_total_flops())
     assert found[0] < found[1] == 2 * 9 * 128 * 128 * 1024
+
+
+def test_convolutions_are_compared_with_what_gives_the_same_numbers(tmp_path, monkeypatch, capsys):
+    small = [replace(shape, maps=1, channels_in=8, channels_out=4, side=8) for shape in convolutions.SHAPES]
+    small = {shape.way: shape for shape in small}.values()
+    for shape in small:
+        conv, x = convolutions.layer(shape)
+        expected, found = convolutions.library(conv, x), convolutions.WAYS[shape.way](conv, x)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(convolutions, "SHAPES", small)
+    convolutions.main(["--output", str(tmp_path / "convolutions.json"), "--calls", "1"])
+    rows = json.loads((tmp_path / "convolutions.json").read_text())["convolutions"]
+    assert [row["way"] for row in rows] == ["winograd", "columns", "product"] and not rows[0]["taken"]
+    assert all(min(convolutions.gains(row)) > 0 for row in rows) and capsys.readouterr().out.count("\n") == 3
 
 
 def test_comparisons_are_of_the_rows():
@@ -245,7 +261,8 @@ def test_startup_times_processes_of_their_own(tmp_path, monkeypatch, capsys):
 @pytest.mark.integration
 def test_precision_compares_with_float32(tmp_path):
     output = tmp_path / "precision.json"
-    precision.main(["--output", str(output), "--device", "cpu", "--dtypes", "bfloat16", "--pictures", "1"])
+    few = ["--pictures", "1", "--labels", "1"]
+    precision.main(["--output", str(output), "--device", "cpu", "--dtypes", "bfloat16", *few])
     found = json.loads(output.read_text())["differences"]["bfloat16"]
     assert 0 < found["latent"]["mean"] < found["latent"]["largest"]
     assert 0 < found["decoding alone"]["mean"] < found["two seeds"]["mean"]

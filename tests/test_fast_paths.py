@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from lfdm_diffusers.models.blocks_2d import (
     sampling_grid,
 )
 from lfdm_diffusers.models.blocks_3d import NearestUpsample
+from lfdm_diffusers.models.latent_flow_autoencoder import joined
 from lfdm_diffusers.training_utils import build_optimizer
 
 NEVER = 10**9
@@ -289,10 +291,13 @@ def test_attention_block_by_block(monkeypatch, axis, linear, batch):
         monkeypatch.setattr(attention_3d, "BLOCK_BYTES", size)
         out = attention(x, 3, rotary, bias)
         results.append([len(calls), out, *torch.autograd.grad(out.square().mean(), (x, attention.to_q.weight))])
+        with torch.no_grad():  # each block is then put in its place
+            results[-1].append(attention(x, 3, rotary, bias))
     assert results[0][0] > results[1][0] > results[2][0] == 1
     for blocks in results[:2]:
         for found, expected in zip(blocks[1:], results[2][1:]):
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(results[2][-1], results[2][1])
 
 
 @pytest.mark.parametrize("out_bias", [True, False])
@@ -380,6 +385,30 @@ def test_frames_are_decoded_in_chunks_that_suit_the_device(monkeypatch):
         lfae.train()  # BatchNorm's statistics would be those of a chunk
         lfae.decode(encoded, flow, occlusion)
     assert frames[4:] == [6] and whole.shape[-1] == IMAGE_SIZE
+
+
+def test_frames_are_put_together_as_they_come():
+    """None of a chunk is kept until the next: between large tensors that are freed, small ones leave holes in memory."""
+    kept: list[weakref.ref] = []
+
+    def chunks(sizes: tuple[int, ...]):
+        for size in sizes:
+            assert not any(chunk() is not None for chunk in kept)
+            expected.append([torch.randn(2, size, channels, 4, 4) for channels in (3, 1)])
+            made = [x.clone() for x in expected[-1]]
+            kept.extend(map(weakref.ref, made))
+            yield tuple(made.pop(0) for _ in range(2))
+
+    for sizes in ((5,), (2, 2, 1)):
+        expected: list[list[torch.Tensor]] = []
+        kept.clear()
+        found = joined(chunks(sizes), 5)
+        for whole, parts in zip(found, zip(*expected)):
+            torch.testing.assert_close(whole, torch.cat(parts, dim=1), rtol=0, atol=0)
+    parts = torch.randn(1, 4, 3, 2, 2, requires_grad=True)
+    (whole,) = joined(((part,) for part in (2 * parts).split(2, dim=1)), 4)
+    (gradient,) = torch.autograd.grad(whole.square().sum(), parts)
+    torch.testing.assert_close(gradient, 8 * parts)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

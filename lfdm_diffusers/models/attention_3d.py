@@ -220,15 +220,25 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
     ) -> torch.Tensor:
         """`(B * F, C, h, w)` in and out; `rotary` and `bias` go with axis "frames"."""
         places = x.permute(0, 2, 3, 1)  # (B*F, h, w, C), a view of channels-last memory
-        tokens = places.flatten(1, 2)  # (B*F, N, C)
-        if self.axis == "frames":  # frames and places change seats before the projection, where tokens are narrowest
-            tokens = tokens.unflatten(0, (-1, num_frames)).transpose(1, 2)  # (B, N, F, C)
-        blocks = tokens.split(self._block_size(tokens), dim=tokens.ndim - 3)
-        out = [self._attend(block, rotary, bias) for block in blocks]
-        out = torch.cat(out, dim=tokens.ndim - 3) if len(out) > 1 else out[0]
+        tokens = self._sequences(places, num_frames)
+        size, axis = self._block_size(tokens), tokens.ndim - 3
+        if size < tokens.shape[axis] and not torch.is_grad_enabled():
+            out = places.new_empty(places.shape)
+            blocks = zip(*(all_of.split(size, dim=axis) for all_of in (tokens, self._sequences(out, num_frames))))
+            for block, place in blocks:  # each is added and put in its place while it is in the cache
+                torch.add(block, self._attend(block, rotary, bias), out=place)
+            return out.permute(0, 3, 1, 2)
+        out = [self._attend(block, rotary, bias) for block in tokens.split(size, dim=axis)]
+        out = torch.cat(out, dim=axis) if len(out) > 1 else out[0]
         if self.axis == "frames":
             out = out.transpose(1, 2)  # (B, F, N, C)
         return x + out.reshape(places.shape).permute(0, 3, 1, 2)
+
+    def _sequences(self, places: torch.Tensor, num_frames: int) -> torch.Tensor:
+        """Tokens that attend to each other, `(..., L, C)`, of `(B * F, h, w, C)`: a view."""
+        tokens = places.flatten(1, 2)  # (B*F, N, C)
+        # Frames and places change seats before the projection, where tokens are narrowest.
+        return tokens.unflatten(0, (-1, num_frames)).transpose(1, 2) if self.axis == "frames" else tokens
 
     def _block_size(self, tokens: torch.Tensor) -> int:
         """How many of the sequences along the third last axis to take at a time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -412,10 +412,7 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         ]  # (B, 3, [F,] h, w)
         motions = [motion.movedim(1, -3) if clip else motion[:, None] for motion in motions]  # (B, F, 3, h, w)
         parts = zip(*(motion.split(int(chunk_size), dim=1) for motion in motions))
-        chunks = [self._decode_frames(encoded, part) for part in parts]
-        sample, warped, inpainted = (
-            torch.cat([chunk[i].unflatten(0, (batch, -1)) for chunk in chunks], dim=1) for i in range(3)
-        )
+        sample, warped, inpainted = joined((self._decode_frames(encoded, part) for part in parts), motions[0].shape[1])
         # (B, F, 3, H, W) -> (B, 3, F, H, W) or (B, 3, H, W)
         sample, warped, inpainted = ((x.movedim(1, 2) if clip else x[:, 0]) for x in (sample, warped, inpainted))
         output = DecodedFrames(sample=sample, warped=warped, inpainted=inpainted)
@@ -430,7 +427,7 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         return max(1, min(frames, (CPU_CHUNK_BYTES if flow.device.type == "cpu" else CHUNK_BYTES) // largest))
 
     def _decode_frames(self, encoded: EncodedImage, motions: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Sample, warped and inpainted frames `(B*F, 3, H, W)` of motion `(B, F, 3, h, w)`: flow x, flow y, occlusion.
+        """Sample, warped and inpainted frames `(B, F, 3, H, W)` of motion `(B, F, 3, h, w)`: flow x, flow y, occlusion.
 
         The first motion is for all feature maps but those that have another one's size.
         """
@@ -462,7 +459,7 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         inpainted = self.conv_out(out).sigmoid().to(encoded.image.dtype)  # autocast may have lowered it
         warped, occlusion = warp(encoded.image)
         sample = torch.lerp(inpainted, warped, occlusion) if self.config.use_skips else inpainted
-        return sample, warped, inpainted
+        return tuple(x.unflatten(0, (batch, frames)) for x in (sample, warped, inpainted))
 
     def forward(
         self,
@@ -485,3 +482,21 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         decoded = self.decode(self.encode(reference), motion.flow, motion.occlusion)
         output = LatentFlowAutoencoderOutput(**decoded, **motion)
         return output if return_dict else output.to_tuple()
+
+
+def joined(chunks: Iterable[Sequence[torch.Tensor]], frames: int) -> tuple[torch.Tensor, ...]:
+    """Of chunks that each hold some tensors `(B, F', ...)`, the tensors `(B, F, ...)` of all frames.
+
+    Each chunk is copied to its place as it comes: small results that are kept between large ones that are freed would leave holes in
+    memory that nothing fits into.
+    """
+    whole, done = None, 0
+    for chunk in chunks:
+        if chunk[0].shape[1] == frames:
+            return tuple(chunk)
+        whole = whole or tuple(x.new_empty(x.shape[0], frames, *x.shape[2:]) for x in chunk)
+        for all_frames, some in zip(whole, chunk):
+            all_frames[:, done : done + some.shape[1]] = some
+        done += chunk[0].shape[1]
+        del chunk, some  # before the next is made
+    return whole
