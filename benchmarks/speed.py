@@ -214,7 +214,14 @@ def run(args: argparse.Namespace, saved: Path) -> None:
 
 
 def in_a_process(case: Case, saved: Path) -> subprocess.CompletedProcess:
-    """`measure`, in a process that has not made the models itself; they are made once for all cases, and stay in `saved`."""
+    """`measure`, in a process that has not made the models itself."""
+    folder = saved_models(case, saved)
+    command = [sys.executable, __file__, "--case", json.dumps(asdict(case)), "--folder", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def saved_models(case: Case, saved: Path) -> Path:
+    """The folder in `saved` with the models of a case, made once for all cases that have the same."""
     folder = saved / f"{case.model}-{weight_type(case)}"
     if not folder.exists():
         made = multiprocessing.get_context("spawn").Process(target=save_models, args=(case, folder))
@@ -222,8 +229,7 @@ def in_a_process(case: Case, saved: Path) -> subprocess.CompletedProcess:
         made.join()
         if made.exitcode:
             sys.exit(f"The models of {case} could not be saved in {folder}.")
-    command = [sys.executable, __file__, "--case", json.dumps(asdict(case)), "--folder", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return folder
 
 
 def is_of(case: Case, row: dict) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import convolutions
 import data_waiting
+import operations
 import performance_page
 import plain
 import precision
@@ -194,6 +195,14 @@ def test_multiplications_are_counted_in_full(monkeypatch):
             conv(x)
         found.append(counter.get_total_flops())
     assert found[0] < found[1] == 2 * 9 * 128 * 128 * 1024
+
+
+@pytest.mark.integration
+def test_operations_of_a_call_are_told(capsys):
+    operations.main(["--item", "encode", "--model", "toon64", "--device", "cpu", "--rows", "3"])
+    *rows, total = capsys.readouterr().out.splitlines()
+    assert len(rows) == 3 and any("conv" in row for row in rows)
+    assert float(rows[0].split()[0]) >= float(rows[1].split()[0]) and float(total.split()[0]) > 0
 
 
 def test_convolutions_are_compared_with_what_gives_the_same_numbers(tmp_path, monkeypatch, capsys):
