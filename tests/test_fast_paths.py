@@ -368,6 +368,40 @@ def test_positions_turn_in_place_only_where_no_gradient_is_asked_for():
     assert torch.equal(turned, expected) and turned.data_ptr() == x.data_ptr()
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
+def test_weights_turn_where_places_are_more_than_channels(monkeypatch, dtype, tolerance):
+    torch.manual_seed(0)
+    attention = VideoAttention(8, 2, 6, "frames").to(dtype)
+    for projection in (attention.to_q, attention.to_k, attention.to_v):
+        projection.weight.mul_(3)
+    rotary = attention_3d.RotaryPositions.create(4, 2, 6, 4, torch.device("cpu"), dtype)
+    bias = torch.randn(1, 2, 4, 4, dtype=dtype)
+    turned = []
+    rotated = attention_3d.RotaryPositions.rotated_weight
+    monkeypatch.setattr(
+        attention_3d.RotaryPositions, "rotated_weight", lambda *args: turned.append(1) or rotated(*args)
+    )
+    for batch, side, expected_turns in ((2, 5, 2), (1, 2, 0)):
+        x = torch.randn(batch * 4, 8, side, side, dtype=dtype).contiguous(memory_format=torch.channels_last)
+        for block in (1, NEVER):
+            monkeypatch.setattr(attention_3d, "BLOCK_BYTES", block)
+            turned.clear()
+            found = attention(x, 4, rotary, bias)
+            assert len(turned) == expected_turns
+            with torch.enable_grad():
+                expected = attention(x, 4, rotary, bias)
+            assert len(turned) == expected_turns
+            assert (found - expected).norm() <= tolerance * (expected - x).norm()
+    x = torch.randn(8, 8, 5, 5)
+    adapted = VideoAttention(8, 2, 6, "frames")
+    adapted.to_k.register_forward_hook(lambda module, args, out: 2 * out)
+    rotary = attention_3d.RotaryPositions.create(4, 2, 6, 4, torch.device("cpu"), torch.float32)
+    turned.clear()
+    adapted(x, 4, rotary, bias.float())
+    assert not turned
+
+
 def test_frames_are_decoded_in_chunks_that_suit_the_device(monkeypatch):
     lfae = tiny_lfae()
     encoded = lfae.encode(torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE))

@@ -119,8 +119,9 @@ def test_guidance(pipe):
     guided = call(pipe, guidance_scale=3.0, **options).frames
     torch.testing.assert_close(call(pipe, prompt=None, **options).frames, null)
     torch.testing.assert_close(call(pipe, prompt=None, guidance_scale=3.0, **options).frames, null)
-    # One step of DDIM without thresholding is linear in the prediction.
-    torch.testing.assert_close(guided, null + 3 * (conditional - null), rtol=1e-2, atol=0.1)
+    # One step of DDIM without thresholding is linear in the prediction. (From the noisiest step, which enlarges rounding thousands of times.)
+    expected = null + 3 * (conditional - null)
+    assert (guided - expected).norm() < 1e-3 * (guided - conditional).norm()
     assert (guided - conditional).abs().max() > 1e-2
 
 

@@ -7,6 +7,7 @@ projection is one matrix product, and no layout ever changes between convolution
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -59,6 +60,14 @@ class RotaryPositions(NamedTuple):
         swapped = x @ self.swap
         x = x * self.cos if torch.is_grad_enabled() else x.mul_(self.cos)
         return torch.addcmul(x, swapped, self.sin) if torch.is_grad_enabled() else x.addcmul_(swapped, self.sin)
+
+    def rotated_weight(self, weight: torch.Tensor) -> torch.Tensor:
+        """`(F, C, heads * d)`: with it frame f's tokens `(..., C)` become what `rotate` makes of `tokens @ weight.T`, for a projection's
+        `weight` `(heads * d, C)`."""
+        cos, sin, swap = (x.float() for x in self)
+        plain = weight.float().unflatten(0, cos.shape[1:])  # (heads, d, C)
+        turned = torch.addcmul(cos[..., None] * plain, sin[..., None], swap.T @ plain)  # (F, heads, d, C)
+        return turned.flatten(1, 2).transpose(1, 2).to(weight.dtype)
 
 
 class RelativePositionBias(nn.Module):
@@ -222,13 +231,14 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
         places = x.permute(0, 2, 3, 1)  # (B*F, h, w, C), a view of channels-last memory
         tokens = self._sequences(places, num_frames)
         size, axis = self._block_size(tokens), tokens.ndim - 3
+        turned = self._turned_weights(tokens, rotary)
         if size < tokens.shape[axis] and not torch.is_grad_enabled():
             out = places.new_empty(places.shape)
             blocks = zip(*(all_of.split(size, dim=axis) for all_of in (tokens, self._sequences(out, num_frames))))
             for block, place in blocks:  # each is added and put in its place while it is in the cache
-                torch.add(block, self._attend(block, rotary, bias), out=place)
+                torch.add(block, self._attend(block, rotary, bias, turned), out=place)
             return out.permute(0, 3, 1, 2)
-        out = [self._attend(block, rotary, bias) for block in tokens.split(size, dim=axis)]
+        out = [self._attend(block, rotary, bias, turned) for block in tokens.split(size, dim=axis)]
         out = torch.cat(out, dim=axis) if len(out) > 1 else out[0]
         if self.axis == "frames":
             out = out.transpose(1, 2)  # (B, F, N, C)
@@ -249,16 +259,45 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
         each = tokens.numel() // tokens.shape[-1] // count * inner * tokens.element_size()
         return max(1, min(count, round(BLOCK_BYTES / each)))
 
-    def _attend(self, tokens: torch.Tensor, rotary: RotaryPositions | None, bias: torch.Tensor | None) -> torch.Tensor:
-        """What is added to sequences of tokens `(..., L, C)`, each of which attends to its own."""
+    def _attend(
+        self,
+        tokens: torch.Tensor,
+        rotary: RotaryPositions | None,
+        bias: torch.Tensor | None,
+        turned: Sequence[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """What is added to sequences of tokens `(..., L, C)`, each of which attends to its own; `turned` is of `_turned_weights`."""
         tokens = self.norm(tokens)
         if self._may_project_sums(tokens):
             return self._project_sums(tokens)
-        query, key, value = self.project(tokens.flatten(0, -3))  # (S, L, heads, d)
-        if rotary is not None:
-            query, key = rotary.rotate(query), rotary.rotate(key)
+        sequences = tokens.flatten(0, -3)  # (S, L, C)
+        if turned is not None:
+            frames = sequences.transpose(0, 1)  # (F, S, C)
+            projected = (torch.bmm(frames, weight).transpose(0, 1) for weight in turned)
+            query, key, value = (x.unflatten(-1, (self.heads, -1)) for x in projected)
+        else:
+            query, key, value = self.project(sequences)  # (S, L, heads, d)
+            if rotary is not None:
+                query, key = rotary.rotate(query), rotary.rotate(key)
         out = self.processor(self, query, key, value, bias)
         return self.to_out[0](out.flatten(-2)).view(tokens.shape)
+
+    def _turned_weights(
+        self, tokens: torch.Tensor, rotary: RotaryPositions | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+        """Of queries, keys and values, weights `(F, C, heads * d)` for each frame in which its positions are, of tokens `(B, N, F, C)`.
+
+        Where places are more than channels, turning weights is less work than turning queries and keys, and goes once through memory
+        that is smaller. (Not for gradients, for which more would be kept; on other devices than CPUs it was not measured.)
+        """
+        usable = rotary is not None and tokens.device.type == "cpu" and not torch.is_grad_enabled()
+        if not usable or self.fused_projections or torch.is_autocast_enabled("cpu"):
+            return None
+        projections = (self.to_q, self.to_k, self.to_v)
+        if tokens.shape[:-2].numel() <= tokens.shape[-1] or not all(map(is_plain, projections)):
+            return None
+        value = self.to_v.weight.T.expand(tokens.shape[-2], -1, -1)
+        return rotary.rotated_weight(self.to_q.weight), rotary.rotated_weight(self.to_k.weight), value
 
     def _may_project_sums(self, tokens: torch.Tensor) -> bool:
         """Whether `_project_sums` computes the same, in fewer products."""

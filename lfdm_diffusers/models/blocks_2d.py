@@ -24,9 +24,9 @@ CHANNELS_A_PLACE = 8
 # columns, or more, fill them.
 FEW_CHANNELS, MANY_COLUMNS = 4, 5
 WIDE_VECTORS = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-# With so many channels on both sides, pairs of them, and tiles, `winograd_conv2d` is up to 1.9 times as fast as the library's convolution on CPUs
-# whose vectors are those of AVX2, in training 2.5 times. On those of AVX-512, where the library's convolutions surpass its own products of matrices, there is
-# less to gain, and it was not measured.
+# With so many channels on both sides, pairs of them, and tiles, `winograd_conv2d` is faster than the library's convolution on CPUs whose
+# vectors are those of AVX2 (docs/performance.md, "Single convolutions", has how much). On those of AVX-512, where the library's convolutions
+# surpass its own products of matrices, there is less to gain, and it was not measured.
 LEAST_WINOGRAD_CHANNELS, LEAST_WINOGRAD_PAIRS, LEAST_WINOGRAD_TILES = 64, 64 * 128, 32
 WINOGRAD_PROCESSOR = torch.backends.cpu.get_cpu_capability() == "AVX2"
 
