@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from speed import processor
 
 from lfdm_diffusers.evaluation.report import software
-from lfdm_diffusers.models.blocks_2d import SameConv2d
+from lfdm_diffusers.models.blocks_2d import CHANNELS_A_PLACE, SameConv2d
 from lfdm_diffusers.models.winograd import winograd_conv2d
 from lfdm_diffusers.whole_files import write_json
 
@@ -47,7 +47,7 @@ SHAPES = (
     Shape("U-Net, third level", "winograd", 40, 256, 256, 8),
     Shape("U-Net, fourth level", "winograd", 40, 512, 512, 4),
     Shape("decoder, bottleneck", "winograd", 2, 256, 256, 32),
-    Shape("decoder, second doubling", "winograd", 2, 128, 64, 128),
+    Shape("a large map", "winograd", 2, 128, 64, 128),
     Shape("decoder, to a picture", "columns", 2, 64, 3, 128, 7),
     Shape("flow predictor, deepest", "product", 1, 1024, 1024, 2),
 )
@@ -76,7 +76,9 @@ def taken(shape: Shape, conv: SameConv2d, x: torch.Tensor) -> bool:
     """Whether the package takes the way here."""
     if shape.way == "winograd":
         return conv.may_be_multiplied_less(x)
-    return shape.way == "product" or conv.is_of_few_channels(x)
+    if shape.way == "columns":
+        return conv.is_of_few_channels(x)
+    return x[:, 0].numel() * CHANNELS_A_PLACE <= conv.out_channels
 
 
 def layer(shape: Shape) -> tuple[SameConv2d, torch.Tensor]:

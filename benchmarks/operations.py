@@ -40,7 +40,8 @@ def profiled(case: Case, folder: Path) -> tuple[list[FunctionEventAvg], float]:
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
         with profile(activities=activities) as watched:
             synchronised(call, device)
-    events = [event for event in watched.key_averages() if event.device_type == kind]
+    # What is annotated spans kernels that are there already.
+    events = [e for e in watched.key_averages() if e.device_type == kind and not e.is_user_annotation]
     return sorted(events, key=lambda event: -microseconds(event, device)), seconds
 
 

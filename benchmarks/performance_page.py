@@ -332,7 +332,8 @@ def page() -> str:
             "## GPUs",
             "None was at hand: no row is of one. All of them, in all three precisions, eager and compiled, with batches of 1 and 10, by one command. "
             "Rows draw their noise on the device; where a step draws some from a CPU's generator, the device waits for it.",
-            "```bash\npython benchmarks/speed.py --output docs/performance/cuda.json --device cuda\npython benchmarks/performance_page.py\n```",
+            "```bash\npython benchmarks/speed.py --output docs/performance/cuda.json --device cuda\npython benchmarks/performance_page.py\n"
+            "python benchmarks/operations.py --item unet_step --dtype bfloat16 --batch 10 --device cuda  # what a step spends its time on\n```",
         ]
     return "\n\n".join(parts) + "\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -393,13 +394,32 @@ def test_weights_turn_where_places_are_more_than_channels(monkeypatch, dtype, to
                 expected = attention(x, 4, rotary, bias)
             assert len(turned) == expected_turns
             assert (found - expected).norm() <= tolerance * (expected - x).norm()
-    x = torch.randn(8, 8, 5, 5)
-    adapted = VideoAttention(8, 2, 6, "frames")
-    adapted.to_k.register_forward_hook(lambda module, args, out: 2 * out)
+
+
+@torch.no_grad()
+def test_weights_turn_only_where_they_are_all_there_is(monkeypatch):
+    x, bias = torch.randn(8, 8, 5, 5), torch.randn(1, 2, 4, 4)
     rotary = attention_3d.RotaryPositions.create(4, 2, 6, 4, torch.device("cpu"), torch.float32)
-    turned.clear()
-    adapted(x, 4, rotary, bias.float())
-    assert not turned
+    tokens = torch.randn(2, 25, 4, 8)
+
+    def turns(change: Callable[[VideoAttention], object] = lambda attention: None) -> bool:
+        """Whether weights turn after a change, and that the numbers are those without."""
+        torch.manual_seed(0)
+        attention = VideoAttention(8, 2, 6, "frames")
+        change(attention)
+        found = attention(x, 4, rotary, bias)
+        with torch.enable_grad():
+            torch.testing.assert_close(found, attention(x, 4, rotary, bias), rtol=1e-4, atol=1e-5)
+        return attention._turned_weights(tokens, rotary) is not None
+
+    assert turns()
+    assert not turns(lambda attention: attention.to_k.register_forward_hook(lambda module, args, out: 2 * out))
+    assert not turns(lambda attention: setattr(attention, "to_q", nn.Linear(8, 12)))  # with a bias
+    assert not turns(lambda attention: attention.fuse_projections())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert VideoAttention(8, 2, 6, "frames")._turned_weights(tokens, rotary) is None
+    monkeypatch.setattr(attention_3d, "MOST_TURNED_CHANNELS", 7)
+    assert not turns()
 
 
 def test_frames_are_decoded_in_chunks_that_suit_the_device(monkeypatch):
@@ -437,8 +457,12 @@ def test_frames_are_put_together_as_they_come():
         expected: list[list[torch.Tensor]] = []
         kept.clear()
         found = joined(chunks(sizes), 5)
+        assert all(whole.is_contiguous() for whole in found)
         for whole, parts in zip(found, zip(*expected)):
             torch.testing.assert_close(whole, torch.cat(parts, dim=1), rtol=0, atol=0)
+    same = torch.randn(2, 5, 3, 4, 4)  # without skips a frame is what was inpainted
+    first, second = joined([(same, same)], 5)
+    assert first.data_ptr() != second.data_ptr()
     parts = torch.randn(1, 4, 3, 2, 2, requires_grad=True)
     (whole,) = joined(((part,) for part in (2 * parts).split(2, dim=1)), 4)
     (gradient,) = torch.autograd.grad(whole.square().sum(), parts)

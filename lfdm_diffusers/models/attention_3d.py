@@ -29,6 +29,10 @@ MAX_PLAIN_LOGIT = 60.0
 # faster in float32: of all at once each step would go through memory.
 BLOCK_BYTES = 2**21
 
+# On a CPU positions turn the weights of projections from at most so many channels: those of more are read, frame by frame, longer than
+# queries and keys take to be turned.
+MOST_TURNED_CHANNELS = 128
+
 
 class RotaryPositions(NamedTuple):
     """Rotary position embedding of F frames: x -> x * cos + (x @ swap) * sin.
@@ -64,8 +68,9 @@ class RotaryPositions(NamedTuple):
     def rotated_weight(self, weight: torch.Tensor) -> torch.Tensor:
         """`(F, C, heads * d)`: with it frame f's tokens `(..., C)` become what `rotate` makes of `tokens @ weight.T`, for a projection's
         `weight` `(heads * d, C)`."""
-        cos, sin, swap = (x.float() for x in self)
-        plain = weight.float().unflatten(0, cos.shape[1:])  # (heads, d, C)
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        cos, sin, swap = (x.to(dtype) for x in self)
+        plain = weight.to(dtype).unflatten(0, cos.shape[1:])  # (heads, d, C)
         turned = torch.addcmul(cos[..., None] * plain, sin[..., None], swap.T @ plain)  # (F, heads, d, C)
         return turned.flatten(1, 2).transpose(1, 2).to(weight.dtype)
 
@@ -233,7 +238,7 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
         size, axis = self._block_size(tokens), tokens.ndim - 3
         turned = self._turned_weights(tokens, rotary)
         if size < tokens.shape[axis] and not torch.is_grad_enabled():
-            out = places.new_empty(places.shape)
+            out = places.new_empty(places.shape)  # contiguous, so that sequences of it are views
             blocks = zip(*(all_of.split(size, dim=axis) for all_of in (tokens, self._sequences(out, num_frames))))
             for block, place in blocks:  # each is added and put in its place while it is in the cache
                 torch.add(block, self._attend(block, rotary, bias, turned), out=place)
@@ -245,7 +250,7 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
         return x + out.reshape(places.shape).permute(0, 3, 1, 2)
 
     def _sequences(self, places: torch.Tensor, num_frames: int) -> torch.Tensor:
-        """Tokens that attend to each other, `(..., L, C)`, of `(B * F, h, w, C)`: a view."""
+        """Tokens that attend to each other, `(..., L, C)`, of `(B * F, h, w, C)`: a view of contiguous memory."""
         tokens = places.flatten(1, 2)  # (B*F, N, C)
         # Frames and places change seats before the projection, where tokens are narrowest.
         return tokens.unflatten(0, (-1, num_frames)).transpose(1, 2) if self.axis == "frames" else tokens
@@ -267,16 +272,15 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
         turned: Sequence[torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """What is added to sequences of tokens `(..., L, C)`, each of which attends to its own; `turned` is of `_turned_weights`."""
-        tokens = self.norm(tokens)
-        if self._may_project_sums(tokens):
-            return self._project_sums(tokens)
-        sequences = tokens.flatten(0, -3)  # (S, L, C)
         if turned is not None:
-            frames = sequences.transpose(0, 1)  # (F, S, C)
+            frames = self.norm(tokens.movedim(-2, 0)).flatten(1, -2)  # (F, S, C)
             projected = (torch.bmm(frames, weight).transpose(0, 1) for weight in turned)
-            query, key, value = (x.unflatten(-1, (self.heads, -1)) for x in projected)
+            query, key, value = (x.unflatten(-1, (self.heads, -1)) for x in projected)  # (S, F, heads, d)
         else:
-            query, key, value = self.project(sequences)  # (S, L, heads, d)
+            normed = self.norm(tokens)
+            if self._may_project_sums(normed):
+                return self._project_sums(normed)
+            query, key, value = self.project(normed.flatten(0, -3))  # (S, L, heads, d)
             if rotary is not None:
                 query, key = rotary.rotate(query), rotary.rotate(key)
         out = self.processor(self, query, key, value, bias)
@@ -287,16 +291,21 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
         """Of queries, keys and values, weights `(F, C, heads * d)` for each frame in which its positions are, of tokens `(B, N, F, C)`.
 
-        Where places are more than channels, turning weights is less work than turning queries and keys, and goes once through memory
-        that is smaller. (Not for gradients, for which more would be kept; on other devices than CPUs it was not measured.)
+        Where channels are few and places more, turning weights is less work than turning queries and keys. (Not for gradients, for
+        which more would be kept; on other devices than CPUs it was not measured.)
         """
         usable = rotary is not None and tokens.device.type == "cpu" and not torch.is_grad_enabled()
         if not usable or self.fused_projections or torch.is_autocast_enabled("cpu"):
             return None
-        projections = (self.to_q, self.to_k, self.to_v)
-        if tokens.shape[:-2].numel() <= tokens.shape[-1] or not all(map(is_plain, projections)):
+        places, channels = tokens.shape[:-2].numel(), tokens.shape[-1]
+        if channels > min(MOST_TURNED_CHANNELS, places - 1):
             return None
-        value = self.to_v.weight.T.expand(tokens.shape[-2], -1, -1)
+        if not all(
+            is_plain(projection) and projection.bias is None for projection in (self.to_q, self.to_k, self.to_v)
+        ):
+            return None
+        # Written out: batched products in half precision would copy it for every block.
+        value = self.to_v.weight.expand(tokens.shape[-2], -1, -1).contiguous().transpose(1, 2)
         return rotary.rotated_weight(self.to_q.weight), rotary.rotated_weight(self.to_k.weight), value
 
     def _may_project_sums(self, tokens: torch.Tensor) -> bool:

@@ -485,15 +485,13 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
 
 
 def joined(chunks: Iterable[Sequence[torch.Tensor]], frames: int) -> tuple[torch.Tensor, ...]:
-    """Of chunks that each hold some tensors `(B, F', ...)`, the tensors `(B, F, ...)` of all frames.
+    """Of chunks that each hold some tensors `(B, F', ...)`, the tensors `(B, F, ...)` of all frames, contiguous and each in memory of its own.
 
     Each chunk is copied to its place as it comes: small results that are kept between large ones that are freed would leave holes in
     memory that nothing fits into.
     """
     whole, done = None, 0
     for chunk in chunks:
-        if chunk[0].shape[1] == frames:
-            return tuple(chunk)
         whole = whole or tuple(x.new_empty(x.shape[0], frames, *x.shape[2:]) for x in chunk)
         for all_frames, some in zip(whole, chunk):
             all_frames[:, done : done + some.shape[1]] = some
