@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from speed import processor
 
 from lfdm_diffusers.evaluation.report import software
-from lfdm_diffusers.models.blocks_2d import CHANNELS_A_PLACE, SameConv2d
+from lfdm_diffusers.models.blocks_2d import SameConv2d
 from lfdm_diffusers.models.winograd import winograd_conv2d
 from lfdm_diffusers.whole_files import write_json
 
@@ -57,28 +57,21 @@ def winograd(conv: SameConv2d, x: torch.Tensor) -> torch.Tensor:
     return winograd_conv2d(x, conv.weight, conv.bias)
 
 
-def columns(conv: SameConv2d, x: torch.Tensor) -> torch.Tensor:
-    return conv.by_columns(x)
-
-
 WAYS: dict[str, Callable[[SameConv2d, torch.Tensor], torch.Tensor]] = {
     "winograd": winograd,
-    "columns": columns,
+    "columns": SameConv2d.by_columns,
     "product": SameConv2d.forward,
+}
+# Whether the package takes the way here.
+TAKEN: dict[str, Callable[[SameConv2d, torch.Tensor], bool]] = {
+    "winograd": SameConv2d.may_be_multiplied_less,
+    "columns": SameConv2d.is_of_few_channels,
+    "product": SameConv2d.is_of_few_places,
 }
 
 
 def library(conv: SameConv2d, x: torch.Tensor) -> torch.Tensor:
     return F.conv2d(x, conv.weight, conv.bias, padding=conv.padding)
-
-
-def taken(shape: Shape, conv: SameConv2d, x: torch.Tensor) -> bool:
-    """Whether the package takes the way here."""
-    if shape.way == "winograd":
-        return conv.may_be_multiplied_less(x)
-    if shape.way == "columns":
-        return conv.is_of_few_channels(x)
-    return x[:, 0].numel() * CHANNELS_A_PLACE <= conv.out_channels
 
 
 def layer(shape: Shape) -> tuple[SameConv2d, torch.Tensor]:
@@ -92,7 +85,7 @@ def layer(shape: Shape) -> tuple[SameConv2d, torch.Tensor]:
 def measure(shape: Shape, calls: int) -> dict:
     """Medians of the library's way and of the shorter one, forward and with the gradients of maps and weights."""
     conv, x = layer(shape)
-    row = asdict(shape) | {"taken": taken(shape, conv, x)}
+    row = asdict(shape) | {"taken": TAKEN[shape.way](conv, x)}
     ways = {"library": library, "shorter": WAYS[shape.way]}
     for gradients, end in ((False, ""), (True, WITH_GRADIENTS)):
         x = x.detach().requires_grad_(gradients)

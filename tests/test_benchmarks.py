@@ -185,6 +185,16 @@ def test_a_case_is_measured_in_a_process_that_finds_its_models(monkeypatch, tmp_
         speed.in_a_process(Case("encode", "no model"), tmp_path)
 
 
+@pytest.mark.integration
+def test_a_case_is_measured_in_a_process_of_its_own(tmp_path):
+    found = speed.in_a_process(Case("encode"), tmp_path)
+    assert not found.returncode, found.stderr
+    row = json.loads(found.stdout.splitlines()[-1])
+    assert row["item"] == "encode" and row["seconds"] > 0
+    # Of the auto-encoder, 0.26 GB in its file, no more than the encoder is in memory.
+    assert row["peak_memory_gb"] < row["memory_after_imports_gb"] + 0.2
+
+
 def test_multiplications_are_counted_in_full(monkeypatch):
     """Of the convolution as it is defined, however few there were."""
     monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)

@@ -269,7 +269,7 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
         tokens: torch.Tensor,
         rotary: RotaryPositions | None,
         bias: torch.Tensor | None,
-        turned: Sequence[torch.Tensor] | None = None,
+        turned: Sequence[torch.Tensor] | None,
     ) -> torch.Tensor:
         """What is added to sequences of tokens `(..., L, C)`, each of which attends to its own; `turned` is of `_turned_weights`."""
         if turned is not None:

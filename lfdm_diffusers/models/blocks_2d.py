@@ -297,7 +297,7 @@ class SameConv2d(nn.Conv2d):
             return winograd_conv2d(x, self.weight, self.bias)
         if shorter and self.is_of_few_channels(x):
             return self.by_columns(x)
-        if not shorter or x[:, 0].numel() * CHANNELS_A_PLACE > self.out_channels:
+        if not shorter or not self.is_of_few_places(x):
             return super().forward(x)
         size, (around, _) = self.kernel_size[0], self.padding
         near = F.pad(x, (around,) * 4).unfold(2, size, 1).unfold(3, size, 1)  # (N, C, h, w, size, size)
@@ -311,6 +311,10 @@ class SameConv2d(nn.Conv2d):
         """Whether `by_columns` computes this sooner. (In half precision its sums would be rounded one by one.)"""
         few = self.out_channels <= FEW_CHANNELS and self.kernel_size[1] >= MANY_COLUMNS
         return WIDE_VECTORS and few and self.is_single(x)
+
+    def is_of_few_places(self, x: torch.Tensor) -> bool:
+        """Whether one matrix product computes this sooner."""
+        return x[:, 0].numel() * CHANNELS_A_PLACE <= self.out_channels
 
     def by_columns(self, x: torch.Tensor) -> torch.Tensor:
         """The sum of what each column of the kernel gives: all are output channels of one convolution, then moved to their places."""
