@@ -13,7 +13,7 @@ from diffusers import DDIMScheduler
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.command_tools import DTYPES
 from lfdm_diffusers.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
-from lfdm_diffusers.memory import keep_freed_memory
+from lfdm_diffusers.memory import keep_freed_memory, lay_channels_last
 from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.presets import get_lfae_config, get_unet_config
 from lfdm_diffusers.schedulers import released_scheduler
@@ -177,7 +177,7 @@ class Workload:
         return lambda: self.video(self.pipe, 15)
 
     def train_lfae_step(self) -> Callable[[], object]:
-        self.lfae.to(memory_format=torch.channels_last)
+        lay_channels_last(self.lfae)
         optimizer = build_optimizer(self.lfae.parameters(), 2e-4, (0.5, 0.999))
         loss = self.compiled(LFAELoss(self.lfae, PixelPyramidLoss()).to(self.device))
         pictures = self.pictures(), self.pictures(1)

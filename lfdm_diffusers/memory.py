@@ -1,7 +1,7 @@
-"""How freed memory is used again: on CPUs a new page of memory costs more than the arithmetic on it.
+"""How a process uses its memory: what is freed again, as on CPUs a new page costs more than the arithmetic on it, and weights once.
 
 glibc serves large tensors with pages fresh from the system, and each is a fault when it is first written. Elsewhere than on glibc
-nothing here has an effect.
+the first two functions have no effect.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ctypes
 import functools
 
 import torch
+from torch import nn
 
 # glibc learns from a block that is freed, if it is no larger than 32 MB: from then on it takes blocks up to that size from its heap,
 # and gives the heap's end back to the system only when twice that much is free there.
@@ -37,3 +38,20 @@ def keep_freed_memory() -> None:
         mallopt, trim_threshold, mmap_max = ctypes.CDLL("libc.so.6").mallopt, -1, -4
         mallopt(trim_threshold, -1)
         mallopt(mmap_max, 0)
+
+
+def lay_channels_last(model: nn.Module) -> nn.Module:
+    """Copy all weights and buffers, those of convolutions channels-last; gives the model back.
+
+    Weights lie in the file that they were loaded from, mapped into memory, until they are copied. `model.to(memory_format=...)` copies
+    those of convolutions alone, and the others keep all of the file mapped, beside the copies.
+    """
+    for parameter in model.parameters():
+        layout = torch.channels_last if parameter.ndim == 4 else torch.preserve_format
+        parameter.data = parameter.data.clone(memory_format=layout)
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(
+                module, name, buffer.clone()
+            )  # a buffer that was loaded is a view, and keeps what it was a view of
+    return model

@@ -11,11 +11,11 @@ import argparse
 from pathlib import Path
 
 import PIL.Image
-import torch
 from torch import nn
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
 from lfdm_diffusers.data.dataset import FramePair, PairDataset
+from lfdm_diffusers.memory import lay_channels_last
 from lfdm_diffusers.model_cards import CardFacts, decoder_card, lfae_card
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
 from lfdm_diffusers.reconstruction_training import DecoderLoss, add_loss_arguments, build_reconstruction_loss
@@ -90,7 +90,7 @@ def load_base(args: argparse.Namespace) -> tuple[LatentFlowAutoencoder, bool]:
         raise ValueError(
             f"`--resolution` must be a multiple of {lfae.flow_stride} for this model, got {args.resolution}."
         )
-    return lfae.float().to(memory_format=torch.channels_last), pipeline
+    return lay_channels_last(lfae.float()), pipeline
 
 
 def train(args: argparse.Namespace) -> None:

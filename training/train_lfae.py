@@ -11,13 +11,13 @@ import argparse
 from pathlib import Path
 
 import PIL.Image
-import torch
 from accelerate.utils import set_seed
 from torch import nn
 
 from lfdm_diffusers import LatentFlowAutoencoder
 from lfdm_diffusers.data.dataset import REFERENCE_FRAMES, FramePair, PairDataset
 from lfdm_diffusers.losses import LFAELoss, RandomTransform
+from lfdm_diffusers.memory import lay_channels_last
 from lfdm_diffusers.model_cards import lfae_card
 from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
 from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
@@ -108,7 +108,7 @@ def build_model(args: argparse.Namespace, checkpoint: Path | None) -> tuple[Late
     if not size or size % model.flow_stride:
         raise ValueError(f"`--resolution` must be a multiple of {model.flow_stride} for this model, got {size}.")
     model.register_to_config(sample_size=size)
-    return model.float().to(memory_format=torch.channels_last), about
+    return lay_channels_last(model.float()), about
 
 
 def _parts(names: list[str]) -> str:

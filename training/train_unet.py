@@ -11,7 +11,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from accelerate.utils import set_seed
 from diffusers import DDIMScheduler, SchedulerMixin
 from torch import nn
@@ -204,7 +203,8 @@ def train(args: argparse.Namespace) -> None:
     pipe = load_pretrained(args)
     config = read_config(args) if pipe is None else dict(pipe.unet.config)
     lfae = pipe.lfae if pipe else LatentFlowAutoencoder.from_pretrained(args.lfae, subfolder=args.lfae_subfolder)
-    lfae = lfae.float().requires_grad_(False).eval().to(device, memory_format=torch.channels_last)
+    # Its weights stay where they lie, mapped from their file: once motion is cached, most have done their work.
+    lfae = lfae.float().requires_grad_(False).eval().to(device)
     settle_sizes(args, lfae, config)
     run.make_repository()
     clips, held_out, reader = run.clips(args.resolution)
