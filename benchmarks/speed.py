@@ -153,9 +153,8 @@ def plan(device: str, half: bool = True) -> list[Case]:
     cases += [Case(item, plain=True, device=device) for item in PLAIN]
     cases += [Case(item, "mug128", usual, usual_batch(item), device=device, checkpointing=True) for item in TRAINING]
     for item in ("unet_step", "decode"):
-        frames, sizes = ((160, 640), (256, 512)) if half else ((160,), (256,))
-        cases += [Case(item, "mug128", usual, device=device, frames=count) for count in frames]
-        cases += [Case(item, "mug128", usual, device=device, size=size) for size in sizes]
+        cases += [Case(item, "mug128", usual, device=device, frames=count) for count in (160, 640)]
+        cases += [Case(item, "mug128", usual, device=device, size=size) for size in (256, 512)]
     for model, item in itertools.product(models, ITEMS):
         slow = model == "mug128" and (item in ("video_ddim10", "train_unet_step") or not half)
         if cuda or not (item == "video_ddpm1000" or slow):

@@ -17,7 +17,8 @@ from .image_to_video import eval_mode
 from .motion import Mask, Motion, MotionEdit, mask_tensor
 from .picture_fitting import Picture, fit_picture, to_rgb_tensors
 
-FRAMES_AT_ONCE = 32  # of a driving clip, which may be long
+# Of a driving clip, which may be long. On a CPU 32 at once are 2 percent faster, at 128 pixels, and take 0.2 GB more.
+FRAMES_AT_ONCE = 16
 
 
 @dataclass
