@@ -156,9 +156,11 @@ def normalise_first(logits: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
 
 
 def may_normalise_late(logits: torch.Tensor) -> bool:
-    """Whether `normalise_late` computes the same: no exponential overflows or vanishes. It also reads a number on the way,
-    which neither a compiler nor an accelerator should wait for, and overwrites what a gradient needs."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.finfo(logits.dtype).max < 1e38:
+    """Whether a softmax of logits may be taken as exponentials that are divided by their sum later: none overflows or vanishes.
+    Numbers are read on the way, which neither a compiler nor an accelerator should wait for, and overwritten, which a gradient needs."""
+    if logits.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    if torch.finfo(logits.dtype).max < 1e38:
         return False
     low, high = logits.aminmax()
     return max(-low.item(), high.item()) < MAX_PLAIN_LOGIT
@@ -318,14 +320,22 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
         """Linear attention of tokens `(B, L, C)` that are normed: values and what is read from them are projected after they
         are summed over places, which are more than channels, and by the same weights."""
         heads = (self.heads, -1)
-        key = self.to_k(tokens).softmax(dim=1)
+        context = softmax_sums(self.to_k(tokens), tokens).unflatten(1, heads)  # (B, heads, d, C)
         query = self.to_q(tokens).unflatten(-1, heads).softmax(dim=-1)  # (B, L, heads, d)
-        context = (key.transpose(1, 2) @ tokens).unflatten(1, heads)  # (B, heads, d, C)
         to_value = self.to_v.weight.unflatten(0, heads).transpose(1, 2)  # (heads, C, d)
         from_value = self.to_out[0].weight.T.unflatten(0, heads) * query.shape[-1] ** -0.5  # (heads, d, C)
         out = query.flatten(2) @ (context @ to_value @ from_value).flatten(1, 2)
         bias = self.to_out[0].bias
         return out if bias is None else out + bias.to(out.dtype)  # under autocast the bias is float32
+
+
+def softmax_sums(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """`(B, K, C)`: sums of values `(B, L, C)`, weighted by the softmax over L of logits `(B, L, K)`, which may be overwritten."""
+    if not may_normalise_late(logits):
+        return logits.softmax(dim=1).transpose(1, 2) @ values
+    weights = logits.exp_()  # on CPUs alone two to three times as fast as the softmax
+    totals = weights.sum(dim=1, dtype=torch.promote_types(weights.dtype, torch.float32))
+    return (weights.transpose(1, 2) @ values).div_(totals[..., None])
 
 
 def is_plain(projection: nn.Module) -> bool:

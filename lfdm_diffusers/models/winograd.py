@@ -50,8 +50,13 @@ class Tiles:
 
     def padded(self, x: torch.Tensor, around: int) -> torch.Tensor:
         """`x` `(N, C, h, w)` as `(N, h', w', C)`, with whole tiles and zeros around them."""
-        beyond = (around, around + self.columns * TILE - self.width, around, around + self.rows * TILE - self.height)
-        return F.pad(x, beyond).permute(0, 2, 3, 1).contiguous()
+        rows, columns = self.rows * TILE + 2 * around, self.columns * TILE + 2 * around
+        places = x.new_empty(self.count, rows, columns, x.shape[1])
+        bottom, right = around + self.height, around + self.width
+        for edge in (places[:, :around], places[:, bottom:], places[:, :, :around], places[:, :, right:]):
+            edge.zero_()
+        places[:, around:bottom, around:right] = x.permute(0, 2, 3, 1)
+        return places
 
     def read(self, x: torch.Tensor) -> torch.Tensor:
         """What the tiles read of `x` `(N, C, h, w)`: `(N, rows, columns, 6, 6, C)`, overlapping views."""
