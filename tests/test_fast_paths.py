@@ -322,6 +322,23 @@ def test_values_are_projected_after_their_sums(monkeypatch, dtype, tolerance, ou
         assert (fast - plain).norm() < tolerance * plain.norm()
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 0.02), (torch.float16, 0.003)]
+)
+@pytest.mark.parametrize("size", [1.0, 15.0, 300.0])
+def test_weighted_sums_are_normalised_late_where_no_exponential_overflows(dtype, tolerance, size):
+    torch.manual_seed(0)
+    logits, values = (size * torch.randn(2, 7, 3)).to(dtype), torch.randn(2, 7, 4).to(dtype)
+    expected = logits.double().softmax(dim=1).transpose(1, 2) @ values.double()
+    given = logits.clone()
+    found = attention_3d.softmax_sums(given, values)
+    assert found.dtype == dtype and (found - expected).norm() < tolerance * expected.norm()
+    late = dtype != torch.float16 and logits.abs().max() < attention_3d.MAX_PLAIN_LOGIT
+    assert late == (size < 100 and dtype != torch.float16)
+    assert late != given.equal(logits)  # which late normalisation overwrites
+
+
 def test_autocast_keeps_its_precision_where_values_are_projected_late(monkeypatch):
     attention = VideoAttention(8, 2, 4, "places", linear=True, out_bias=True)
     x = torch.randn(3, 8, 5, 4, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)

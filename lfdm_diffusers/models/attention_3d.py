@@ -167,10 +167,10 @@ def may_normalise_late(logits: torch.Tensor) -> bool:
 
 
 def normalise_late(logits: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """What `normalise_first` computes, faster on CPUs: the map of all pairs stays in its own precision and is not divided, the sums
-    that it would be divided by are one more product, and come after the values. It overwrites `logits`."""
+    """What `normalise_first` computes, faster on CPUs: the map of all pairs stays in its own precision and is not divided by its sums,
+    but the values that it gives are. It overwrites `logits`."""
     weights = logits.exp_().flatten(0, 1)
-    return (weights @ value).div_(weights @ value.new_ones(*value.shape[:-1], 1))
+    return (weights @ value).div_(weights.sum(-1, keepdim=True))
 
 
 class LinearAttnProcessor:

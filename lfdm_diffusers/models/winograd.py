@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch.autograd.function import FunctionCtx
 
 TILE, READ = 4, 6  # outputs of a tile, and inputs that it reads, a side
