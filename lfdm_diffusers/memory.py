@@ -51,7 +51,6 @@ def lay_channels_last(model: nn.Module) -> nn.Module:
         parameter.data = parameter.data.clone(memory_format=layout)
     for module in model.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
-            setattr(
-                module, name, buffer.clone()
-            )  # a buffer that was loaded is a view, and keeps what it was a view of
+            # A new tensor: one that was loaded is a view, and would keep what it is a view of.
+            setattr(module, name, buffer.clone())
     return model
