@@ -43,9 +43,8 @@ IMPORTS = "from lfdm_diffusers import LabelEmbeddings; from lfdm_diffusers.memor
 @pytest.mark.integration
 def test_freed_memory_is_used_again():
     untaught = faults(IMPORTS)
-    if (
-        untaught < 10_000
-    ):  # of 20,000; what imports leave behind differs from one process to the next, and so do a map or two of 1,280
+    # Of 20,000. What imports leave behind differs from one process to the next, so that a map or two, of 1,280 each, may miss.
+    if untaught < 10_000:
         pytest.skip("freed memory is kept here without being asked for")
     assert 4 * faults(IMPORTS + "LabelEmbeddings(['a'], 4)\n") < untaught  # as any model does
     assert 4 * faults(IMPORTS + "keep_freed_memory()\n") < untaught
