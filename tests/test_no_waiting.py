@@ -10,7 +10,17 @@ import contextlib
 import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
-from tiny import TEXT_DIM, tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
+from tiny import (
+    IMAGE_SIZE,
+    LATENT_CHANNELS,
+    LATENT_SIZE,
+    NUM_FRAMES,
+    TEXT_DIM,
+    tiny_image,
+    tiny_lfae,
+    tiny_pipeline,
+    tiny_unet,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -91,7 +101,7 @@ def test_between_steps(scheduler, guidance_scale):
 def test_autoencoder():
     lfae = tiny_lfae().to("meta")
     with Watch() as watch:
-        picture, clip = on_meta(1, 3, 32, 32), on_meta(1, 3, 4, 32, 32)
+        picture, clip = on_meta(1, 3, IMAGE_SIZE, IMAGE_SIZE), on_meta(1, 3, NUM_FRAMES, IMAGE_SIZE, IMAGE_SIZE)
         motion = lfae.predict_flow(picture, clip, driving_reference=picture)
         decoded = lfae.decode(lfae.encode(picture), motion.flow, motion.occlusion)
     assert decoded.sample.shape == clip.shape and decoded.sample.device.type == "meta"
@@ -104,13 +114,14 @@ def test_training_steps():
     alphas = torch.cumprod(1 - released_scheduler().betas.double(), dim=0)
     of_motion = DenoisingLoss(unet, alphas).to("meta")
     transform = RandomTransform.sample(2, device="meta")
-    pair = [on_meta(2, 3, 32, 32) for _ in range(2)]
-    volume, noise = (on_meta(2, 3, 4, 8, 8) for _ in range(2))
+    pair = [on_meta(2, 3, IMAGE_SIZE, IMAGE_SIZE) for _ in range(2)]
+    volume, noise = (on_meta(2, 3, NUM_FRAMES, LATENT_SIZE, LATENT_SIZE) for _ in range(2))
+    latent = on_meta(2, LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE)
     timesteps = torch.zeros(2, dtype=torch.long, device="meta")
     null = torch.zeros(2, dtype=torch.bool, device="meta")
     with Watch() as watch:
         losses, _ = of_pictures(*pair, transform)
         sum(losses.values()).backward()
-        of_motion(volume, noise, timesteps, on_meta(2, TEXT_DIM), null, on_meta(2, 16, 8, 8)).backward()
+        of_motion(volume, noise, timesteps, on_meta(2, TEXT_DIM), null, latent).backward()
     assert not watch.found
     assert unet.conv_in.weight.grad.device.type == lfae.conv_out.weight.grad.device.type == "meta"

@@ -169,8 +169,12 @@ def may_normalise_late(logits: torch.Tensor) -> bool:
 def normalise_late(logits: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """What `normalise_first` computes, faster on CPUs: the map of all pairs stays in its own precision and is not divided by its sums,
     but the values that it gives are. It overwrites `logits`."""
-    weights = logits.exp_().flatten(0, 1)
-    return (weights @ value).div_(weights.sum(-1, keepdim=True))
+    return weighted_means(logits.exp_().flatten(0, 1), value)
+
+
+def weighted_means(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """`(N, Q, C)` of weights `(N, Q, L)`, which need not sum to one, and values `(N, L, C)`; without a gradient."""
+    return (weights @ values).div_(weights.sum(-1, keepdim=True))
 
 
 class LinearAttnProcessor:
@@ -333,9 +337,7 @@ def softmax_sums(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """`(B, K, C)`: sums of values `(B, L, C)`, weighted by the softmax over L of logits `(B, L, K)`."""
     if not may_normalise_late(logits):
         return logits.softmax(dim=1).transpose(1, 2) @ values
-    weights = logits.exp()  # on CPUs two to three times as fast as the softmax
-    totals = weights.sum(dim=1, dtype=torch.promote_types(weights.dtype, torch.float32))
-    return (weights.transpose(1, 2) @ values).div_(totals[..., None])
+    return weighted_means(logits.exp().transpose(1, 2), values)
 
 
 def is_plain(projection: nn.Module) -> bool:

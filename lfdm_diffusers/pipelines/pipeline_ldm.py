@@ -7,6 +7,7 @@ from diffusers import AutoencoderKL
 from diffusers.schedulers import SchedulerMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..memory import lay_channels_last
 from ..models import LabelEmbeddings, UNet3DVideoModel
 from .frame_diffusion import FrameDiffusionPipeline
 
@@ -68,7 +69,7 @@ class LDMVideoPipeline(FrameDiffusionPipeline):
         if found != "AutoencoderKL":  # diffusers would only warn, and draw the weights anew
             raise ValueError(f"it must be an AutoencoderKL, {source} is {found or 'nothing of diffusers'}.")
         vae = AutoencoderKL.from_pretrained(source).requires_grad_(False).eval()
-        return {"vae": vae.to(memory_format=torch.channels_last)}
+        return {"vae": lay_channels_last(vae)}
 
     @property
     def latent_channels(self) -> int:
