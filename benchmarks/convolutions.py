@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from speed import processor
 
 from lfdm_diffusers.evaluation.report import software
+from lfdm_diffusers.files.whole import write_json
 from lfdm_diffusers.models.blocks_2d import SameConv2d
-from lfdm_diffusers.models.winograd import winograd_conv2d
-from lfdm_diffusers.whole_files import write_json
+from lfdm_diffusers.ops.winograd import winograd_conv2d
 
 WITH_GRADIENTS = "_with_gradients"
 

@@ -19,9 +19,9 @@ import torch
 
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.evaluation.report import hardware, software
-from lfdm_diffusers.processors import has_instructions
-from lfdm_diffusers.training_utils import METRICS_FILE
-from lfdm_diffusers.whole_files import write_json
+from lfdm_diffusers.files.whole import write_json
+from lfdm_diffusers.ops.cpu import has_instructions
+from lfdm_diffusers.training.metrics_file import METRICS_FILE
 
 ROOT = Path(__file__).parents[1]
 STEPS = 10  # between two records

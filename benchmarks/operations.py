@@ -20,7 +20,7 @@ from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 from workloads import ITEMS, TRAINING, Case, Workload
 
-from lfdm_diffusers.command_tools import DTYPES
+from lfdm_diffusers.pipelines.loading import DTYPES
 
 
 def microseconds(event: FunctionEventAvg, device: torch.device) -> float:

@@ -18,7 +18,7 @@ from convolutions import gains
 from speed import is_of, plan, usual_batch
 from workloads import ITEMS, Case
 
-from lfdm_diffusers.whole_files import whole
+from lfdm_diffusers.files.whole import whole
 
 DOCS = Path(__file__).parents[1] / "docs"
 RUNS = DOCS / "performance"

@@ -17,10 +17,10 @@ import PIL.Image
 import torch
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.command_tools import DTYPES
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import hardware, software
-from lfdm_diffusers.whole_files import write_json
+from lfdm_diffusers.files.whole import write_json
+from lfdm_diffusers.pipelines.loading import DTYPES
 
 SEEDS = (0, 1)  # videos of the second show what another noise changes
 

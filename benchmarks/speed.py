@@ -32,11 +32,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from workloads import ITEMS, TRAINING, Case, Workload, save_models, weight_type
 
-from lfdm_diffusers.command_tools import DTYPES
 from lfdm_diffusers.evaluation.report import peak_memory_bytes, software
+from lfdm_diffusers.files.whole import write_json
 from lfdm_diffusers.models.blocks_2d import multiplied_in_full
-from lfdm_diffusers.processors import has_instructions
-from lfdm_diffusers.whole_files import write_json
+from lfdm_diffusers.ops.cpu import has_instructions
+from lfdm_diffusers.pipelines.loading import DTYPES
 
 PLAIN = ("decode", "unet_step", "video_ddim10")  # what `plain.py` has
 LEAST_SECONDS, MOST_CALLS, LEAST_CALLS = 3.0, 30, 3

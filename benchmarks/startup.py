@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from lfdm_diffusers.evaluation.report import hardware, software
-from lfdm_diffusers.whole_files import write_json
+from lfdm_diffusers.files.whole import write_json
 
 DIFFUSERS = "from diffusers import DiffusionPipeline, ModelMixin"
 PACKAGE = "import lfdm_diffusers\nfrom lfdm_diffusers import LFDMPipeline"

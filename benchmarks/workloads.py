@@ -11,13 +11,13 @@ import torch
 from diffusers import DDIMScheduler
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
-from lfdm_diffusers.command_tools import DTYPES
-from lfdm_diffusers.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
-from lfdm_diffusers.memory import keep_freed_memory, lay_channels_last
+from lfdm_diffusers.ops.memory import keep_freed_memory, lay_channels_last
+from lfdm_diffusers.pipelines.loading import DTYPES
 from lfdm_diffusers.pipelines.motion import beside
-from lfdm_diffusers.presets import get_lfae_config, get_unet_config
 from lfdm_diffusers.schedulers import released_scheduler
-from lfdm_diffusers.training_utils import build_optimizer
+from lfdm_diffusers.training.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.training.optimizer import build_optimizer
+from lfdm_diffusers.training.presets import get_lfae_config, get_unet_config
 
 ITEMS = {
     "encode": "encode one picture",

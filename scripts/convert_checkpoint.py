@@ -4,7 +4,7 @@
 import signal
 import sys
 
-from lfdm_diffusers.convert_command import main
+from lfdm_diffusers.cli.convert import main
 
 if __name__ == "__main__":
     # A cluster's SIGTERM then cleans up as Ctrl-C does.

@@ -15,19 +15,21 @@ from torch import nn
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
 from lfdm_diffusers.data.dataset import FramePair, PairDataset
-from lfdm_diffusers.memory import lay_channels_last
-from lfdm_diffusers.model_cards import CardFacts, decoder_card, lfae_card
-from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
-from lfdm_diffusers.reconstruction_training import DecoderLoss, add_loss_arguments, build_reconstruction_loss
-from lfdm_diffusers.training_arguments import (
+from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruction_pairs
+from lfdm_diffusers.hub.cards import CardFacts, decoder_card, lfae_card
+from lfdm_diffusers.ops.memory import lay_channels_last
+from lfdm_diffusers.training.arguments import (
     add_data_arguments,
     add_hub_arguments,
     add_run_arguments,
     one_sentence,
     parse_arguments,
 )
-from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
-from lfdm_diffusers.training_utils import build_optimizer, set_batchnorm_training, whole_folder
+from lfdm_diffusers.training.batchnorm import set_batchnorm_training
+from lfdm_diffusers.training.checkpoints import whole_folder
+from lfdm_diffusers.training.lfae import DecoderLoss, add_loss_arguments, build_reconstruction_loss
+from lfdm_diffusers.training.optimizer import build_optimizer
+from lfdm_diffusers.training.run import Losses, Trained, TrainingRun
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -22,25 +22,18 @@ from diffusers import AutoencoderKL, DDIMScheduler
 from torch import nn
 
 from lfdm_diffusers import ImaginatorGenerator, ImaginatorPipeline, LabelEmbeddings, UNet3DVideoModel
-from lfdm_diffusers.adversarial_training import AdversarialTraining
-from lfdm_diffusers.convert_command import TEXT_ENCODER
+from lfdm_diffusers.data.chance import draw_generator
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.dataset import ClipDataset, ClipSample, FramePair, PairDataset, to_tensor
 from lfdm_diffusers.data.sampling import spread
-from lfdm_diffusers.frame_autoencoder_training import (
-    FrameAutoencoderLoss,
-    build_frame_autoencoder,
-    evaluate_frame_autoencoder,
-)
-from lfdm_diffusers.generation_sheet import first_pictures
-from lfdm_diffusers.losses import PixelPyramidLoss
-from lfdm_diffusers.model_cards import component_card, pipeline_card
+from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
+from lfdm_diffusers.hub.cards import component_card, pipeline_card
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators, level_frames, level_widths
+from lfdm_diffusers.models.text_encoders import TEXT_ENCODER
 from lfdm_diffusers.pipelines import FRAME_SPACES, FrameDiffusionPipeline
-from lfdm_diffusers.presets import AUTOENCODER_CONFIGS, FRAME_SAMPLING, get_autoencoder_config, get_unet_config
-from lfdm_diffusers.reconstruction import reconstruction_pairs
 from lfdm_diffusers.schedulers import released_scheduler
-from lfdm_diffusers.training_arguments import (
+from lfdm_diffusers.training.adversarial import AdversarialTraining
+from lfdm_diffusers.training.arguments import (
     DIFFUSION_AT_LEAST_0,
     DIFFUSION_AT_LEAST_1,
     add_clip_arguments,
@@ -56,9 +49,24 @@ from lfdm_diffusers.training_arguments import (
     read_network,
     refuse_options,
 )
-from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
-from lfdm_diffusers.training_targets import FrameTraining
-from lfdm_diffusers.training_utils import build_optimizer, draw_generator, embed_labels, restore_weights
+from lfdm_diffusers.training.checkpoints import restore_weights
+from lfdm_diffusers.training.frame_autoencoder import (
+    FrameAutoencoderLoss,
+    build_frame_autoencoder,
+    evaluate_frame_autoencoder,
+)
+from lfdm_diffusers.training.labels import embed_labels
+from lfdm_diffusers.training.losses import PixelPyramidLoss
+from lfdm_diffusers.training.optimizer import build_optimizer
+from lfdm_diffusers.training.presets import (
+    AUTOENCODER_CONFIGS,
+    FRAME_SAMPLING,
+    get_autoencoder_config,
+    get_unet_config,
+)
+from lfdm_diffusers.training.run import Losses, Trained, TrainingRun
+from lfdm_diffusers.training.targets import FrameTraining
+from lfdm_diffusers.visualization.generation_sheet import first_pictures
 
 # Of the training clips, to learn how large latents are.
 STATISTICS_CLIPS = 256

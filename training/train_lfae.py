@@ -15,14 +15,12 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from lfdm_diffusers import LatentFlowAutoencoder
+from lfdm_diffusers.data.chance import draw_generator
 from lfdm_diffusers.data.dataset import REFERENCE_FRAMES, FramePair, PairDataset
-from lfdm_diffusers.losses import LFAELoss, RandomTransform
-from lfdm_diffusers.memory import lay_channels_last
-from lfdm_diffusers.model_cards import lfae_card
-from lfdm_diffusers.presets import LFAE_CONFIGS, get_lfae_config
-from lfdm_diffusers.reconstruction import evaluate_reconstruction, reconstruction_pairs
-from lfdm_diffusers.reconstruction_training import add_loss_arguments, build_reconstruction_loss
-from lfdm_diffusers.training_arguments import (
+from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruction_pairs
+from lfdm_diffusers.hub.cards import lfae_card
+from lfdm_diffusers.ops.memory import lay_channels_last
+from lfdm_diffusers.training.arguments import (
     add_data_arguments,
     add_hub_arguments,
     add_run_arguments,
@@ -30,8 +28,13 @@ from lfdm_diffusers.training_arguments import (
     parse_arguments,
     read_network,
 )
-from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
-from lfdm_diffusers.training_utils import build_optimizer, draw_generator, set_batchnorm_training, take_fitting_weights
+from lfdm_diffusers.training.batchnorm import set_batchnorm_training
+from lfdm_diffusers.training.checkpoints import take_fitting_weights
+from lfdm_diffusers.training.lfae import add_loss_arguments, build_reconstruction_loss
+from lfdm_diffusers.training.losses import LFAELoss, RandomTransform
+from lfdm_diffusers.training.optimizer import build_optimizer
+from lfdm_diffusers.training.presets import LFAE_CONFIGS, get_lfae_config
+from lfdm_diffusers.training.run import Losses, Trained, TrainingRun
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -16,15 +16,12 @@ from diffusers import DDIMScheduler, SchedulerMixin
 from torch import nn
 
 from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
-from lfdm_diffusers.convert_command import TEXT_ENCODER
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.sampling import spread
-from lfdm_diffusers.generation_sheet import first_pictures
-from lfdm_diffusers.model_cards import pipeline_card
-from lfdm_diffusers.motion_cache import MotionCache, MotionDataset, MotionSample
-from lfdm_diffusers.presets import FRAME_SAMPLING, UNET_CONFIGS, get_unet_config
+from lfdm_diffusers.hub.cards import pipeline_card
+from lfdm_diffusers.models.text_encoders import TEXT_ENCODER
 from lfdm_diffusers.schedulers import released_scheduler
-from lfdm_diffusers.training_arguments import (
+from lfdm_diffusers.training.arguments import (
     DIFFUSION_AT_LEAST_0,
     DIFFUSION_AT_LEAST_1,
     add_clip_arguments,
@@ -39,9 +36,13 @@ from lfdm_diffusers.training_arguments import (
     parse_arguments,
     read_network,
 )
-from lfdm_diffusers.training_run import Losses, Trained, TrainingRun
-from lfdm_diffusers.training_targets import MotionTraining
-from lfdm_diffusers.training_utils import build_optimizer, embed_labels
+from lfdm_diffusers.training.labels import embed_labels
+from lfdm_diffusers.training.motion_cache import MotionCache, MotionDataset, MotionSample
+from lfdm_diffusers.training.optimizer import build_optimizer
+from lfdm_diffusers.training.presets import FRAME_SAMPLING, UNET_CONFIGS, get_unet_config
+from lfdm_diffusers.training.run import Losses, Trained, TrainingRun
+from lfdm_diffusers.training.targets import MotionTraining
+from lfdm_diffusers.visualization.generation_sheet import first_pictures
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 

@@ -17,17 +17,17 @@ import numpy as np
 import PIL.Image
 import torch
 
-from ..clip_command import as_uint8
-from ..command_tools import load_pipeline
+from ..cli.clips import as_uint8
 from ..data.clips import Clip, iterate_frames
+from ..data.picture_fitting import FITS, fit_picture, to_rgb_tensors
 from ..data.video_files import frame_rate
 from ..embedded import embedded_model
-from ..generated_files import PictureFiles, default_fps, default_scale, file_name
 from ..pipelines import LFDMPipeline, LFDMPipelineOutput, Motion
+from ..pipelines.loading import load_pipeline
 from ..pipelines.motion import Mask
-from ..pipelines.picture_fitting import FITS, fit_picture, to_rgb_tensors
 from ..schedulers import scheduler_by_name
 from ..visualization import enlarge
+from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name
 
 MOST_STEPS = 1000
 MOST_FRAMES = 160

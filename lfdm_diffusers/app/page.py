@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 import PIL.Image
 
+from ..data.picture_fitting import FITS
 from ..embedded import embedded_pictures
 from ..pipelines import LFDMPipeline
-from ..pipelines.picture_fitting import FITS
 from ..schedulers import SCHEDULERS
 from .engine import Engine, painted_mask
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from .sampling import draws
+from .chance import draws
 
 
 class Draw(NamedTuple):

@@ -21,9 +21,9 @@ import numpy as np
 import PIL.Image
 import torch
 
-from ..pipelines.picture_fitting import FITS, place_picture, scale_to_fit
 from .clips import Clip, UnreadableClipError, count_frames, iterate_frames, read_clip
 from .picture_files import frame_files
+from .picture_fitting import FITS, place_picture, scale_to_fit
 
 VERSION = 1  # raised whenever the same clip and settings would give other pixels or another file
 ABANDONED_AFTER = 3600.0  # seconds; writing one clip takes far less

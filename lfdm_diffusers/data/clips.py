@@ -14,13 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .picture_files import (
-    ANIMATION_SUFFIXES,
-    animation_frames,
-    animation_length,
-    folder_frames,
-    frame_files,
-)
+from .picture_files import ANIMATION_SUFFIXES, animation_frames, animation_length, folder_frames, frame_files
 from .video_files import VIDEO_SUFFIXES, video_frames
 
 

@@ -19,8 +19,9 @@ from torch.utils.data import Dataset
 from .augmentation import augment_clip, augment_pair
 from .batches import Draw
 from .cache import ClipReader
+from .chance import draws
 from .clips import Clip
-from .sampling import STRATEGIES, draws, sample_indices, sample_pair
+from .sampling import STRATEGIES, sample_indices, sample_pair
 
 REFERENCE_FRAMES = ("random", "first")
 

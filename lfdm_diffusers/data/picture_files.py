@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from ..pipelines.picture_fitting import to_rgb_tensors
+from .picture_fitting import to_rgb_tensors
 
 ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")

@@ -11,22 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 
 STRATEGIES = ("uniform", "random", "very_random")
-PURPOSES = ("order", "item")
-
-
-def draws(seed: int, purpose: str, epoch: int, item: int = 0) -> np.random.Generator:
-    """The generator for the order of an epoch, or for one item in it.
-
-    Raises:
-        ValueError: for a number below 0, or an unknown purpose.
-    """
-    for name, value in (("seed", seed), ("epoch", epoch), ("item", item)):
-        if value < 0:
-            raise ValueError(f"`{name}` must be 0 or more, got {value}.")
-    if purpose not in PURPOSES:
-        raise ValueError(f"`purpose` must be one of {', '.join(PURPOSES)}, got {purpose!r}.")
-    # Always four numbers: numpy gives the same stream to (1, 2) and (1, 2, 0).
-    return np.random.default_rng((int(seed), PURPOSES.index(purpose), int(epoch), int(item)))
 
 
 def sample_indices(strategy: str, length: int, count: int, rng: np.random.Generator | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import PIL.Image
 
-from ..whole_files import whole
+from ..files.whole import whole
 
 SUFFIXES = {"gif": ".gif", "mp4": ".mp4", "webm": ".webm", "mkv": ".mkv", "webp": ".webp", "png": ""}
 CODECS = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from ..data.chance import draw_generator
 from ..data.video_writing import write_clip
-from ..training_utils import draw_generator
 from .generation import FORMAT, FPS, PlannedClip, claim_folder
 from .video_sets import VideoSet
 

@@ -12,10 +12,10 @@ import torch
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
+from ..data.chance import draw_generator
 from ..data.video_writing import write_clip
+from ..files.whole import whole
 from ..pipelines import ImageToVideoPipeline
-from ..training_utils import draw_generator
-from ..whole_files import whole
 from .video_sets import VideoSet, spread_draws
 
 PLAN = "metadata.jsonl"  # so that the folder is one that `find_clips` reads

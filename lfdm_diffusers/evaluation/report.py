@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import platform
@@ -19,10 +18,9 @@ import numpy as np
 import safetensors
 import torch
 import transformers
-from torch import nn
 
+from ..files.whole import whole
 from ..version import __version__
-from ..whole_files import whole
 
 TITLES = {
     "fvd": "FVD",
@@ -37,15 +35,6 @@ TITLES = {
     "l1": "L1 of reconstruction",
     "epe": "end-point error, pixels",
 }
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 of a model's weights by name, wherever it was loaded from."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def software() -> dict[str, str]:

@@ -18,6 +18,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..data.true_motion import true_motion
+from ..files.whole import whole
 from ..metrics import (
     EndPointScores,
     ReconstructionScores,
@@ -38,8 +39,7 @@ from ..metrics import (
     video_features,
 )
 from ..pipelines import ImageToVideoPipeline, LFDMPipeline
-from ..reconstruction import reconstruct, reenact
-from ..whole_files import whole
+from .reconstruction import reconstruct, reenact
 from .video_sets import VideoSet
 
 # What each score needs besides clips.

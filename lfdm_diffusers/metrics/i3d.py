@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..checkpoint_files import file_sha256, load_torchscript
-from ..whole_files import whole
+from ..files.fingerprints import file_sha256
+from ..files.torch_files import load_torchscript
+from ..files.whole import whole
 
 NAME = "I3D, Kinetics-400"
 HUB_FILE = ("flateon/FVD-I3D-torchscript", "i3d_torchscript.pt")

@@ -1,6 +1,6 @@
 """Two small networks that judge clips of toon faces: which expression they show and when, and who the person is.
 
-`scripts/train_toon_judges.py` trained them on drawn clips of the training people; docs/evaluation.md says how well they
+`reproduction/train_toon_judges.py` trained them on drawn clips of the training people; docs/evaluation.md says how well they
 judge, and what they overlook.
 """
 
@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..whole_files import whole
+from ..files.whole import whole
 
 SIZE = 64  # side of the pictures that judges see
 WEIGHTS = Path(__file__).parents[1] / "assets" / "toon_judges"

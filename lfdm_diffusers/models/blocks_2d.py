@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .winograd import TILE, winograd_conv2d
+from ..ops.winograd import TILE, winograd_conv2d
 
 # Maps of fewer channels are read faster by `grid_sample` on a CPU.
 LEAST_GATHERED_CHANNELS = 16

@@ -18,7 +18,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.utils import BaseOutput
 from torch import nn
 
-from ..hub import HubModel
+from ..hub.base import HubModel
 
 COARSEST = 4  # the side of the smallest maps, in places
 WIDEST = 8  # maps have at most so many times the channels of the finest

@@ -13,40 +13,11 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.utils import BaseOutput
 from torch import nn
 
-from ..hub import HubModel
+from ..hub.base import HubModel
+from .text_encoders import embed_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-def pool_text(hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """Mean of the last hidden states over the tokens after [CLS], padding left out, as the released models pool BERT.
-
-    Args:
-        hidden_states: `(B, L, D)`.
-        attention_mask: `(B, L)`, 1 for tokens, 0 for padding. [SEP] counts as a token.
-
-    Returns:
-        `(B, D)`, in the dtype of `hidden_states`.
-    """
-    mask = attention_mask[:, 1:, None].to(hidden_states.dtype)
-    return (hidden_states[:, 1:] * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-
-
-def embed_text(
-    text_encoder: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    device: torch.device | None = None,
-) -> torch.Tensor:
-    """`(len(texts), D)` pooled embeddings of `texts` by a BERT-like encoder, in the encoder's dtype (see `pool_text`)."""
-    # A tokenizer without a configuration of its own reports a limit of 1e30.
-    limit = min(tokenizer.model_max_length, getattr(text_encoder.config, "max_position_embeddings", 512))
-    tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").to(
-        device or text_encoder.device
-    )
-    hidden_states = text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
-    return pool_text(hidden_states, tokens.attention_mask)
 
 
 def normalized_label(label: str) -> str:

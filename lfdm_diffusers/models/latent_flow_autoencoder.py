@@ -14,8 +14,7 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
-from ..decoder_files import DecoderFilesMixin
-from ..hub import HubModel
+from ..hub.base import HubModel
 from .blocks_2d import (
     ConvBlock,
     DownBlock2d,
@@ -27,6 +26,7 @@ from .blocks_2d import (
     resize_motion,
     sampling_grid,
 )
+from .decoder_files import DecoderFilesMixin
 from .flow_predictor import (
     BackgroundPredictor,
     DenseFlowPredictor,

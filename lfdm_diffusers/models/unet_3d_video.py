@@ -16,7 +16,7 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
-from ..hub import HubModel
+from ..hub.base import HubModel
 from .attention_3d import RelativePositionBias, RotaryPositions, VideoAttention
 from .blocks_3d import BlockSettings, DownBlock, FrameContext, MidBlock, NearestUpsample, OutputHead, UpBlock
 

@@ -11,11 +11,11 @@ import PIL.Image
 import torch
 from diffusers.utils import BaseOutput
 
+from ..data.picture_fitting import Picture, fit_picture, to_rgb_tensors
 from ..models.latent_flow_autoencoder import EncodedImage
 from .checks import require_pairs
 from .image_to_video import eval_mode
 from .motion import Mask, Motion, MotionEdit, mask_tensor
-from .picture_fitting import Picture, fit_picture, to_rgb_tensors
 
 # Of a driving clip, which may be long. More at once are hardly faster on a CPU, and take memory.
 FRAMES_AT_ONCE = 16

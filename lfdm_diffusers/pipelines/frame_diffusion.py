@@ -9,8 +9,8 @@ import torch
 from diffusers import ModelMixin
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
+from ..data.picture_fitting import Picture, to_rgb_tensors
 from .image_to_video import VideoPipelineOutput
-from .picture_fitting import Picture, to_rgb_tensors
 from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
 
 # Frames that are encoded or decoded at once, unless a call says otherwise.

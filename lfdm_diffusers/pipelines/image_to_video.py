@@ -14,10 +14,10 @@ import torch
 from diffusers.utils import BaseOutput
 from diffusers.video_processor import VideoProcessor
 
-from ..hub import HubPipeline
-from ..models.label_embeddings import embed_text
+from ..data.picture_fitting import FITS, fit_picture
+from ..hub.base import HubPipeline
+from ..models.text_encoders import embed_text
 from .checks import require_number, require_pairs, require_tensor
-from .picture_fitting import FITS, fit_picture
 
 Videos = list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
 

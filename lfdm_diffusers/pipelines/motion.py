@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from ..models.blocks_2d import resize_motion, sampling_grid
-from ..motion_files import load_motion, save_motion
 from .checks import require_number, require_tensor
+from .motion_files import load_motion, save_motion
 
 Mask = PIL.Image.Image | np.ndarray | torch.Tensor
 LOOPS = ("ping_pong", "ease")

@@ -9,11 +9,11 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..data.picture_fitting import Picture, to_rgb_tensors
 from ..models import ImaginatorGenerator, LabelEmbeddings
-from ..processors import advise_precision
+from ..ops.cpu import advise_precision
 from .checks import require_number, require_tensor
 from .image_to_video import ImageToVideoPipeline, VideoPipelineOutput, eval_mode
-from .picture_fitting import Picture, to_rgb_tensors
 
 
 class ImaginatorPipeline(ImageToVideoPipeline):

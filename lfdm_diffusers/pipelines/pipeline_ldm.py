@@ -7,8 +7,8 @@ from diffusers import AutoencoderKL
 from diffusers.schedulers import SchedulerMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..memory import lay_channels_last
 from ..models import LabelEmbeddings, UNet3DVideoModel
+from ..ops.memory import lay_channels_last
 from .frame_diffusion import FrameDiffusionPipeline
 
 

@@ -10,12 +10,12 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import SchedulerMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..data.picture_fitting import Picture, to_rgb_tensors
 from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from .animation import AnimationMixin, LFDMPipelineOutput
 from .image_to_video import eval_mode
 from .motion import Mask, MotionEdit, volume_to_motion
-from .picture_fitting import Picture, to_rgb_tensors
 from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
 
 

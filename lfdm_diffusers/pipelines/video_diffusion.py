@@ -13,11 +13,11 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import DDPMScheduler
 from diffusers.utils.torch_utils import randn_tensor
 
-from ..processors import advise_precision
+from ..data.picture_fitting import Picture
+from ..ops.cpu import advise_precision
 from ..schedulers import check_scheduler, refine_schedule
 from .checks import require_number, require_tensor
 from .image_to_video import ImageToVideoPipeline
-from .picture_fitting import Picture
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,114 @@
+"""`lfdm animate`: pictures and a motion, saved or a clip's, in; clips with their grid, sheet and motion out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ..data.clips import Clip, iterate_frames
+from ..data.video_files import frame_rate
+from ..pipelines import LFDMPipelineOutput, Motion
+from .clips import (
+    add_file_arguments,
+    add_motion_arguments,
+    add_picture_arguments,
+    check_output,
+    find_pictures,
+    make_files,
+    plan_files,
+    read_mask,
+)
+from .errors import with_exit_codes
+from .options import add_device_arguments, load_chosen_pipeline
+
+EXAMPLES = """
+examples:
+  a motion that `lfdm generate` has kept, for another picture:
+    %(prog)s other.png --motion outputs/face/motion/happiness.safetensors
+  the motion of a clip, stronger, only where a mask is white, forward and back:
+    %(prog)s face.png --driving smile.mp4 --motion-scale 1.3 --motion-mask mouth.png --loop ping-pong
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    # As in `lfdm generate`: pictures behind the options would be taken for more motions.
+    parser.usage = "%(prog)s [IMAGE ...] (--motion FILE ... | --driving CLIP ...) [--model M] [--output DIR] [options]"
+    what = parser.add_argument_group("what to animate, and how it moves")
+    add_picture_arguments(what)
+    source = what.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--motion",
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="motions that `lfdm generate` or `Motion.save` wrote",
+    )
+    source.add_argument(
+        "--driving", nargs="+", action="extend", metavar="CLIP", help="videos, animations or folders of frames"
+    )
+    what.add_argument(
+        "--absolute",
+        action="store_true",
+        help="with --driving: go to where the clip's subject is, instead of moving as it does since its first frame",
+    )
+    add_motion_arguments(what)
+    add_device_arguments(what)
+    add_file_arguments(parser)
+
+
+@with_exit_codes
+def run(args: argparse.Namespace) -> int:
+    """Animate; returns 0, or 1 if some pictures could not be used."""
+    pictures = find_pictures(args.images)
+    check_output(Path(args.output))
+    mask = read_mask(args.motion_mask)
+    if args.absolute and not args.driving:
+        raise ValueError("`--absolute` is about a clip; it needs `--driving`.")
+    names, rate = unique_names(args.motion or args.driving), None
+    if args.motion:
+        motions = {name: Motion.load(path) for name, path in names.items()}
+        frames = max(map(len, motions.values()))
+    else:
+        clips = {name: Clip(Path(path)) for name, path in names.items()}
+        counts = {name: sum(1 for _ in iterate_frames(clip)) for name, clip in clips.items()}
+        if empty := [name for name, count in counts.items() if not count]:
+            raise ValueError(f"{names[empty[0]]} has no frames.")
+        frames, longest = max((count, name) for name, count in counts.items())
+        rate = frame_rate(clips[longest].path)
+    pipe, model = load_chosen_pipeline(args)
+    files = plan_files(args, pipe, pictures, list(names), frames, rate=rate)
+    settings = {
+        "model": model,
+        "sources": names,
+        "relative": None if args.motion else not args.absolute,
+        "motion_scale": args.motion_scale,
+        "motion_mask": args.motion_mask,
+        "loop": args.loop,
+        "fps": next(iter(files.values())).fps,
+    }
+
+    def make(picture: torch.Tensor, name: str, seed: int, tick: Callable) -> LFDMPipelineOutput:
+        if args.motion:
+            motion = motions[name]
+        else:
+            frames = iterate_frames(clips[name])  # one after the other: a clip at its full size may be large
+            motion = pipe.transfer(picture, frames, relative=not args.absolute, image_fit=args.image_fit)
+        edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop}
+        return pipe.animate(picture, motion, output_type="np", **edit)
+
+    return make_files(args, pipe, files, settings, make)
+
+
+def unique_names(paths: list[str]) -> dict[str, str]:
+    """Each path once, by its name without suffix; numbered where names are the same."""
+    names: dict[str, str] = {}
+    for path in dict.fromkeys(paths):
+        stem = Path(path).stem
+        same = sum(1 for name in names if name == stem or name.startswith(f"{stem} "))
+        names[stem if not same else f"{stem} {same + 1}"] = path
+    return names

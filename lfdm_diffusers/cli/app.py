@@ -1,0 +1,54 @@
+"""`lfdm app`: the web app."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..pipelines.loading import DTYPES, choose_device
+from .errors import with_exit_codes
+from .options import add_device_arguments, add_model_argument, whole_number
+
+EXAMPLES = """
+examples:
+  the model that comes with the package, on http://127.0.0.1:7860:
+    %(prog)s
+  a model of your own, for everybody in your network:
+    %(prog)s --model lfdm-mug128 --host 0.0.0.0 --port 8000
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    add_model_argument(parser)
+    parser.add_argument("--only-this-model", action="store_true", help="take away the tab that loads others")
+    parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=whole_number(1, 65535), metavar="N", help="(default: the first free one from 7860)"
+    )
+    parser.add_argument("--share", action="store_true", help="a public link for a while, by Gradio's servers")
+    parser.add_argument("--browser", action="store_true", help="open it in a browser")
+    parser.add_argument(
+        "--queue", type=whole_number(1, 10000), default=20, metavar="N", help="requests that may wait (default: 20)"
+    )
+    add_device_arguments(parser)
+
+
+@with_exit_codes
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    try:
+        from ..app.page import launch_options, make_page
+    except ImportError as error:
+        raise ValueError(f"The app needs Gradio: pip install 'lfdm_diffusers[app]' ({error}).") from error
+    from ..app.engine import Engine
+
+    engine = Engine(args.model, choose_device(args.device), DTYPES[args.dtype], may_load=not args.only_this_model)
+    page = make_page(engine).queue(max_size=args.queue, default_concurrency_limit=1)
+    try:
+        page.launch(
+            server_name=args.host, server_port=args.port, share=args.share, inbrowser=args.browser, **launch_options()
+        )
+    except OSError as error:
+        raise ValueError(f"`--port`: {error}") from error
+    return 0

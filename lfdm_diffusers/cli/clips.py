@@ -1,0 +1,301 @@
+"""What the commands share that make clips of pictures: which pictures, which files, one clip after the other, and a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+from tqdm import tqdm
+
+from ..data.picture_files import frame_files
+from ..data.picture_fitting import FITS, fit_picture, to_rgb_tensors
+from ..data.video_writing import SUFFIXES
+from ..embedded import embedded_pictures
+from ..pipelines import LFDMPipeline, LFDMPipelineOutput
+from ..pipelines.loading import first_line
+from ..pipelines.motion import LOOPS
+from ..visualization.clip_files import KINDS, MOST_FPS, PictureFiles, default_fps, default_scale, file_name
+from .options import add_json_argument, add_model_argument, number, some_of, whole_number
+
+
+def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
+    """Which pictures, by which model."""
+    group.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="pictures, or folders of pictures (default: one that comes with the package)",
+    )
+    add_model_argument(group)
+    group.add_argument(
+        "--image-fit",
+        choices=FITS,
+        default=FITS[0],
+        help="how pictures of other proportions are fitted: whole on black, or cut (default: letterbox)",
+    )
+
+
+def add_motion_arguments(group: argparse._ArgumentGroup) -> None:
+    """What becomes of a motion before it is seen."""
+    group.add_argument(
+        "--motion-scale",
+        type=number(-100, 100),
+        default=1.0,
+        metavar="S",
+        help="0 is still, 1 as generated, more exaggerates (default: 1)",
+    )
+    group.add_argument(
+        "--motion-mask", metavar="FILE", help="grey picture, as large as the model's: only where it is white moves"
+    )
+    group.add_argument(
+        "--loop",
+        type=lambda name: name.replace("-", "_"),
+        choices=LOOPS,
+        metavar="HOW",
+        help="to repeat without a jump: ping-pong (forward and back), or ease (glide back to the first frame at the end)",
+    )
+
+
+def add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which files, and where."""
+    files = parser.add_argument_group("the files")
+    files.add_argument(
+        "--output", default="outputs", metavar="DIR", help="gets a folder for each picture (default: outputs)"
+    )
+    files.add_argument(
+        "--formats",
+        type=some_of(tuple(SUFFIXES)),
+        default=["gif", "mp4"],
+        metavar="A,B",
+        help=f"of what moves, some of {','.join(SUFFIXES)}; png is a folder of frames (default: gif,mp4)",
+    )
+    files.add_argument(
+        "--kinds",
+        type=some_of(KINDS),
+        default=list(KINDS),
+        metavar="A,B",
+        help="clips, grid (all labels side by side), sheet (frames of all labels), motion (flow and occlusion as "
+        "safetensors and as pictures); default: all",
+    )
+    files.add_argument(
+        "--fps", type=whole_number(1, MOST_FPS), metavar="N", help="default: so that a clip takes 1.6 seconds"
+    )
+    files.add_argument(
+        "--scale",
+        type=whole_number(1, 64),
+        metavar="N",
+        help="clips are enlarged N times (default: what brings them nearest to 256 pixels; 1 keeps exact pixels)",
+    )
+    files.add_argument("--overwrite", action="store_true", help="replace files of an earlier run")
+    add_json_argument(files)
+
+
+def find_pictures(given: list[str]) -> list[Path]:
+    """The pictures that the arguments name, each once, those of folders in their natural order.
+
+    Raises:
+        ValueError: if one is not there, or a folder holds none.
+    """
+    if not given:
+        if not (bundled := embedded_pictures()):
+            raise ValueError("This installation holds no pictures; name one.")
+        return bundled[:1]
+    found: list[Path] = []
+    for path in map(Path, given):
+        if not path.exists():
+            raise ValueError(f"There is no picture {path}.")
+        inside = frame_files(path) if path.is_dir() else [path]
+        if not inside:
+            raise ValueError(f"There are no pictures in the folder {path}.")
+        found += inside
+    return list({path.resolve(): path for path in found}.values())
+
+
+def check_output(output: Path) -> None:
+    """Refuse a folder that cannot be one, before any work is done.
+
+    Raises:
+        ValueError: if a file stands in the way.
+    """
+    blocking = next((p for p in (output, *output.absolute().parents) if p.exists()), None)
+    if blocking is not None and not blocking.is_dir():
+        raise ValueError(f"`--output` must be a folder, but {blocking} is a file.")
+
+
+def plan_files(
+    args: argparse.Namespace,
+    pipe: LFDMPipeline,
+    pictures: list[Path],
+    labels: list[str | None],
+    num_frames: int,
+    seeds: Sequence[int] = (0,),
+    rate: float | None = None,
+) -> dict[Path, PictureFiles]:
+    """Where each picture's files will be.
+
+    Args:
+        labels: names of its clips.
+        num_frames: of a clip; `default_fps` goes by it where there is no `rate`.
+        seeds: of which each clip is made.
+        rate: frames a second of what they are made of.
+
+    Raises:
+        ValueError: if some are there already, without `--overwrite`.
+    """
+    taken = {"grid", "sheet", "motion"}
+    by_label = {label: file_name(label or "no-label", taken) for label in labels}
+    names = {
+        seed: {label: f"{name}-seed{seed}" if len(seeds) > 1 else name for label, name in by_label.items()}
+        for seed in seeds
+    }
+    folders: set[str] = set()
+    files = {
+        picture: PictureFiles(
+            folder=Path(args.output, file_name(picture.stem, folders)),
+            names=names,
+            kinds=args.kinds,
+            formats=args.formats,
+            fps=args.fps or default_fps(num_frames, rate),
+            scale=args.scale or default_scale(pipe.lfae.config.sample_size),
+        )
+        for picture in pictures
+    }
+    there = [path for plan in files.values() for path in plan.planned() if path.exists()]
+    if there and not args.overwrite:
+        files_there = f"{there[0]}" if len(there) == 1 else f"{len(there)} files, {there[0]} among them,"
+        raise ValueError(f"{files_there} would be replaced; name another `--output`, or give `--overwrite`.")
+    return files
+
+
+def read_picture(path: Path, pipe: LFDMPipeline, fit: str) -> torch.Tensor:
+    """The picture as the model sees it, `(3, H, W)` in [0, 1].
+
+    Raises:
+        ValueError: if it cannot be read or fitted.
+    """
+    try:
+        with PIL.Image.open(path) as image:
+            image.load()
+            (picture,) = to_rgb_tensors(image)
+            return fit_picture(picture, *pipe.frame_size([picture]), fit)
+    except Exception as error:  # Pillow raises many kinds for broken files
+        raise ValueError(f"{path} cannot be used: {first_line(error)}.") from error
+
+
+def read_mask(path: str | None) -> PIL.Image.Image | None:
+    """The picture that `--motion-mask` names.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    if path is None:
+        return None
+    try:
+        with PIL.Image.open(path) as image:
+            return image.convert("L")
+    except Exception as error:  # Pillow raises many kinds for broken files
+        raise ValueError(f"`--motion-mask` {path} cannot be used: {first_line(error)}.") from error
+
+
+def make_files(
+    args: argparse.Namespace,
+    pipe: LFDMPipeline,
+    files: dict[Path, PictureFiles],
+    settings: dict,
+    make: Callable[[torch.Tensor, str | None, int, Callable], LFDMPipelineOutput],
+    steps: int = 0,
+) -> int:
+    """Make and write all clips, and report; a picture that cannot be read is left out.
+
+    Args:
+        files: of each picture (`plan_files`).
+        settings: what the files of motion say about themselves.
+        make: called with a picture `(3, H, W)`, a name (a label), a seed, and a callback for each of `steps` denoising steps;
+            returns one clip as arrays. Each clip is a call of its own, so that it does not depend, in any bit, on what else is
+            made.
+
+    Returns:
+        The command's exit code: 1 if a picture was left out, else 0.
+    """
+    failed: dict[Path, str] = {}
+    per_clip = steps + 1  # the last is for decoding and writing
+    per_picture = per_clip * sum(len(names) for names in next(iter(files.values())).names.values())
+    with tqdm(total=per_picture * len(files), unit="step", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+
+        def tick(pipe: LFDMPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
+            bar.update()
+            return {}
+
+        for picture, plan in files.items():
+            try:
+                tensor = read_picture(picture, pipe, args.image_fit)
+            except ValueError as error:
+                failed[picture] = str(error)
+                bar.update(per_picture)
+                continue
+            reference = as_uint8(tensor.permute(1, 2, 0).numpy())
+            for seed, names in plan.names.items():
+                clips = {}
+                for label in names:
+                    bar.set_description(f"{picture.name}, {label or 'no label'}")
+                    output = make(tensor, label, seed, tick)
+                    clips[label] = as_uint8(output.frames[0])
+                    about = {"picture": picture.name, "label": label, "seed": seed, **settings}
+                    motion = output.flow[0].float().cpu(), output.occlusion[0].float().cpu()
+                    plan.write_one(label, seed, reference, clips[label], as_uint8(output.warped[0]), *motion, about)
+                    bar.update()
+                plan.write_all(seed, reference, clips)
+        bar.set_description("done")
+    report(args, settings, files, failed)
+    return 1 if failed else 0
+
+
+def as_uint8(pictures: np.ndarray) -> np.ndarray:
+    """Floats in [0, 1] as uint8."""
+    return np.round(pictures * 255).astype(np.uint8)
+
+
+def report(args: argparse.Namespace, settings: dict, files: dict[Path, PictureFiles], failed: dict[Path, str]) -> None:
+    """Say what was written and where, and which pictures were left out."""
+    done = {picture: plan for picture, plan in files.items() if picture not in failed}
+    if args.json:
+        content = {
+            **settings,
+            "output": str(args.output),
+            "pictures": [
+                {
+                    "picture": str(picture),
+                    "folder": str(plan.folder),
+                    "files": plan.written,
+                }
+                for picture, plan in done.items()
+            ],
+            "failed": [{"picture": str(picture), "error": error} for picture, error in failed.items()],
+        }
+        print(json.dumps(content, indent=2))
+    else:
+        for picture, plan in done.items():
+            print("\n".join(summary(picture, plan)))
+    for error in failed.values():
+        print(f"error: {error}", file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} of {len(files)} pictures could not be used", file=sys.stderr)
+
+
+def summary(picture: Path, plan: PictureFiles) -> list[str]:
+    """Lines that say what was made of a picture."""
+    count = sum(len(names) for names in plan.names.values())
+    lines = [f"wrote {count} {'clip' if count == 1 else 'clips'} of {picture.name} to {plan.folder}/"]
+    for kind, what in {"grid": "all labels side by side", "sheet": "frames of all labels", "clips": ""}.items():
+        names = [Path(file["path"]).name for file in plan.written if file["kind"] == kind]
+        if names:
+            lines.append(f"  {', '.join(names)}{what and ': '}{what}")
+    if "motion" in plan.kinds:
+        lines.append("  motion/: flow and occlusion of each clip, as .safetensors and as pictures")
+    return lines

@@ -1,0 +1,170 @@
+"""`lfdm generate`: pictures and labels in, clips with their grid, sheet and motion out."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ..models.label_embeddings import normalized_label
+from ..pipelines import LFDMPipeline, LFDMPipelineOutput
+from ..pipelines.loading import first_line, quiet_libraries
+from ..schedulers import scheduler_by_name
+from .clips import (
+    add_file_arguments,
+    add_motion_arguments,
+    add_picture_arguments,
+    check_output,
+    find_pictures,
+    make_files,
+    plan_files,
+    read_mask,
+)
+from .errors import with_exit_codes
+from .options import add_sampling_arguments, load_chosen_pipeline, whole_number
+
+EXAMPLES = """
+examples:
+  all labels of the model that comes with the package, on a picture that comes with it:
+    %(prog)s
+  your own picture, two labels:
+    %(prog)s face.png --label happiness surprise
+  every picture of a folder, other timing, stronger motion, GIFs only:
+    %(prog)s faces/ --seed 7 --motion-scale 1.3 --formats gif --kinds clips
+  a model of your own, or one of the Hub; its scheduler in ten steps of another kind:
+    %(prog)s face.png --model lfdm-mug128 --scheduler ddim --steps 10
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    # argparse's own would put the pictures behind the labels, which would take them for more labels.
+    parser.usage = "%(prog)s [IMAGE ...] [--label L ... | --all-labels] [--model M] [--output DIR] [options]"
+    what = parser.add_argument_group("what to generate")
+    add_picture_arguments(what)
+    labels = what.add_mutually_exclusive_group()
+    labels.add_argument(
+        "--label", nargs="+", action="extend", metavar="L", help="labels; or text, if the model reads it"
+    )
+    labels.add_argument("--all-labels", action="store_true", help="all labels the model knows (default)")
+    what.add_argument(
+        "--seed",
+        type=whole_number(0, 2**62),
+        default=0,
+        metavar="N",
+        help="another seed gives another motion (default: 0)",
+    )
+    what.add_argument(
+        "--num-videos",
+        type=whole_number(1, 1000),
+        default=1,
+        metavar="N",
+        help="clips of each picture and label, of seed, seed + 1, ... (default: 1)",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--num-frames", type=whole_number(1, 1000), metavar="N", help="default: as trained")
+    add_sampling_arguments(how)
+    add_motion_arguments(how)
+    add_file_arguments(parser)
+
+
+@with_exit_codes
+def run(args: argparse.Namespace) -> int:
+    """Generate; returns 0, or 1 if some pictures could not be used."""
+    pictures = find_pictures(args.images)
+    check_output(Path(args.output))
+    mask = read_mask(args.motion_mask)
+    pipe, model = load_chosen_pipeline(args)
+    labels = choose_labels(pipe, args.label)
+    if args.scheduler is not None:
+        with quiet_libraries():
+            pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
+    steps = plan_steps(pipe, args.steps)
+    seeds = range(args.seed, args.seed + args.num_videos)
+    files = plan_files(args, pipe, pictures, labels, pipe.unet.config.num_frames, seeds)
+    settings = {
+        "model": model,
+        "scheduler": type(pipe.scheduler).__name__,
+        "steps": steps,
+        "guidance_scale": args.guidance_scale,
+        "eta": args.eta,
+        "motion_scale": args.motion_scale,
+        "motion_mask": args.motion_mask,
+        "loop": args.loop,
+        "num_frames": args.num_frames or pipe.unet.config.num_frames,
+        "fps": next(iter(files.values())).fps,
+    }
+
+    def make(picture: torch.Tensor, label: str | None, seed: int, tick: Callable) -> LFDMPipelineOutput:
+        output = pipe(
+            picture,
+            label,
+            num_frames=settings["num_frames"],
+            num_inference_steps=steps,
+            guidance_scale=args.guidance_scale,
+            eta=args.eta,
+            motion_scale=args.motion_scale,
+            motion_mask=mask,
+            loop=args.loop,
+            generator=torch.Generator().manual_seed(seed),
+            output_type="np",
+            callback_on_step_end=tick,
+        )
+        if not math.isfinite(output.flow.sum()):
+            raise ValueError(
+                f"The motion came out as NaN or infinite with {settings['scheduler']} in {steps} steps and {pipe.unet.dtype}; take "
+                "another scheduler, more steps, or float32."
+            )
+        return output
+
+    return make_files(args, pipe, files, settings, make, len(pipe.scheduler.timesteps))
+
+
+def choose_labels(pipe: LFDMPipeline, given: list[str] | None) -> list[str | None]:
+    """The labels to generate, written as the model writes them, each once; [None] for a model that takes none.
+
+    Raises:
+        ValueError: for a label that the model does not know; names the closest one and lists all.
+    """
+    table, free_text = pipe.label_embeddings, pipe.text_encoder is not None
+    if not given:
+        if table is None and free_text:
+            raise ValueError("This model reads text and has no labels of its own; name some with `--label`.")
+        return list(pipe.labels or [None])
+    if table is None and not free_text:
+        raise ValueError("This model takes no labels; leave out `--label`.")
+    chosen = {}
+    for label in given:
+        if table is not None and (table.knows(label) or not free_text):
+            try:
+                label = table.labels[table.label_ids(label)[0]]
+            except ValueError as error:
+                hint = " (Pictures stand before `--label`.)" if Path(label).exists() else ""
+                raise ValueError(f"`--label`: {error}{hint}") from error
+        elif not label.strip():
+            raise ValueError("`--label` must not be empty.")
+        chosen.setdefault(normalized_label(label), label)
+    return list(chosen.values())
+
+
+def plan_steps(pipe: LFDMPipeline, steps: int | None) -> int:
+    """The number of denoising steps: as asked for, else the pipeline's default; tried on the scheduler.
+
+    Raises:
+        ValueError: if the scheduler cannot take so many.
+    """
+    steps = pipe.default_steps() if steps is None else steps
+    trained, name = pipe.scheduler.config.num_train_timesteps, type(pipe.scheduler).__name__
+    if steps > trained:
+        raise ValueError(
+            f"`--steps` must be from 1 to {trained}, the steps that the model was trained for, got {steps}."
+        )
+    try:
+        pipe.scheduler.set_timesteps(steps)
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise ValueError(f"`--steps` {steps} does not suit {name}: {first_line(error)}.") from error
+    return steps

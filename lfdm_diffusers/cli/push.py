@@ -1,0 +1,106 @@
+"""`lfdm push`: a saved pipeline, auto-encoder or decoder, with its card, to the Hub."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError, safe_open
+
+from .. import models
+from ..hub.base import CARD, push_folder
+from ..hub.cards import card_of
+from ..models.decoder_files import CONFIG as DECODER_CONFIG
+from ..models.decoder_files import WEIGHTS as DECODER_WEIGHTS
+from ..pipelines import PIPELINES
+from ..pipelines.loading import package_class, quiet_libraries, read_model_config
+from .errors import with_exit_codes
+from .options import add_json_argument
+
+EXAMPLES = """
+examples:
+  a pipeline that train_unet.py has made:
+    %(prog)s lfdm-toon64/pipeline me/lfdm-toon64
+  a decoder alone, which one line puts into the pipeline it belongs to:
+    %(prog)s ink-decoder/decoder me/toon64-ink --private
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("folder", metavar="FOLDER", help="of a pipeline, a model, or a decoder")
+    parser.add_argument("repo_id", metavar="REPO_ID", help="repository, such as me/my-model; made if need be")
+    parser.add_argument("--private", action="store_true", help="a repository that is made is private")
+    parser.add_argument("--message", metavar="TEXT", help="of the commit (default: Pushed with lfdm_diffusers)")
+    parser.add_argument("--token", metavar="TOKEN", help="(default: the one you are logged in with)")
+    add_json_argument(parser)
+
+
+@with_exit_codes
+def run(args: argparse.Namespace) -> int:
+    """Push; returns 0."""
+    folder = Path(args.folder)
+    try:
+        validate_repo_id(args.repo_id)
+    except HFValidationError as error:
+        raise ValueError(f"REPO_ID: {error}") from error
+    kind = kind_of(folder)
+    require_whole(folder)
+    card_made = not (folder / CARD).is_file()
+    if card_made:
+        write_card(folder, kind, args.repo_id)
+        if not args.json:
+            print(f"wrote {folder / CARD}: a card with what is known; add what is not")
+    where = push_folder(folder, args.repo_id, args.token, args.private, args.message or "Pushed with lfdm_diffusers")
+    if args.json:
+        print(json.dumps({"folder": str(folder), "kind": kind, "address": where, "card_made": card_made}, indent=2))
+    else:
+        print(f"pushed {folder} ({kind}) to {where}")
+    return 0
+
+
+def kind_of(folder: Path) -> str:
+    """The class of what a folder holds, or "decoder".
+
+    Raises:
+        ValueError: if it is none of this package's.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}.")
+    if (folder / DECODER_CONFIG).is_file() and (folder / DECODER_WEIGHTS).is_file():
+        return "decoder"
+    return package_class(folder, read_model_config(folder))
+
+
+def require_whole(folder: Path) -> None:
+    """Refuse weights that were cut short, before anybody downloads them.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    weights = sorted(folder.rglob("*.safetensors"))
+    if not weights:
+        raise ValueError(f"{folder} holds no weights (*.safetensors).")
+    for path in weights:
+        try:
+            with safe_open(path, "pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path} is broken: {error}.") from error
+
+
+def write_card(folder: Path, kind: str, repo_id: str) -> None:
+    """A card of what can be read from the folder itself."""
+    if kind == "decoder":  # what it paints with is not in this folder
+        raise ValueError(
+            f"{folder} has no {CARD}. `training/finetune_decoder.py` writes one beside the decoder; "
+            "`lfdm_diffusers.hub.cards.decoder_card` makes one of the auto-encoder that has it."
+        )
+    cls = PIPELINES.get(kind) or getattr(models, kind)
+    with quiet_libraries():
+        card = card_of(cls.from_pretrained(str(folder)), repo_id)
+    card.save(folder / CARD)

@@ -1,0 +1,14 @@
+"""Toon faces: people drawn from a seed who make seven expressions, with true flow and visibility (docs/toon-faces.md)."""
+
+from .clips import FORMATS, LABELS, SETTINGS, VERSION, ToonClip, ToonSubject, toon_clip, write_toon_faces
+
+__all__ = [
+    "FORMATS",
+    "LABELS",
+    "SETTINGS",
+    "VERSION",
+    "ToonClip",
+    "ToonSubject",
+    "toon_clip",
+    "write_toon_faces",
+]

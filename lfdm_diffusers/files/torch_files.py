@@ -1,0 +1,135 @@
+"""Reading `.pth` files without running anything that is in them, and one sentence for each way they go wrong."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import tarfile
+import warnings
+import zipfile
+from pathlib import Path
+
+import torch
+
+# What `torch.save` writes first: a zip archive, or before PyTorch 1.6 a pickled magic number (protocol 2).
+ZIP_START = b"PK\x03\x04"
+LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+ARCHIVE_STARTS = (b"\x1f\x8b", b"Rar!", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ")
+
+
+class LeftOut:
+    """Takes a pickled object's place and keeps nothing of it."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def plain_dict(*_) -> dict:
+    """Takes `defaultdict`'s place: the weights-only unpickler fills plain dicts only."""
+    return {}
+
+
+# MRAA's files hold a whole Adam object, whose state is a defaultdict(dict), beside the tensors. Nothing of it is needed,
+# so those names are allowed but stand for something that does nothing: not even Adam's own code is run.
+ALLOWED_GLOBALS = [(LeftOut, "torch.optim.adam.Adam"), (plain_dict, "collections.defaultdict"), dict]
+
+
+def load_checkpoint(path: str | Path) -> dict:
+    """Read a `.pth` checkpoint to the CPU: tensors and plain containers only, no code (`weights_only`).
+
+    Args:
+        path: a file written by `torch.save`, of any version. An Adam object in it is read as an empty `LeftOut`.
+
+    Returns:
+        What the file holds, a dict.
+
+    Raises:
+        ValueError: if there is no such file or it is no checkpoint (a Git LFS pointer, a web page, an archive, truncated
+            or damaged, ...), or if it asks for code to be run; one sentence that says which.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} is a folder, not a checkpoint file." if path.is_dir() else f"{path} does not exist.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(1024)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}.") from error
+    _refuse_lookalikes(path, start)
+    try:
+        with torch.serialization.safe_globals(ALLOWED_GLOBALS):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # torch.load raises anything from KeyError to struct.error on bytes it cannot use
+        raise ValueError(_complaint(path, start, error)) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f"{path} holds a {type(checkpoint).__name__}, but a checkpoint is a dict of state dicts.")
+    return checkpoint
+
+
+def _refuse_lookalikes(path: Path, start: bytes) -> None:
+    """Raise for files that are well known to be something else, or to be cut short."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        raise ValueError(f"{path} is empty.")
+    if text.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            f"{path} is a Git LFS pointer, not the checkpoint itself; fetch the file it points to with `git lfs pull`."
+        )
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
+        raise ValueError(
+            f"{path} is an HTML page, not a checkpoint; what the download gave is probably a login, consent or error page."
+        )
+    if start.startswith(ARCHIVE_STARTS) or (
+        not start.startswith((ZIP_START, LEGACY_START)) and tarfile.is_tarfile(path)
+    ):
+        raise ValueError(f"{path} is an archive, not a checkpoint; unpack it first.")
+    if start.startswith(ZIP_START):
+        if not zipfile.is_zipfile(path):  # the directory of a zip file is at its end
+            raise ValueError(f"{path} is truncated: its end is missing; download it again.")
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if not any(name.endswith("/data.pkl") for name in names):
+                raise ValueError(f"{path} is a zip archive, not a checkpoint; unpack it first.")
+            if any(name.endswith("/constants.pkl") for name in names):
+                raise ValueError(f"{path} is a TorchScript program, not a checkpoint of tensors.")
+            # torch.load does not compare every checksum.
+            try:
+                damaged = archive.testzip()
+            except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
+                raise ValueError(f"{path} is damaged ({error}); download it again.") from error
+            if damaged is not None:
+                raise ValueError(f"{path} is damaged: {damaged} in it fails its checksum; download it again.")
+
+
+def _complaint(path: Path, start: bytes, error: Exception) -> str:
+    """One sentence for what `torch.load` found wrong."""
+    message = re.sub(r"\x1b\[[\d;]*m", "", str(error))
+    wanted = re.search(r"GLOBAL (\S+)", message) or re.search(r"unrecognized function (.+)", message)
+    if wanted and isinstance(error, pickle.UnpicklingError):
+        return (
+            f"{path} was refused as unsafe: beside tensors it asks for {wanted[1]}, which could run code; only tensors, "
+            "plain containers and an Adam optimizer are read."
+        )
+    if start.startswith(ZIP_START):
+        return f"{path} is damaged, or no checkpoint of tensors (torch.load: {_first_sentence(message, error)})."
+    if start.startswith(LEGACY_START) or LEGACY_START.startswith(start):
+        return f"{path} is truncated or damaged; download it again."
+    return f"{path} is not a PyTorch checkpoint: it does not begin as `torch.save` begins a file."
+
+
+def _first_sentence(message: str, error: Exception) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
+
+
+def load_torchscript(path: str | Path) -> torch.nn.Module:
+    """A module as `torch.jit.save` wrote it, in eval mode on the CPU. The file holds code, which the module runs.
+
+    Raises:
+        RuntimeError, ValueError: if it holds something else.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # some networks were published in no other form
+        return torch.jit.load(path, map_location="cpu").eval()

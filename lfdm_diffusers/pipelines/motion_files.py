@@ -1,0 +1,57 @@
+"""A generated motion as a file: flow and occlusion, with what they mean and where they come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..files.whole import whole
+
+FORMAT = "lfdm-motion 1"
+CONVENTIONS = {
+    "format": FORMAT,
+    "flow": "(F, 2, h, w): where in the picture each place of a frame reads from; absolute sampling grid (x, y) in "
+    "[-1, 1], as torch.nn.functional.grid_sample takes it with align_corners=False",
+    "occlusion": "(F, 1, h, w) in [0, 1]: 1 keeps the warped picture, 0 paints in",
+}
+
+
+def save_motion(
+    path: str | os.PathLike, flow: torch.Tensor, occlusion: torch.Tensor, about: dict[str, object] | None = None
+) -> None:
+    """Write `flow` `(F, 2, h, w)` and `occlusion` `(F, 1, h, w)` as float32 safetensors, whole or not at all.
+
+    Args:
+        about: further metadata, such as label and seed; written as text.
+    """
+    tensors = {"flow": flow.float().contiguous().cpu(), "occlusion": occlusion.float().contiguous().cpu()}
+    metadata = CONVENTIONS | {key: str(value) for key, value in (about or {}).items() if value is not None}
+    with whole(Path(path)) as part:
+        save_file(tensors, part, metadata=metadata)
+
+
+def load_motion(path: str | os.PathLike) -> tuple[torch.Tensor, torch.Tensor, dict[str, str]]:
+    """Read what `save_motion` wrote.
+
+    Returns:
+        Flow `(F, 2, h, w)`, occlusion `(F, 1, h, w)`, and the metadata that it was given.
+
+    Raises:
+        ValueError: if the file is not there or holds something else.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            found = metadata.get("format")
+            if found != FORMAT:
+                raise ValueError(
+                    f"`path` {str(path)!r} must be a motion saved by this package ({FORMAT}), got {found!r}."
+                )
+            flow, occlusion = file.get_tensor("flow"), file.get_tensor("occlusion")
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"`path` must be a motion saved by this package, got {str(path)!r}: {error}") from error
+    return flow, occlusion, {key: value for key, value in metadata.items() if key not in CONVENTIONS}

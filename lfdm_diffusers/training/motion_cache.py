@@ -1,0 +1,193 @@
+"""What stage two trains on: motion that a frozen auto-encoder sees in clips, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from ..conversion.verification import fingerprint as weights_fingerprint
+from ..data.augmentation import augment_clip
+from ..data.batches import Draw
+from ..data.cache import ClipReader, fingerprint
+from ..data.chance import draws
+from ..data.clips import Clip
+from ..data.dataset import to_tensor
+from ..data.sampling import STRATEGIES, sample_indices
+from ..models import LatentFlowAutoencoder
+from ..models.blocks_2d import sampling_grid
+
+VERSION = 1  # raised whenever the same clip and weights would give other numbers or another layout
+
+
+class MotionCache:
+    """Motion from a clip's first frame to each of its frames, `(T, 3, h, w)`: residual flow (x, y) and occlusion.
+
+    Residual flow is the sampling grid minus the true identity (`sampling_grid` of pixel centres). All frames of a clip are kept, as float16 (the residual is
+    small: errors stay under a thousandth of a pixel), so that any sampling of frames is a choice of rows. A file is
+    named after the auto-encoder's weights, its precision, the clip's file and how it is read, and appears only when it
+    is complete: processes may share the folder and be stopped at any time.
+
+    Args:
+        folder: made if missing; it may be deleted between runs.
+        lfae: frozen, in eval mode, on the device to compute on.
+        reader: of the clips, at the auto-encoder's size.
+        batch_size: frames that go through the flow predictor at once.
+        dtype: of autocast, or None for the weights' own.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        lfae: LatentFlowAutoencoder,
+        reader: ClipReader,
+        batch_size: int = 32,
+        dtype: torch.dtype | None = None,
+    ):
+        self.folder, self.lfae, self.reader, self.batch_size, self.dtype = (
+            Path(folder),
+            lfae,
+            reader,
+            batch_size,
+            dtype,
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._about = (
+            VERSION,
+            weights_fingerprint(lfae),
+            str(dtype),
+            reader.height,
+            reader.width,
+            reader.fit,
+        )
+        self._paths: dict[Clip, Path] = {}
+
+    def path(self, clip: Clip) -> Path:
+        """The file of a clip, whether it is there or not."""
+        if clip not in self._paths:
+            about = (*self._about, clip.start, clip.stop, clip.crop, fingerprint(clip))
+            key = hashlib.sha256(repr(about).encode()).hexdigest()[:32]
+            self._paths[clip] = self.folder / key[:2] / f"{key}.npy"
+        return self._paths[clip]
+
+    def load(self, clip: Clip) -> np.ndarray:
+        """`(T, 3, h, w)` float16, of which only what is asked for is read; computed if it is not there."""
+        path = self.path(clip)
+        try:
+            return np.load(path, mmap_mode="r")
+        except (ValueError, EOFError):  # cut short by a full disk or a power cut
+            path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            pass
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            with open(part, "wb") as file:
+                np.save(file, self.compute(clip))
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        return np.load(path, mmap_mode="r")
+
+    @torch.no_grad()
+    def compute(self, clip: Clip) -> np.ndarray:
+        """`(T, 3, h, w)` float16, computed now."""
+        length = self.reader.count(clip) if clip.num_frames is None else clip.num_frames
+        device, parts = self.lfae.device, []
+        for first in range(0, length, self.batch_size):
+            indices = [0, *range(first, min(first + self.batch_size, length))]
+            frames = to_tensor(self.reader.place(self.reader.read(clip, indices)))[None].to(device)
+            with torch.autocast(device.type, self.dtype, enabled=self.dtype is not None):
+                motion = self.lfae.predict_flow(frames[:, :, 0], frames[:, :, 1:])
+            grid = sampling_grid(*motion.flow.shape[-2:], device, centers=True).permute(2, 0, 1)[None, :, None]
+            parts.append(torch.cat((motion.flow - grid, motion.occlusion), dim=1)[0].transpose(0, 1).half().cpu())
+        return torch.cat(parts).numpy()
+
+    def fill(self, clips: Sequence[Clip], progress: bool = True) -> None:
+        """Compute what is not there yet."""
+        for clip in tqdm(clips, unit="clip", desc="motion", disable=not progress, dynamic_ncols=True):
+            self.load(clip)
+
+    def statistics(self, clips: Sequence[Clip]) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each of the three channels over all places of all frames of `clips`."""
+        count, total, squares = 0, np.zeros(3), np.zeros(3)
+        for clip in clips:
+            motion = np.asarray(self.load(clip), dtype=np.float64)
+            count += motion[:, 0].size
+            total += motion.sum(axis=(0, 2, 3))
+            squares += np.square(motion).sum(axis=(0, 2, 3))
+        mean = total / count
+        return mean.tolist(), np.sqrt(np.maximum(squares / count - mean**2, 1e-12)).tolist()
+
+
+class MotionSample(NamedTuple):
+    """What one training example of stage two is made of.
+
+    Attributes:
+        reference: `(3, H, W)` float32 in [0, 1]; batched `(B, 3, H, W)`.
+        motion: `(3, F, h, w)` float32: residual flow and occlusion; batched `(B, 3, F, h, w)`.
+        label: "" if unknown; batched a list.
+    """
+
+    reference: torch.Tensor
+    motion: torch.Tensor
+    label: str
+
+
+class MotionDataset(Dataset):
+    """Reference pictures and sampled motion; item `Draw(epoch, i)` is the same in every run, process and worker.
+
+    Args:
+        clips: with `num_frames`, as a scan returns them.
+        cache: filled; with workers in other processes it must be.
+        num_frames: F.
+        strategy: "uniform", "random" or "very_random"; see `sample_indices`.
+        seed: of all draws.
+        augment: change the colours of the reference picture, as `augment_clip` does. The motion stays that of the clip
+            as it is: colours do not move.
+        flip: mirror every other item, motion and all; only where no label names a side.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        cache: MotionCache,
+        num_frames: int,
+        strategy: str = "random",
+        seed: int = 0,
+        augment: bool = True,
+        flip: bool = False,
+    ):
+        if not clips:
+            raise ValueError("`clips` is empty; at least one clip is needed.")
+        if strategy not in STRATEGIES:
+            raise ValueError(f"`strategy` must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
+        self.clips, self.cache, self.num_frames, self.strategy = list(clips), cache, num_frames, strategy
+        self.seed, self.augment, self.flip = seed, augment, flip
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, key: int | Draw) -> MotionSample:
+        epoch, item = key if isinstance(key, tuple) else (0, key)
+        clip, rng = self.clips[item], draws(self.seed, "item", epoch, item)
+        motion = self.cache.load(clip)
+        indices = sample_indices(self.strategy, len(motion), self.num_frames, rng)
+        reader = self.cache.reader
+        reference = reader.read(clip, [0])
+        if self.augment:
+            reference = augment_clip(reference, rng)
+        reference = to_tensor(reader.place(reference))[:, 0]
+        volume = torch.from_numpy(np.asarray(motion[indices], dtype=np.float32)).transpose(0, 1)
+        if self.flip and rng.random() < 0.5:
+            reference, volume = reference.flip(-1), volume.flip(-1)
+            volume[0].neg_()
+        return MotionSample(reference.contiguous(), volume.contiguous(), clip.label)

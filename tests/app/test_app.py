@@ -1,0 +1,241 @@
+"""The web app: what the engine makes, what it refuses, and, where Gradio is installed, the page's API."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from tiny import LABELS, tiny_pipeline
+
+from lfdm_diffusers import LFDMPipeline, Motion
+from lfdm_diffusers.app.engine import Engine, painted_mask
+from lfdm_diffusers.data.clips import Clip, read_clip
+from lfdm_diffusers.visualization import enlarge
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_pipeline(default_num_inference_steps=2).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def engine(model) -> Engine:
+    return Engine(model)
+
+
+@pytest.fixture(scope="module")
+def picture() -> PIL.Image.Image:
+    noise = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(noise).resize((60, 44), PIL.Image.Resampling.BICUBIC)
+
+
+def frames(path: str) -> np.ndarray:
+    return read_clip(Clip(Path(path))).astype(int)
+
+
+def test_a_clip_and_its_files(engine, model, picture):
+    told = []
+    made = engine.generate(picture, "anger", seed=3, progress=lambda share, what: told.append((share, what)))
+    assert [Path(path).suffix for path in made.downloads] == [".mp4", ".gif", ".safetensors"]
+    assert all(Path(path).is_file() for path in (made.clip, made.views, made.sheet, *made.downloads))
+    motion = Motion.load(made.downloads[-1])
+    assert motion.about["label"] == "anger" and len(motion) == 4
+    pipe = LFDMPipeline.from_pretrained(model)
+    expected = np.stack([np.asarray(frame) for frame in pipe.animate(picture, motion).frames[0]])
+    assert np.abs(frames(made.clip) - enlarge(expected, 8)).mean() < 6  # H.264
+    with PIL.Image.open(made.downloads[1]) as gif:
+        first = np.asarray(gif.convert("RGB"))
+    assert not np.array_equal(first, first[::8, ::8].repeat(8, 0).repeat(8, 1)), "enlarged smoothly"
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and shares[-1] < 1 and told[-1][1] == "anger, step 2 of 2"
+
+
+def test_every_control_reaches_the_pipeline(engine, picture):
+    plain = frames(engine.generate(picture, "anger").clip)
+    changed = {
+        "seed": 1, "scheduler": "euler", "steps": 4, "guidance_scale": 3.0, "motion_scale": 0.2, "fit": "center_crop",
+        "mask": PIL.Image.new("L", (32, 32), 0),
+    }  # fmt: skip
+    for name, value in changed.items():
+        assert np.abs(frames(engine.generate(picture, "anger", **{name: value}).clip) - plain).mean() > 0.5, name
+    assert len(frames(engine.generate(picture, "anger", loop="ping_pong").clip)) == 6
+    assert len(frames(engine.generate(picture, "anger", num_frames=7).clip)) == 7
+    assert np.array_equal(
+        frames(engine.generate(picture, "anger").clip), plain
+    )  # another scheduler was that call's own
+
+
+def test_all_labels(engine, picture):
+    grid, downloads = engine.all_labels(picture)
+    assert grid in downloads and len(frames(grid)) == 4
+    assert [Path(path).name for path in downloads] == ["grid.mp4", "grid.gif", "all-labels.zip"]
+    with zipfile.ZipFile(downloads[-1]) as archive:
+        names = set(archive.namelist())
+    expected = {f"{label}{suffix}" for label in LABELS for suffix in (".mp4", ".gif")}
+    assert names == expected | {f"motion/{label}.safetensors" for label in LABELS}
+
+
+def test_old_files_make_room(model, picture, monkeypatch):
+    engine = Engine(model)
+    first, second = (Path(engine.generate(picture, "anger").clip).parent for _ in range(2))
+    assert first != second and first.is_dir() and second.is_dir()
+    os.utime(first, (0, 0))
+    third = Path(engine.generate(picture, "anger").clip).parent
+    assert not first.exists() and second.is_dir() and third.is_dir()
+    root = third.parent
+    engine._folder.cleanup()
+    assert not root.exists()
+
+
+def test_transfer_and_kept_motion(engine, picture):
+    made = engine.generate(picture, "surprise")
+    moved = engine.transfer(picture, made.clip)
+    assert len(frames(moved.clip)) == 4
+    again = engine.animate(picture, made.downloads[-1])
+    assert np.array_equal(frames(again.clip), frames(made.clip))
+
+
+def test_the_frame_is_what_the_model_sees(engine, picture):
+    assert engine.framed(picture, "letterbox").size == engine.framed(picture, "center_crop").size == (512, 512)
+    bars = np.asarray(engine.framed(picture, "letterbox"))
+    assert not bars[:40].any() and bars[250].any()
+
+
+def test_a_painted_mask():
+    layer = np.zeros((10, 20, 4), np.uint8)
+    assert painted_mask([]) is None and painted_mask([layer]) is None
+    layer[2:4, 3:9] = (80, 160, 255, 178)
+    layer[2, 3, 3] = 232  # strokes that cross
+    mask = np.asarray(painted_mask([layer, np.zeros_like(layer)], opacity=178 / 255))
+    assert mask.shape == (10, 20) and mask[3, 5] == mask[2, 3] == 255 and (mask > 0).sum() == 12
+
+
+def test_refusals(engine, model, picture, tmp_path):
+    long = str(tmp_path / "long.safetensors")
+    Motion(torch.zeros(161, 2, 8, 8), torch.ones(161, 1, 8, 8)).save(long)
+    for make, message in (
+        (lambda: engine.generate(None, "anger"), "Choose a picture first"),
+        (lambda: engine.generate(picture, "angry"), "Unknown label 'angry'; the closest known one is 'anger'"),
+        (lambda: engine.generate(picture, "anger", steps=5000), "steps must be from 1 to 1000, got 5000"),
+        (lambda: engine.generate(picture, "anger", num_frames=5000), "frames must be from 1 to 160, got 5000"),
+        (lambda: engine.generate(PIL.Image.new("1", (10000, 6000)), "anger"), "at most 50 million"),
+        (lambda: engine.transfer(picture, None), "Choose a driving clip first"),
+        (lambda: engine.animate(picture, None), "Choose a motion file first"),
+        (lambda: engine.animate(picture, long), "The motion has 161 frames; at most 160"),
+        (lambda: engine.generate(picture, "anger", model=str(tmp_path)), "holds no model"),
+        (lambda: Engine(model, may_load=False).pipeline("another/model"), "stays with the model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_models_are_loaded_once_and_few_are_kept(model, tmp_path):
+    engine = Engine(model)
+    others = []
+    for name in "abc":
+        tiny_pipeline(default_num_inference_steps=2).save_pretrained(tmp_path / name)
+        others.append(str(tmp_path / name))
+        assert engine.pipeline(others[-1]) is engine.pipeline(others[-1])
+    assert list(engine._pipelines) == [model, others[-1]]
+    assert engine.pipeline() is engine.pipeline(model)
+
+
+def test_many_users_at_once_get_their_own(engine, picture):
+    expected = {label: frames(engine.generate(picture, label).clip) for label in LABELS}
+    found, threads = {}, []
+    for label in LABELS:
+        thread = threading.Thread(
+            target=lambda label=label: found.update({label: engine.generate(picture, label).clip})
+        )
+        thread.start()
+        threads.append(thread)
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(frames(found[label]), expected[label]) for label in LABELS)
+
+
+def test_the_page_answers_programs(engine, picture, tmp_path):
+    pytest.importorskip("gradio")
+    from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
+
+    from lfdm_diffusers.app.page import launch_options, make_page
+
+    picture.save(tmp_path / "picture.png")
+    page = make_page(engine).queue(max_size=5)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    try:
+        client = Client(url, verbose=False, download_files=str(tmp_path / "files"))
+        sent = handle_file(str(tmp_path / "picture.png"))
+        clip, views, motion = client.predict(picture=sent, label="anger", api_name="/generate")
+        assert np.array_equal(frames(clip), frames(engine.generate(picture, "anger").clip))
+        assert Path(views).is_file() and len(Motion.load(motion)) == 4
+        moved = client.predict(picture=sent, driving=handle_file(clip), api_name="/transfer")
+        assert len(frames(moved[0])) == 4
+        with pytest.raises(AppError, match="the closest known one is 'anger'"):
+            client.predict(picture=sent, label="angry", api_name="/generate")
+    finally:
+        page.close()
+
+
+def test_the_page_takes_as_many_steps_as_the_model(tmp_path):
+    """Released models take 1,000 by default: more than the scale would hold otherwise, which refuses the value."""
+    gradio = pytest.importorskip("gradio")
+    from lfdm_diffusers.app.page import make_page
+
+    tiny_pipeline().save_pretrained(tmp_path / "tiny")
+    engine = Engine(str(tmp_path / "tiny"))
+    assert engine.pipeline().default_steps() == 1000
+    sliders = [block for block in make_page(engine).blocks.values() if isinstance(block, gradio.Slider)]
+    (steps,) = [slider for slider in sliders if slider.label == "Steps"]
+    assert steps.preprocess(steps.value) == 1000
+
+
+@pytest.mark.integration
+def test_the_space_runs_by_itself(tmp_path, model):
+    """The folder alone, with the package installed: what it serves makes a clip."""
+    client = pytest.importorskip("gradio_client")
+    shutil.copytree(ROOT / "space", tmp_path / "space")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "GRADIO_SERVER_PORT": str(port),
+        "LFDM_MODEL": model,
+        "GRADIO_ANALYTICS_ENABLED": "False",
+    }
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    log = tmp_path / "log.txt"
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [sys.executable, "app.py"], cwd=tmp_path / "space", env=environment, stdout=out, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 120
+            while "Running on local URL" not in log.read_text():
+                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.5)
+            PIL.Image.new("RGB", (32, 32), "teal").save(tmp_path / "me.png")
+            app = client.Client(f"http://127.0.0.1:{port}", verbose=False, download_files=str(tmp_path / "files"))
+            sent = client.handle_file(str(tmp_path / "me.png"))
+            made = app.predict(picture=sent, label="anger", api_name="/generate")
+            assert frames(made[0]).shape == (4, 256, 256, 3)
+        finally:
+            process.terminate()

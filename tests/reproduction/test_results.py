@@ -1,0 +1,127 @@
+"""docs/results.md is what its script writes of the committed results, and these are of the model that comes with the package."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+
+import paper_tables
+import pytest
+import results_page
+import torch
+
+from lfdm_diffusers.embedded import embedded_model
+from lfdm_diffusers.files.fingerprints import weights_sha256
+from lfdm_diffusers.pipelines import ImageToVideoPipeline
+from lfdm_diffusers.pipelines.loading import DTYPES, load_pipeline
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(paper_tables.RESULTS.glob("table*.json"))
+ROWS = {row.name: row for table in paper_tables.TABLES.values() for row in table.rows}
+
+
+def test_the_page_is_that_of_the_results():
+    assert FILES
+    assert (paper_tables.DOCS / "results.md").read_text(encoding="utf-8") == results_page.page()
+
+
+@functools.cache
+def sha256_of_model(folder: Path, dtype: str) -> dict[str, str]:
+    pipe = load_pipeline(folder, dtype=DTYPES[dtype], kind=ImageToVideoPipeline)
+    networks = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    return {name: weights_sha256(part) for name, part in networks.items() if name != "label_embeddings"}
+
+
+def test_results_are_of_the_projects_models_and_their_rows():
+    assert {file.stem for file in FILES} <= set(ROWS)
+    real = set()
+    for file in FILES:
+        receipt, source = json.loads(file.read_text(encoding="utf-8"))["receipt"], ROWS[file.stem].source
+        if receipt["kind"] == "model":
+            own = ROOT / (source or embedded_model())
+            dtype = (receipt["sampling"] or {"dtype": "float32"})["dtype"]
+            expected = sha256_of_model(own if own.is_dir() else embedded_model(), dtype)
+            if source is None or own.is_dir():
+                assert receipt["model_sha256"] == expected, file
+            else:  # its decoder was adapted
+                assert receipt["model_sha256"]["unet"] == expected["unet"] and receipt["model_sha256"] != expected, (
+                    file
+                )
+        if "--data toon " in receipt["command"] and "--num-real" not in receipt["command"]:
+            real.add(receipt["data"]["sha256"])
+        assert ROWS[file.stem].options in receipt["command"], file
+        if "fvd" in ROWS[file.stem].options:
+            assert receipt["detectors"]["video"]["name"] == "I3D, Kinetics-400", file
+    assert len(real) == 1
+
+
+def test_a_table_is_measured_once(tmp_path, monkeypatch):
+    """Rows that are there are not measured again; what the file says is the command that makes it."""
+    commands = []
+
+    def run(work: Path, command: str, *more: str | Path) -> None:
+        commands.append([command, *more])
+        name = more[-1]
+        (work / name).mkdir()
+        (work / name / "results.json").write_text(json.dumps({"scores": {}, "receipt": {"command": "?"}}))
+
+    (tmp_path / "project" / "kept" / "vdm").mkdir(parents=True)
+    monkeypatch.setattr(paper_tables, "DOCS", tmp_path / "project" / "docs")
+    sources = {"one": None, "two": "static", "three": "kept/vdm"}
+    rows = [paper_tables.Row(name, name.title(), "--data toon", source) for name, source in sources.items()]
+    table = paper_tables.Table("T", "", rows, ["fvd"], lambda work: None)
+    monkeypatch.setattr(paper_tables, "run", run)
+    for module in (paper_tables, results_page):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    (tmp_path / "results").mkdir()
+    for _ in range(2):
+        paper_tables.measure(table, tmp_path)
+    data, evaluate = ["--data", "toon", "--output"], "-m lfdm_diffusers evaluate"
+    assert commands == [
+        [evaluate, *data, "one"],
+        [evaluate, "static", *data, "two"],
+        [evaluate, tmp_path / "project" / "kept" / "vdm", *data, "three"],  # wherever the project lies
+    ]
+    receipts = [json.loads((tmp_path / "results" / f"{name}.json").read_text())["receipt"] for name in sources]
+    assert receipts[1]["command"] == "lfdm evaluate static --data toon --output two"
+    assert receipts[2]["command"] == "lfdm evaluate kept/vdm --data toon --output three"
+    assert [receipt.get("source") for receipt in receipts] == list(sources.values())
+    assert results_page.lines_of(table)[2:] == [f"| [{n.title()}](results/{n}.json) |  |" for n in sources]
+
+
+@pytest.mark.parametrize(
+    "score, text", [({"value": 3.14159}, "3.142"), ({"value": 3, "standard_error": 0.123}, "3 ± 0.12")]
+)
+def test_cells(score, text):
+    results = {"scores": {"fvd": score}, "receipt": {"sampling": None}}
+    assert results_page.cell("name", results, "fvd") == text and results_page.cell("name", results, "kvd") == ""
+    assert results_page.cell("name", results, "seconds") == ""
+
+
+def test_the_card_at_the_root_is_the_embedded_models():
+    from make_embedded import root_card
+
+    folder = embedded_model()
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    at_root = (ROOT / "model_card.md").read_text(encoding="utf-8")
+    assert at_root == root_card(card, folder.relative_to(ROOT).as_posix())
+    for link in re.findall(r"\]\(([^)]+)\)", at_root):
+        assert link.startswith("https://") or (ROOT / link).is_file(), link
+
+
+def test_every_sampler_is_timed_in_one_run(tmp_path, monkeypatch):
+    for module in (paper_tables, results_page):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(
+        paper_tables,
+        "SAMPLERS",
+        [paper_tables.sampler("unipc", 4, guidance=2), paper_tables.sampler("ddim", 2, eta=0)],
+    )
+    paper_tables.time_samplers()
+    found = json.loads((tmp_path / "seconds.json").read_text())["seconds"]
+    assert set(found) == {"table6-unipc-4-guidance2", "table6-ddim-2-eta0"}
+    for name, row in found.items():
+        assert len(row["calls"]) == 3 and row["median"] == sorted(row["calls"])[1] > 0
+        assert results_page.cell(name, {"scores": {}}, "seconds") == f"{row['median']:.3g}"
