@@ -543,7 +543,7 @@ def test_embedded_model_and_pictures(model, tmp_path, capsys, monkeypatch):
 
 
 def test_bundled_pictures_are_as_drawn():
-    spec = importlib.util.spec_from_file_location("draw_pictures", ROOT / "scripts" / "draw_pictures.py")
+    spec = importlib.util.spec_from_file_location("draw_pictures", ROOT / "reproduction" / "draw_pictures.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     bundled = embedded.embedded_pictures()

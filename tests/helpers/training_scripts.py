@@ -12,7 +12,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
-from lfdm_diffusers.training import checkpoints as training_utils
+from lfdm_diffusers.training import metrics_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,14 +60,14 @@ def records(output: Path) -> list[dict]:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Make the run end as by a kill when `step` has been logged, before its checkpoint is written."""
-    write = training_utils.MetricsFile.write
+    write = metrics_file.MetricsFile.write
 
     def killed(self, at, values):
         write(self, at, values)
         if at == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training_utils.MetricsFile, "write", killed)
+    monkeypatch.setattr(metrics_file.MetricsFile, "write", killed)
 
 
 def environment() -> dict[str, str]:

@@ -19,7 +19,7 @@ from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction
 from lfdm_diffusers.metrics.toon_judges import judge_file, save_judge
 from lfdm_diffusers.models.blocks_2d import sampling_grid
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "reproduction"
 
 
 def load_script(name: str):

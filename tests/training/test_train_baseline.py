@@ -19,7 +19,6 @@ from tiny import tiny_baseline, tiny_label_embeddings, tiny_unet
 from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
 
 from lfdm_diffusers import ImaginatorPipeline, LDMVideoPipeline, VDMPipeline
-from lfdm_diffusers.conversion import presets
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.dataset import ClipDataset
 from lfdm_diffusers.data.layouts import find_clips
@@ -27,6 +26,7 @@ from lfdm_diffusers.data.scan import scan_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.pipelines import FRAME_SPACES
+from lfdm_diffusers.training import presets
 from lfdm_diffusers.training import run as training_run
 from lfdm_diffusers.training.averaged_weights import AveragedWeights
 from lfdm_diffusers.training.checkpoints import checkpoints

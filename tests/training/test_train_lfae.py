@@ -21,8 +21,10 @@ from torch import nn
 from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
 
 from lfdm_diffusers import LatentFlowAutoencoder
+from lfdm_diffusers.data import chance
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.metrics.feature_networks import VGGFeatures
+from lfdm_diffusers.training import batchnorm
 from lfdm_diffusers.training import checkpoints as training_utils
 from lfdm_diffusers.training import run as training_run
 from lfdm_diffusers.training.arguments import public_command
@@ -284,8 +286,8 @@ def test_whole_folder(tmp_path):
 
 def test_draw_generator():
     keys = [(0, 0), (0, 1), (1, 0), (1, 1)]
-    first = [torch.rand(1, generator=training_utils.draw_generator(*key)).item() for key in keys]
-    again = [torch.rand(1, generator=training_utils.draw_generator(*key)).item() for key in keys]
+    first = [torch.rand(1, generator=chance.draw_generator(*key)).item() for key in keys]
+    again = [torch.rand(1, generator=chance.draw_generator(*key)).item() for key in keys]
     assert first == again and len(set(first)) == 4
 
 
@@ -424,9 +426,9 @@ def test_push(faces, tmp_path, loopback_hub):
 def test_average_running_statistics(monkeypatch):
     norm = nn.BatchNorm2d(2)
     norm.running_mean.fill_(1.0)
-    dist = training_utils.dist
+    dist = batchnorm.dist
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor.add_(3.0))  # the other process's share
-    training_utils.average_running_statistics(nn.Sequential(norm))
+    batchnorm.average_running_statistics(nn.Sequential(norm))
     assert norm.running_mean.tolist() == [2.0, 2.0] and norm.running_var.tolist() == [2.0, 2.0]
