@@ -129,6 +129,7 @@ INK = f"--data toon-ink --split test --frame-detector {FRAME_DETECTOR} --metrics
 GENERATION = f"{PAINTED} --metrics fvd,cfvd,sfvd,kvd,accuracy"
 RECONSTRUCTION = f"{PAINTED} --reconstruct --metrics l1,fvd,kvd"
 LFDM = Row("table1-lfdm", "LFDM", f"{GENERATION},gap")
+STATIC = Row("table1-static", "first frame repeated", GENERATION, "static")
 
 
 def system_rows(system: compared_systems.System) -> list[Row]:
@@ -191,34 +192,48 @@ COSTS = {
 }
 
 
+# How the systems of table 1 were trained and measured, one thing a line.
+NOTES = [
+    "[compared_systems.py](../reproduction/compared_systems.py) trained ImaGINator, VDM and LDM on 27,200 clips, as many as LFDM's U-Net saw, with the "
+    "same label embeddings, learning rates and averaged weights. ImaGINator alone has the rates usual for GANs of its kind, and a tenth of them for its "
+    "discriminators.",
+    "The auto-encoders were trained before: LFDM's on 136,000 pairs of pictures, LDM's on 32,000. Table 3 shows what they lose. VDM and ImaGINator have none.",
+    "The target's standard deviation is .2 for LFDM, which was tuned. It is about .2 for VDM's pixels (from -.5 to .5) and .5 for LDM's latents: one trial each.",
+    "VDM works on patches of 4x4 pixels, so that its U-Net costs what LFDM's does.",
+    "Steps are DDIM's, with eta 1. The paper uses DDIM and names no eta.",
+    "LFDM's own 4 steps were chosen on half of the people tested here, and ImaGINator's settings after a first trial whose scores were known.",
+    "The row LFDM is of float32, all others of bfloat16. [performance.md](performance.md) has LFDM's FVD in bfloat16.",
+    "GB is the memory of the whole process. PFLOP of training include LFDM's cache of motion.",
+]
+
+
 TABLES = {
     "table1": Table(
         "Table 1: generation",
-        "ImaGINator, VDM and LDM ([related.md](related.md)) were trained by "
-        "[compared_systems.py](../reproduction/compared_systems.py) on as many clips as LFDM's U-Net, 27,200 of the same people, with the same label "
-        "embeddings, learning rates and averaged weights, but for ImaGINator, which has the rates usual for GANs of its kind, its discriminators a tenth of them. Auto-encoders "
-        "were trained before: LFDM's on 136,000 pairs of pictures, LDM's on 32,000 (table 3 shows what they lose). What LFDM diffuses has a deviation of .2, which was "
-        "tuned; VDM's pixels, from -.5 to .5, have about the same, LDM's latents .5: one trial each. VDM works on patches of 4x4 pixels, so that its U-Net costs what LFDM's does. Steps are of DDIM with eta 1, as in the paper, where no other eta is said. "
-        "LFDM's own 4 steps were chosen on half of the people tested here, and ImaGINator's settings after a first trial whose scores were known. LFDM's own row is of float32, those of other systems and steps of bfloat16. Seconds, the process's memory and GFLOP are of one video by itself in bfloat16 "
-        "on two CPU cores; PFLOP of all training, LFDM's cache of motion included, in brackets what came before the denoiser. VDM and ImaGINator "
-        "have no auto-encoder. FVD of LFDM in bfloat16 stands in [performance.md](performance.md).",
+        "Three systems that the paper compares LFDM with ([related.md](related.md)), trained on as many clips of the same people. "
+        "The notes at the end of this page say how. Costs are those of one video on two CPU cores in bfloat16, and of all training; "
+        "in brackets, the part before the denoiser.",
         [
             LFDM,
             *LFDM_OTHER,
             *BASELINES,
-            Row("table1-static", "first frame repeated", GENERATION, "static"),
+            STATIC,
             Row("table1-shuffled", "real frames, out of order", GENERATION, "shuffled"),
         ],
         ["fvd", "cfvd", "sfvd", "kvd", "accuracy", *COSTS],
         train_systems,
     ),
     "table2": Table(
-        "Table 2: people seen in training, and not", "", [LFDM, *(row for row in BASELINES if ",gap" in row.options)], ["gap"], train_systems
+        "Table 2: people seen in training, and not",
+        "FVD for pictures of people whom the model was trained on, against their clips; for other people; and the difference.",
+        [LFDM, *(row for row in BASELINES if ",gap" in row.options)],
+        ["gap_seen", "gap_unseen", "gap"],
+        train_systems,
     ),
     "table3": Table(
         "Table 3: reconstruction",
-        "Real clips as auto-encoders give them back: what a perfect denoiser would leave of them. LFDM's re-enacts them from their first frame, "
-        "by three numbers a place for what moves; LDM's gives back every frame by itself, looks and all. VDM has none.",
+        "Real clips as the auto-encoders give them back, which is the most that a perfect denoiser could reach. LFDM's re-enacts a clip from its first "
+        "frame and three numbers a place; LDM's encodes every frame by itself.",
         [
             Row("table3-reconstruction", "LFDM's auto-encoder", f"{RECONSTRUCTION},epe"),
             Row("table3-ldm", "LDM's auto-encoder", RECONSTRUCTION, f"{compared_systems.KEPT}/ldm"),
@@ -228,7 +243,7 @@ TABLES = {
     ),
     "table4": Table(
         "Table 4: without labels",
-        "The same model, given the picture alone.",
+        "The same model, given the picture and no label.",
         [
             LFDM,
             Row("table4-no-label", "without labels", f"{PAINTED} --metrics fvd,kvd --no-label"),
@@ -238,17 +253,17 @@ TABLES = {
     ),
     "table5": Table(
         "Table 5: another drawing style",
-        "Ink drawings ([toon-faces.md](toon-faces.md)) of people of another seed, by the model of painted faces, before and after its "
-        "decoder was adapted to unlabelled clips of 120 others by `training/finetune_decoder.py " + FINE_TUNING + "`. FID's network is EfficientNet-Lite0, which "
-        "a package index has, and not Inception: these FIDs compare with each other alone.",
+        "The model of painted faces on ink drawings ([toon-faces.md](toon-faces.md)), before and after its decoder was adapted to unlabelled clips of 120 "
+        "other people by `training/finetune_decoder.py " + FINE_TUNING + "`. FID is computed with EfficientNet-Lite0 instead of Inception, so these FIDs "
+        "compare only with each other.",
         [Row("table5-before", "before", INK), Row("table5-after", "after", INK, INK_MODEL)],
         ["l1", "fid", "sfid", "fvd"],
         draw_ink,
     ),
     "table6": Table(
         "Table 6: samplers",
-        "Of 140 pictures and labels, so that FVD is higher than in table 1. Eta is 1 where it is not said. The time is that of one video "
-        "by itself, on two CPU cores; the picture's encoding and the decoding of 16 frames are in it.",
+        "140 pictures and labels; fewer clips than in table 1, so FVD is higher. Eta is 1 unless stated. Seconds are those of one whole video on two CPU "
+        "cores, encoding and decoding included.",
         SAMPLERS,
         ["fvd", "kvd", "accuracy", "seconds"],
         draw_people,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from paper_tables import (
@@ -20,8 +21,11 @@ from paper_tables import (
     DOCS,
     FEW_DDIM_10,
     LFDM,
+    NOTES,
     RESULTS,
+    SAMPLERS,
     SECONDS,
+    STATIC,
     TABLES,
     Row,
     Table,
@@ -44,6 +48,23 @@ def costs_of(name: str) -> dict:
     return (load("costs") or {"systems": {}})["systems"].get(name.removeprefix("table1-"), {})
 
 
+def plain(value: float, digits: int) -> str:
+    """A number of so many digits that count, without an exponent."""
+    return f"{float(f'{value:.{digits}g}'):.15g}"
+
+
+def wrapped(text: str, mark: str = "") -> str:
+    """A paragraph in lines of 120 characters, the first after `mark`."""
+    return textwrap.fill(
+        text,
+        120,
+        initial_indent=mark,
+        subsequent_indent=" " * len(mark),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def cost_cell(name: str, column: str) -> str:
     """For the table."""
     costs = costs_of(name)
@@ -51,8 +72,8 @@ def cost_cell(name: str, column: str) -> str:
         return ""
     if column == "training_petaflop":
         before = costs["petaflop_before_denoiser"]
-        return f"{costs[column]:.2g}" + (f" ({before:.2g})" if before else "")
-    return f"{costs[column]:.3g}"
+        return plain(costs[column], 2) + (f" ({plain(before, 2)})" if before else "")
+    return plain(costs[column], 3)
 
 
 def scores_of(row: Row) -> dict:
@@ -60,35 +81,43 @@ def scores_of(row: Row) -> dict:
     return (load(row.name) or {"scores": {}})["scores"]
 
 
-def compare(first: Row, second: Row, score: str) -> str | None:
-    """Which of two rows is lower in a score, and by how many standard errors of their difference."""
-    found = [load(row.name) for row in (first, second)]
-    if None in found:
-        return None
-    a, b = (results["scores"][score] for results in found)
-    errors = abs(a["value"] - b["value"]) / math.hypot(a["standard_error"], b["standard_error"])
-    verdict = "lower" if a["value"] < b["value"] else "higher"
-    return (
-        f"{first.title} has the {verdict} {TITLES[score]}, {a['value']:.4g} against {b['value']:.4g} of {second.title}: "
-        f"{errors:.1f} standard errors of the difference."
+def score_of(row: Row, score: str) -> float:
+    return scores_of(row)[score]["value"]
+
+
+def errors_apart(first: Row, second: Row, score: str = "fvd") -> float:
+    """How far two rows lie apart, in standard errors of their difference."""
+    a, b = (scores_of(row)[score] for row in (first, second))
+    return abs(a["value"] - b["value"]) / math.hypot(a["standard_error"], b["standard_error"])
+
+
+def listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def against_lfdm() -> str:
+    """What table 1 shows."""
+    rows = [row for row in BASELINES if scores_of(row)]
+    best = min(rows, key=lambda row: score_of(row, "fvd"))
+    text = (
+        f"LFDM's FVD is {score_of(LFDM, 'fvd'):.4g}. The best of the compared systems, {best.title}, has {score_of(best, 'fvd'):.4g}, "
+        f"{errors_apart(best, LFDM):.1f} standard errors away; repeating the first frame gives {score_of(STATIC, 'fvd'):.4g}."
     )
-
-
-def against_lfdm() -> Iterator[str]:
-    of_lfdm = load(LFDM.name)["scores"]["accuracy"]["value"]
-    for row in BASELINES:
-        results = load(row.name)
-        if results and (accuracy := results["scores"]["accuracy"]["value"]) > of_lfdm:
-            clips = results["receipt"]["videos"]["generated"]
-            yield (
-                f"{row.title} has the higher label accuracy, {accuracy:.4g} against {of_lfdm:.4g} of {LFDM.title}: "
-                f"{round((accuracy - of_lfdm) * clips)} clips of {clips}."
-            )
-        for score in ("fvd", "kvd"):
-            if sentence := compare(row, LFDM, score):
-                yield sentence
-        if cheaper := [title for key, title in COSTS.items() if costs_less(row, key)]:
-            yield f"{row.title} has fewer {', '.join(cheaper)} than {LFDM.title}."
+    accuracies = [score_of(row, "accuracy") for row in (LFDM, *rows)]
+    clips = load(LFDM.name)["receipt"]["videos"]["generated"]
+    text += (
+        f" Label accuracy lies between {min(accuracies):.3g} and {max(accuracies):.3g}, {round((max(accuracies) - min(accuracies)) * clips)} "
+        f"clips of {clips} apart, and does not rank them."
+    )
+    cheaper: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        if columns := tuple(title for key, title in COSTS.items() if costs_less(row, key)):
+            cheaper.setdefault(columns, []).append(row.title.replace(",", " at"))
+    costs = [
+        f"{listed(names)} in {'all costs' if len(columns) == len(COSTS) else listed(columns)}"
+        for columns, names in cheaper.items()
+    ]
+    return f"{text} Cheaper than LFDM are {'; '.join(costs)}." if costs else text
 
 
 def costs_less(row: Row, column: str) -> bool:
@@ -97,48 +126,63 @@ def costs_less(row: Row, column: str) -> bool:
     return column in theirs and column in ours and theirs[column] < ours[column]
 
 
-def gap_of_people() -> Iterator[str]:
-    for row in (LFDM, *BASELINES):
-        if (results := load(row.name)) is None or "gap" not in results["scores"]:
-            continue
-        gap = results["scores"]["gap"]
-        yield (
-            f"{row.title}: with {gap['clips_each']} clips, FVD is {gap['seen']:.4g} for pictures of people whom the model was trained on, "
-            f"against their clips, and {gap['unseen']:.4g} for others: a gap of {gap['value']:.3g}, its standard error "
-            f"{gap['standard_error']:.2g}."
-        )
-    for row in BASELINES:
-        ours, theirs = (scores_of(each).get("gap") for each in (LFDM, row))
-        if not theirs or theirs["value"] >= ours["value"]:
-            continue
-        higher = [kind for kind in ("seen", "unseen") if theirs[kind] > ours[kind]]
-        yield f"{compare(row, LFDM, 'gap')} Its FVD is the higher one for {' and '.join(higher) or 'neither seen nor unseen'} people."
+def gap_of_people() -> str:
+    """What table 2 shows."""
+    gaps = {row.title: scores_of(row)["gap"] for row in (LFDM, *BASELINES) if "gap" in scores_of(row)}
+    clear = [title for title, gap in gaps.items() if abs(gap["value"]) > 2 * gap["standard_error"]]
+    rest = [title for title in gaps if title not in clear]
+    clips = scores_of(LFDM)["gap"]["clips_each"]
+    text = f"Each FVD is of {clips} clips. "
+    text += (
+        f"The gap is more than two standard errors for {listed(clear)}"
+        if clear
+        else "No gap is more than two standard errors"
+    )
+    text += f", and less for {listed(rest)}." if clear and rest else "."
+    return f"{text} For seen people too, LFDM's FVD is the lowest." if lowest_seen(gaps) == LFDM.title else text
 
 
-def steps_of_ddim() -> Iterator[str]:
-    if sentence := compare(DDIM_10, DDIM_100, "fvd"):
-        yield f"The paper finds 10 steps of DDIM better than 100. Here, {sentence}"
-    if sentence := compare(DDPM_1000, FEW_DDIM_10, "fvd"):
-        yield f"With 56 clips each, {sentence}"
+def lowest_seen(gaps: dict[str, dict]) -> str:
+    return min(gaps, key=lambda title: gaps[title]["seen"])
 
 
-# Sentences below a table, of the results that there are.
+def steps_of_ddim() -> str:
+    """What table 6 shows."""
+    rows = [row for row in SAMPLERS if scores_of(row) and row not in (DDPM_1000, FEW_DDIM_10)]
+    values = [score_of(row, "fvd") for row in rows]
+    error = max(scores_of(row)["fvd"]["standard_error"] for row in rows)
+    slow, quick = costs_of(DDPM_1000.name)["seconds"], costs_of(FEW_DDIM_10.name)["seconds"]
+    return (
+        f"Samplers and numbers of steps hardly differ: FVD lies between {min(values):.4g} and {max(values):.4g}, with standard errors of up to "
+        f"{error:.2g}. The paper finds 10 steps of DDIM better than 100; here they are {errors_apart(DDIM_10, DDIM_100):.1f} standard errors apart. "
+        f"On 56 clips, 1,000 steps of DDPM and 10 of DDIM are {errors_apart(DDPM_1000, FEW_DDIM_10):.1f} standard errors apart, and the former take "
+        f"{slow / quick:.0f} times as long."
+    )
+
+
+# What a table shows, in two or three sentences.
 FINDINGS = {"table1": against_lfdm, "table2": gap_of_people, "table6": steps_of_ddim}
+
+
+GAP_COLUMNS = {"gap_seen": "FVD seen", "gap_unseen": "FVD unseen"}
 
 
 def cell(name: str, results: dict, column: str) -> str:
     """A score with its standard error, or its deviation over groups."""
     if column in COSTS:
         return cost_cell(name, column)
+    if column in GAP_COLUMNS:
+        gap = results["scores"].get("gap")
+        return f"{gap[column.removeprefix('gap_')]:.4g}" if gap else ""
     if (score := results["scores"].get(column)) is None:
         return ""
     spread = score.get("standard_error", score.get("std"))
-    return f"{score['value']:.4g}" + (f" ± {spread:.2g}" if spread is not None else "")
+    return f"{score['value']:.4g}" + (f" ± {plain(spread, 2)}" if spread is not None else "")
 
 
 def lines_of(table: Table) -> list[str]:
     """A table in Markdown; its rows that are not measured are left out."""
-    titles = TITLES | COSTS
+    titles = TITLES | COSTS | GAP_COLUMNS
     lines = [
         "| | " + " | ".join(titles[column] for column in table.columns) + " |",
         "| --- |" + " --- |" * len(table.columns),
@@ -157,19 +201,25 @@ def page() -> str:
     videos, accuracy = receipt["videos"], about["scores"]["accuracy"]
     parts = [
         "# Results",
-        "The tables of the LFDM paper (Ni et al., CVPR 2023) on toon faces ([toon-faces.md](toon-faces.md)), for the model that comes "
-        "with the package, and people whom it has never seen. Numbers are not comparable with the paper's, whose data are other. "
-        "Every row links to its results with the receipt: command, hashes, versions, hardware. ± is a standard error, or for means "
-        "over groups their standard deviation. What each score means, and what measures it: [evaluation.md](evaluation.md).",
-        f"Clips have {videos['frames']} frames of {videos['width']}x{videos['height']} pixels. Halves of the {videos['real']} real "
-        f"clips, {fvd['real_against_real_clips']} each, are FVD {fvd['real_against_real']:.4g} apart; the judge of labels calls "
-        f"{accuracy['real_value']:.3f} of the real clips by their label. torch {receipt['software']['torch']}, "
-        f"{receipt['hardware']['threads']} CPU threads. Each table is measured again by the command below it, all at once by "
-        "`all`; `python reproduction/results_page.py` writes this page.",
+        "The tables of the LFDM paper (Ni et al., CVPR 2023) for the model that comes with the package, on drawn people it has never seen "
+        "([toon-faces.md](toon-faces.md)). The paper used other data, so its numbers cannot be compared with these.",
+        f"Clips have {videos['frames']} frames of {videos['width']}x{videos['height']} pixels. FVD between two halves of the {videos['real']} real "
+        f"clips is {fvd['real_against_real']:.4g}. The label judge classifies {accuracy['real_value']:.1%} of real clips correctly. ± is a standard "
+        "error; for means over labels or subjects it is their standard deviation. [evaluation.md](evaluation.md) explains the scores.",
+        f"Each row links to its results with the receipt: command, hashes, versions, hardware (torch {receipt['software']['torch']}, "
+        f"{receipt['hardware']['threads']} CPU threads). The command below a table measures it again; `python reproduction/results_page.py` writes "
+        "this page.",
     ]
+    parts = [parts[0], *map(wrapped, parts[1:])]
     for name, table in TABLES.items():
-        parts += [f"## {table.title}", table.text, "\n".join(lines_of(table)), *FINDINGS.get(name, lambda: ())()]
+        parts += [
+            f"## {table.title}",
+            wrapped(table.text),
+            "\n".join(lines_of(table)),
+            wrapped(FINDINGS.get(name, str)()),
+        ]
         parts.append(f"```bash\npython reproduction/paper_tables.py {name}\n```")
+    parts += ["## Notes on table 1", "\n".join(wrapped(note, "* ") for note in NOTES)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
