@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from ..arguments.types import whole_number
 from ..pipelines.loading import DTYPES, choose_device
 from .errors import with_exit_codes
-from .options import add_device_arguments, add_model_argument, whole_number
+from .options import add_device_arguments, add_model_argument
 
 EXAMPLES = """
 examples:

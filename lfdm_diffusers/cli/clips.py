@@ -13,6 +13,7 @@ import PIL.Image
 import torch
 from tqdm import tqdm
 
+from ..arguments.types import number, some_of, whole_number
 from ..data.picture_files import frame_files
 from ..data.picture_fitting import FITS, fit_picture, to_rgb_tensors
 from ..data.video_writing import SUFFIXES
@@ -21,7 +22,7 @@ from ..pipelines import LFDMPipeline, LFDMPipelineOutput
 from ..pipelines.loading import first_line
 from ..pipelines.motion import LOOPS
 from ..visualization.clip_files import KINDS, MOST_FPS, PictureFiles, default_fps, default_scale, file_name
-from .options import add_json_argument, add_model_argument, number, some_of, whole_number
+from .options import add_json_argument, add_model_argument
 
 
 def add_picture_arguments(group: argparse._ArgumentGroup) -> None:

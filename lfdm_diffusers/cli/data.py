@@ -6,11 +6,12 @@ import argparse
 import json
 from pathlib import Path
 
+from ..arguments.types import whole_number
 from ..data.toon_faces import FORMATS, LABELS, write_toon_faces
 from ..data.toon_faces.styles import STYLES
 from ..metrics.i3d import PACKAGE, convert_i3d
 from .errors import with_exit_codes
-from .options import add_json_argument, whole_number
+from .options import add_json_argument
 
 EXAMPLES = """
 examples:

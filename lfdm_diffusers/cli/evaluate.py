@@ -14,6 +14,7 @@ from accelerate import PartialState
 from diffusers import ModelMixin
 from huggingface_hub import cached_assets_path
 
+from ..arguments.types import some_of, whole_number
 from ..data.cache import ClipReader
 from ..data.clips import iterate_frames
 from ..data.layouts import LAYOUTS, find_clips
@@ -43,7 +44,7 @@ from ..pipelines.loading import DTYPES, choose_device, load_pipeline, quiet_libr
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
 from ..schedulers import scheduler_by_name
 from .errors import with_exit_codes
-from .options import add_json_argument, add_sampling_arguments, some_of, whole_number
+from .options import add_json_argument, add_sampling_arguments
 
 EXAMPLES = """
 examples:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from ..arguments.types import whole_number
 from ..models.label_embeddings import normalized_label
 from ..pipelines import LFDMPipeline, LFDMPipelineOutput
 from ..pipelines.loading import first_line, quiet_libraries
@@ -24,7 +25,7 @@ from .clips import (
     read_mask,
 )
 from .errors import with_exit_codes
-from .options import add_sampling_arguments, load_chosen_pipeline, whole_number
+from .options import add_sampling_arguments, load_chosen_pipeline
 
 EXAMPLES = """
 examples:

@@ -3,53 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import math
-from collections.abc import Callable
 
+from ..arguments.types import number, whole_number
 from ..embedded import embedded_model
 from ..pipelines import LFDMPipeline
 from ..pipelines.loading import DTYPES, choose_device, load_pipeline
 from ..schedulers import SCHEDULERS
-
-
-def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
-    """An option's `type`: a whole number from `least` to `most`."""
-    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-
-    def parse(text: str) -> int:
-        with contextlib.suppress(ValueError):
-            value = int(text)
-            if least <= value and (most is None or value <= most):
-                return value
-        raise argparse.ArgumentTypeError(f"must be a whole number {limits}, got {text!r}")
-
-    return parse
-
-
-def number(least: float, most: float) -> Callable[[str], float]:
-    """An option's `type`: a number from `least` to `most`."""
-
-    def parse(text: str) -> float:
-        with contextlib.suppress(ValueError):
-            value = float(text)
-            if math.isfinite(value) and least <= value <= most:
-                return value
-        raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}, got {text!r}")
-
-    return parse
-
-
-def some_of(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
-    """An option's `type`: a list with commas of some of `allowed`, each once, in the order given."""
-
-    def parse(text: str) -> list[str]:
-        given = list(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
-        if not given or set(given) - set(allowed):
-            raise argparse.ArgumentTypeError(f"must be some of {','.join(allowed)} with commas, got {text!r}")
-        return given
-
-    return parse
 
 
 def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:

@@ -1,0 +1,53 @@
+"""Types of command-line options: what an option takes, and the sentence that says so where it was given something else."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+from collections.abc import Callable
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """An option's `type`: a whole number from `least` to `most`."""
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def parse(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            value = int(text)
+            if least <= value and (most is None or value <= most):
+                return value
+        raise argparse.ArgumentTypeError(f"must be a whole number {limits}, got {text!r}")
+
+    return parse
+
+
+def number(least: float = -math.inf, most: float = math.inf, *, above: float = -math.inf) -> Callable[[str], float]:
+    """An option's `type`: a finite number from `least` to `most`, or one of more than `above`."""
+    if math.isfinite(above):
+        wanted = f"a number of more than {above:g}"
+    elif math.isfinite(most):
+        wanted = f"a number from {least:g} to {most:g}"
+    else:
+        wanted = f"a number of at least {least:g}" if math.isfinite(least) else "a finite number"
+
+    def parse(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            value = float(text)
+            if math.isfinite(value) and least <= value <= most and value > above:
+                return value
+        raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}")
+
+    return parse
+
+
+def some_of(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
+    """An option's `type`: a list with commas of some of `allowed`, each once, in the order given."""
+
+    def parse(text: str) -> list[str]:
+        given = list(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
+        if not given or set(given) - set(allowed):
+            raise argparse.ArgumentTypeError(f"must be some of {','.join(allowed)} with commas, got {text!r}")
+        return given
+
+    return parse

@@ -1,0 +1,35 @@
+"""Types of options: what they take, and the sentence that refuses the rest."""
+
+import argparse
+
+import pytest
+
+from lfdm_diffusers.arguments.types import number, some_of, whole_number
+
+
+def refusal(kind, text: str) -> str:
+    with pytest.raises(argparse.ArgumentTypeError) as error:
+        kind(text)
+    return str(error.value)
+
+
+def test_whole_numbers():
+    assert [whole_number(1)("1"), whole_number(0, 3)("3")] == [1, 3]
+    assert refusal(whole_number(1), "0") == "must be a whole number of at least 1, got '0'"
+    assert refusal(whole_number(1, 3), "4") == "must be a whole number from 1 to 3, got '4'"
+    assert refusal(whole_number(1), "1.5") == "must be a whole number of at least 1, got '1.5'"
+
+
+def test_numbers():
+    assert [number(0)("0"), number(0, 1)("1"), number()("-2.5"), number(above=0)("1e-9")] == [0, 1, -2.5, 1e-9]
+    assert refusal(number(0), "-1") == "must be a number of at least 0, got '-1'"
+    assert refusal(number(0, 1), "1.1") == "must be a number from 0 to 1, got '1.1'"
+    assert refusal(number(above=0), "0") == "must be a number of more than 0, got '0'"
+    assert refusal(number(), "nan") == "must be a finite number, got 'nan'"
+    assert refusal(number(0), "inf") == "must be a number of at least 0, got 'inf'"
+
+
+def test_lists():
+    assert some_of(("gif", "mp4"))(" MP4,gif,mp4") == ["mp4", "gif"]
+    assert refusal(some_of(("gif", "mp4")), "avi") == "must be some of gif,mp4 with commas, got 'avi'"
+    assert refusal(some_of(("gif", "mp4")), ",") == "must be some of gif,mp4 with commas, got ','"
