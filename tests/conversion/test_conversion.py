@@ -23,7 +23,7 @@ from loopback_hub import READ_TOKEN, WRITE_TOKEN, LoopbackHub
 from tiny import tiny_lfae, tiny_pipeline, tiny_text_encoder
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
-from lfdm_diffusers.cli.convert import convert_files, main, verify_folder, whole_folder
+from lfdm_diffusers.cli.convert import main
 from lfdm_diffusers.conversion import (
     convert_lfae,
     convert_lfae_checkpoint,
@@ -33,6 +33,7 @@ from lfdm_diffusers.conversion import (
     lfae_config,
     read_betas,
 )
+from lfdm_diffusers.conversion.folder import convert_files, whole_folder
 from lfdm_diffusers.conversion.names import (
     LFAE_MODULES,
     LFAE_NAMES,
@@ -43,14 +44,8 @@ from lfdm_diffusers.conversion.names import (
     renamed,
 )
 from lfdm_diffusers.conversion.presets import PRESETS, Preset, get_preset
-from lfdm_diffusers.conversion.verification import (
-    Verification,
-    plain_decode,
-    plain_flow,
-    plain_unet,
-    verify_lfae,
-    verify_unet,
-)
+from lfdm_diffusers.conversion.reference import plain_decode, plain_flow, plain_unet
+from lfdm_diffusers.conversion.verification import Verification, verify_folder, verify_lfae, verify_unet
 from lfdm_diffusers.files.torch_files import LeftOut, load_checkpoint
 from lfdm_diffusers.hub.cards import lfae_card, pipeline_card
 
@@ -498,7 +493,7 @@ def test_mraa_becomes_an_auto_encoder_alone(tmp_path, files):
     assert "auto-encoder" in ModelCard.load(output / "README.md").text
     with pytest.raises(ValueError, match="vox256 is one of MRAA's, which has no U-Net"):
         convert_files(files["mraa"], files["unet"], PRESETS["vox256"], tmp_path / "no", **options)
-    with pytest.raises(ValueError, match="`--unet` is missing"):
+    with pytest.raises(ValueError, match="`unet` is missing"):
         convert_files(files["lfae"], None, SMALL_PRESET, tmp_path / "no", **options)
     assert not (tmp_path / "no").exists()
 
@@ -538,6 +533,19 @@ def test_only_folders_of_ours_are_overwritten_and_only_by_whole_ones(tmp_path, f
         assert (other / name).exists()
     with pytest.raises(ValueError, match="is a file"), whole_folder(files["lfae"], overwrite=True):
         pass
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("target", ["converted", "nothing"])
+def test_links_are_neither_replaced_nor_written_through(tmp_path, files, target):
+    (tmp_path / "converted").mkdir()
+    (tmp_path / "converted" / "model_index.json").write_text('{"_class_name": "LFDMPipeline"}')
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / target)
+    with pytest.raises(ValueError, match=r"`output` must be a folder, but .*link is a link"):
+        convert_small(files, link, overwrite=True, text_encoder="none")
+    assert link.is_symlink() and not (tmp_path / "nothing").exists()
+    assert [path.name for path in (tmp_path / "converted").iterdir()] == ["model_index.json"]
 
 
 # --- Verification -----------------------------------------------------------------------------------------------------
@@ -604,7 +612,7 @@ def test_verify_notices_a_folder_that_is_not_what_was_converted(tmp_path, files)
     pipe.unet.conv_in.bias.data += 1e-7
     pipe.save_pretrained(tmp_path / "saved")
     fresh = convert_pipeline(lfae, unet, SMALL_PRESET, model_params=SMALL["model_params"])
-    with pytest.raises(ValueError, match="`--verify` found differences in: unet saved and loaded again"):
+    with pytest.raises(ValueError, match="`verify` found differences in: unet saved and loaded again"):
         verify_folder(tmp_path / "saved", fresh, lfae, unet)
 
 
@@ -641,10 +649,10 @@ def test_cards_are_filled():
         ({"--num_frames": "0"}, "at least 1"),
         ({"--labels": ","}, "at least one label"),
         ({"--labels": "lables.txt"}, "`--labels` lables.txt is no file"),
-        ({"--output": f"{__file__}/out"}, "`--output` must be a folder, but "),
+        ({"--output": f"{__file__}/out"}, "`output` must be a folder, but "),
         ({"--text_encoder": "nowhere/bert"}, "`--text_encoder` nowhere/bert could not be loaded"),
         ({"--push_to_hub": "a/b/c"}, "'a/b/c'"),
-        ({"--unet": None}, "`--unet` is missing"),
+        ({"--unet": None}, "`unet` is missing"),
     ],
 )
 def test_wrong_options_get_one_sentence_and_no_output(tmp_path, files, capsys, changes, words):
@@ -666,7 +674,7 @@ def test_files_released_for_another_preset_are_known_by_name(tmp_path, files, ca
     lfae.symlink_to(files["lfae"])
     arguments = ["--lfae", lfae, "--unet", files["unet"], "--preset", "mug128", "--output", tmp_path / "out"]
     assert main(list(map(str, arguments))) == 2
-    assert "released for preset mhad128, but `--preset` is mug128" in capsys.readouterr().err
+    assert "released for preset mhad128, but `preset` is mug128" in capsys.readouterr().err
 
 
 def full_layout(name: str) -> dict:
