@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Seconds of single convolutions in the ways that `SameConv2d` knows, beside the library's own, with and without gradients.
+"""Seconds of single convolutions in the ways that `FastConv2d` knows, beside the library's own, with and without gradients.
 
     python benchmarks/convolutions.py --output docs/performance/convolutions.json
 
@@ -22,7 +22,7 @@ from speed import processor
 
 from lfdm_diffusers.evaluation.report import software
 from lfdm_diffusers.files.whole import write_json
-from lfdm_diffusers.models.blocks_2d import SameConv2d
+from lfdm_diffusers.models.blocks_2d import FastConv2d
 from lfdm_diffusers.ops.winograd import winograd_conv2d
 
 WITH_GRADIENTS = "_with_gradients"
@@ -53,31 +53,31 @@ SHAPES = (
 )
 
 
-def winograd(conv: SameConv2d, x: torch.Tensor) -> torch.Tensor:
+def winograd(conv: FastConv2d, x: torch.Tensor) -> torch.Tensor:
     return winograd_conv2d(x, conv.weight, conv.bias)
 
 
-WAYS: dict[str, Callable[[SameConv2d, torch.Tensor], torch.Tensor]] = {
+WAYS: dict[str, Callable[[FastConv2d, torch.Tensor], torch.Tensor]] = {
     "winograd": winograd,
-    "columns": SameConv2d.by_columns,
-    "product": SameConv2d.forward,
+    "columns": FastConv2d.by_columns,
+    "product": FastConv2d.forward,
 }
 # Whether the package takes the way here.
-TAKEN: dict[str, Callable[[SameConv2d, torch.Tensor], bool]] = {
-    "winograd": SameConv2d.may_be_multiplied_less,
-    "columns": SameConv2d.is_of_few_channels,
-    "product": SameConv2d.is_of_few_places,
+TAKEN: dict[str, Callable[[FastConv2d, torch.Tensor], bool]] = {
+    "winograd": FastConv2d.may_be_multiplied_less,
+    "columns": FastConv2d.is_of_few_channels,
+    "product": FastConv2d.is_of_few_places,
 }
 
 
-def library(conv: SameConv2d, x: torch.Tensor) -> torch.Tensor:
+def library(conv: FastConv2d, x: torch.Tensor) -> torch.Tensor:
     return F.conv2d(x, conv.weight, conv.bias, padding=conv.padding)
 
 
-def layer(shape: Shape) -> tuple[SameConv2d, torch.Tensor]:
+def layer(shape: Shape) -> tuple[FastConv2d, torch.Tensor]:
     """With random weights, and maps for it that lie in memory as the models have them."""
     torch.manual_seed(0)
-    conv = SameConv2d(shape.channels_in, shape.channels_out, shape.kernel, padding=shape.kernel // 2)
+    conv = FastConv2d(shape.channels_in, shape.channels_out, shape.kernel, padding=shape.kernel // 2)
     x = torch.randn(shape.maps, shape.channels_in, shape.side, shape.side)
     return conv, x.contiguous(memory_format=torch.channels_last)
 
@@ -97,7 +97,7 @@ def measure(shape: Shape, calls: int) -> dict:
     return row
 
 
-def seconds(way: Callable[[SameConv2d, torch.Tensor], torch.Tensor], conv: SameConv2d, x: torch.Tensor) -> float:
+def seconds(way: Callable[[FastConv2d, torch.Tensor], torch.Tensor], conv: FastConv2d, x: torch.Tensor) -> float:
     """Of a call, and of its gradients if those of `x` are asked for."""
     since = time.perf_counter()
     with torch.set_grad_enabled(x.requires_grad):

@@ -11,7 +11,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
-from lfdm_diffusers.ops.memory import keep_freed_memory, lay_channels_last
+from lfdm_diffusers.ops.cpu import keep_freed_memory, lay_channels_last
 from lfdm_diffusers.pipelines.loading import DTYPES
 from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.schedulers import released_scheduler

@@ -17,7 +17,7 @@ from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
 from lfdm_diffusers.data.dataset import FramePair, PairDataset
 from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruction_pairs
 from lfdm_diffusers.hub.cards import CardFacts, decoder_card, lfae_card
-from lfdm_diffusers.ops.memory import lay_channels_last
+from lfdm_diffusers.ops.cpu import lay_channels_last
 from lfdm_diffusers.training.arguments import (
     add_data_arguments,
     add_hub_arguments,

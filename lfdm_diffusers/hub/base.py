@@ -19,7 +19,7 @@ from huggingface_hub import CommitInfo, HfApi, file_exists
 from huggingface_hub.errors import HfHubHTTPError
 
 from ..files.whole import whole
-from ..ops.memory import reuse_freed_memory
+from ..ops.cpu import reuse_freed_memory
 
 PACKAGE = __name__.split(".")[0]
 CARD = "README.md"

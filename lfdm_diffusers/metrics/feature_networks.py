@@ -131,7 +131,7 @@ class VGGFeatures(FeatureNetwork):
         return outputs
 
 
-class SameConv2d(nn.Conv2d):
+class TFSameConv2d(nn.Conv2d):
     """Convolution without bias whose output has ceil(size / stride) places, padded as TensorFlow's "SAME" does."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1):
@@ -151,13 +151,13 @@ class InvertedResidual(nn.Sequential):
         layers = {}
         if expand != 1:
             layers |= {
-                "expand_conv": SameConv2d(in_channels, hidden, 1),
+                "expand_conv": TFSameConv2d(in_channels, hidden, 1),
                 "bn0": batch_norm(hidden),
                 "relu0": nn.ReLU6(),
             }
-        layers |= {"depthwise_conv": SameConv2d(hidden, hidden, kernel_size, stride, groups=hidden)}
+        layers |= {"depthwise_conv": TFSameConv2d(hidden, hidden, kernel_size, stride, groups=hidden)}
         layers |= {"bn1": batch_norm(hidden), "relu1": nn.ReLU6()}
-        layers |= {"project_conv": SameConv2d(hidden, out_channels, 1), "bn2": batch_norm(out_channels)}
+        layers |= {"project_conv": TFSameConv2d(hidden, out_channels, 1), "bn2": batch_norm(out_channels)}
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)
@@ -199,7 +199,7 @@ class EfficientNetLite0Features(FeatureNetwork):
         super().__init__(
             layers or self.DEFAULT_LAYERS, names, mean=[127 / 255] * 3, std=[128 / 255] * 3
         )  # as it was trained
-        self.conv_stem, self.bn0 = SameConv2d(3, 32, 3, stride=2), batch_norm(32)
+        self.conv_stem, self.bn0 = TFSameConv2d(3, 32, 3, stride=2), batch_norm(32)
         self.blocks, channels, self.ends = nn.ModuleList(), 32, {}
         for name, (count, kernel_size, stride, expand, width) in zip(names[1:], self.STAGES):
             for i in range(count):

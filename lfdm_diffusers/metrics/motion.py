@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..models.blocks_2d import resize_motion, sampling_grid
+from ..ops.warp import resize_motion, sampling_grid
 from .means import RunningMean
 
 

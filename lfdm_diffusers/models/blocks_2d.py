@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ..ops.winograd import TILE, winograd_conv2d
+from .checkpointing import CheckpointedBlock
 
-# Maps of fewer channels are read faster by `grid_sample` on a CPU.
-LEAST_GATHERED_CHANNELS = 16
 # On a CPU, doubling and convolution are one transposed convolution for at least so many places; for fewer the sums of weights
 # cost more than they save.
 LEAST_DOUBLED_PLACES = 1024
@@ -40,132 +38,6 @@ def multiplied_in_full() -> Iterator[None]:
         yield
     finally:
         WINOGRAD_PROCESSOR = before
-
-
-def sampling_grid(height: int, width: int, device: torch.device | None = None, centers: bool = False) -> torch.Tensor:
-    """The grid that flows start from: x = 2i/(W-1) - 1 (corners), or (2i+1)/W - 1 (pixel centres); y likewise.
-
-    Every warp reads grids with `align_corners=False`, where the second is the identity: each place reads itself. The
-    first, with which the released models were trained, stretches a picture by W/(W-1), and that is part of what their
-    flows mean.
-
-    Returns:
-        `(height, width, 2)`, float32, last axis (x, y), values in [-1, 1].
-    """
-    # Flow is float32 whatever the model's dtype: a bfloat16 coordinate near 1 is off by up to 1/256 of the picture.
-    # (arange rather than linspace, which a compiler would specialise on n.)
-    y, x = (
-        2.0 * (torch.arange(n, dtype=torch.float32, device=device) / max(n - 1, 1)) - (1 if n > 1 else 0)
-        for n in (height, width)
-    )
-    if centers:
-        y, x = (side * (n - 1) / n for side, n in ((y, height), (x, width)))
-    return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1)
-
-
-def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zeros") -> torch.Tensor:
-    """Read `feature` at the places that `grid` names: bilinear, `align_corners=False`.
-
-    Args:
-        feature: `(B, C, H, W)`, or `(1, C, H, W)` to serve every grid.
-        grid: `(B, N, h, w, 2)`, N grids for each feature map, (x, y) in [-1, 1].
-        padding_mode: what lies outside, as in `grid_sample`.
-
-    Returns:
-        `(B * N, C, h, w)` in `feature`'s dtype, channels-last. The arithmetic is float32.
-    """
-    batch, count, height, width, _ = grid.shape
-    gathers = feature.device.type == "cpu" and padding_mode in ("zeros", "border")
-    if gathers and feature.shape[1] >= LEAST_GATHERED_CHANNELS:
-        return gather_resample(feature, grid, padding_mode)
-    # The N grids of one picture are stacked along the height: one call, and the picture is never repeated.
-    out = F.grid_sample(
-        feature.float().expand(batch, -1, -1, -1),
-        grid.reshape(batch, count * height, width, 2),
-        mode="bilinear",
-        padding_mode=padding_mode,
-        align_corners=False,
-    )
-    out = out.to(feature.dtype).unflatten(2, (count, height))  # (B, C, N, h, w)
-    return out.transpose(1, 2).reshape(batch * count, -1, height, width).contiguous(memory_format=torch.channels_last)
-
-
-class RowGradients(torch.autograd.Function):
-    """Weighted sums of a table's rows, with the gradient for the table: weighted sums of their gradients' rows.
-
-    `embedding_bag` has a gradient of its own, but adds up row by row.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx,
-        sums: torch.Tensor,
-        table: torch.Tensor,
-        index: torch.Tensor,
-        weights: torch.Tensor,
-    ) -> torch.Tensor:
-        ctx.save_for_backward(index, weights)
-        ctx.rows = len(table)
-        return sums.view_as(sums)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        index, weights = ctx.saved_tensors
-        uses, order = index.flatten().sort()
-        first = torch.searchsorted(uses, torch.arange(ctx.rows))
-        weights = weights.flatten()[order]
-        rows = F.embedding_bag(
-            order // index.shape[1], gradient.contiguous(), first, per_sample_weights=weights, mode="sum"
-        )
-        return gradient, rows, None, None
-
-
-def gather_resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str) -> torch.Tensor:
-    """What `resample` computes, of "zeros" or "border": each place is a weighted sum of four rows of a table of features.
-
-    Rows are a place's channels, one after the other in memory: on CPUs 4 to 5 times faster than `grid_sample`, which reads each
-    channel by itself, and already channels-last.
-    """
-    batch, count, height, width, _ = grid.shape
-    channels, rows, columns = feature.shape[1:]
-    table = feature.float().permute(0, 2, 3, 1).reshape(-1, channels)
-    corners, weights = [], []
-    for position, size in zip(grid.float().unbind(-1), (columns, rows)):
-        position = ((position + 1) * size - 1) / 2
-        least, most = (-1, size) if padding_mode == "zeros" else (0, size - 1)
-        position = position.nan_to_num(-1.0).clamp(least, most)
-        before = position.floor()
-        corner = torch.stack((before, before + 1), dim=-1)
-        share = torch.stack((before + 1 - position, position - before), dim=-1)
-        weights.append(share * ((corner >= 0) & (corner < size)))
-        corners.append(corner.clamp(0, size - 1).long())
-    index = corners[1][..., :, None] * columns + corners[0][..., None, :]  # (B, N, h, w, 2, 2)
-    if feature.shape[0] > 1:
-        index = index + torch.arange(batch).view(-1, 1, 1, 1, 1, 1) * (rows * columns)
-    index, weights = index.view(-1, 4), (weights[1][..., :, None] * weights[0][..., None, :]).view(-1, 4)
-    out = F.embedding_bag(index, table.detach(), per_sample_weights=weights, mode="sum")
-    if torch.is_grad_enabled() and table.requires_grad:
-        out = RowGradients.apply(out, table, index, weights.detach())
-    return out.to(feature.dtype).view(batch * count, height, width, channels).permute(0, 3, 1, 2)
-
-
-def resize_motion(motion: torch.Tensor, size: tuple[int, int], centers: bool) -> torch.Tensor:
-    """Flow, with or without occlusion, at another size, bilinearly.
-
-    Args:
-        motion: `(N, C, h, w)`; the first two channels are an absolute sampling grid (x, y).
-        size: height and width asked for.
-        centers: resize the grid's departure from the identity, which is exact up to the borders; else, as the released
-            models do, the grid itself.
-    """
-    if not centers:
-        return F.interpolate(motion, size=size, mode="bilinear", align_corners=False)
-    still = [
-        sampling_grid(*sides, motion.device, centers=True).permute(2, 0, 1).to(motion.dtype)
-        for sides in (motion.shape[-2:], size)
-    ]
-    before, after = (F.pad(grid, (0, 0, 0, 0, 0, motion.shape[1] - 2)) for grid in still)
-    return F.interpolate(motion - before, size=size, mode="bilinear", align_corners=False) + after
 
 
 class AntiAliasDownsample(nn.Module):
@@ -194,34 +66,6 @@ class AntiAliasDownsample(nn.Module):
         return F.conv2d(image, kernel, stride=self.stride, padding=self.radius, groups=image.shape[1])
 
 
-@contextlib.contextmanager
-def buffers_put_back(module: nn.Module) -> Iterator[None]:
-    """Let `module` work on copies of its buffers, and put the buffers themselves back afterwards."""
-    kept = [(part, name, buffer) for part in module.modules() for name, buffer in part.named_buffers(recurse=False)]
-    for part, name, buffer in kept:
-        setattr(part, name, buffer.clone())
-    try:
-        yield
-    finally:
-        for part, name, buffer in kept:
-            setattr(part, name, buffer)
-
-
-class UpdatedOnce:
-    """Calls `block.compute` with `options`; only the first call changes the block's buffers, BatchNorm's running statistics.
-
-    Gradient checkpointing calls a second time, in the backward pass, to compute again what it did not keep.
-    """
-
-    def __init__(self, block: CheckpointedBlock, options: dict[str, Any]):
-        self.block, self.options, self.called = block, options, False
-
-    def __call__(self, *args: torch.Tensor) -> torch.Tensor:
-        with buffers_put_back(self.block) if self.called else contextlib.nullcontext():
-            self.called = True
-            return self.block.compute(*args, **self.options)
-
-
 class ReluPool(torch.autograd.Function):
     """ReLU in place, then 2x2 average pooling, whose gradient is laid out as the map is while it is still small."""
 
@@ -240,24 +84,7 @@ class ReluPool(torch.autograd.Function):
         return torch.ops.aten.threshold_backward.grad_input(gradient, positive, 0, grad_input=gradient)
 
 
-class CheckpointedBlock(nn.Module):
-    """Base of blocks that diffusers' `enable_gradient_checkpointing` can switch to keeping their input only."""
-
-    def __init__(self):
-        super().__init__()
-        self.gradient_checkpointing = False  # diffusers sets it, and the function below
-
-    def compute(self, *args: torch.Tensor, **options: Any) -> torch.Tensor:
-        """What the block computes."""
-        raise NotImplementedError
-
-    def forward(self, *args: torch.Tensor, **options: Any) -> torch.Tensor:
-        if self.gradient_checkpointing and torch.is_grad_enabled():
-            return self._gradient_checkpointing_func(UpdatedOnce(self, options), *args)
-        return self.compute(*args, **options)
-
-
-class SameConv2d(nn.Conv2d):
+class FastConv2d(nn.Conv2d):
     """`nn.Conv2d`, faster on CPUs where it keeps the size: stride 1, an odd kernel, zeros around the map; or where it doubles it.
 
     Few places with many channels are one matrix product, two to three times faster, backward too: reading the weights is all
@@ -344,7 +171,7 @@ def double(x: torch.Tensor) -> torch.Tensor:
 def convolve_doubled(conv: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """`conv` of `x` doubled by its nearest neighbours."""
     # What stands in its place, such as a convolution with an adapter, need not know of doubling.
-    return conv(x, doubled=True) if isinstance(conv, SameConv2d) else conv(double(x))
+    return conv(x, doubled=True) if isinstance(conv, FastConv2d) else conv(double(x))
 
 
 class ConvBlock(CheckpointedBlock):
@@ -356,7 +183,7 @@ class ConvBlock(CheckpointedBlock):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3):
         super().__init__()
-        self.conv = SameConv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        self.conv = FastConv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
         self.norm = nn.BatchNorm2d(out_channels)
 
     def convolved(self, x: torch.Tensor) -> torch.Tensor:
@@ -396,9 +223,9 @@ class ResBlock2d(CheckpointedBlock):
     def __init__(self, channels: int):
         super().__init__()
         self.norm1 = nn.BatchNorm2d(channels)
-        self.conv1 = SameConv2d(channels, channels, 3, padding=1)
+        self.conv1 = FastConv2d(channels, channels, 3, padding=1)
         self.norm2 = nn.BatchNorm2d(channels)
-        self.conv2 = SameConv2d(channels, channels, 3, padding=1)
+        self.conv2 = FastConv2d(channels, channels, 3, padding=1)
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         h = self.conv1(F.relu(self.norm1(x), inplace=True))

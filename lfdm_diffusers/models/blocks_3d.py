@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .attention_3d import RotaryPositions, VideoAttention
-from .blocks_2d import SameConv2d, convolve_doubled
+from .blocks_2d import FastConv2d, convolve_doubled
 
 
 class FrameContext(NamedTuple):
@@ -48,9 +48,9 @@ class ResnetBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, groups: int, embed_dim: int | None = None):
         super().__init__()
         self.film = nn.Linear(embed_dim, 2 * out_channels) if embed_dim else None
-        self.conv1 = SameConv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = FastConv2d(in_channels, out_channels, 3, padding=1)
         self.norm1 = FrameGroupNorm(groups, out_channels, eps=1e-5)
-        self.conv2 = SameConv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = FastConv2d(out_channels, out_channels, 3, padding=1)
         self.norm2 = FrameGroupNorm(groups, out_channels, eps=1e-5)
         self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
 
@@ -127,7 +127,7 @@ class NearestUpsample(nn.Module):
 
     def __init__(self, channels: int, padding_mode: str):
         super().__init__()
-        self.conv = SameConv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
+        self.conv = FastConv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return convolve_doubled(self.conv, x)

@@ -7,7 +7,6 @@ autocast can lower it: a sampling coordinate in bfloat16 is wrong by whole pixel
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,29 +15,9 @@ import torch.nn.functional as F
 from diffusers.utils import BaseOutput
 from torch import nn
 
-from .blocks_2d import AntiAliasDownsample, Hourglass, PyramidEncoder, channel_widths, resample, sampling_grid
-
-
-@dataclass
-class RegionParameters(BaseOutput):
-    """Where K soft regions of a picture lie, in the coordinates of the sampling grid ([-1, 1], (x, y)).
-
-    Attributes:
-        shift: `(B, K, 2)` region centres.
-        covar: `(B, K, 2, 2)` covariance of each region's heatmap.
-        affine: `(B, K, 2, 2)` principal axes scaled by their standard deviations: `affine @ affine.T == covar`.
-        heatmap: `(B, K, h, w)`, each summing to 1.
-    """
-
-    # Defaults, because offloading hooks rebuild outputs field by field.
-    shift: torch.Tensor | None = None
-    covar: torch.Tensor | None = None
-    affine: torch.Tensor | None = None
-    heatmap: torch.Tensor | None = None
-
-    def split(self, parts: Sequence[int]) -> list[RegionParameters]:
-        """The regions of the first `parts[0]` pictures, of the `parts[1]` after these, and so on."""
-        return [RegionParameters(*fields) for fields in zip(*(value.split(parts) for value in self.to_tuple()))]
+from ..ops.warp import resample, sampling_grid
+from .blocks_2d import AntiAliasDownsample, Hourglass, PyramidEncoder, channel_widths
+from .geometry import RegionParameters, gaussian_heatmap, inverse_2x2, matmul_2x2, principal_axes
 
 
 @dataclass
@@ -58,87 +37,6 @@ class LatentFlowOutput(BaseOutput):
     reference_regions: RegionParameters | None = None
     driving_regions: RegionParameters | None = None
     other_regions: RegionParameters | None = None
-
-
-# Variances below this (in grid units, squared) are those of a heatmap on one pixel: pixels are 0.06 apart at 32x32.
-MIN_VARIANCE = 1e-8
-
-
-def principal_axes(covar: torch.Tensor) -> torch.Tensor:
-    """Principal axes of 2x2 covariances in closed form: U diag(sqrt(s)) of covar = U diag(s) U^T.
-
-    U is always a reflection [[p, q], [q, -p]], whose first column has the sign that LAPACK's SVD gives it, so that the
-    released models' `affine` comes out with the same signs. One fixed determinant matters: affine_a @ affine_b^-1 of
-    two regions would flip an axis if their determinants differed.
-
-    Where both eigenvalues are equal to a millionth, or both are below `MIN_VARIANCE`, axes are undefined and the coordinate
-    axes are taken; gradients are finite everywhere.
-
-    Args:
-        covar: `(..., 2, 2)` symmetric, positive semi-definite; any dtype.
-
-    Returns:
-        `(..., 2, 2)` float32, columns in order of decreasing eigenvalue.
-    """
-    covar = covar.float()
-    a, b, c = covar[..., 0, 0], covar[..., 0, 1], covar[..., 1, 1]
-    mean, half_difference = (a + c) / 2, (a - c) / 2
-    radius_squared = half_difference**2 + b**2
-    isotropic = (radius_squared <= (1e-6 * mean) ** 2) | (mean <= MIN_VARIANCE)
-    # Both branches of `where` are differentiated: give atan2 and sqrt harmless arguments where they are not used.
-    angle = 0.5 * torch.atan2(
-        torch.where(isotropic, torch.zeros_like(b), b),
-        torch.where(isotropic, torch.ones_like(b), half_difference),
-    )
-    radius = torch.where(
-        isotropic, torch.zeros_like(b), torch.where(isotropic, torch.ones_like(b), radius_squared).sqrt()
-    )
-    positive = (b == 0) | ((b > 0) & (a * c - b * b > a * a + b * b))
-    sign = torch.where(positive, 1.0, -1.0)
-    p, q = sign * angle.cos(), sign * angle.sin()
-    # A heatmap that sits on one pixel has zero variance; the floor keeps its square root differentiable.
-    deviations = [(mean + s * radius).clamp(min=MIN_VARIANCE).sqrt() for s in (1, -1)]
-    columns = [
-        torch.stack((p, q), dim=-1) * deviations[0][..., None],
-        torch.stack((q, -p), dim=-1) * deviations[1][..., None],
-    ]
-    return torch.stack(columns, dim=-1)
-
-
-def inverse_2x2(matrix: torch.Tensor) -> torch.Tensor:
-    """Inverse of `(..., 2, 2)` by cofactors."""
-    a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
-    adjugate = torch.stack((d, -b, -c, a), dim=-1).unflatten(-1, (2, 2))
-    return adjugate / (a * d - b * c)[..., None, None]
-
-
-def matmul_2x2(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """`left @ right` for `(..., 2, n)`, out of autocast's reach."""
-    return (left[..., :, :, None] * right[..., None, :, :]).sum(dim=-2)
-
-
-def relative_regions(
-    reference: RegionParameters, start: RegionParameters, driving: RegionParameters
-) -> RegionParameters:
-    """Where the regions of `reference` would be, had they moved as others did from `start` to `driving`.
-
-    Centres move by the same distance; axes by the same map, A = A_dri A_start^-1 A_ref. So a region's motion, A_ref A^-1, is the
-    other's, A_start A_dri^-1, whatever its own shape (relative animation of MRAA, Siarohin et al. 2021).
-
-    Args:
-        reference, start, driving: as many pictures of each.
-
-    Returns:
-        Centres, axes and covariances; the heatmaps are those of `driving`, and mean nothing here.
-    """
-    change = matmul_2x2(driving.affine, inverse_2x2(start.affine))
-    affine = matmul_2x2(change, reference.affine)
-    return RegionParameters(
-        shift=reference.shift + driving.shift - start.shift,
-        covar=matmul_2x2(affine, affine.transpose(-1, -2)),
-        affine=affine,
-        heatmap=driving.heatmap,
-    )
 
 
 class RegionPredictor(nn.Module):
@@ -211,19 +109,6 @@ class BackgroundPredictor(nn.Module):
                 columns[place] = columns[place] + value
             matrix = torch.stack(columns, dim=1)
         return matrix.unflatten(1, (3, 3))
-
-
-def gaussian_heatmap(shift: torch.Tensor, covar: torch.Tensor | None, grid: torch.Tensor) -> torch.Tensor:
-    """exp(-d^T C^-1 d / 2) around each region, `(B, K, h, w)`; a fixed variance of 0.01 where `covar` is None."""
-    d = grid - shift[:, :, None, None]  # (B, K, h, w, 2)
-    if covar is None:
-        return torch.exp(-0.5 * (d**2).sum(dim=-1) / 0.01)
-    # A heatmap on one pixel or one line has no inverse; all others are left exactly as they are.
-    determinant = covar[..., 0, 0] * covar[..., 1, 1] - covar[..., 0, 1] * covar[..., 1, 0]
-    flat = (determinant <= MIN_VARIANCE**2)[..., None, None]
-    covar = torch.where(flat, covar + math.sqrt(MIN_VARIANCE) * torch.eye(2, device=covar.device), covar)
-    precision = inverse_2x2(covar)[:, :, None, None]  # (B, K, 1, 1, 2, 2)
-    return torch.exp(-0.5 * (d[..., :, None] * precision * d[..., None, :]).sum(dim=(-1, -2)))
 
 
 class DenseFlowPredictor(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -15,26 +15,12 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 from ..hub.base import HubModel
-from .blocks_2d import (
-    ConvBlock,
-    DownBlock2d,
-    ResBlock2d,
-    SameConv2d,
-    UpBlock2d,
-    channel_widths,
-    resample,
-    resize_motion,
-    sampling_grid,
-)
+from ..ops.cpu import concatenate_chunks
+from ..ops.warp import resample, resize_motion, sampling_grid
+from .blocks_2d import ConvBlock, DownBlock2d, FastConv2d, ResBlock2d, UpBlock2d, channel_widths
 from .decoder_files import DecoderFilesMixin
-from .flow_predictor import (
-    BackgroundPredictor,
-    DenseFlowPredictor,
-    LatentFlowOutput,
-    RegionParameters,
-    RegionPredictor,
-    relative_regions,
-)
+from .flow_predictor import BackgroundPredictor, DenseFlowPredictor, LatentFlowOutput, RegionPredictor
+from .geometry import RegionParameters, relative_regions
 
 # Bytes of the largest feature map of all frames that are decoded at once. On a CPU more is no faster, and takes memory.
 CPU_CHUNK_BYTES, CHUNK_BYTES = 2**23, 2**29
@@ -208,7 +194,7 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         self.down_blocks = nn.ModuleList(DownBlock2d(a, b) for a, b in itertools.pairwise(widths))
         self.bottleneck = nn.ModuleList(ResBlock2d(widths[-1]) for _ in range(num_bottleneck_blocks))
         self.up_blocks = nn.ModuleList(UpBlock2d(b, a) for a, b in reversed(list(itertools.pairwise(widths))))
-        self.conv_out = SameConv2d(widths[0], in_channels, 7, padding=3)
+        self.conv_out = FastConv2d(widths[0], in_channels, 7, padding=3)
 
         strides = [2**num_down_blocks]
         strides += [round(1 / flow_scale) * 2**flow_num_blocks, round(1 / region_scale) * 2**region_num_blocks]
@@ -412,7 +398,9 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         ]  # (B, 3, [F,] h, w)
         motions = [motion.movedim(1, -3) if clip else motion[:, None] for motion in motions]  # (B, F, 3, h, w)
         parts = zip(*(motion.split(int(chunk_size), dim=1) for motion in motions))
-        sample, warped, inpainted = joined((self._decode_frames(encoded, part) for part in parts), motions[0].shape[1])
+        sample, warped, inpainted = concatenate_chunks(
+            (self._decode_frames(encoded, part) for part in parts), motions[0].shape[1]
+        )
         # (B, F, 3, H, W) -> (B, 3, F, H, W) or (B, 3, H, W)
         sample, warped, inpainted = ((x.movedim(1, 2) if clip else x[:, 0]) for x in (sample, warped, inpainted))
         output = DecodedFrames(sample=sample, warped=warped, inpainted=inpainted)
@@ -482,19 +470,3 @@ class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
         decoded = self.decode(self.encode(reference), motion.flow, motion.occlusion)
         output = LatentFlowAutoencoderOutput(**decoded, **motion)
         return output if return_dict else output.to_tuple()
-
-
-def joined(chunks: Iterable[Sequence[torch.Tensor]], frames: int) -> tuple[torch.Tensor, ...]:
-    """Of chunks that each hold some tensors `(B, F', ...)`, the tensors `(B, F, ...)` of all frames, contiguous and each in memory of its own.
-
-    Each chunk is copied to its place as it comes: small results that are kept between large ones that are freed would leave holes in
-    memory that nothing fits into.
-    """
-    whole, done = None, 0
-    for chunk in chunks:
-        whole = whole or tuple(x.new_empty(x.shape[0], frames, *x.shape[2:]) for x in chunk)
-        for all_frames, some in zip(whole, chunk):
-            all_frames[:, done : done + some.shape[1]] = some
-        done += chunk[0].shape[1]
-        del chunk, some  # before the next is made
-    return whole

@@ -17,7 +17,7 @@ from torch.autograd.function import FunctionCtx
 TILE, READ = 4, 6  # outputs of a tile, and inputs that it reads, a side
 # So many bytes of tiles are transformed at a time: more would leave the cache; for fewer the weights would be read too often.
 BLOCK_BYTES = 2**23
-# Of transformed weights, which are four times as large, no more are made at once, and the C library keeps it (`memory.py`).
+# Of transformed weights, which are four times as large, no more are made at once, and the C library keeps it (`cpu.py`).
 WEIGHT_BYTES = 2**24
 
 

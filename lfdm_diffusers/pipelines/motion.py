@@ -12,7 +12,7 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 
-from ..models.blocks_2d import resize_motion, sampling_grid
+from ..ops.warp import resize_motion, sampling_grid
 from .checks import require_number, require_tensor
 from .motion_files import load_motion, save_motion
 

@@ -8,7 +8,7 @@ from diffusers.schedulers import SchedulerMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..models import LabelEmbeddings, UNet3DVideoModel
-from ..ops.memory import lay_channels_last
+from ..ops.cpu import lay_channels_last
 from .frame_diffusion import FrameDiffusionPipeline
 
 

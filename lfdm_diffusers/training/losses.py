@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ..models.blocks_2d import AntiAliasDownsample, sampling_grid
-from ..models.flow_predictor import RegionParameters, inverse_2x2, matmul_2x2
+from ..models.blocks_2d import AntiAliasDownsample
+from ..models.geometry import RegionParameters, inverse_2x2, matmul_2x2
 from ..models.latent_flow_autoencoder import DecodedFrames, LatentFlowAutoencoderOutput
+from ..ops.warp import sampling_grid
 
 
 @dataclass

@@ -23,7 +23,7 @@ from ..data.clips import Clip
 from ..data.dataset import to_tensor
 from ..data.sampling import STRATEGIES, sample_indices
 from ..models import LatentFlowAutoencoder
-from ..models.blocks_2d import sampling_grid
+from ..ops.warp import sampling_grid
 
 VERSION = 1  # raised whenever the same clip and weights would give other numbers or another layout
 

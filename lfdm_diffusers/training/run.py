@@ -24,8 +24,7 @@ from ..data.cache import CachedClipReader, ClipReader
 from ..data.clips import Clip
 from ..data.scan import scan_clips
 from ..hub.base import push_folder
-from ..ops.cpu import advise_precision
-from ..ops.memory import keep_freed_memory
+from ..ops.cpu import advise_precision, keep_freed_memory
 from .arguments import public_command
 from .batchnorm import average_running_statistics, require_finite
 from .checkpoints import STATE_FILE, choose_clips, find_checkpoint, prune_checkpoints, whole_folder

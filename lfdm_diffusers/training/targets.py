@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..data.dataset import ClipSample
-from ..models.blocks_2d import sampling_grid
+from ..ops.warp import sampling_grid
 from .diffusion import DiffusionTraining
 from .motion_cache import MotionSample
 

@@ -198,7 +198,7 @@ def test_a_case_is_measured_in_a_process_of_its_own(tmp_path):
 def test_multiplications_are_counted_in_full(monkeypatch):
     """Of the convolution as it is defined, however few there were."""
     monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)
-    conv, x = blocks_2d.SameConv2d(128, 128, 3, padding=1), torch.randn(1, 128, 32, 32)
+    conv, x = blocks_2d.FastConv2d(128, 128, 3, padding=1), torch.randn(1, 128, 32, 32)
     found = []
     for context in (contextlib.nullcontext, blocks_2d.multiplied_in_full):
         with FlopCounterMode(display=False) as counter, context(), torch.no_grad():

@@ -29,7 +29,7 @@ from lfdm_diffusers.evaluation.reconstruction import reconstruct
 from lfdm_diffusers.evaluation.scores import FeatureStore, diversity_score, reconstruction_scores
 from lfdm_diffusers.evaluation.video_sets import find_generated_clips, find_real_clips, is_lossless, spread_draws
 from lfdm_diffusers.metrics import frechet_distance, i3d, load_frame_detector
-from lfdm_diffusers.models.blocks_2d import sampling_grid
+from lfdm_diffusers.ops.warp import sampling_grid
 
 ROOT = Path(__file__).parents[2]
 LABELS = ("happiness", "sadness", "surprise")

@@ -17,7 +17,7 @@ from lfdm_diffusers import metrics
 from lfdm_diffusers.data.toon_faces import LABELS, toon_clip
 from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction
 from lfdm_diffusers.metrics.toon_judges import judge_file, save_judge
-from lfdm_diffusers.models.blocks_2d import sampling_grid
+from lfdm_diffusers.ops.warp import sampling_grid
 
 SCRIPTS = Path(__file__).parents[2] / "reproduction"
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tiny import tiny_lfae
 
-from lfdm_diffusers.models.blocks_2d import resample, sampling_grid
-from lfdm_diffusers.models.flow_predictor import inverse_2x2, principal_axes
+from lfdm_diffusers.models.geometry import inverse_2x2, principal_axes
+from lfdm_diffusers.ops.warp import resample, sampling_grid
 from lfdm_diffusers.training.losses import RandomTransform
 
 

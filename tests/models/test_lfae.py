@@ -10,7 +10,8 @@ from tiny import IMAGE_SIZE, LATENT_SIZE, tiny_image, tiny_lfae
 from torch.utils.checkpoint import checkpoint
 
 from lfdm_diffusers import LatentFlowAutoencoder
-from lfdm_diffusers.models.blocks_2d import ConvBlock, buffers_put_back
+from lfdm_diffusers.models.blocks_2d import ConvBlock
+from lfdm_diffusers.models.checkpointing import buffers_put_back
 from lfdm_diffusers.training.losses import LFAELoss, PixelPyramidLoss, RandomTransform
 
 

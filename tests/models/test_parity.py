@@ -11,8 +11,8 @@ from reference import golden, wave
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.conversion import convert_lfae_checkpoint, convert_unet_checkpoint
 from lfdm_diffusers.metrics.feature_networks import VGGFeatures
-from lfdm_diffusers.models.blocks_2d import sampling_grid
 from lfdm_diffusers.models.text_encoders import pool_text
+from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.schedulers import cosine_betas, released_scheduler
 from lfdm_diffusers.training.losses import PerceptualPyramidLoss, RandomTransform, equivariance_losses
 

@@ -14,10 +14,12 @@ from torch import nn
 
 from lfdm_diffusers.models import attention_3d, blocks_2d, latent_flow_autoencoder
 from lfdm_diffusers.models.attention_3d import LinearAttnProcessor, VideoAttention
-from lfdm_diffusers.models.blocks_2d import DownBlock2d, SameConv2d, gather_resample, resample, sampling_grid
+from lfdm_diffusers.models.blocks_2d import DownBlock2d, FastConv2d
 from lfdm_diffusers.models.blocks_3d import NearestUpsample
-from lfdm_diffusers.models.latent_flow_autoencoder import joined
-from lfdm_diffusers.ops import winograd
+from lfdm_diffusers.ops import warp, winograd
+from lfdm_diffusers.ops.cpu import concatenate_chunks
+from lfdm_diffusers.ops.warp import resample, sampling_grid
+from lfdm_diffusers.ops.warp_cpu import gather_resample
 from lfdm_diffusers.training.losses import RandomTransform
 from lfdm_diffusers.training.optimizer import build_optimizer
 
@@ -65,7 +67,7 @@ def test_gathered_rows_have_the_gradients_of_grid_sample(monkeypatch, padding_mo
     grid = wild_grid(2, 3, 6, 4).requires_grad_()
     results = []
     for least in (0, NEVER):
-        monkeypatch.setattr(blocks_2d, "LEAST_GATHERED_CHANNELS", least)
+        monkeypatch.setattr(warp, "LEAST_GATHERED_CHANNELS", least)
         out = resample(feature, grid, padding_mode)
         results.append(torch.autograd.grad(out.square().sum(), (feature, grid)))
     for fast, plain in zip(*results):
@@ -101,7 +103,7 @@ def test_regions_of_pictures_put_together_are_those_of_each_alone():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_doubling_and_convolution_in_one(monkeypatch, dtype):
-    conv, x = SameConv2d(6, 5, 3, padding=1).to(dtype), torch.randn(2, 6, 7, 4).to(dtype).requires_grad_()
+    conv, x = FastConv2d(6, 5, 3, padding=1).to(dtype), torch.randn(2, 6, 7, 4).to(dtype).requires_grad_()
     results = []
     for least in (0, NEVER):
         monkeypatch.setattr(blocks_2d, "LEAST_DOUBLED_PLACES", least)
@@ -131,7 +133,7 @@ def test_other_paddings_are_doubled_as_they_say(monkeypatch, padding_mode):
 def test_other_convolutions_are_computed_as_they_say(monkeypatch, options, doubled):
     for name, value in (("LEAST_DOUBLED_PLACES", 0), ("CHANNELS_A_PLACE", 0)):
         monkeypatch.setattr(blocks_2d, name, value)
-    conv, plain, x = SameConv2d(4, 6, 3, **options), nn.Conv2d(4, 6, 3, **options), torch.randn(1, 4, 6, 6)
+    conv, plain, x = FastConv2d(4, 6, 3, **options), nn.Conv2d(4, 6, 3, **options), torch.randn(1, 4, 6, 6)
     plain.load_state_dict(conv.state_dict())
     expected = F.interpolate(x, scale_factor=2, mode="nearest") if doubled else x
     torch.testing.assert_close(conv(x, doubled=doubled), plain(expected))
@@ -140,7 +142,7 @@ def test_other_convolutions_are_computed_as_they_say(monkeypatch, options, doubl
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("kernel_size", [3, 7])
 def test_few_places_are_a_matrix_product(monkeypatch, kernel_size, layout):
-    conv = SameConv2d(6, 5, kernel_size, padding=kernel_size // 2).to(memory_format=layout)
+    conv = FastConv2d(6, 5, kernel_size, padding=kernel_size // 2).to(memory_format=layout)
     x = torch.randn(2, 6, 2, 3, requires_grad=True)
     results = []
     for channels in (0, NEVER):
@@ -219,7 +221,7 @@ def test_fewer_multiplications_only_where_they_are_a_convolution_in_float32(monk
     monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)
     channels = blocks_2d.LEAST_WINOGRAD_CHANNELS
     monkeypatch.setattr(blocks_2d, "LEAST_WINOGRAD_PAIRS", channels**2)
-    conv, x = SameConv2d(channels, channels, 3, padding=1), torch.randn(2, channels, 16, 16)
+    conv, x = FastConv2d(channels, channels, 3, padding=1), torch.randn(2, channels, 16, 16)
     called, convolve = [], blocks_2d.winograd_conv2d
     monkeypatch.setattr(blocks_2d, "winograd_conv2d", lambda *args: called.append(args) or convolve(*args))
     expected = F.conv2d(x, conv.weight, conv.bias, padding=1)
@@ -229,11 +231,11 @@ def test_fewer_multiplications_only_where_they_are_a_convolution_in_float32(monk
         assert conv(x).dtype == torch.bfloat16
     conv(x[..., :8])  # fewer places
     conv(x.view(-1, channels, 2, 2))  # less than a tile
-    SameConv2d(channels, channels, 3, padding=0)(x)
-    SameConv2d(channels, channels, 5, padding=2)(x)
-    SameConv2d(channels, channels - 1, 3, padding=1)(x)
-    SameConv2d(channels, channels, 3, padding=1, groups=2)(x)
-    SameConv2d(channels, channels, 3, padding=1, padding_mode="reflect")(x)
+    FastConv2d(channels, channels, 3, padding=0)(x)
+    FastConv2d(channels, channels, 5, padding=2)(x)
+    FastConv2d(channels, channels - 1, 3, padding=1)(x)
+    FastConv2d(channels, channels, 3, padding=1, groups=2)(x)
+    FastConv2d(channels, channels, 3, padding=1, padding_mode="reflect")(x)
     conv.double()(x.double())
     conv.to(torch.bfloat16)(x.bfloat16())
     conv.float()
@@ -241,11 +243,11 @@ def test_fewer_multiplications_only_where_they_are_a_convolution_in_float32(monk
     conv(x)
     with monkeypatch.context() as patch:
         patch.setattr(torch.compiler, "is_compiling", lambda: True)
-        SameConv2d(channels, channels, 3, padding=1)(x)
+        FastConv2d(channels, channels, 3, padding=1)(x)
     with blocks_2d.multiplied_in_full():
-        SameConv2d(channels, channels, 3, padding=1)(x)
+        FastConv2d(channels, channels, 3, padding=1)(x)
     assert len(called) == 1
-    SameConv2d(channels, channels, 3, padding=1)(x)
+    FastConv2d(channels, channels, 3, padding=1)(x)
     assert len(called) == 2
 
 
@@ -256,7 +258,7 @@ class Quantised(torch.Tensor):
 @pytest.mark.parametrize("bias", [True, False])
 def test_few_channels_are_convolved_by_columns(monkeypatch, bias):
     monkeypatch.setattr(blocks_2d, "WIDE_VECTORS", True)
-    conv, x = SameConv2d(6, 3, 7, padding=3, bias=bias), torch.randn(2, 6, 5, 9, requires_grad=True)
+    conv, x = FastConv2d(6, 3, 7, padding=3, bias=bias), torch.randn(2, 6, 5, 9, requires_grad=True)
     results = []
     for few in (3, 2):
         monkeypatch.setattr(blocks_2d, "FEW_CHANNELS", few)
@@ -467,15 +469,15 @@ def test_frames_are_put_together_as_they_come():
     for sizes in ((5,), (2, 2, 1)):
         expected: list[list[torch.Tensor]] = []
         kept.clear()
-        found = joined(chunks(sizes), 5)
+        found = concatenate_chunks(chunks(sizes), 5)
         assert all(whole.is_contiguous() for whole in found)
         for whole, parts in zip(found, zip(*expected)):
             torch.testing.assert_close(whole, torch.cat(parts, dim=1), rtol=0, atol=0)
     same = torch.randn(2, 5, 3, 4, 4)  # without skips a frame is what was inpainted
-    first, second = joined([(same, same)], 5)
+    first, second = concatenate_chunks([(same, same)], 5)
     assert first.data_ptr() != second.data_ptr()
     parts = torch.randn(1, 4, 3, 2, 2, requires_grad=True)
-    (whole,) = joined(((part,) for part in (2 * parts).split(2, dim=1)), 4)
+    (whole,) = concatenate_chunks(((part,) for part in (2 * parts).split(2, dim=1)), 4)
     (gradient,) = torch.autograd.grad(whole.square().sum(), parts)
     torch.testing.assert_close(gradient, 8 * parts)
 
@@ -524,7 +526,7 @@ def test_models_give_the_same_either_way(monkeypatch):
     ):
         monkeypatch.setattr(blocks_2d, "LEAST_DOUBLED_PLACES", doubled)
         monkeypatch.setattr(blocks_2d, "CHANNELS_A_PLACE", channels)
-        monkeypatch.setattr(blocks_2d, "LEAST_GATHERED_CHANNELS", gathered)
+        monkeypatch.setattr(warp, "LEAST_GATHERED_CHANNELS", gathered)
         monkeypatch.setattr(attention_3d, "BLOCK_BYTES", block)
         for processor in ("WINOGRAD_PROCESSOR", "WIDE_VECTORS"):
             monkeypatch.setattr(blocks_2d, processor, True)

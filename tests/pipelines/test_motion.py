@@ -9,7 +9,7 @@ import torch
 from tiny import tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import LFDMPipeline, Motion
-from lfdm_diffusers.models.flow_predictor import RegionParameters, matmul_2x2, principal_axes, relative_regions
+from lfdm_diffusers.models.geometry import RegionParameters, matmul_2x2, principal_axes, relative_regions
 from lfdm_diffusers.pipelines import animation
 from lfdm_diffusers.pipelines.motion import volume_to_motion
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lfdm_diffusers.models.blocks_2d import sampling_grid
+from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.visualization import (
     clip_grid,
     clips_sheet,

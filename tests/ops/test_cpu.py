@@ -12,7 +12,7 @@ import torch
 from tiny import tiny_lfae
 
 from lfdm_diffusers import LatentFlowAutoencoder
-from lfdm_diffusers.ops.memory import lay_channels_last
+from lfdm_diffusers.ops.cpu import lay_channels_last
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is taught")
 
@@ -36,7 +36,7 @@ def faults(first: str) -> int:
     return int(done.stdout.split("faults")[1])
 
 
-IMPORTS = "from lfdm_diffusers import LabelEmbeddings; from lfdm_diffusers.ops.memory import keep_freed_memory\n"
+IMPORTS = "from lfdm_diffusers import LabelEmbeddings; from lfdm_diffusers.ops.cpu import keep_freed_memory\n"
 
 
 @glibc

@@ -1,0 +1,75 @@
+"""Warps: the grid that flows start from, reading a feature map at a grid's places, and motion at another size."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from .warp_cpu import LEAST_GATHERED_CHANNELS, gather_resample
+
+
+def sampling_grid(height: int, width: int, device: torch.device | None = None, centers: bool = False) -> torch.Tensor:
+    """The grid that flows start from: x = 2i/(W-1) - 1 (corners), or (2i+1)/W - 1 (pixel centres); y likewise.
+
+    Every warp reads grids with `align_corners=False`, where the second is the identity: each place reads itself. The
+    first, with which the released models were trained, stretches a picture by W/(W-1), and that is part of what their
+    flows mean.
+
+    Returns:
+        `(height, width, 2)`, float32, last axis (x, y), values in [-1, 1].
+    """
+    # Flow is float32 whatever the model's dtype: a bfloat16 coordinate near 1 is off by up to 1/256 of the picture.
+    # (arange rather than linspace, which a compiler would specialise on n.)
+    y, x = (
+        2.0 * (torch.arange(n, dtype=torch.float32, device=device) / max(n - 1, 1)) - (1 if n > 1 else 0)
+        for n in (height, width)
+    )
+    if centers:
+        y, x = (side * (n - 1) / n for side, n in ((y, height), (x, width)))
+    return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1)
+
+
+def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zeros") -> torch.Tensor:
+    """Read `feature` at the places that `grid` names: bilinear, `align_corners=False`.
+
+    Args:
+        feature: `(B, C, H, W)`, or `(1, C, H, W)` to serve every grid.
+        grid: `(B, N, h, w, 2)`, N grids for each feature map, (x, y) in [-1, 1].
+        padding_mode: what lies outside, as in `grid_sample`.
+
+    Returns:
+        `(B * N, C, h, w)` in `feature`'s dtype, channels-last. The arithmetic is float32.
+    """
+    batch, count, height, width, _ = grid.shape
+    gathers = feature.device.type == "cpu" and padding_mode in ("zeros", "border")
+    if gathers and feature.shape[1] >= LEAST_GATHERED_CHANNELS:
+        return gather_resample(feature, grid, padding_mode)
+    # The N grids of one picture are stacked along the height: one call, and the picture is never repeated.
+    out = F.grid_sample(
+        feature.float().expand(batch, -1, -1, -1),
+        grid.reshape(batch, count * height, width, 2),
+        mode="bilinear",
+        padding_mode=padding_mode,
+        align_corners=False,
+    )
+    out = out.to(feature.dtype).unflatten(2, (count, height))  # (B, C, N, h, w)
+    return out.transpose(1, 2).reshape(batch * count, -1, height, width).contiguous(memory_format=torch.channels_last)
+
+
+def resize_motion(motion: torch.Tensor, size: tuple[int, int], centers: bool) -> torch.Tensor:
+    """Flow, with or without occlusion, at another size, bilinearly.
+
+    Args:
+        motion: `(N, C, h, w)`; the first two channels are an absolute sampling grid (x, y).
+        size: height and width asked for.
+        centers: resize the grid's departure from the identity, which is exact up to the borders; else, as the released
+            models do, the grid itself.
+    """
+    if not centers:
+        return F.interpolate(motion, size=size, mode="bilinear", align_corners=False)
+    still = [
+        sampling_grid(*sides, motion.device, centers=True).permute(2, 0, 1).to(motion.dtype)
+        for sides in (motion.shape[-2:], size)
+    ]
+    before, after = (F.pad(grid, (0, 0, 0, 0, 0, motion.shape[1] - 2)) for grid in still)
+    return F.interpolate(motion - before, size=size, mode="bilinear", align_corners=False) + after
