@@ -1,6 +1,6 @@
 """Image-to-video generation by latent flow diffusion (LFDM), for the Hugging Face ecosystem."""
 
-from .hub.base import register_with_diffusers
+from .hub.registration import register_with_diffusers
 from .models import ImaginatorGenerator, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from .pipelines import (
     PIPELINES,

@@ -34,7 +34,6 @@ from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import hardware, peak_memory_bytes, software
 from lfdm_diffusers.files.whole import write_json
-from lfdm_diffusers.hub.cards import pipeline_card
 from lfdm_diffusers.models.blocks_2d import multiplied_in_full
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
@@ -168,7 +167,7 @@ def keep(work: Path) -> None:
                 "license": "apache-2.0",
                 "notes": [about(system, metrics, work)],
             }
-            pipeline_card(pipe, facts=facts).save(folder / "README.md")
+            pipe.card(facts=facts).save(folder / "README.md")
         print(f"wrote {system.kept.relative_to(ROOT)}: {size / 1e6:.1f} MB of weights")
 
 

@@ -16,7 +16,6 @@ import matplotlib
 from kept_weights import draw_curves, read_metrics, save_half, write_thinned
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.hub.cards import pipeline_card
 from lfdm_diffusers.training.checkpoints import whole_folder
 
 matplotlib.use("Agg")
@@ -118,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     }
     with whole_folder(args.output) as folder:
         size = save_half(pipe, folder)
-        pipeline_card(pipe, facts=facts).save(folder / "README.md")
+        pipe.card(facts=facts).save(folder / "README.md")
         (folder / "results.json").write_text(args.results.read_text(encoding="utf-8"), encoding="utf-8")
         for name, records in zip(("stage_one", "stage_two"), stages):
             write_thinned(records, folder / f"{name}.jsonl")

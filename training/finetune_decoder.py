@@ -16,7 +16,7 @@ from torch import nn
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
 from lfdm_diffusers.data.dataset import FramePair, PairDataset
 from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruction_pairs
-from lfdm_diffusers.hub.cards import CardFacts, decoder_card, lfae_card
+from lfdm_diffusers.hub.cards import CardFacts
 from lfdm_diffusers.ops.cpu import lay_channels_last
 from lfdm_diffusers.training.arguments import (
     add_data_arguments,
@@ -146,7 +146,7 @@ def train(args: argparse.Namespace) -> None:
     def write(folder: Path) -> None:
         lfae.save_decoder(folder, base_model)
         repo_id = run.hub_model_id if args.push_to_hub else None
-        decoder_card(lfae, repo_id=repo_id, facts=facts, pipeline=pipeline).save(folder / "README.md")
+        lfae.decoder_card(repo_id=repo_id, facts=facts, pipeline=pipeline).save(folder / "README.md")
 
     if run.main:
         before, after = base[0], validate(run.step)[0]
@@ -166,7 +166,7 @@ def train(args: argparse.Namespace) -> None:
         )
         with whole_folder(args.output_dir / "lfae") as folder:
             lfae.save_pretrained(folder)
-            lfae_card(lfae, facts=facts).save(folder / "README.md")
+            lfae.card(facts=facts).save(folder / "README.md")
         run.say(*(f"{name} {before[name]:.4f} -> {after[name]:.4f}" for name in compared))
         run.say(f"wrote {args.output_dir / 'lfae'}: the whole auto-encoder")
     run.finish("decoder", write, "pipe.lfae.load_decoder({})")

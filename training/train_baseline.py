@@ -27,7 +27,7 @@ from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.dataset import ClipDataset, ClipSample, FramePair, PairDataset, to_tensor
 from lfdm_diffusers.data.sampling import spread
 from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
-from lfdm_diffusers.hub.cards import component_card, pipeline_card
+from lfdm_diffusers.hub.cards import component_card
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators, level_frames, level_widths
 from lfdm_diffusers.models.text_encoders import TEXT_ENCODER
 from lfdm_diffusers.pipelines import FRAME_SPACES, FrameDiffusionPipeline
@@ -353,7 +353,7 @@ def diffusion(args: argparse.Namespace, run: TrainingRun) -> Recipe:
 
     def write(folder: Path, repo_id: str | None, facts: dict) -> None:
         training.finish(folder)
-        pipeline_card(made, repo_id=repo_id, facts=facts).save(folder / "README.md")
+        made.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
 
     trained = Trained(
         module=training.loss,
@@ -401,7 +401,7 @@ def adversarial(args: argparse.Namespace, run: TrainingRun) -> Recipe:
 
     def write(folder: Path, repo_id: str | None, facts: dict) -> None:
         training.finish(folder)
-        pipeline_card(made, repo_id=repo_id, facts=facts).save(folder / "README.md")
+        made.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
 
     trained = Trained(
         module=training.loss,

@@ -18,7 +18,6 @@ from lfdm_diffusers import LatentFlowAutoencoder
 from lfdm_diffusers.data.chance import draw_generator
 from lfdm_diffusers.data.dataset import REFERENCE_FRAMES, FramePair, PairDataset
 from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruction_pairs
-from lfdm_diffusers.hub.cards import lfae_card
 from lfdm_diffusers.ops.cpu import lay_channels_last
 from lfdm_diffusers.training.arguments import (
     add_data_arguments,
@@ -175,7 +174,7 @@ def train(args: argparse.Namespace) -> None:
         facts = {"dataset": f"{len(train_clips)} clips", "notes": [run.about(len(train_clips), "pairs of frames")]}
         lfae.save_pretrained(folder)
         repo_id = run.hub_model_id if args.push_to_hub else None
-        lfae_card(lfae, repo_id=repo_id, facts=facts).save(folder / "README.md")
+        lfae.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
 
     run.finish("lfae", write, "LatentFlowAutoencoder.from_pretrained({})")
 

@@ -18,7 +18,6 @@ from torch import nn
 from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.sampling import spread
-from lfdm_diffusers.hub.cards import pipeline_card
 from lfdm_diffusers.models.text_encoders import TEXT_ENCODER
 from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training.arguments import (
@@ -268,7 +267,7 @@ def train(args: argparse.Namespace) -> None:
         training.finish(folder)
         facts = {"dataset": f"{len(clips)} clips", "notes": [run.about(len(clips), "videos")]}
         repo_id = run.hub_model_id if args.push_to_hub else None
-        pipeline_card(made, repo_id=repo_id, facts=facts).save(folder / "README.md")
+        made.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
 
     run.finish("pipeline", write, "LFDMPipeline.from_pretrained({})")
 

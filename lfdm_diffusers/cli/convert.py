@@ -12,7 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..conversion.folder import convert_files
 from ..conversion.presets import PRESETS, Preset, get_preset
-from ..hub.base import push_folder
+from ..hub.push import push_folder
 from ..models.text_encoders import TEXT_ENCODER
 from .errors import with_exit_codes
 from .options import add_json_argument

@@ -11,8 +11,7 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
 from .. import models
-from ..hub.base import CARD, push_folder
-from ..hub.cards import card_of
+from ..hub.push import CARD, push_folder
 from ..models.decoder_files import CONFIG as DECODER_CONFIG
 from ..models.decoder_files import WEIGHTS as DECODER_WEIGHTS
 from ..pipelines import PIPELINES
@@ -98,9 +97,9 @@ def write_card(folder: Path, kind: str, repo_id: str) -> None:
     if kind == "decoder":  # what it paints with is not in this folder
         raise ValueError(
             f"{folder} has no {CARD}. `training/finetune_decoder.py` writes one beside the decoder; "
-            "`lfdm_diffusers.hub.cards.decoder_card` makes one of the auto-encoder that has it."
+            "`decoder_card` of the auto-encoder that has it makes one."
         )
     cls = PIPELINES.get(kind) or getattr(models, kind)
     with quiet_libraries():
-        card = card_of(cls.from_pretrained(str(folder)), repo_id)
+        card = cls.from_pretrained(str(folder)).card(repo_id=repo_id)
     card.save(folder / CARD)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..files.fingerprints import file_sha256
 from ..files.torch_files import load_checkpoint
-from ..hub.cards import CONVERTED_LICENSE, CardFacts, lfae_card, pipeline_card
+from ..hub.cards import CONVERTED_LICENSE, CardFacts
 from ..models import LatentFlowAutoencoder
 from ..models.text_encoders import TEXT_ENCODER, load_text_encoder
 from ..pipelines import LFDMPipeline
@@ -81,11 +81,10 @@ def convert_files(
             if result.label_embeddings is None:
                 raise ValueError("`drop_text_encoder` keeps the labels' embeddings alone, but there are none.")
     facts = _card_facts([file for file in (lfae, unet) if file is not None], preset)
-    make_card = lfae_card if unet is None else pipeline_card
     with quiet_libraries(), whole_folder(Path(output), overwrite) as folder:
         say("saving")
         result.save_pretrained(folder)
-        make_card(result, repo_id=repo_id, facts=facts).save(folder / "README.md")
+        result.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
         if verify:
             say("verifying on a fixed input")
             for line in verify_folder(folder, result, lfae_checkpoint, unet_checkpoint):

@@ -14,6 +14,7 @@ from diffusers.utils import BaseOutput
 from torch import nn
 
 from ..hub.base import HubModel
+from ..hub.cards import TAGS
 from .text_encoders import embed_text
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         embedding_dim: D, the width of a text embedding (768 for BERT-base).
     """
 
+    tags = TAGS
     _supports_gradient_checkpointing = False
     _repeated_blocks = None
 

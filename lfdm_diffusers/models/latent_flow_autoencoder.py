@@ -17,6 +17,7 @@ from torch import nn
 from ..hub.base import HubModel
 from ..ops.cpu import concatenate_chunks
 from ..ops.warp import resample, resize_motion, sampling_grid
+from .autoencoder_cards import AutoencoderCardsMixin
 from .blocks_2d import ConvBlock, DownBlock2d, FastConv2d, ResBlock2d, UpBlock2d, channel_widths
 from .decoder_files import DecoderFilesMixin
 from .flow_predictor import BackgroundPredictor, DenseFlowPredictor, LatentFlowOutput, RegionPredictor
@@ -70,7 +71,7 @@ class LatentFlowAutoencoderOutput(BaseOutput):
     other_regions: RegionParameters | None = None
 
 
-class LatentFlowAutoencoder(DecoderFilesMixin, HubModel, ConfigMixin):
+class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, ConfigMixin):
     r"""Encoder, flow predictor and decoder: describes motion between two pictures and re-enacts it (LFDM, section 3.2).
 
     Pictures are RGB in [0, 1]. Training runs with BatchNorm; call `.eval()` for everything else, as `from_pretrained`

@@ -17,6 +17,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 from ..hub.base import HubModel
+from ..hub.cards import TAGS
 from .attention_3d import RelativePositionBias, RotaryPositions, VideoAttention
 from .blocks_3d import BlockSettings, DownBlock, FrameContext, MidBlock, NearestUpsample, OutputHead, UpBlock
 
@@ -60,6 +61,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             released models, whose third channel is 2 * occlusion - 1.
     """
 
+    tags = TAGS
     _supports_gradient_checkpointing = True
     _repeated_blocks = None  # every level has its own widths: compile the whole model
     _no_split_modules = ["ResnetBlock", "VideoAttention", "UpBlock"]

@@ -13,11 +13,20 @@ import PIL.Image
 import torch
 from diffusers.utils import BaseOutput
 from diffusers.video_processor import VideoProcessor
+from huggingface_hub import ModelCard
 
 from ..data.picture_fitting import FITS, fit_picture
 from ..hub.base import HubPipeline
+from ..hub.cards import FOLDER, CardFacts, make_card, parameter_count, python_code, quoted
 from ..models.text_encoders import embed_text
 from .checks import require_number, require_pairs, require_tensor
+
+# Of every pipeline here.
+LIMITS = (
+    "* New subjects: pictures framed like those it was trained on. Another crop, background or number of subjects moves badly.",
+    "* Labels other than those it was trained on mean nothing to it.",
+    "* Do not use it to put real people into videos without their consent.",
+)
 
 Videos = list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
 
@@ -46,12 +55,16 @@ class ImageToVideoPipeline(HubPipeline):
         method: how it makes a video, after "this model makes a short video ...", with links.
         tags: for the Hub.
         citation: BibTeX of the work that it implements.
+        part_names: what the parts are that a card counts the parameters of, by the names of components.
+        limits: what it cannot do, beside what no pipeline here can: a list in Markdown, or "".
     """
 
     title: ClassVar[str]
     method: ClassVar[str]
     tags: ClassVar[tuple[str, ...]] = ()
     citation: ClassVar[str] = ""
+    part_names: ClassVar[dict[str, str]] = {}
+    limits: ClassVar[str] = ""
 
     _optional_components = ["text_encoder", "tokenizer", "label_embeddings"]
     output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt")
@@ -217,6 +230,68 @@ class ImageToVideoPipeline(HubPipeline):
         if prompt_embeds is not None and prompt_embeds.shape[0] < batch_size:
             prompt_embeds = prompt_embeds[:1].expand(batch_size, -1)
         return batch_size, prompt_embeds
+
+    def card(self, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
+        """The pipeline's card, filled from what it says of itself.
+
+        Args:
+            repo_id: where it will be found; a placeholder folder by default.
+            facts: what it does not tell about itself.
+
+        Raises:
+            ValueError: if `facts` hold what a card has no place for.
+        """
+        labels, size = self.labels, self.sample_size
+        output = f"{self.num_frames} frames of {f'{size}x{size}' if size else 'any size'} pixels"
+        given = "one picture and one label" if labels or self.text_encoder is not None else "one picture"
+        subject, *others = LIMITS
+        code = (
+            "import lfdm_diffusers\nfrom diffusers import DiffusionPipeline\n\n"
+            f"pipe = DiffusionPipeline.from_pretrained({quoted(repo_id or FOLDER)})\n"
+            f"video = pipe(image{f', {quoted(labels[0])}' if labels else ''}).frames[0]  # a list of PIL images"
+        )
+        sections = {"Labels": ", ".join(f"`{label}`" for label in labels)} if labels else {}
+        return make_card(
+            self.title,
+            f"Given {given}, this model makes a short video of that subject ({output}) {self.method}",
+            [python_code(code), self._prompt_advice(), *self.sampling_advice()],
+            {
+                "output": output,
+                **{what: parameter_count(self.components[name]) for name, what in self.part_names.items()},
+                **self.sampling_facts(),
+            },
+            sections=sections | {"Limits": "\n".join(filter(None, [subject, self.limits, *others]))},
+            tags=self.tags,
+            citation=self.citation,
+            repo_id=repo_id,
+            facts=facts,
+            pipeline_tag="image-to-video",
+        )
+
+    def sampling_facts(self) -> dict[str, str]:
+        """For the card: how it comes to its videos, as far as its networks and its scheduler tell."""
+        parts = [f"a table of {len(self.labels)} labels"] if self.labels else []
+        if self.text_encoder is not None:
+            parts.append(f"{type(self.text_encoder).__name__}, {parameter_count(self.text_encoder)}")
+        return {"text": " and ".join(parts) or "none; takes `prompt_embeds`"}
+
+    def sampling_advice(self) -> list[str]:
+        """For the card: paragraphs on other ways to sample than the default."""
+        return []
+
+    def _prompt_advice(self) -> str:
+        """For the card: which prompts the pipeline takes."""
+        if self.labels and self.text_encoder is not None:
+            return (
+                "The labels below need no text encoder: save its memory with `from_pretrained(..., text_encoder=None, "
+                "tokenizer=None)`. Any other text goes through it, but the model was trained on the labels alone. Without a "
+                "prompt it generates without a condition."
+            )
+        if self.labels:
+            return "It takes the labels below, no free text; without a prompt it generates without a condition."
+        if self.text_encoder is not None:
+            return "It takes any text; without a prompt it generates without a condition."
+        return "It holds no labels: it generates without a condition, or from `prompt_embeds`."
 
     def _postprocess(self, videos: torch.Tensor, output_type: str) -> Videos:
         """`(B, 3, F, H, W)` in [0, 1] in the form asked for."""

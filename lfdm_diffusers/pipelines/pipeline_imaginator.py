@@ -32,6 +32,7 @@ class ImaginatorPipeline(ImageToVideoPipeline):
         "a baseline of [latent flow diffusion](https://arxiv.org/abs/2303.13744)."
     )
     tags = ("gan",)
+    part_names = {"imaginator": "generator"}
     citation = """@inproceedings{wang2020imaginator,
   title     = {ImaGINator: Conditional Spatio-Temporal GAN for Video Generation},
   author    = {Wang, Yaohui and Bilinski, Piotr and Bremond, Francois and Dantcheva, Antitza},

@@ -37,6 +37,7 @@ class LDMVideoPipeline(FrameDiffusionPipeline):
   booktitle = {CVPR},
   year      = {2022}
 }"""
+    part_names = {"vae": "frame auto-encoder"}
     target = "a frame auto-encoder's latents"
 
     def __init__(

@@ -11,6 +11,7 @@ from diffusers.schedulers import SchedulerMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.picture_fitting import Picture, to_rgb_tensors
+from ..hub.cards import TAGS
 from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from .animation import AnimationMixin, LFDMPipelineOutput
@@ -41,7 +42,11 @@ class LFDMPipeline(AnimationMixin, VideoDiffusionPipeline):
         "by [latent flow diffusion](https://arxiv.org/abs/2303.13744): a U-Net denoises a volume of optical flow and occlusion, and "
         "an auto-encoder warps, masks and decodes the picture's latent map by it."
     )
-    tags = ("lfdm", "latent-flow-diffusion", "optical-flow")
+    tags = TAGS
+    part_names = {"lfae": "latent flow auto-encoder"}
+    limits = """* New domains (photographs for drawings, another drawing style): motion mostly carries over, painting does not; adapt the decoder
+  with `training/finetune_decoder.py`, without labels.
+* Every frame is made from the one given picture: what it does not show (an open mouth's teeth, the back of a hand) is invented, and blurred."""
 
     @property
     def target(self) -> str:

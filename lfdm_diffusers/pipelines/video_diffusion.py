@@ -14,6 +14,7 @@ from diffusers.schedulers import DDPMScheduler
 from diffusers.utils.torch_utils import randn_tensor
 
 from ..data.picture_fitting import Picture
+from ..hub.cards import parameter_count
 from ..ops.cpu import advise_precision
 from ..schedulers import check_scheduler, refine_schedule
 from .checks import require_number, require_tensor
@@ -129,6 +130,21 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
             return default
         trained = self.scheduler.config.num_train_timesteps
         return trained if isinstance(self.scheduler, DDPMScheduler) else min(100, trained)
+
+    def sampling_facts(self) -> dict[str, str]:
+        scheduler = self.scheduler
+        return {
+            "U-Net": f"{parameter_count(self.unet)}, predicts {self.unet.config.prediction_type}, of {self.target}",
+            **super().sampling_facts(),
+            "scheduler": f"{type(scheduler).__name__}, {scheduler.config.num_train_timesteps} training steps",
+            "sampling by default": f"{self.default_steps()} steps, no guidance (`guidance_scale=1`), eta 1",
+        }
+
+    def sampling_advice(self) -> list[str]:
+        if not isinstance(self.scheduler, DDPMScheduler):
+            return []
+        steps = "pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)"
+        return [f"Fewer steps: `{steps}`, then `pipe(..., num_inference_steps=50)`."]
 
     def settle(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> DenoisingArguments:
         """Fill in what was left open: sizes as `latents` say, else as trained, else as `pictures` `(3, H, W)` are."""

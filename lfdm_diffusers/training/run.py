@@ -23,7 +23,7 @@ from ..data.batches import StepBatchSampler
 from ..data.cache import CachedClipReader, ClipReader
 from ..data.clips import Clip
 from ..data.scan import scan_clips
-from ..hub.base import push_folder
+from ..hub.push import push_folder
 from ..ops.cpu import advise_precision, keep_freed_memory
 from .arguments import public_command
 from .batchnorm import average_running_statistics, require_finite

@@ -25,7 +25,6 @@ from lfdm_diffusers.cli.clips import as_uint8
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_writing import write_clip
-from lfdm_diffusers.hub.cards import pipeline_card
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
 from lfdm_diffusers.visualization import clip_files as generated_files
 from lfdm_diffusers.visualization import enlarge
@@ -45,7 +44,7 @@ def model(tmp_path_factory) -> str:
         "sources": {"a.pth": "00ff"},
         "notes": ["```\n# no heading\n```"],
     }
-    pipeline_card(pipe, facts=facts).save(folder / "README.md")
+    pipe.card(facts=facts).save(folder / "README.md")
     return str(folder)
 
 

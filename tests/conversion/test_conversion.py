@@ -47,7 +47,6 @@ from lfdm_diffusers.conversion.presets import PRESETS, Preset, get_preset
 from lfdm_diffusers.conversion.reference import plain_decode, plain_flow, plain_unet
 from lfdm_diffusers.conversion.verification import Verification, verify_folder, verify_lfae, verify_unet
 from lfdm_diffusers.files.torch_files import LeftOut, load_checkpoint
-from lfdm_diffusers.hub.cards import lfae_card, pipeline_card
 
 ROOT = Path(__file__).parents[2]
 SMALL = reference.layout("small")
@@ -621,17 +620,17 @@ def test_verify_notices_a_folder_that_is_not_what_was_converted(tmp_path, files)
 
 @pytest.mark.fast
 def test_cards_are_filled():
-    card = pipeline_card(tiny_pipeline(), repo_id="me/faces", facts={"license": "apache-2.0", "notes": ["A note."]})
+    card = tiny_pipeline().card(repo_id="me/faces", facts={"license": "apache-2.0", "notes": ["A note."]})
     assert card.data.license == "apache-2.0" and card.data.pipeline_tag == "image-to-video"
     for text in ('"me/faces"', "`happiness`", "4 frames of 32x32 pixels", "A note.", "## Limits", "bibtex"):
         assert text in card.text, text
     assert "unconditional" not in card.text
-    plain = pipeline_card(tiny_pipeline(label_embeddings=False))
+    plain = tiny_pipeline(label_embeddings=False).card()
     assert "## Labels" not in plain.text and "prompt_embeds" in plain.text
-    card = lfae_card(tiny_lfae(sample_size=None), repo_id="me/lfae")
+    card = tiny_lfae(sample_size=None).card(repo_id="me/lfae")
     assert "sides divisible by 16" in card.text and card.data.pipeline_tag is None
     with pytest.raises(ValueError, match=r"`facts` may hold .* got licence"):
-        lfae_card(tiny_lfae(), facts={"licence": "mit"})
+        tiny_lfae().card(facts={"licence": "mit"})
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

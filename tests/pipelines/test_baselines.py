@@ -22,7 +22,6 @@ from tiny import (
 )
 
 from lfdm_diffusers.cli import main
-from lfdm_diffusers.hub.cards import card_of
 from lfdm_diffusers.pipelines import PIPELINES, FrameDiffusionPipeline, ImageToVideoPipeline
 
 NAMES = ("vdm", "ldm", "imaginator")
@@ -202,7 +201,7 @@ def test_cards_of_subclasses():
     for name in NAMES:
         pipe = tiny_baseline(name)
         mine = type("Mine", (type(pipe),), {})(**pipe.components)
-        card = str(card_of(mine, "me/mine"))
+        card = str(mine.card(repo_id="me/mine"))
         assert pipe.method in card and pipe.citation in card and "without their consent" in card
         assert "optical-flow" not in card
 
