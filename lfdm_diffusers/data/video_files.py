@@ -13,6 +13,9 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpe
 # Decoding this many frames costs about as much as reading a file's table of times and seeking in it.
 SEEK_GAP = 48
 
+# PyAV before 19 refuses names that are not UTF-8 unless it is told otherwise; PyAV 19 takes them and is not to be told.
+LENIENT_NAMES = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 
 def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = True) -> Iterator[np.ndarray]:
     """The frames of a video, one by one, (H, W, 3) uint8: all, or those of ascending `indices` that there are.
@@ -47,7 +50,7 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
 
 def open_video(path: Path) -> av.container.InputContainer:
     """A video file to read from: titles and comments that are not UTF-8 (old avi files have them) do not matter."""
-    return av.open(str(path), metadata_errors="replace")
+    return av.open(str(path), **LENIENT_NAMES)
 
 
 def frame_rate(path: Path) -> float | None:
@@ -92,7 +95,7 @@ def _require_complete(container: av.container.InputContainer, last: av.VideoFram
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
     array = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # counter-clockwise
+    turns = round(frame.rotation / 90) % 4  # counter-clockwise
     return np.ascontiguousarray(np.rot90(array, turns)) if turns else array
 
 
