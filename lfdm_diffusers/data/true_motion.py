@@ -54,8 +54,10 @@ def _name(path: Path) -> str:
     return path.name if path.is_dir() else path.stem
 
 
-def drawn_again(path: Path) -> ToonClip:
+def drawn_again(path: Path, takes_later: int = 0) -> ToonClip:
     """The clip that a file of `write_toon_faces` holds, root/split/label/subject_take, with all that is known about it.
+
+    With `takes_later` it is the take so many further on, of the same person and label.
 
     Raises:
         ValueError: if it is none, or an earlier version of this package drew it.
@@ -74,4 +76,6 @@ def drawn_again(path: Path) -> ToonClip:
             f"{path} was drawn by version {version} of toon faces, which this is not ({VERSION}): draw the data set again."
         )
     seed, num_frames, size = what
-    return toon_clip(seed, subject, path.parent.name, take, num_frames, size, settings.get("style", "painted"))
+    return toon_clip(
+        seed, subject, path.parent.name, take + takes_later, num_frames, size, settings.get("style", "painted")
+    )

@@ -134,12 +134,10 @@ def claim_folder(folder: Path, settings: dict, plan: Sequence[PlannedClip]) -> N
         changed = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
         if changed:
             told = "; ".join(f"{name} was {before.get(name)!r}, is {settings.get(name)!r}" for name in changed)
-            raise ValueError(
-                f"`--output` {folder} holds clips made with other settings ({told}). Take another folder."
-            )
+            raise ValueError(f"`output` {folder} holds clips made with other settings ({told}). Take another folder.")
         return
     if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"`--output` {folder} must be empty or hold clips of an earlier evaluation.")
+        raise ValueError(f"`output` {folder} must be empty or hold clips of an earlier evaluation.")
     with whole(folder / PLAN) as part:
         rows = ({"file_name": clip.file_name, "label": clip.label, "subject": clip.subject} for clip in plan)
         part.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

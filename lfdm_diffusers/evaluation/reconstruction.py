@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
 import torch
 import torch.nn.functional as F
+from tqdm.auto import tqdm
 
 from ..data.cache import ClipReader
 from ..data.clips import Clip
 from ..data.sampling import spread
-from ..metrics.reconstruction import ReconstructionScores, occlusion_statistics, reconstruction_l1
+from ..data.true_motion import true_motion
+from ..metrics import (
+    EndPointScores,
+    ReconstructionScores,
+    moving_pixels,
+    occlusion_statistics,
+    reconstruction_l1,
+    reconstruction_l1_per_frame,
+)
 from ..models import LatentFlowAutoencoder
 from ..pipelines import FrameDiffusionPipeline, ImageToVideoPipeline, LFDMPipeline
+from ..pipelines.image_to_video import eval_mode
 from ..visualization import contact_sheet, flow_in_pixels, flow_to_color, full_colour_length
+from .video_sets import VideoSet
 
 
 def reconstruction_pairs(clips: Sequence[Clip], reader: ClipReader, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,15 +114,12 @@ def evaluate_reconstruction(
         that are inpainted rather than warped (left out if none are); and a sheet of reference, driving, warped,
         inpainted, reconstruction, flow, occlusion.
     """
-    training = [module for module in lfae.modules() if module.training]
-    lfae.eval()
     parts = []
-    for start in range(0, len(reference), batch_size):
-        pair = (x[start : start + batch_size].to(lfae.device) for x in (reference, driving))
-        out = lfae(*pair)
-        parts.append([x.float().cpu() for x in (out.warped, out.inpainted, out.sample, out.flow, out.occlusion)])
-    for module in training:
-        module.training = True
+    with eval_mode(lfae):
+        for start in range(0, len(reference), batch_size):
+            pair = (x[start : start + batch_size].to(lfae.device) for x in (reference, driving))
+            out = lfae(*pair)
+            parts.append([x.float().cpu() for x in (out.warped, out.inpainted, out.sample, out.flow, out.occlusion)])
     warped, inpainted, sample, flow, occlusion = (torch.cat(part) for part in zip(*parts))
 
     scores = ReconstructionScores()
@@ -139,3 +147,66 @@ def evaluate_reconstruction(
     titles = ["reference", "driving", "warped", "inpainted", "reconstruction"]
     titles += [f"flow\n(full: {largest:.1f} pixels)", "occlusion\n(white: 1, warped)"]
     return numbers, contact_sheet(sheet, titles)
+
+
+# The scores of `reconstruction_scores`; those of motion need to know the true one.
+OF_MOTION = ("epe", "occlusion")
+
+
+def require_true_motion(real: VideoSet) -> None:
+    """Refuse clips whose true flow cannot be compared, by the first one.
+
+    Raises:
+        ValueError: if it is not known, or of another size than the model's pictures.
+    """
+    flow, _ = true_motion(real.clips[0])
+    if flow.shape[2:] != (real.reader.height, real.reader.width):
+        raise ValueError(
+            f"`metrics` {' and '.join(OF_MOTION)} need clips of the model's {real.reader.width}x{real.reader.height} pixels, as "
+            f"flow is not stretched; those of the data have {flow.shape[3]}x{flow.shape[2]}."
+        )
+
+
+def reconstruction_scores(
+    names: Sequence[str], pipe: ImageToVideoPipeline, real: VideoSet, progress: bool = True
+) -> dict[str, Any]:
+    """Real clips as a pipeline's auto-encoder gives them back: "l1", "epe" and "occlusion", as far as `names` asks for them.
+
+    LFDM's re-enacts them from their first frame (LFDM, table 3), the others' give back every frame by itself.
+
+    l1: L1 over all pixels and by frame, and over what moves. Of LFDM's, against the true motion of the frames after the
+    first: epe, the end-point error in pixels over what is visible and moves; by place, and of no motion. occlusion, the
+    mean of the map over what is hidden in the first frame; over what is visible there, over all, and its least.
+    """
+    scores, errors = ReconstructionScores(), EndPointScores()
+    by_frame = torch.zeros(real.num_frames, dtype=torch.float64)
+    occlusions, visibilities = [], []
+    for index in tqdm(range(len(real)), desc="reconstruction", unit="clip", disable=not progress):
+        frames = real.frames(index)
+        if isinstance(pipe, LFDMPipeline):
+            clip = reenact(pipe.lfae, frames)
+            target, sample, inpainted = clip.target, clip.sample, clip.inpainted
+        else:
+            target, sample, inpainted = (frames.float() / 255)[None], reconstruct(pipe, frames)[None], None
+        scores.update(target[:, :1], target, sample, inpainted)
+        by_frame += torch.tensor(reconstruction_l1_per_frame(sample, target))
+        if set(OF_MOTION) & set(names):
+            flow, visible = (torch.from_numpy(each) for each in true_motion(real.clips[index]))
+            shown = real.indices(index)[1:]  # the first frame is the reference itself
+            moving = moving_pixels(clip.target[0, :1], clip.target[0, 1:])
+            errors.update(clip.flow[1:], flow[shown], visible[shown], moving, pipe.lfae.config.flow_grid)
+            occlusions.append(clip.occlusion[1:])
+            visibilities.append(visible[shown])
+    found: dict[str, Any] = {}
+    if "l1" in names:
+        numbers = scores.compute()
+        found["l1"] = {"value": numbers["l1"], **numbers, "per_frame": (by_frame / len(real)).tolist()}
+    if "epe" in names:
+        places = errors.compute()
+        place = "visible_moving"
+        found["epe"] = {"value": places["predicted"][place], "no_motion": places["zero"][place], "places": places}
+    if "occlusion" in names:
+        numbers = occlusion_statistics(torch.cat(occlusions), torch.cat(visibilities))
+        numbers = {name.removeprefix("occlusion_"): value for name, value in numbers.items()}
+        found["occlusion"] = {"value": numbers.pop("of_hidden"), **numbers}
+    return found

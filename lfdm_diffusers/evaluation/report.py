@@ -31,9 +31,14 @@ TITLES = {
     "fid": "FID over frames",
     "sfid": "sFID (mean over subjects)",
     "accuracy": "label accuracy",
+    "expression": "distance of judged expressions",
+    "timing": "onset between seeds, frames",
+    "identity": "similarity to the person",
+    "background": "L1 of the background",
     "diversity": "L1 between seeds",
     "l1": "L1 of reconstruction",
     "epe": "end-point error, pixels",
+    "occlusion": "occlusion of hidden places",
 }
 
 
@@ -91,7 +96,9 @@ def table(results: dict) -> str:
         if "real_against_real" in score:
             anchor = f"{score['real_against_real']:.4g} with {score['real_against_real_clips']} clips each"
         elif "real_value" in score:
-            anchor = f"{score['real_value']:.4g}"
+            anchor = f"{score['real_value']:.4g} of real clips"
+        elif "of_visible" in score:
+            anchor = f"{score['of_visible']:.4g} of visible places"
         elif "static_l1" in score:
             anchor = f"{score['static_l1']:.4g} if the first frame is repeated"
         elif "no_motion" in score:

@@ -1,45 +1,26 @@
-"""The scores of `lfdm evaluate`: each from features of real and generated clips, with its spread and its floor."""
+"""The scores of `lfdm evaluate` by name, and distances between features of real and generated clips, each with its floor."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
-from tqdm.auto import tqdm
 
-from ..data.true_motion import true_motion
-from ..files.whole import whole
 from ..metrics import (
-    EndPointScores,
-    ReconstructionScores,
-    VideoDetector,
     bootstrap_interval,
-    confusion_matrix,
-    frame_features,
     frechet_distance,
     grouped_distance,
     kernel_distance,
-    label_accuracy,
-    load_judge,
-    moving_pixels,
-    reconstruction_l1_per_frame,
     seed_diversity,
     split_distance,
     train_test_gap,
-    video_features,
 )
-from ..pipelines import ImageToVideoPipeline, LFDMPipeline
-from .reconstruction import reconstruct, reenact
+from .features import FeatureStore
 from .video_sets import VideoSet
 
 # What each score needs besides clips.
@@ -52,11 +33,20 @@ METRICS = {
     "fid": "frame detector",
     "sfid": "frame detector",
     "accuracy": "judge",
+    "expression": "judge",
+    "timing": "judge",
+    "identity": "judge",
+    "background": "judge",
     "diversity": "",
     "l1": "model",
     "epe": "model",
+    "occlusion": "model",
 }
+PAIRED = ("diversity", "timing")  # compare two clips of each picture and label
 FEWEST = 50  # clips for a Fréchet distance of 400 features; below, the floor is higher than models differ
+
+
+Distance = Callable[[torch.Tensor, torch.Tensor], float]
 
 
 @dataclass(frozen=True)
@@ -76,53 +66,8 @@ class Rules:
     batch_size: int = 8
 
     @property
-    def frechet(self) -> Callable[[torch.Tensor, torch.Tensor], float]:
+    def frechet(self) -> Distance:
         return functools.partial(frechet_distance, ddof=self.ddof)
-
-
-class FeatureStore:
-    """Features of sets of clips by detector, computed once; those of a folder's sets are kept in files.
-
-    Args:
-        folder: for features of real clips, which many evaluations share; None keeps nothing.
-        batch_size: clips at once.
-        progress: whether to show bars.
-    """
-
-    def __init__(self, folder: Path | None, batch_size: int = 8, progress: bool = True):
-        self.folder, self.batch_size, self.progress = folder, batch_size, progress
-        self._known: dict[tuple[int, int], torch.Tensor] = {}
-
-    def __call__(self, detector: nn.Module, clips: VideoSet, keep: bool = False) -> torch.Tensor:
-        """`(N, D)` of a video detector, `(N * F, D)` of a frame detector; `keep` stores them in the folder."""
-        known = (id(detector), id(clips))
-        if known not in self._known:
-            self._known[known] = (
-                self._stored(detector, clips) if keep and self.folder else self._compute(detector, clips)
-            )
-        return self._known[known]
-
-    def _compute(self, detector: nn.Module, clips: VideoSet) -> torch.Tensor:
-        batches = -(-len(clips) // self.batch_size)
-        bar = tqdm(
-            clips.batches(self.batch_size), total=batches, desc=detector.name, unit="batch", disable=not self.progress
-        )
-        if isinstance(detector, VideoDetector):
-            return torch.cat([video_features(detector, batch, self.batch_size) for batch in bar])
-        return torch.cat([frame_features(detector, batch.flatten(0, 1)) for batch in bar])
-
-    def _stored(self, detector: nn.Module, clips: VideoSet) -> torch.Tensor:
-        about = json.dumps([clips.fingerprint, detector.name, detector.sha256])
-        path = self.folder / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.safetensors"
-        try:
-            with safe_open(path, "pt") as file:
-                return file.get_tensor("features")
-        except (OSError, SafetensorError):  # not there, or cut short
-            pass
-        features = self._compute(detector, clips)
-        with whole(path) as part:
-            save_file({"features": features}, part, {"about": about})
-        return features
 
 
 def require_enough(names: list[str], real: VideoSet, generated_count: int, allow_few: bool) -> None:
@@ -135,13 +80,13 @@ def require_enough(names: list[str], real: VideoSet, generated_count: int, allow
     if {"fvd", "fid", "gap"} & set(names) and fewest < FEWEST and not allow_few:
         raise ValueError(
             f"FVD and FID of {generated_count} generated and {len(real)} real clips are refused below {FEWEST}: even two sets "
-            "of real clips so small are farther apart than models differ. Take more (--num-videos), kvd, which is unbiased, or "
-            "--allow-few, and read the floor beside the score."
+            "of real clips so small are farther apart than models differ. Take more (`num_videos`), kvd, which is unbiased, or "
+            "`allow_few`, and read the floor beside the score."
         )
-    if "diversity" in names and generated_count < 2 * len(real):
+    if (paired := [name for name in PAIRED if name in names]) and generated_count < 2 * len(real):
         raise ValueError(
-            f"diversity compares two clips of the same picture and label: --num-videos must be at least {2 * len(real)}, twice "
-            f"the real clips, got {generated_count}."
+            f"{' and '.join(paired)}: two clips of the same picture and label are compared, so `num_videos` must be at least "
+            f"{2 * len(real)}, twice the real clips, got {generated_count}."
         )
     for name, what, groups in (
         ("cfvd", "label", real.labels),
@@ -180,12 +125,7 @@ def distance_scores(
         a, b = store(detector, real, keep=True), store(detector, generated)
         distance = kernel_distance if name == "kvd" else rules.frechet
         if name in ("fvd", "kvd", "fid"):
-            found = {"value": distance(b, a)}
-            if rules.bootstrap:
-                interval = bootstrap_interval(distance, b, a, rules.bootstrap, seed=rules.seed)
-                found |= {"interval": [interval.low, interval.high], "standard_error": interval.std}
-            found["real_against_real"] = split_distance(distance, a, seed=rules.seed)
-            found["real_against_real_clips"] = len(real) // 2
+            found = distance_with_spread(distance, b, a, rules) | {"real_against_real_clips": len(real) // 2}
         else:
             kind = "labels" if name == "cfvd" else "subjects"
             groups = [getattr(clips, kind) for clips in (generated, real)]
@@ -200,41 +140,32 @@ def distance_scores(
     return scores
 
 
-@torch.no_grad()
-def accuracy_score(real: VideoSet, generated: VideoSet, batch_size: int = 8) -> dict[str, Any]:
-    """Share of clips that the judge of toon faces calls by their label, of generated and of real ones; by label too.
-
-    Raises:
-        ValueError: for labels that the judge does not know.
-    """
-    judge = load_judge("expression")
-    unknown = sorted({*real.labels, *generated.labels} - set(judge.labels))
-    if unknown:
-        raise ValueError(
-            f"accuracy needs a judge that knows the labels; the one here knows toon faces ({', '.join(judge.labels)}), "
-            f"not {', '.join(unknown)}."
-        )
-    found: dict[str, Any] = {"judge": "expression"}
-    for name, clips in (("", generated), ("real_", real)):
-        truth = torch.tensor([judge.labels.index(label) for label in clips.labels])
-        predicted = torch.cat([judge(batch.float() / 255).logits.argmax(1) for batch in clips.batches(batch_size)])
-        found[f"{name}value"] = label_accuracy(predicted, truth)
-        matrix = confusion_matrix(predicted, truth, len(judge.labels))
-        found[f"{name}groups"] = {
-            label: (matrix[i, i] / matrix[i].sum()).item() for i, label in enumerate(judge.labels) if matrix[i].sum()
-        }
+def distance_with_spread(
+    distance: Distance, generated: torch.Tensor, real: torch.Tensor, rules: Rules
+) -> dict[str, Any]:
+    """A distance of two sets of features: `value`, `interval` (95%), `standard_error`, and between halves of the real ones
+    `real_against_real`."""
+    found: dict[str, Any] = {"value": distance(generated, real)}
+    if rules.bootstrap:
+        interval = bootstrap_interval(distance, generated, real, rules.bootstrap, seed=rules.seed)
+        found |= {"interval": [interval.low, interval.high], "standard_error": interval.std}
+    found["real_against_real"] = split_distance(distance, real, seed=rules.seed)
     return found
+
+
+def places_by_source(sources: Sequence[int]) -> list[list[int]]:
+    """The places of the clips that are made from one real clip, for each real clip that two or more are made from."""
+    found: dict[int, list[int]] = {}
+    for place, source in enumerate(sources):
+        found.setdefault(source, []).append(place)
+    return [places for places in found.values() if len(places) > 1]
 
 
 def diversity_score(generated: VideoSet, sources: Sequence[int]) -> dict[str, Any]:
     """L1 between clips of one picture and label with other noise, mean over pictures and labels; `sources` says whose each is."""
-    by_source: dict[int, list[int]] = {}
-    for place, source in enumerate(sources):
-        by_source.setdefault(source, []).append(place)
     values = [
         seed_diversity(torch.stack([generated.frames(place) for place in places]).float() / 255)
-        for places in by_source.values()
-        if len(places) > 1
+        for places in places_by_source(sources)
     ]
     return {"value": sum(values) / len(values), "pictures_and_labels": len(values)}
 
@@ -260,54 +191,3 @@ def gap_score(
         "clips_each": len(seen[0]),
         "detector": detector.name,
     }
-
-
-def require_true_motion(real: VideoSet) -> None:
-    """Refuse clips whose true flow cannot be compared, by the first one.
-
-    Raises:
-        ValueError: if it is not known, or of another size than the model's pictures.
-    """
-    flow, _ = true_motion(real.clips[0])
-    if flow.shape[2:] != (real.reader.height, real.reader.width):
-        raise ValueError(
-            f"epe needs clips of the model's {real.reader.width}x{real.reader.height} pixels, as flow is not stretched; those of "
-            f"the data have {flow.shape[3]}x{flow.shape[2]}."
-        )
-
-
-def reconstruction_scores(
-    names: list[str], pipe: ImageToVideoPipeline, real: VideoSet, progress: bool = True
-) -> dict[str, Any]:
-    """Real clips as a pipeline's auto-encoder gives them back: "l1" and "epe", as far as `names` asks for them.
-
-    LFDM's re-enacts them from their first frame (LFDM, table 3), the others' give back every frame by itself.
-
-    l1: L1 over all pixels and by frame, and over what moves. epe, of LFDM's: end-point error against the true flow, in
-    pixels, over what is visible and moves; by place, and of no motion.
-    """
-    scores, errors = ReconstructionScores(), EndPointScores()
-    by_frame = torch.zeros(real.num_frames, dtype=torch.float64)
-    for index in tqdm(range(len(real)), desc="reconstruction", unit="clip", disable=not progress):
-        frames = real.frames(index)
-        if isinstance(pipe, LFDMPipeline):
-            clip = reenact(pipe.lfae, frames)
-            target, sample, inpainted = clip.target, clip.sample, clip.inpainted
-        else:
-            target, sample, inpainted = (frames.float() / 255)[None], reconstruct(pipe, frames)[None], None
-        scores.update(target[:, :1], target, sample, inpainted)
-        by_frame += torch.tensor(reconstruction_l1_per_frame(sample, target))
-        if "epe" in names:
-            flow, visible = (torch.from_numpy(each) for each in true_motion(real.clips[index]))
-            shown = real.indices(index)[1:]  # the first frame is the reference itself
-            moving = moving_pixels(clip.target[0, :1], clip.target[0, 1:])
-            errors.update(clip.flow[1:], flow[shown], visible[shown], moving, pipe.lfae.config.flow_grid)
-    found: dict[str, Any] = {}
-    if "l1" in names:
-        numbers = scores.compute()
-        found["l1"] = {"value": numbers["l1"], **numbers, "per_frame": (by_frame / len(real)).tolist()}
-    if "epe" in names:
-        places = errors.compute()
-        place = "visible_moving"
-        found["epe"] = {"value": places["predicted"][place], "no_motion": places["zero"][place], "places": places}
-    return found

@@ -24,7 +24,7 @@ from ..data.video_files import VIDEO_SUFFIXES, open_video
 LOSSLESS_PICTURES = (".png", ".apng", ".bmp", ".tif", ".tiff", ".ppm")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # as keys, sets are told apart as objects
 class VideoSet:
     """Clips to score, each sampled to as many frames.
 
@@ -81,7 +81,7 @@ def find_real_clips(
     num_frames: int,
     count: int | None = None,
     progress: bool = True,
-    option: str = "--split",
+    option: str = "split",
 ) -> VideoSet:
     """The clips of a split that can be read and are long enough.
 
@@ -90,7 +90,7 @@ def find_real_clips(
         split: "test", ...; None takes all clips.
         num_frames: F; shorter clips are left out, as repeating their last frame would make other clips of them.
         count: take so many, evenly spread; None takes all.
-        option: that names the split, for messages.
+        option: the argument that names the split, for messages.
 
     Raises:
         ValueError: if there are none, or fewer than `count`; says which splits there are.
@@ -107,7 +107,7 @@ def find_real_clips(
         print(f"left out: {bad.reason}")
     if count is not None and count > len(report.clips):
         raise ValueError(
-            f"`--num-real` must be at most {len(report.clips)}, the clips of {folder} that `{option}` chooses, got {count}."
+            f"`num_real` must be at most {len(report.clips)}, the clips of {folder} that `{option}` chooses, got {count}."
         )
     clips = report.clips if count is None else [report.clips[i] for i in spread_draws(count, len(report.clips))]
     return VideoSet(clips, reader, num_frames)
@@ -144,7 +144,7 @@ def find_generated_clips(
     if lossy and not allow_lossy:
         raise ValueError(
             f"{len(lossy)} of {len(clips)} generated clips are in lossy files, such as {lossy[0]}: compression moves FVD by "
-            "more than models differ. Score lossless WebP or PNG, or say --allow-lossy, which the receipt then says too."
+            "more than models differ. Score lossless WebP or PNG, or say `allow_lossy`, which the receipt then says too."
         )
     return VideoSet(clips, ClipReader(height, width), num_frames)
 

@@ -17,7 +17,6 @@ from tiny import TEXT_DIM, tiny_baseline, tiny_lfae, tiny_pipeline, tiny_unet
 from torch import nn
 
 from lfdm_diffusers import LabelEmbeddings
-from lfdm_diffusers.cli import evaluate as evaluate_command
 from lfdm_diffusers.cli import main
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.clips import read_clip
@@ -25,8 +24,10 @@ from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation import generation
-from lfdm_diffusers.evaluation.reconstruction import reconstruct
-from lfdm_diffusers.evaluation.scores import FeatureStore, diversity_score, reconstruction_scores
+from lfdm_diffusers.evaluation import run as evaluation_run
+from lfdm_diffusers.evaluation.features import FeatureStore
+from lfdm_diffusers.evaluation.reconstruction import reconstruct, reconstruction_scores
+from lfdm_diffusers.evaluation.scores import METRICS, diversity_score
 from lfdm_diffusers.evaluation.video_sets import find_generated_clips, find_real_clips, is_lossless, spread_draws
 from lfdm_diffusers.metrics import frechet_distance, i3d, load_frame_detector
 from lfdm_diffusers.ops.warp import sampling_grid
@@ -87,8 +88,8 @@ class FewFeatures(i3d.VideoDetector):
 @pytest.fixture
 def detector(monkeypatch, tmp_path) -> FewFeatures:
     detector = FewFeatures(tmp_path / "i3d")
-    monkeypatch.setattr(evaluate_command, "load_i3d", lambda path: detector)
-    monkeypatch.setattr(evaluate_command, "cached_assets_path", lambda *_: tmp_path / "features")
+    monkeypatch.setattr(evaluation_run, "load_i3d", lambda path: detector)
+    monkeypatch.setattr(evaluation_run, "cached_assets_path", lambda *_: tmp_path / "features")
     return detector
 
 
@@ -146,11 +147,11 @@ def test_real_clips_are_sampled_from_first_to_last(data, capsys):
     whole = read_clip(real.clips[5])
     assert np.array_equal(real.frames(5).permute(0, 2, 3, 1).numpy(), whole[[0, 3, 6, 9]])
     assert torch.equal(torch.cat(list(real.batches(5))), torch.stack([real.frames(i) for i in range(12)]))
-    with pytest.raises(ValueError, match=r"`--split` must be one that .* has .test, train., got 'valid'"):
+    with pytest.raises(ValueError, match=r"`split` must be one that .* has .test, train., got 'valid'"):
         find_real_clips(data, "valid", "auto", ClipReader(SIZE, SIZE), 4, progress=False)
     few = find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 4, count=6, progress=False)
     assert few.clips == real.clips[::2]
-    with pytest.raises(ValueError, match=r"`--num-real` must be at most 12, the clips of .* got 13"):
+    with pytest.raises(ValueError, match=r"`num_real` must be at most 12, the clips of .* got 13"):
         find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 4, count=13, progress=False)
     with pytest.raises(ValueError, match="too short: 10 frames, at least 11 needed"):
         find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), 11, progress=False)
@@ -222,9 +223,9 @@ def scored(model, data, tmp_path_factory) -> Path:
     """Everything that needs no detector of frames, of 24 clips."""
     output = tmp_path_factory.mktemp("scored") / "all"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate_command, "load_i3d", lambda path: FewFeatures(output))
-        patch.setattr(evaluate_command, "cached_assets_path", lambda *_: output.parent / "features")
-        metrics = "fvd,cfvd,sfvd,kvd,gap,accuracy,diversity,l1,epe"
+        patch.setattr(evaluation_run, "load_i3d", lambda path: FewFeatures(output))
+        patch.setattr(evaluation_run, "cached_assets_path", lambda *_: output.parent / "features")
+        metrics = ",".join(name for name in METRICS if name not in ("fid", "sfid"))
         assert evaluate(model, data, output, "--metrics", metrics, "--batch-size", 5, "--scheduler", "ddim") == 0
     return output
 
@@ -237,7 +238,7 @@ def test_a_report_for_scripts(model, data, tmp_path, capsys):
 def test_results(scored, model, data):
     found = results(scored)
     scores, receipt = found["scores"], found["receipt"]
-    assert list(scores) == ["fvd", "cfvd", "sfvd", "kvd", "gap", "accuracy", "diversity", "l1", "epe"]
+    assert list(scores) == [name for name in METRICS if name not in ("fid", "sfid")]
     assert all(np.isfinite(score["value"]) for score in scores.values())
     fvd = scores["fvd"]
     assert fvd["value"] > fvd["real_against_real"] > 0 and fvd["interval"][0] < fvd["value"] < fvd["interval"][1]
@@ -376,7 +377,7 @@ def test_frames_are_compared_too(scored, data, tmp_path, monkeypatch):
 
     path = tmp_path / "inception-2015-12-05.pt"
     torch.jit.script(Script()).save(path)
-    monkeypatch.setattr(evaluate_command, "cached_assets_path", lambda *_: tmp_path / "features")
+    monkeypatch.setattr(evaluation_run, "cached_assets_path", lambda *_: tmp_path / "features")
     options = ("--metrics", "fid,sfid", "--frame-detector", path)
     assert evaluate(scored / "generated", data, tmp_path / "out", *options) == 0
     scores = results(tmp_path / "out")["scores"]
@@ -397,17 +398,17 @@ def test_mistakes_are_told_before_anything_is_generated(model, data, detector, t
         return capsys.readouterr().err
 
     assert "must be some of fvd,cfvd" in refusal(model, "--metrics", "fvd,is")
-    assert "`--split` must be one that" in refusal(model, "--split", "dev")
-    assert "need `--frame-detector`" in refusal(model, "--metrics", "fid")
+    assert "`split` must be one that" in refusal(model, "--split", "dev")
+    assert "need `frame_detector`" in refusal(model, "--metrics", "fid")
     assert "`scheduler` must be one of ddpm, ddim" in refusal(model, "--scheduler", "dimm")
     assert "must be a number from 0 to 1" in refusal(model, "--eta", 2)
     assert "There is no folder ./nothing" in refusal("./nothing")
-    assert "--num-videos must be at least 24" in refusal(model, "--metrics", "diversity", "--num-videos", 20)
-    assert "SOURCE must be a model, and `--split` one" in refusal(model, "--metrics", "gap", "--split", "train")
-    assert "`--seen-split` must be one that" in refusal(model, "--metrics", "gap", "--seen-split", "dev")
-    assert "`--no-label` and diversity are of what a model generates" in refusal("static", "--no-label")
+    assert "`num_videos` must be at least 24" in refusal(model, "--metrics", "diversity", "--num-videos", 20)
+    assert "the source must be a model, and `split` one" in refusal(model, "--metrics", "gap", "--split", "train")
+    assert "`seen_split` must be one that" in refusal(model, "--metrics", "gap", "--seen-split", "dev")
+    assert "`no_label` and diversity and timing are of what a model generates" in refusal("static", "--no-label")
     assert "static is no model" in refusal("static", "--steps", 3)
-    assert "l1 and epe give real clips back by a model's auto-encoder" in refusal("static", "--metrics", "l1")
+    assert "`metrics` l1 give real clips back by a model's auto-encoder" in refusal("static", "--metrics", "l1")
     argv = ["evaluate", model, "--data", data, "--split", "test", "--output", output, "--device", "cpu"]
     assert lfdm(*argv) == 2
     assert "FVD and FID of 12 generated and 12 real clips are refused below 50" in capsys.readouterr().err
@@ -422,7 +423,7 @@ def test_mistakes_are_told_before_anything_is_generated(model, data, detector, t
 
 def test_short_clips_are_no_fvd(data, tmp_path, monkeypatch, capsys):
     """Nine frames are refused by the detector's own rule, whatever made them."""
-    monkeypatch.setattr(evaluate_command, "load_i3d", lambda path: FewFeatures(tmp_path))
+    monkeypatch.setattr(evaluation_run, "load_i3d", lambda path: FewFeatures(tmp_path))
     write_toon_faces(tmp_path / "nine", 3, 3, labels=LABELS, num_frames=9, size=SIZE, format="webp", progress=False)
     assert evaluate("static", tmp_path / "nine", tmp_path / "out", "--cache-dir", tmp_path / "features") == 2
     assert "at least 10 frames for I3D, got 9" in capsys.readouterr().err
@@ -528,10 +529,10 @@ def test_what_cannot_be_reconstructed(model, data, detector, tmp_path, capsys):
         return capsys.readouterr().err
 
     for source, options in (("static", ()), (model, ("--num-videos", 60)), (model, ("--no-label",))):
-        assert "`--reconstruct` makes one clip of each real one" in refusal(source, *options)
-    assert "with `--reconstruct` nothing is denoised" in refusal(model, "--steps", 3)
+        assert "`reconstruct` makes one clip of each real one" in refusal(source, *options)
+    assert "with `reconstruct` nothing is denoised" in refusal(model, "--steps", 3)
     tiny_baseline("imaginator").save_pretrained(tmp_path / "gan")
-    assert "need an auto-encoder, which ImaginatorPipeline has not" in refusal(tmp_path / "gan", "--metrics", "kvd")
+    assert "needs an auto-encoder, which ImaginatorPipeline has not" in refusal(tmp_path / "gan", "--metrics", "kvd")
     tiny_baseline("ldm").save_pretrained(tmp_path / "ldm")
     assert "epe needs a latent flow auto-encoder" in refusal(tmp_path / "ldm", "--metrics", "epe")
 

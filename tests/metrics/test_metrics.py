@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_label_embeddings, tiny_lfae, tiny_pipeline
+from tiny import tiny_lfae
 
 from lfdm_diffusers import metrics
 from lfdm_diffusers.data.toon_faces import LABELS, toon_clip
@@ -327,62 +327,6 @@ def test_files_of_judges(tmp_path):
 
 
 # ---- scripts --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    tiny_pipeline(label_embeddings=tiny_label_embeddings(labels=("happiness", "neutral"))).save_pretrained(folder)
-    return folder
-
-
-def evaluate(model: Path, output: Path, *changes: str) -> dict:
-    arguments = ["--num_people", "2", "--num_pictures", "1", "--reference", "ddim:3:1", "--settings", "dpm++:2"]
-    load_script("evaluate_toon").main(
-        [str(model), "--output", str(output), "--main", "ddim:2:1", "--device", "cpu", *arguments, *changes]
-    )
-    return json.loads(output.read_text())
-
-
-def test_evaluation_script(model_folder, tmp_path):
-    """Numbers of an untrained model are there, repeat, change with the seed, and say what made them."""
-    results = evaluate(model_folder, tmp_path / "a" / "results.json")
-    assert results["labels"]["names"] == ["happiness", "neutral"]
-    assert sum(map(sum, results["labels"]["generated"]["confusion"])) == 4
-    assert set(results["samplers"]["settings"]) == {"ddim:2:1", "ddim:3:1", "dpm++:2"}
-    assert len(results["reconstruction"]["l1_per_frame"]) == 4
-    assert results["samplers"]["anchors"]["static_reference"]["accuracy"] == 0.5  # a still face is neutral
-    assert 0 < results["end_point_error_in_pixels"]["zero"]["visible"] < 32
-    receipt = results["receipt"]
-    assert {"unet/config.json", "lfae/diffusion_pytorch_model.safetensors"} < set(receipt["model_sha256"])
-    pictures = [tmp_path / "a" / name for name in receipt["pictures"]]
-    assert {path.name for path in pictures} == {"person-0600.png", "apex.png", "reconstruction.png"}
-    assert all(path.stat().st_size > 1000 for path in pictures)
-    assert not list((tmp_path / "a").glob(".*"))
-
-    def without_clock(results: dict) -> dict:
-        rows = results["samplers"]["settings"].values()
-        return {k: v for k, v in results.items() if k not in ("receipt", "samplers")} | {
-            "rows": [{k: v for k, v in row.items() if k != "seconds_a_clip"} for row in rows]
-        }
-
-    again = evaluate(model_folder, tmp_path / "b" / "results.json")
-    assert without_clock(again) == without_clock(results)
-    other = evaluate(model_folder, tmp_path / "c" / "results.json", "--seed", "1")
-    assert other["reconstruction"] == results["reconstruction"]
-    assert other["diversity"] != results["diversity"]
-
-
-def test_evaluation_script_refuses(model_folder, tmp_path, capsys):
-    with pytest.raises(SystemExit, match="a setting must be default or SAMPLER:STEPS"):
-        evaluate(model_folder, tmp_path / "results.json", "--settings", "ddim:ten")
-    with pytest.raises(SystemExit, match="2"):
-        evaluate(tmp_path, tmp_path / "results.json")
-    assert "MODEL_FOLDER must hold a pipeline" in capsys.readouterr().err
-    tiny_pipeline(label_embeddings=tiny_label_embeddings(labels=("waving",))).save_pretrained(tmp_path / "other")
-    with pytest.raises(SystemExit, match="it knows waving"):
-        evaluate(tmp_path / "other", tmp_path / "results.json")
-    assert not (tmp_path / "results.json").exists()
 
 
 @pytest.mark.integration

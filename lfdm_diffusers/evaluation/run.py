@@ -1,0 +1,273 @@
+"""`evaluate`: clips of a model, an anchor or a folder, scored against real ones. The command, scripts and tests call it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from huggingface_hub import cached_assets_path
+
+from ..data.cache import ClipReader
+from ..embedded import MODEL, embedded_model
+from ..metrics import FrameDetector, VideoDetector, load_frame_detector, load_i3d
+from ..pipelines import ImageToVideoPipeline
+from ..pipelines.loading import DTYPES, choose_device, load_pipeline, quiet_libraries
+from .features import FeatureStore
+from .generation import plan_clips
+from .judged import judge_scores, require_judgeable
+from .reconstruction import OF_MOTION, reconstruction_scores, require_true_motion
+from .report import hardware, software
+from .scores import METRICS, PAIRED, Rules, distance_scores, diversity_score, gap_score, require_enough
+from .sources import OF_DENOISING, Anchor, ClipFolder, ClipSource, Generator, Reconstructor, kind_of
+from .video_sets import VideoSet, find_real_clips
+
+GENERATED = "generated"  # the folder of `output` that has the clips
+
+
+@torch.inference_mode()
+def evaluate(
+    source: str | Path | None,
+    data: str | Path,
+    metrics: Sequence[str] = ("fvd", "kvd"),
+    *,
+    output: str | Path,
+    split: str | None = None,
+    seen_split: str = "train",
+    layout: str = "auto",
+    reconstruct: bool = False,
+    num_videos: int | None = None,
+    num_real: int | None = None,
+    scheduler: str | None = None,
+    steps: int | None = None,
+    guidance_scale: float = 1.0,
+    eta: float = 1.0,
+    no_label: bool = False,
+    seed: int = 0,
+    batch_size: int = 8,
+    device: str | None = None,
+    dtype: str = "float32",
+    i3d: str | Path | None = None,
+    frame_detector: str | None = None,
+    ddof: int = 1,
+    bootstrap: int = 100,
+    allow_few: bool = False,
+    allow_lossy: bool = False,
+    cache_dir: str | Path | None = None,
+) -> dict[str, Any] | None:
+    """Generate clips for the pictures of a data set, and score them against its real clips; docs/evaluation.md.
+
+    Args:
+        source: a pipeline (folder or Hub id), a folder of clips made before, or "static" or "shuffled": real clips' first
+            frames repeated, real frames out of order. None is the model of this package.
+        data: folder of real clips.
+        metrics: of `METRICS`.
+        output: folder whose `generated` gets the clips; goes on there if it was begun with the same settings.
+        split, layout: of the data; None takes all clips.
+        seen_split: that the model was trained on, for gap.
+        reconstruct: score real clips as the model's auto-encoder gives them back, and generate none.
+        num_videos: to generate; pictures come again with other noise. By default one for each real clip, or the two that
+            some of the metrics compare.
+        num_real: of the real clips, evenly spread; None takes all.
+        scheduler, steps, guidance_scale, eta: of sampling; the model's own scheduler and steps by default.
+        no_label: generate from the picture alone.
+        seed: of all noise.
+        batch_size: clips at once.
+        device, dtype: as words; the fastest device by default.
+        i3d, frame_detector: the networks of FVD and FID, as `load_i3d` and `load_frame_detector` take them.
+        ddof: covariances are divided by n - ddof.
+        bootstrap: resamplings for intervals; 0 leaves them out.
+        allow_few: Fréchet distances of fewer than `FEWEST` clips.
+        allow_lossy: clips made before in GIF or video files.
+        cache_dir: for features of real clips; by default in the Hub client's cache.
+
+    Returns:
+        `scores`, by name, and `receipt`, all that decides them; `lfdm_diffusers.evaluation.report` writes and prints them.
+        None in all processes but the main one, if several share the work.
+
+    Raises:
+        ValueError: for arguments that do not go together, and for what cannot be had or scored; before anything is
+            generated.
+    """
+    since, names, output, data = time.perf_counter(), list(metrics), Path(output), Path(data)
+    device = choose_device(device)
+    state = PartialState(cpu=device.type == "cpu")
+    if state.num_processes > 1:
+        device = state.device
+    kind = kind_of(source)
+    name = source or f"embedded model {MODEL}"
+    _require_together(
+        names, kind, name, split=split, seen_split=seen_split, reconstruct=reconstruct, num_videos=num_videos,
+        no_label=no_label, frame_detector=frame_detector,
+        denoising=bool(scheduler or steps or (guidance_scale, eta) != (1, 1)),
+    )  # fmt: skip
+
+    # Whatever may be missing is looked for before anything is generated.
+    needs = {METRICS[name] for name in names}
+    detectors = Detectors(
+        load_i3d(i3d) if "video detector" in needs else None,
+        _load_frame_detector(frame_detector) if "frame detector" in needs else None,
+    )
+    clip_source: ClipSource
+    if kind == "clips":
+        clip_source = ClipFolder(Path(source), allow_lossy)
+    elif kind == "anchor":
+        clip_source = Anchor(str(source), seed, data, layout, split)
+    else:
+        pipe = load_pipeline(source or embedded_model(), device, DTYPES[dtype], ImageToVideoPipeline)
+        if reconstruct:
+            clip_source = Reconstructor(pipe, name, dtype)
+        else:
+            clip_source = Generator(
+                pipe, name, dtype=dtype, batch_size=batch_size, seed=seed, labels=not no_label,
+                scheduler=scheduler, steps=steps, guidance_scale=guidance_scale, eta=eta,
+            )  # fmt: skip
+        clip_source.require(names)
+
+    def find_real(argument: str, split: str | None, count: int | None) -> VideoSet:
+        reader = ClipReader(clip_source.height, clip_source.width)
+        return find_real_clips(
+            data, split, layout, reader, clip_source.num_frames, count, state.is_main_process, argument
+        )
+
+    real = find_real("split", split, num_real)
+    seen = find_real("seen_split", seen_split, len(real)) if "gap" in names else None
+    count = num_videos or len(real) * (2 if set(PAIRED) & set(names) else 1)
+    if isinstance(clip_source, ClipFolder):
+        count = clip_source.count
+    require_enough(names, real, count, allow_few)
+    require_judgeable(names, real)
+    if isinstance(clip_source, Generator):
+        clip_source.require_labels(real.labels + (seen.labels if seen else []))
+    if set(OF_MOTION) & set(names):
+        require_true_motion(real)
+
+    generated, seconds = None, None
+    if needs != {"model"}:  # what those give back is kept nowhere
+        generated, seconds = clip_source.clips_for(real, count, output / GENERATED)
+    generated_seen = clip_source.clips_for(seen, count, output / "generated-seen")[0] if seen else None
+    if not state.is_main_process:
+        return None
+
+    rules = Rules(ddof, bootstrap, batch_size=batch_size)
+    cache = Path(cache_dir) if cache_dir else cached_assets_path("lfdm_diffusers", "features", "real")
+    store = FeatureStore(cache, batch_size)
+    detectors.to(device)
+    found = distance_scores(names, rules, real, generated, store, detectors.video, detectors.frame)
+    sources = [clip.source for clip in plan_clips(real, count)]
+    if "judge" in needs:
+        found |= judge_scores(names, rules, real, generated, sources)
+    if "diversity" in names:
+        found["diversity"] = diversity_score(generated, sources)
+    if "gap" in names:
+        found["gap"] = gap_score(rules, (generated_seen, seen), (generated, real), store, detectors.video)
+    if "model" in needs:
+        found |= reconstruction_scores(names, clip_source.pipe, real)
+
+    receipt = {
+        "source": str(name),
+        "kind": kind,
+        "command": shlex.join(["lfdm", *sys.argv[1:]]),
+        "data": {"name": data.name, "split": split, "sha256": real.fingerprint}
+        | ({"seen_split": seen_split, "seen_sha256": seen.fingerprint} if seen else {}),
+        "videos": {"real": len(real), "generated": len(generated) if generated else 0, "frames": clip_source.num_frames,
+                   "height": clip_source.height, "width": clip_source.width, "sampling_of_real_frames": "uniform",
+                   "lossy_files_allowed": bool(allow_lossy)},
+        "generated_sha256": generated.fingerprint if generated else None,
+        "model_sha256": clip_source.model_sha256,
+        "sampling": _how_sampled(clip_source, seconds) if generated else None,
+        "reconstructed": bool(reconstruct and generated),
+        "rules": vars(rules),
+        "detectors": detectors.about(),
+        "seconds": time.perf_counter() - since,
+        "software": software(),
+        "hardware": hardware(device),
+    }  # fmt: skip
+    return {"scores": {name: found[name] for name in names}, "receipt": receipt}
+
+
+def _require_together(
+    names: list[str],
+    kind: str,
+    source: object,
+    *,
+    split: str | None,
+    seen_split: str,
+    reconstruct: bool,
+    num_videos: int | None,
+    no_label: bool,
+    frame_detector: str | None,
+    denoising: bool,
+) -> None:
+    """Refuse arguments of `evaluate` that do not go together; `denoising` says whether any of those was given.
+
+    Raises:
+        ValueError: naming them.
+    """
+    if not names or set(names) - set(METRICS):
+        raise ValueError(f"`metrics` must be some of {', '.join(METRICS)}, got {', '.join(names) or 'none'}.")
+    paired = [name for name in PAIRED if name in names]
+    if reconstruct and (kind != "model" or num_videos or no_label or paired):
+        raise ValueError(
+            "`reconstruct` makes one clip of each real one, by a model's auto-encoder: it goes with none of `num_videos`, "
+            f"`no_label`, {', '.join(PAIRED)}, and a source that is no model."
+        )
+    if kind != "model" and (no_label or paired):
+        raise ValueError(f"`no_label` and {' and '.join(PAIRED)} are of what a model generates; {source} is none.")
+    if kind == "clips" and num_videos:
+        raise ValueError(f"`num_videos` says how many to generate; those of {source} are there already.")
+    if kind != "model" and (of_model := [name for name in names if METRICS[name] == "model"]):
+        raise ValueError(
+            f"`metrics` {' and '.join(of_model)} give real clips back by a model's auto-encoder; {source} holds none."
+        )
+    if "gap" in names and (kind == "clips" or split in (None, seen_split)):
+        raise ValueError(
+            "`metrics` gap compares clips that are generated from the pictures of two splits: the source must be a model, and "
+            f"`split` one that it was not trained on, got {split!r}."
+        )
+    if "frame detector" in {METRICS[name] for name in names} and not frame_detector:
+        raise ValueError(
+            "`metrics` fid and sfid need `frame_detector`: the file inception-2015-12-05.pt, or another network."
+        )
+    if denoising and (reconstruct or kind != "model"):
+        instead = "with `reconstruct` nothing is denoised" if reconstruct else f"{source} is no model"
+        raise ValueError(f"{OF_DENOISING} are of diffusion; {instead}.")
+
+
+def _load_frame_detector(name: str) -> FrameDetector:
+    with quiet_libraries():
+        return load_frame_detector(name)
+
+
+def _how_sampled(source: ClipSource, seconds: float | None) -> dict[str, Any] | None:
+    """For the receipt: how a model sampled."""
+    if not isinstance(source, Generator):
+        return None
+    return vars(source.sampling) | source.surroundings() | {"seconds_a_video": seconds}
+
+
+class Detectors:
+    """The networks whose features distances compare; None where no score needs one."""
+
+    def __init__(self, video: VideoDetector | None, frame: FrameDetector | None):
+        self.video, self.frame = video, frame
+
+    def to(self, device: torch.device) -> None:
+        for detector in (self.video, self.frame):
+            if detector is not None:
+                detector.to(device)
+
+    def about(self) -> dict[str, dict[str, Any]]:
+        """For the receipt: which they are."""
+        fields = {"video": ("name", "weights", "sha256", "resize"), "frame": ("name", "sha256")}
+        detectors = {"video": self.video, "frame": self.frame}
+        return {
+            kind: {field: getattr(detector, field) for field in fields[kind]}
+            for kind, detector in detectors.items()
+            if detector is not None
+        }
