@@ -15,9 +15,12 @@ from lfdm_diffusers.ops.cpu import keep_freed_memory, lay_channels_last
 from lfdm_diffusers.pipelines.loading import DTYPES
 from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.schedulers import released_scheduler
-from lfdm_diffusers.training.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.training.diffusion import DenoisingLoss
+from lfdm_diffusers.training.equivariance import RandomTransform
+from lfdm_diffusers.training.lfae import LFAELoss
 from lfdm_diffusers.training.optimizer import build_optimizer
 from lfdm_diffusers.training.presets import get_lfae_config, get_unet_config
+from lfdm_diffusers.training.reconstruction_loss import PixelPyramidLoss
 
 ITEMS = {
     "encode": "encode one picture",

@@ -40,12 +40,14 @@ from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.pipelines.loading import load_pipeline
 from lfdm_diffusers.training.adversarial import AdversarialLoss
 from lfdm_diffusers.training.checkpoints import whole_folder
+from lfdm_diffusers.training.diffusion import FrameTask, MotionTask
+from lfdm_diffusers.training.equivariance import RandomTransform
 from lfdm_diffusers.training.frame_autoencoder import FrameAutoencoderLoss, build_frame_autoencoder
-from lfdm_diffusers.training.losses import LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.training.lfae import LFAELoss
 from lfdm_diffusers.training.metrics_file import last_validation
 from lfdm_diffusers.training.motion_cache import MotionSample
 from lfdm_diffusers.training.presets import get_autoencoder_config, get_lfae_config
-from lfdm_diffusers.training.targets import FrameTraining, MotionTraining
+from lfdm_diffusers.training.reconstruction_loss import PixelPyramidLoss
 from lfdm_diffusers.visualization import contact_sheet
 
 matplotlib.use("Agg")
@@ -233,13 +235,13 @@ def training_call(pipe: ImageToVideoPipeline) -> Callable[[], object]:
         return lambda: sum(players(*given).values()).backward()
     pipe.unet.train()
     if isinstance(pipe, LFDMPipeline):
-        training = MotionTraining(pipe, ema_decay=0)
+        task = MotionTask(pipe, ema_decay=0)
         side = pipe.sample_size // pipe.downscale_factor
         sample = MotionSample(frames[:, :, 0], torch.zeros(1, 3, pipe.num_frames, side, side), [pipe.labels[0]])
     else:
-        training = FrameTraining(pipe, ema_decay=0)
+        task = FrameTask(pipe, ema_decay=0)
         sample = ClipSample(frames, torch.arange(pipe.num_frames)[None], [pipe.labels[0]], [""])
-    return lambda: training.loss(*training.arguments(sample, [0])).backward()
+    return lambda: task.module(*task.arguments(sample, [0])).backward()
 
 
 def autoencoder_call(system: str, preset: str) -> Callable[[], object]:

@@ -10,38 +10,32 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import PIL.Image
 from accelerate.utils import set_seed
-from torch import nn
 
 from lfdm_diffusers import LatentFlowAutoencoder
-from lfdm_diffusers.data.chance import draw_generator
-from lfdm_diffusers.data.dataset import REFERENCE_FRAMES, FramePair, PairDataset
-from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruction_pairs
+from lfdm_diffusers.arguments.types import number
+from lfdm_diffusers.data.dataset import REFERENCE_FRAMES, PairDataset
+from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
 from lfdm_diffusers.ops.cpu import lay_channels_last
 from lfdm_diffusers.training.arguments import (
     add_data_arguments,
     add_hub_arguments,
+    add_loss_arguments,
+    add_pair_arguments,
     add_run_arguments,
     one_sentence,
-    parse_arguments,
-    read_network,
+    script_parser,
 )
-from lfdm_diffusers.training.batchnorm import set_batchnorm_training
-from lfdm_diffusers.training.checkpoints import take_fitting_weights
-from lfdm_diffusers.training.lfae import add_loss_arguments, build_reconstruction_loss
-from lfdm_diffusers.training.losses import LFAELoss, RandomTransform
-from lfdm_diffusers.training.optimizer import build_optimizer
+from lfdm_diffusers.training.batchnorm import synchronise_batchnorm
+from lfdm_diffusers.training.lfae import LFAETask
+from lfdm_diffusers.training.networks import read_network, require_multiple, take_fitting_weights
 from lfdm_diffusers.training.presets import LFAE_CONFIGS, get_lfae_config
-from lfdm_diffusers.training.run import Losses, Trained, TrainingRun
+from lfdm_diffusers.training.reconstruction_loss import build_reconstruction_loss
+from lfdm_diffusers.training.run import TrainingRun
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        allow_abbrev=False,  # a token must be recognisable
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.RawTextHelpFormatter,
-    )
+    parser = script_parser(__doc__)
     data = add_data_arguments(parser)
     data.add_argument("--id_sampling", action="store_true", help="a random clip of the same subject, as for UTD-MHAD")
     data.add_argument(
@@ -58,20 +52,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--subfolder", help="of --pretrained_model_name_or_path, such as lfae")
 
     loss = add_loss_arguments(parser)
-    loss.add_argument("--concentration_loss_weight", type=float, default=0.0, help="from scratch: 10")
+    loss.add_argument("--concentration_loss_weight", type=number(0), default=0.0, help="from scratch: 10")
 
     run = add_run_arguments(parser, batch_size=16, learning_rate=2e-4, milestones=(0.6, 0.9), adam_betas=(0.5, 0.999))
-    run.add_argument(
-        "--freeze_batchnorm_after",
-        type=float,
-        default=1.0,
+    add_pair_arguments(
+        run,
+        freeze_batchnorm_after=1.0,
         help="share of the training after which BatchNorm uses its running statistics, as it will ever after;\n"
         "for small batches, whose statistics are too noisy for exact colours: 0.6",
     )
-    run.add_argument("--num_validation_pairs", type=int, default=32)
     add_hub_arguments(parser)
-    weights = "inpainted_loss_weight concentration_loss_weight motion_loss_weight freeze_batchnorm_after"
-    return parse_arguments(parser, argv, "num_validation_pairs", weights)
+    return parser.parse_args(argv)
 
 
 def build_model(args: argparse.Namespace, checkpoint: Path | None) -> tuple[LatentFlowAutoencoder, str]:
@@ -107,8 +98,7 @@ def build_model(args: argparse.Namespace, checkpoint: Path | None) -> tuple[Late
             else:
                 model = source
     size = args.resolution or model.config.sample_size
-    if not size or size % model.flow_stride:
-        raise ValueError(f"`--resolution` must be a multiple of {model.flow_stride} for this model, got {size}.")
+    require_multiple(size, model.flow_stride)
     model.register_to_config(sample_size=size)
     return lay_channels_last(model.float()), about
 
@@ -125,58 +115,28 @@ def train(args: argparse.Namespace) -> None:
     if about:
         run.say(about)
     lfae.train()
-    args.resolution = lfae.config.sample_size
     if args.gradient_checkpointing:
         lfae.enable_gradient_checkpointing()
     run.make_repository()
     with run.accelerator.main_process_first():
-        reconstruction = build_reconstruction_loss(args)
-    train_clips, held_out, reader = run.clips(args.resolution)
-    if run.device.type == "cuda" and run.accelerator.num_processes > 1:
-        lfae = nn.SyncBatchNorm.convert_sync_batchnorm(lfae)
-    validation = reconstruction_pairs(held_out, reader, args.num_validation_pairs) if run.main else None
-
-    def losses(loss_of: nn.Module, pair: FramePair, draws: range) -> Losses:
-        if run.progress >= args.freeze_batchnorm_after:
-            set_batchnorm_training(lfae, False)
-        transform = RandomTransform.sample(
-            len(pair.driving), generator=draw_generator(args.seed, draws.start), device=run.device
+        reconstruction = build_reconstruction_loss(
+            args.perceptual, args.perceptual_layers, args.gradient_checkpointing
         )
-        images = (x.to(run.device, non_blocking=True) for x in (pair.reference, pair.driving))
-        parts, occlusion = loss_of(*images, transform)
-        return Losses(parts, {"occlusion_mean": occlusion})
-
-    def validate(step: int) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
-        numbers, sheet = evaluate_reconstruction(lfae, *validation, batch_size=args.train_batch_size)
-        return numbers, {"samples": sheet}
-
-    run.fit(
-        Trained(
-            module=LFAELoss(
-                lfae,
-                reconstruction,
-                args.inpainted_loss_weight,
-                args.concentration_loss_weight,
-                args.motion_loss_weight,
-            ),
-            optimizer=build_optimizer(lfae.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2)),
-            dataset=PairDataset(
-                train_clips, reader, args.seed, args.id_sampling, not args.no_augment, args.reference_frame
-            ),
-            losses=losses,
-            models=[lfae],
-            validate=validate,
-            save=lambda folder: lfae.save_pretrained(folder / "lfae"),
-        )
+    clips = run.clips(lfae.config.sample_size)
+    task = LFAETask(
+        synchronise_batchnorm(lfae, run.device),
+        reconstruction,
+        PairDataset(clips.train, clips.reader, args.seed, args.id_sampling, not args.no_augment, args.reference_frame),
+        reconstruction_pairs(clips.held_out, clips.reader, args.num_validation_pairs) if run.main else None,
+        inpainted_weight=args.inpainted_loss_weight,
+        concentration_weight=args.concentration_loss_weight,
+        motion_weight=args.motion_loss_weight,
+        freeze_batchnorm_after=args.freeze_batchnorm_after,
+        seed=args.seed,
+        batch_size=args.train_batch_size,
     )
-
-    def write(folder: Path) -> None:
-        facts = {"dataset": f"{len(train_clips)} clips", "notes": [run.about(len(train_clips), "pairs of frames")]}
-        lfae.save_pretrained(folder)
-        repo_id = run.hub_model_id if args.push_to_hub else None
-        lfae.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
-
-    run.finish("lfae", write, "LatentFlowAutoencoder.from_pretrained({})")
+    run.fit(task)
+    run.finish(task)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -8,21 +8,17 @@ accelerate launch training/train_unet.py --train_data_dir toon-faces --lfae lfae
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from accelerate.utils import set_seed
 from diffusers import DDIMScheduler, SchedulerMixin
-from torch import nn
 
-from lfdm_diffusers import LabelEmbeddings, LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
-from lfdm_diffusers.data.clips import Clip
+from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
+from lfdm_diffusers.arguments.types import number, whole_number
 from lfdm_diffusers.data.sampling import spread
 from lfdm_diffusers.models.text_encoders import TEXT_ENCODER
 from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training.arguments import (
-    DIFFUSION_AT_LEAST_0,
-    DIFFUSION_AT_LEAST_1,
     add_clip_arguments,
     add_data_arguments,
     add_diffusion_arguments,
@@ -30,28 +26,22 @@ from lfdm_diffusers.training.arguments import (
     add_run_arguments,
     add_sample_arguments,
     add_text_encoder_argument,
-    check_diffusion_arguments,
     one_sentence,
-    parse_arguments,
-    read_network,
+    script_parser,
 )
+from lfdm_diffusers.training.diffusion import MotionTask
 from lfdm_diffusers.training.labels import embed_labels
-from lfdm_diffusers.training.motion_cache import MotionCache, MotionDataset, MotionSample
-from lfdm_diffusers.training.optimizer import build_optimizer
+from lfdm_diffusers.training.motion_cache import MotionCache, MotionDataset
+from lfdm_diffusers.training.networks import read_network, require_multiple
+from lfdm_diffusers.training.pipeline_task import HeldOut
 from lfdm_diffusers.training.presets import FRAME_SAMPLING, UNET_CONFIGS, get_unet_config
-from lfdm_diffusers.training.run import Losses, Trained, TrainingRun
-from lfdm_diffusers.training.targets import MotionTraining
-from lfdm_diffusers.visualization.generation_sheet import first_pictures
+from lfdm_diffusers.training.run import TrainingRun
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        allow_abbrev=False,  # a token must be recognisable
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.RawTextHelpFormatter,
-    )
+    parser = script_parser(__doc__)
     data = add_data_arguments(parser)
     add_clip_arguments(data)
     data.add_argument(
@@ -66,8 +56,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument(
         "--pretrained_model_name_or_path", help="pipeline to go on with; with --lfae, for that auto-encoder"
     )
-    model.add_argument("--lora_rank", type=int, default=0, help="train adapters of this rank only (0: all weights)")
-    model.add_argument("--lora_alpha", type=float, help="default: the rank")
+    model.add_argument(
+        "--lora_rank", type=whole_number(0), default=0, help="train adapters of this rank only (0: all weights)"
+    )
+    model.add_argument("--lora_alpha", type=number(above=0), help="default: the rank")
     add_text_encoder_argument(
         model, " for a new U-Net; for a pretrained one its own table, and what is not in it needs this"
     )
@@ -85,8 +77,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add_sample_arguments(run)
     add_hub_arguments(parser)
-    args = parse_arguments(parser, argv, DIFFUSION_AT_LEAST_1, f"lora_rank {DIFFUSION_AT_LEAST_0}")
-    check_diffusion_arguments(parser, args)
+    args = parser.parse_args(argv)
     if args.target_scale is not None and args.flow_target == "absolute":
         parser.error("--target_scale goes with --flow_target residual")
     return args
@@ -132,8 +123,8 @@ def load_pretrained(args: argparse.Namespace) -> LFDMPipeline | None:
     return pipe
 
 
-def settle_sizes(args: argparse.Namespace, lfae: LatentFlowAutoencoder, config: dict) -> None:
-    """Fill in what the user left open.
+def resolve_defaults(args: argparse.Namespace, lfae: LatentFlowAutoencoder, config: dict) -> None:
+    """Fill in the sizes that the user left open.
 
     Raises:
         ValueError: if the sizes do not fit the auto-encoder, or it does not fit a U-Net.
@@ -141,8 +132,7 @@ def settle_sizes(args: argparse.Namespace, lfae: LatentFlowAutoencoder, config: 
     args.resolution = args.resolution or lfae.config.sample_size
     args.num_frames = args.num_frames or config.get("num_frames", 40)
     args.frame_sampling = args.frame_sampling or FRAME_SAMPLING.get(args.preset, "random")
-    if not args.resolution or args.resolution % lfae.flow_stride:
-        raise ValueError(f"`--resolution` must be a multiple of {lfae.flow_stride}, got {args.resolution}.")
+    require_multiple(args.resolution, lfae.flow_stride)
     if lfae.config.flow_scale * lfae.downscale_factor != 1:
         raise ValueError(
             f"`--lfae` has flow at {lfae.config.flow_scale} of the picture and latent maps at 1/{lfae.downscale_factor}; a "
@@ -150,43 +140,28 @@ def settle_sizes(args: argparse.Namespace, lfae: LatentFlowAutoencoder, config: 
         )
 
 
-def build_unet(
-    args: argparse.Namespace,
-    pipe: LFDMPipeline | None,
-    lfae: LatentFlowAutoencoder,
-    config: dict,
-    cache: MotionCache,
-    clips: Sequence[Clip],
-    table: LabelEmbeddings | None,
+def new_unet(
+    args: argparse.Namespace, config: dict, lfae: LatentFlowAutoencoder, text_embed_dim: int | None
 ) -> UNet3DVideoModel:
-    """The U-Net to train: of the pipeline, or new, with the statistics of the clips' motion in its configuration."""
-    set_seed(args.seed)
-    if pipe is None:
-        config |= {
-            "sample_size": args.resolution // lfae.downscale_factor,
-            "num_frames": args.num_frames,
-            "image_latent_channels": lfae.latent_channels,
-            "prediction_type": args.prediction_type or "epsilon",
-            "flow_target": args.flow_target or "residual",
-        }
-        if table is not None:
-            config["text_embed_dim"] = table.config.embedding_dim
-        unet = UNet3DVideoModel.from_config(config)
-    else:
-        unet = pipe.unet
-    if unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None):
-        mean, std = cache.statistics(clips)
-        scale = args.target_scale or 1
-        unet.register_to_config(target_mean=mean, target_std=[value / scale for value in std])
-    if args.lora_rank:
-        from peft import LoraConfig
+    """A U-Net of the sizes that the options and the auto-encoder give."""
+    config = config | {
+        "sample_size": args.resolution // lfae.downscale_factor,
+        "num_frames": args.num_frames,
+        "image_latent_channels": lfae.latent_channels,
+        "prediction_type": args.prediction_type or "epsilon",
+        "flow_target": args.flow_target or "residual",
+    }
+    if text_embed_dim is not None:
+        config["text_embed_dim"] = text_embed_dim
+    return UNet3DVideoModel.from_config(config)
 
-        unet.requires_grad_(False)
-        alpha = args.lora_alpha or args.lora_rank
-        unet.add_adapter(LoraConfig(r=args.lora_rank, lora_alpha=alpha, target_modules=LORA_TARGETS))
-    if args.gradient_checkpointing:
-        unet.enable_gradient_checkpointing()
-    return unet
+
+def add_lora(unet: UNet3DVideoModel, rank: int, alpha: float | None) -> None:
+    """Freeze the U-Net, and give its attention adapters, which learn."""
+    from peft import LoraConfig
+
+    unet.requires_grad_(False)
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=LORA_TARGETS))
 
 
 def build_scheduler(args: argparse.Namespace, pipe: LFDMPipeline | None) -> SchedulerMixin:
@@ -199,77 +174,71 @@ def build_scheduler(args: argparse.Namespace, pipe: LFDMPipeline | None) -> Sche
 def train(args: argparse.Namespace) -> None:
     """Train, and leave checkpoints, metrics.jsonl, samples/ and pipeline/ in the output folder."""
     run = TrainingRun(args, "train_unet")
-    accelerator, device = run.accelerator, run.device
+    accelerator = run.accelerator
     pipe = load_pretrained(args)
     config = read_config(args) if pipe is None else dict(pipe.unet.config)
     lfae = pipe.lfae if pipe else LatentFlowAutoencoder.from_pretrained(args.lfae, subfolder=args.lfae_subfolder)
     # Its weights stay where they lie, mapped from their file: once motion is cached, most have done their work.
-    lfae = lfae.float().requires_grad_(False).eval().to(device)
-    settle_sizes(args, lfae, config)
+    lfae = lfae.float().requires_grad_(False).eval().to(run.device)
+    resolve_defaults(args, lfae, config)
     run.make_repository()
-    clips, held_out, reader = run.clips(args.resolution)
+    clips = run.clips(args.resolution)
 
     # Motion: each process computes its share, then all of them read.
-    cache = MotionCache(args.motion_cache_dir or args.output_dir / "motion", lfae, reader, dtype=run.half)
-    everything = list(dict.fromkeys([*clips, *held_out]))
+    cache = MotionCache(args.motion_cache_dir or args.output_dir / "motion", lfae, clips.reader, dtype=run.half)
+    everything = list(dict.fromkeys([*clips.train, *clips.held_out]))
     cache.fill(everything[accelerator.process_index :: accelerator.num_processes], progress=run.main)
     accelerator.wait_for_everyone()
 
     # Texts: embedded once.
-    labels = sorted({clip.label for clip in clips if clip.label})
+    text_encoder = args.text_encoder or (None if pipe else TEXT_ENCODER)
     with accelerator.main_process_first():
-        texts = embed_labels(labels, args.text_encoder or (None if pipe else TEXT_ENCODER), pipe, args.seed)
+        table, encoder, tokenizer = embed_labels(clips.labels, text_encoder, pipe, args.seed)
+
+    set_seed(args.seed)
+    unet = pipe.unet if pipe else new_unet(args, config, lfae, table.config.embedding_dim if table else None)
+    if unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None):
+        mean, std = cache.statistics(clips.train)
+        scale = args.target_scale or 1
+        unet.register_to_config(target_mean=mean, target_std=[value / scale for value in std])
+    if args.lora_rank:
+        add_lora(unet, args.lora_rank, args.lora_alpha)
+    if args.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
     made = LFDMPipeline(
         lfae=lfae,
-        unet=build_unet(args, pipe, lfae, config, cache, clips, texts[0]).train().to(device),
+        unet=unet.train().to(run.device),
         scheduler=build_scheduler(args, pipe),
-        label_embeddings=texts[0],
-        text_encoder=texts[1] if args.save_text_encoder else None,
-        tokenizer=texts[2] if args.save_text_encoder else None,
+        label_embeddings=table,
+        text_encoder=encoder if args.save_text_encoder else None,
+        tokenizer=tokenizer if args.save_text_encoder else None,
         default_num_inference_steps=args.num_inference_steps,
     )
     made.set_progress_bar_config(disable=True)
-    training = MotionTraining(made, args.seed, args.null_condition_prob, args.snr_gamma, args.ema_decay)
     run.say(
-        f"{args.num_frames} frames of {args.resolution} pixels, labels: {', '.join(labels) or 'none'}",
-        f"mean of the motion {made.unet.config.target_mean}, standard deviation {made.unet.config.target_std}",
+        f"{args.num_frames} frames of {args.resolution} pixels, labels: {', '.join(clips.labels) or 'none'}",
+        f"mean of the motion {unet.config.target_mean}, standard deviation {unet.config.target_std}",
     )
 
-    def losses(loss: nn.Module, samples: MotionSample, draws: range) -> Losses:
-        with accelerator.autocast():
-            given = training.arguments(samples, draws)
-        return Losses({"denoising": loss(*given)}, {})
-
-    judged = MotionDataset(
-        spread(held_out, args.num_validation_clips), cache, args.num_frames, "uniform", augment=False
+    judged = spread(clips.held_out, args.num_validation_clips)
+    task = MotionTask(
+        made,
+        MotionDataset(
+            clips.train, cache, args.num_frames, args.frame_sampling, args.seed, not args.no_augment, args.flip
+        ),
+        HeldOut(
+            MotionDataset(judged, cache, args.num_frames, "uniform", augment=False),
+            clips.pictures(args.num_validation_pictures),
+            clips.labels,
+            args.train_batch_size,
+        ),
+        seed=args.seed,
+        null_condition_prob=args.null_condition_prob,
+        snr_gamma=args.snr_gamma,
+        ema_decay=args.ema_decay,
     )
-    pictures = first_pictures(held_out, reader, args.num_validation_pictures)
-    run.fit(
-        Trained(
-            module=training.loss,
-            optimizer=build_optimizer(
-                training.weights.values(), args.learning_rate, (args.adam_beta1, args.adam_beta2)
-            ),
-            dataset=MotionDataset(
-                clips, cache, args.num_frames, args.frame_sampling, args.seed, not args.no_augment, args.flip
-            ),
-            losses=losses,
-            models=[made.unet],
-            validate=lambda step: training.validate(judged, pictures, labels, args.train_batch_size),
-            save=training.save,
-            after_step=training.after_step,
-            state=training.state,
-            load_state=training.load_state,
-        )
-    )
-
-    def write(folder: Path) -> None:
-        training.finish(folder)
-        facts = {"dataset": f"{len(clips)} clips", "notes": [run.about(len(clips), "videos")]}
-        repo_id = run.hub_model_id if args.push_to_hub else None
-        made.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
-
-    run.finish("pipeline", write, "LFDMPipeline.from_pretrained({})")
+    run.fit(task)
+    run.finish(task)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -24,7 +24,14 @@ SPLIT_NAMES = {
 }
 
 
-def find_clips(root: str | Path, layout: str = "auto", split: str | None = None) -> list[Clip]:
+def find_clips(
+    root: str | Path,
+    layout: str = "auto",
+    split: str | None = None,
+    *,
+    name: str = "root",
+    split_name: str = "split",
+) -> list[Clip]:
     """The clips of a data set, without opening more than it takes to tell clips from frames.
 
     Args:
@@ -36,6 +43,7 @@ def find_clips(root: str | Path, layout: str = "auto", split: str | None = None)
             "mug", "mhad", "natops": as downloaded, with the paper's splits and label texts; see `published_datasets`.
             "auto": the first that fits: metadata, mug, mhad, natops, then by the depth of the folders.
         split: "train", "test" or "validation"; None is all.
+        name, split_name: what errors call `root` and `split`, for callers whose users know them by other names.
 
     Returns:
         Clips in natural order of their paths (metadata: in the order of the rows). Clips that metadata name and that
@@ -49,7 +57,7 @@ def find_clips(root: str | Path, layout: str = "auto", split: str | None = None)
         raise ValueError(f"`layout` must be one of auto, {', '.join(LAYOUTS)}, got {layout!r}.")
     if not root.is_dir():
         raise ValueError(
-            f"`root` must be a folder, got {str(root)!r}, which is {'a file' if root.exists() else 'not'}."
+            f"`{name}` must be a folder, got {str(root)!r}, which is {'a file' if root.exists() else 'not'}."
         )
     clips: list[Clip] = []
     for find in AUTO if layout == "auto" else [LAYOUTS[layout]]:
@@ -58,7 +66,7 @@ def find_clips(root: str | Path, layout: str = "auto", split: str | None = None)
             break
     if not clips:
         raise ValueError(
-            f"`root` {str(root)!r} holds no clips{'' if layout == 'auto' else f' of the layout {layout!r}'}. Clips are "
+            f"`{name}` {str(root)!r} holds no clips{'' if layout == 'auto' else f' of the layout {layout!r}'}. Clips are "
             f"folders of pictures or files ending in {', '.join((*VIDEO_SUFFIXES, *ANIMATION_SUFFIXES))}."
         )
     if split is None:
@@ -67,7 +75,7 @@ def find_clips(root: str | Path, layout: str = "auto", split: str | None = None)
     if not chosen:
         there = sorted({clip.split for clip in clips if clip.split})
         raise ValueError(
-            f"`split` must be one of {', '.join(there) or '(this data set has no splits)'}, got {split!r}."
+            f"`{split_name}` must be one of {', '.join(there) or '(this data set has no splits)'}, got {split!r}."
         )
     return chosen
 
@@ -114,7 +122,7 @@ def by_depth(root: Path, layout: str | None = None) -> list[Clip]:
         rest = folders[1:] if split else folders
         if len(rest) > 2 or (depth is not None and len(rest) != depth):
             kind = {1: "label/clip", 2: "subject/label/clip", None: "[subject/]label/clip"}[depth]
-            raise ValueError(f"`root` must be laid out as root/[split/]{kind}, got {path}.")
+            raise ValueError(f"clips must lie in folders root/[split/]{kind}, got {path}.")
         clips.append(
             Clip(path, label=rest[-1] if rest else "", subject=rest[0] if len(rest) == 2 else "", split=split)
         )

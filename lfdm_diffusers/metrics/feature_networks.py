@@ -22,10 +22,29 @@ CAFFE_MEAN = tuple(value / 255 for value in (123.68, 116.779, 103.939))
 HUB_NAMES = {"vgg19": "timm/vgg19.tv_in1k", "vgg16": "timm/vgg16.tv_in1k"}
 
 
+class UnknownLayers(ValueError):
+    """Names of feature maps that a network does not have.
+
+    Args:
+        layers: what came.
+        allowed: what the network has.
+    """
+
+    def __init__(self, layers: Sequence[str], allowed: Sequence[str]):
+        self.layers, self.allowed = tuple(layers), tuple(allowed)
+        super().__init__(self.sentence("layers"))
+
+    def sentence(self, argument: str) -> str:
+        """The error, for users who know the layers by the name of another argument."""
+        return (
+            f"`{argument}` must be one or more of {', '.join(self.allowed)}, got {', '.join(self.layers) or 'none'}."
+        )
+
+
 def ordered_layers(layers: Sequence[str], allowed: Sequence[str]) -> tuple[str, ...]:
-    """`layers` in the order of `allowed`; ValueError if there are none, or one that is not allowed."""
+    """`layers` in the order of `allowed`; `UnknownLayers` if there are none, or one that is not allowed."""
     if not layers or not set(layers) <= set(allowed):
-        raise ValueError(f"`layers` must be one or more of {', '.join(allowed)}, got {', '.join(layers) or 'none'}.")
+        raise UnknownLayers(layers, allowed)
     return tuple(name for name in allowed if name in layers)
 
 
@@ -284,11 +303,11 @@ def load_feature_file(path: Path, layers: Sequence[str] | None) -> FeatureNetwor
     return network
 
 
-def find_file(source: str, name: str) -> Path | None:
+def find_file(source: str, name: str, argument: str = "name_or_path") -> Path | None:
     """The file `name` of a folder or a Hub repository; None if it has none.
 
     Raises:
-        ValueError: if there is neither, or the Hub cannot be reached.
+        ValueError: if there is neither, in which case it names `argument`, or the Hub cannot be reached.
     """
     folder = Path(source)
     if folder.is_dir():
@@ -299,7 +318,7 @@ def find_file(source: str, name: str) -> Path | None:
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
             return None
         raise ValueError(
-            f"`name_or_path` must be {', '.join(map(repr, HUB_NAMES))}, a file, a folder or a Hub repository, got "
+            f"`{argument}` must be {', '.join(map(repr, HUB_NAMES))}, a file, a folder or a Hub repository, got "
             f"{source!r}: {error}"
         ) from error
 
@@ -323,7 +342,9 @@ def load_backbone(source: str, layers: Sequence[str] | None) -> BackboneFeatures
     return BackboneFeatures(backbone, about.get("image_mean", IMAGENET_MEAN), about.get("image_std", IMAGENET_STD))
 
 
-def load_perceptual(name_or_path: str, layers: Sequence[str] | None = None) -> FeatureNetwork:
+def load_perceptual(
+    name_or_path: str, layers: Sequence[str] | None = None, *, argument: str = "name_or_path"
+) -> FeatureNetwork:
     """A frozen network, in eval mode, for `PerceptualPyramidLoss`.
 
     Args:
@@ -337,12 +358,13 @@ def load_perceptual(name_or_path: str, layers: Sequence[str] | None = None) -> F
             * a Hub repository or a folder with a backbone of `transformers`, or with one of these files as
               `model.safetensors`.
         layers: names of the feature maps to compare, see the networks' classes; by default five of each.
+        argument: what errors call `name_or_path`, for callers whose users know it by another name.
 
     Returns:
         The network. Feature maps of all but torchvision's VGG are scaled by `set_gains`.
 
     Raises:
-        ValueError: if it cannot be had, or holds none of these networks, or has no such layers.
+        ValueError: if it cannot be had, or holds none of these networks, or has no such layers (`UnknownLayers`).
     """
     source = str(name_or_path)
     path = Path(source)
@@ -351,10 +373,10 @@ def load_perceptual(name_or_path: str, layers: Sequence[str] | None = None) -> F
     if path.is_file():
         network = load_feature_file(path, layers)
     else:
-        config = find_file(source, "config.json")
+        config = find_file(source, "config.json", argument)
         if config is not None and "model_type" in json.loads(config.read_text(encoding="utf-8")):
             network = load_backbone(source, layers)
-        elif (weights := find_file(source, "model.safetensors")) is not None:
+        elif (weights := find_file(source, "model.safetensors", argument)) is not None:
             network = load_feature_file(weights, layers)
         else:
             raise ValueError(f"{source} holds neither a backbone of transformers nor model.safetensors.")

@@ -1,11 +1,10 @@
-"""Training of ImaGINator: losses that one backward pass and one optimizer minimise together, examples, validation."""
+"""Training of ImaGINator: losses that one backward pass and one optimizer minimise together, and the task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import PIL.Image
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,9 +15,9 @@ from ..data.dataset import ClipSample
 from ..metrics.reconstruction import reconstruction_l1
 from ..models.imaginator import ImaginatorDiscriminators, ImaginatorGenerator
 from ..pipelines import ImaginatorPipeline
-from ..visualization.generation_sheet import generation_sheet
-from .averaged_weights import AveragedWeights
-from .checkpoints import VALIDATION_DRAWS, restore_weights
+from .checkpoints import restore_weights
+from .pipeline_task import VALIDATION_DRAWS, HeldOut, PipelineTask
+from .task import Losses
 
 
 class AdversarialLoss(nn.Module):
@@ -90,15 +89,18 @@ def cross_entropy(logits: torch.Tensor, true: bool) -> torch.Tensor:
     return F.softplus(-logits.float() if true else logits.float()).mean()
 
 
-class AdversarialTraining:
+class AdversarialTask(PipelineTask):
     """An `ImaginatorPipeline` whose generator is being trained against its discriminators.
 
     Args:
         pipe: with its generator in training mode, on the device to train on.
         discriminators: likewise.
+        dataset, held_out: as in `PipelineTask`.
         seed: of all chance.
         null_condition_prob: share of examples that are shown without their label.
         reconstruction_weight: as in `AdversarialLoss`.
+        discriminator_lr_scale: the discriminators' learning rate, as a multiple of the generator's: players that step together
+            may still learn at their own rates (Heusel et al., 2017).
         ema_decay: of the generator's averaged weights, which are those validated and saved; 0: none.
     """
 
@@ -106,75 +108,62 @@ class AdversarialTraining:
         self,
         pipe: ImaginatorPipeline,
         discriminators: ImaginatorDiscriminators,
+        dataset: Dataset | None = None,
+        held_out: HeldOut | None = None,
+        *,
         seed: int = 0,
         null_condition_prob: float = 0.1,
         reconstruction_weight: float = 100.0,
+        discriminator_lr_scale: float = 1.0,
         ema_decay: float = 0.999,
     ):
-        self.pipe, self.seed, self.null_condition_prob = pipe, seed, null_condition_prob
-        self.device = pipe.imaginator.device
-        self.loss = AdversarialLoss(pipe.imaginator, discriminators, reconstruction_weight).to(self.device)
-        self.average = AveragedWeights(pipe.imaginator, ema_decay)
+        super().__init__(pipe, pipe.imaginator, dataset, held_out, seed, null_condition_prob, ema_decay)
+        self.discriminator_lr_scale = discriminator_lr_scale
+        self.module = AdversarialLoss(pipe.imaginator, discriminators, reconstruction_weight).to(self.device)
+        self.models = [self.module.generator, self.module.discriminators]
 
-    def parameters(self, discriminator_lr_scale: float = 1.0) -> list[dict]:
-        """Groups for `build_optimizer`: players that step together may still learn at their own rates (Heusel et al., 2017).
-
-        Args:
-            discriminator_lr_scale: the discriminators' learning rate, as a multiple of the generator's.
-        """
-        players = (self.loss.generator, 1.0), (self.loss.discriminators, discriminator_lr_scale)
-        return [{"params": list(player.parameters()), "lr_scale": scale} for player, scale in players]
-
-    def after_step(self) -> None:
-        self.average.step()
+    def parameters(self) -> list[dict]:
+        return [
+            {"params": list(player.parameters()), "lr_scale": scale}
+            for player, scale in zip(self.models, (1.0, self.discriminator_lr_scale))
+        ]
 
     def arguments(self, samples: ClipSample, draws: Sequence[int]) -> tuple[torch.Tensor | None, ...]:
         """What `AdversarialLoss.forward` takes for a batch; the chance of each example comes from its own draw."""
         noise, frames, null = [], [], []
-        for draw, label in zip(draws, samples.label):
-            generator = draw_generator(self.seed, draw)
+        for generator, label in zip(self.chance(draws), samples.label):
             noise.append(torch.randn(self.pipe.imaginator.config.noise_dim, generator=generator))
             frames.append(torch.randint(samples.frames.shape[2], (), generator=generator))
-            null.append(not label or torch.rand((), generator=generator).item() < self.null_condition_prob)
-        table, embeds = self.pipe.label_embeddings, None
-        if table is not None:
-            embeds = table.rows(samples.label).to(self.device)
+            null.append(self.drops_label(label, generator))
+        embeds = self.text_embeds(samples.label)
+        if embeds is not None:
             embeds = embeds.masked_fill(torch.tensor(null, device=self.device)[:, None], 0)
         videos = samples.frames.to(self.device, non_blocking=True)
         noise, frames = torch.stack(noise).to(self.device), torch.stack(frames).to(self.device)
         return videos, videos[:, :, 0], embeds, noise, frames
 
-    @torch.no_grad()
-    def validate(
-        self, held_out: Dataset, pictures: Sequence[PIL.Image.Image], labels: Sequence[str]
-    ) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
-        """L1 of the clips of `held_out`, made with the same noise each time, and a sheet of clips of all labels."""
-        total = 0.0
-        with self.average.in_place():
-            for i in range(len(held_out)):
-                frames, label = held_out[i].frames, held_out[i].label
-                noise = draw_generator(self.seed, VALIDATION_DRAWS + i)
-                video = self.pipe(frames[:, 0], label or None, generator=noise, output_type="pt").frames[0]
-                total += reconstruction_l1(video.cpu(), frames.transpose(0, 1))
-            sheet = generation_sheet(self.pipe, pictures, labels or [None], self.pipe.num_frames, self.seed)
-        return {"l1": total / len(held_out)}, {"samples": sheet}
+    def losses(self, module: nn.Module, batch: ClipSample, draws: range) -> Losses:
+        return Losses(module(*self.arguments(batch, draws)), {})
+
+    def judge(self, held_out: HeldOut) -> dict[str, float]:
+        """L1 of the held-out clips, made from their first frames."""
+        total, count = 0.0, len(held_out.dataset)
+        for i in range(count):
+            frames, label = held_out.dataset[i].frames, held_out.dataset[i].label
+            noise = draw_generator(self.seed, VALIDATION_DRAWS + i)
+            video = self.pipe(frames[:, 0], label or None, generator=noise, output_type="pt").frames[0]
+            total += reconstruction_l1(video.cpu(), frames.transpose(0, 1))
+        return {"l1": total / count}
 
     def save(self, folder: Path) -> None:
         """Both players, the generator with its averaged weights."""
         with self.average.in_place():
-            self.loss.generator.save_pretrained(folder / "imaginator")
-        self.loss.discriminators.save_pretrained(folder / "discriminators")
+            self.module.generator.save_pretrained(folder / "imaginator")
+        self.module.discriminators.save_pretrained(folder / "discriminators")
 
     def state(self) -> dict:
-        """What a checkpoint needs to go on exactly."""
-        return {"players": self.loss.state_dict(), **self.average.state()}
+        return {"players": self.module.state_dict(), **self.average.state()}
 
     def load_state(self, state: dict) -> None:
-        """Raises ValueError if `state` is of another training."""
-        restore_weights(self.loss, state["players"])
+        restore_weights(self.module, state["players"])
         self.average.load_state(state)
-
-    def finish(self, folder: Path) -> None:
-        """Save the pipeline with the averaged weights."""
-        self.average.keep()
-        self.pipe.to("cpu").save_pretrained(folder)

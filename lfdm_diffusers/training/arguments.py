@@ -1,17 +1,26 @@
-"""What the training scripts share of their command lines: options, checks, errors, and the line as others may read it."""
+"""What the training scripts share of their command lines: options, errors, and the line as others may read it."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..arguments.types import number, whole_number
 from ..data.layouts import LAYOUTS
 from ..models.text_encoders import TEXT_ENCODER
+
+
+def script_parser(doc: str) -> argparse.ArgumentParser:
+    """A parser for a script with this docstring, whose first line is the description."""
+    return argparse.ArgumentParser(
+        allow_abbrev=False,  # a token must be recognisable
+        description=doc.splitlines()[0],
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -21,13 +30,15 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument("--layout", default="auto", choices=["auto", *LAYOUTS])
     group.add_argument("--train_split", help="default: train, where the data have splits; else all clips")
     group.add_argument("--validation_split", help="default: validation, else test, else the training clips")
-    group.add_argument("--resolution", type=int, help="side of the pictures in pixels; default: the model's")
+    group.add_argument(
+        "--resolution", type=whole_number(1), help="side of the pictures in pixels; default: the model's"
+    )
     group.add_argument("--fit", default="letterbox", choices=["letterbox", "center_crop"])
     group.add_argument("--no_augment", action="store_true", help="pictures as they are")
     group.add_argument("--strict_clips", action="store_true", help="stop if any clip cannot be used")
     group.add_argument("--cache_dir", help="decoded clips; default: OUTPUT_DIR/cache; 'none' decodes every time")
     group.add_argument("--cache_compress", action="store_true", help="half the cache's size, slower to read")
-    group.add_argument("--dataloader_num_workers", type=int, default=0)
+    group.add_argument("--dataloader_num_workers", type=whole_number(0), default=0)
     return group
 
 
@@ -42,31 +53,72 @@ def add_run_arguments(
     """How long, how fast, what is saved where; with the script's own defaults."""
     group = parser.add_argument_group("training")
     group.add_argument("--output_dir", type=Path, required=True)
-    group.add_argument("--seed", type=int, default=0)
-    group.add_argument("--train_batch_size", type=int, default=batch_size, help="in each process and forward pass")
-    group.add_argument("--gradient_accumulation_steps", type=int, default=1)
-    group.add_argument("--gradient_checkpointing", action="store_true", help="less memory, slower")
-    group.add_argument("--num_train_epochs", type=int, default=100)
-    group.add_argument("--num_repeats", type=int, default=1, help="times each clip counts in an epoch")
-    group.add_argument("--max_train_steps", type=int, help="updates of the weights; overrides --num_train_epochs")
-    group.add_argument("--learning_rate", "--lr", type=float, default=learning_rate)
-    group.add_argument("--lr_warmup_steps", type=int, default=0, help="steps over which the learning rate rises")
+    group.add_argument("--seed", type=whole_number(0), default=0)
     group.add_argument(
-        "--lr_milestones", type=float, nargs="*", default=list(milestones), help="shares of the whole training"
+        "--train_batch_size", type=whole_number(1), default=batch_size, help="in each process and forward pass"
     )
-    group.add_argument("--lr_gamma", type=float, default=0.1, help="factor of the learning rate at each milestone")
-    group.add_argument("--adam_beta1", type=float, default=adam_betas[0])
-    group.add_argument("--adam_beta2", type=float, default=adam_betas[1])
-    group.add_argument("--max_grad_norm", type=float, default=0.0, help="clip gradients to this norm; 0: do not")
+    group.add_argument("--gradient_accumulation_steps", type=whole_number(1), default=1)
+    group.add_argument("--gradient_checkpointing", action="store_true", help="less memory, slower")
+    group.add_argument("--num_train_epochs", type=whole_number(1), default=100)
+    group.add_argument("--num_repeats", type=whole_number(1), default=1, help="times each clip counts in an epoch")
+    group.add_argument(
+        "--max_train_steps", type=whole_number(1), help="updates of the weights; overrides --num_train_epochs"
+    )
+    group.add_argument("--learning_rate", "--lr", type=number(0), default=learning_rate)
+    group.add_argument(
+        "--lr_warmup_steps", type=whole_number(0), default=0, help="steps over which the learning rate rises"
+    )
+    group.add_argument(
+        "--lr_milestones", type=number(0), nargs="*", default=list(milestones), help="shares of the whole training"
+    )
+    group.add_argument("--lr_gamma", type=number(0), default=0.1, help="factor of the learning rate at each milestone")
+    group.add_argument("--adam_beta1", type=number(0, 1), default=adam_betas[0])
+    group.add_argument("--adam_beta2", type=number(0, 1), default=adam_betas[1])
+    group.add_argument("--max_grad_norm", type=number(0), default=0.0, help="clip gradients to this norm; 0: do not")
     group.add_argument("--mixed_precision", choices=["no", "bf16", "fp16"], help="default: accelerate's configuration")
     group.add_argument("--allow_tf32", action="store_true", help="faster float32 on Ampere GPUs and later")
-    group.add_argument("--checkpointing_steps", type=int, default=500)
-    group.add_argument("--checkpoints_total_limit", type=int, help="keep only so many, the newest")
+    group.add_argument("--checkpointing_steps", type=whole_number(1), default=500)
+    group.add_argument("--checkpoints_total_limit", type=whole_number(1), help="keep only so many, the newest")
     group.add_argument("--resume_from_checkpoint", metavar="latest|PATH")
-    group.add_argument("--validation_steps", type=int, default=500, help="numbers and pictures; 0: at the end only")
-    group.add_argument("--logging_steps", type=int, default=10)
+    group.add_argument(
+        "--validation_steps", type=whole_number(0), default=500, help="numbers and pictures; 0: at the end only"
+    )
+    group.add_argument("--logging_steps", type=whole_number(1), default=10)
     group.add_argument("--report_to", default="none", help="tensorboard, wandb, ...; metrics.jsonl is always written")
     return group
+
+
+def add_loss_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """By what pictures are compared, and what counts for how much."""
+    group = parser.add_argument_group("losses")
+    group.add_argument(
+        "--perceptual",
+        default="vgg19",
+        help="network whose features are compared: vgg19 or vgg16 (from the Hub), a file, another backbone's Hub\n"
+        "repository or folder, see docs/training.md; 'none': pixels and their gradients",
+    )
+    group.add_argument(
+        "--perceptual_layers", nargs="+", metavar="NAME", help="feature maps; default: five of each network"
+    )
+    group.add_argument(
+        "--inpainted_loss_weight",
+        type=number(0),
+        default=1.0,
+        help="of the picture before the last blend; 0 as in the paper, see docs/training.md",
+    )
+    group.add_argument(
+        "--motion_loss_weight",
+        type=number(0),
+        default=0.0,
+        help="errors count more where pictures differ; small motion: 5",
+    )
+    return group
+
+
+def add_pair_arguments(group: argparse._ArgumentGroup, freeze_batchnorm_after: float, help: str) -> None:
+    """To the group of the run: how an auto-encoder learns of pairs; with the script's own default and its reason."""
+    group.add_argument("--freeze_batchnorm_after", type=number(0), default=freeze_batchnorm_after, help=help)
+    group.add_argument("--num_validation_pairs", type=whole_number(1), default=32)
 
 
 def add_hub_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,26 +132,11 @@ def add_hub_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_clip_arguments(group: argparse._ArgumentGroup) -> None:
     """To the group of data: how clips are sampled, where whole clips are trained on."""
-    group.add_argument("--num_frames", type=int, help="frames of a video; default: the model's")
+    group.add_argument("--num_frames", type=whole_number(1), help="frames of a video; default: the model's")
     group.add_argument(
         "--frame_sampling", choices=["uniform", "random", "very_random"], help="default: the preset's, else random"
     )
     group.add_argument("--flip", action="store_true", help="mirror half the examples; not where labels name a side")
-
-
-def read_network(path: Path, option: str) -> dict:
-    """Arguments of a network from the JSON file that `option` names, without what diffusers notes beside them.
-
-    Raises:
-        ValueError: if it cannot be read, or holds anything else.
-    """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"`{option}` must be a JSON file: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"`{option}` must hold a JSON object of arguments, got {config!r}.")
-    return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
 def refuse_options(
@@ -125,58 +162,31 @@ def add_diffusion_arguments(parser: argparse.ArgumentParser) -> argparse._Argume
     group = parser.add_argument_group("diffusion")
     group.add_argument(
         "--target_scale",
-        type=float,
+        type=number(above=0),
         help="standard deviation of what is diffused, of pixels (vdm) their largest value; default 1;\nless: labels are decided over more timesteps",
     )
     group.add_argument(
         "--prediction_type", choices=["epsilon", "v_prediction", "sample"], help="default: epsilon, as published"
     )
-    group.add_argument("--null_condition_prob", type=float, default=0.1, help="share of examples without their label")
-    group.add_argument("--snr_gamma", type=float, help="min-SNR weights with this gamma (5 is usual); default: none")
     group.add_argument(
-        "--ema_decay", type=float, default=0.999, help="of the averaged weights that are saved; 0: none"
+        "--null_condition_prob", type=number(0, 1), default=0.1, help="share of examples without their label"
+    )
+    group.add_argument(
+        "--snr_gamma", type=number(0), help="min-SNR weights with this gamma (5 is usual); default: none"
+    )
+    group.add_argument(
+        "--ema_decay", type=number(0, 1), default=0.999, help="of the averaged weights that are saved; 0: none"
     )
     return group
 
 
 def add_sample_arguments(group: argparse._ArgumentGroup) -> None:
     """To the group of the run: what validation generates."""
-    group.add_argument("--num_inference_steps", type=int, default=10, help="of validation, and the pipeline's default")
-    group.add_argument("--num_validation_clips", type=int, default=64, help="for the validation loss")
-    group.add_argument("--num_validation_pictures", type=int, default=2, help="to sample every label for")
-
-
-DIFFUSION_AT_LEAST_1 = "num_frames num_inference_steps num_validation_clips num_validation_pictures"
-DIFFUSION_AT_LEAST_0 = "null_condition_prob snr_gamma ema_decay target_scale"
-
-
-def check_diffusion_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """End the program with the parser's message for shares beyond 1, and a target without spread."""
-    if args.target_scale == 0:
-        parser.error("--target_scale must be more than 0, got 0.0")
-    for name in ("null_condition_prob", "ema_decay"):
-        if getattr(args, name) > 1:
-            parser.error(f"--{name} must be from 0 to 1, got {getattr(args, name)}")
-
-
-def require_at_least(parser: argparse.ArgumentParser, args: argparse.Namespace, least: dict[float, str]) -> None:
-    """End the program with the parser's message if an argument named (separated by blanks) is below its least value."""
-    for limit, names in least.items():
-        for name in names.split():
-            if getattr(args, name) is not None and getattr(args, name) < limit:
-                parser.error(f"--{name} must be {limit} or more, got {getattr(args, name)}")
-
-
-def parse_arguments(
-    parser: argparse.ArgumentParser, argv: list[str] | None, at_least_1: str = "", at_least_0: str = ""
-) -> argparse.Namespace:
-    """Parse, and refuse numbers out of range; the two lists (separated by blanks) name the script's own."""
-    args = parser.parse_args(argv)
-    at_least_1 += " train_batch_size gradient_accumulation_steps num_train_epochs num_repeats max_train_steps"
-    at_least_1 += " resolution checkpointing_steps checkpoints_total_limit logging_steps"
-    at_least_0 += " seed validation_steps dataloader_num_workers learning_rate lr_warmup_steps max_grad_norm"
-    require_at_least(parser, args, {1: at_least_1, 0: at_least_0})
-    return args
+    group.add_argument(
+        "--num_inference_steps", type=whole_number(1), default=10, help="of validation, and the pipeline's default"
+    )
+    group.add_argument("--num_validation_clips", type=whole_number(1), default=64, help="for the validation loss")
+    group.add_argument("--num_validation_pictures", type=whole_number(1), default=2, help="to sample every label for")
 
 
 @contextlib.contextmanager

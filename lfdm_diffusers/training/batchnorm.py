@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 import torch.distributed as dist
 from torch import nn
+
+
+def _several_processes() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def synchronise_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
+    """`model` with BatchNorms that see the batches of all processes, where there are several, each with a GPU."""
+    if device.type == "cuda" and _several_processes():
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return model
 
 
 def average_running_statistics(model: nn.Module) -> None:
@@ -12,7 +24,7 @@ def average_running_statistics(model: nn.Module) -> None:
     BatchNorm that is not synchronised sees its own process's share of a batch. Training does not read the running
     statistics, so this changes what is saved and validated, not the course of training.
     """
-    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+    if not _several_processes():
         return
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:

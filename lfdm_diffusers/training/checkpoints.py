@@ -1,4 +1,4 @@
-"""What the training scripts share: checkpoints written whole, chance that can be repeated, metrics, running statistics."""
+"""Checkpoints of a run: written whole, found, pruned, and weights taken from them."""
 
 from __future__ import annotations
 
@@ -13,37 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ..data.clips import Clip
-from ..data.layouts import find_clips
-
 STATE_FILE = "training_state.pt"
-# Draws of validation examples: far beyond any of training.
-VALIDATION_DRAWS = 2**62
-
-
-def choose_clips(
-    root: Path, layout: str, train_split: str | None, validation_split: str | None
-) -> tuple[list[Clip], list[Clip], str]:
-    """Clips to train on, clips to validate on, and what the latter are, in words.
-
-    Args:
-        root, layout: as in `find_clips`.
-        train_split: by default train, where there are splits; else all clips.
-        validation_split: by default validation, else test; else the training clips.
-
-    Raises:
-        ValueError: if there are none.
-    """
-    try:
-        splits = {clip.split for clip in find_clips(root, layout)}
-        train_split = train_split or ("train" if "train" in splits else None)
-        train = find_clips(root, layout, train_split)
-        split = validation_split or next((s for s in ("validation", "test") if s in splits - {train_split}), None)
-        if split is None:
-            return train, train, "the training clips: the data have no split for validation"
-        return train, find_clips(root, layout, split), f"the split {split}"
-    except ValueError as error:
-        raise ValueError(str(error).replace("`root`", "`--train_data_dir`")) from error
 
 
 @contextlib.contextmanager
@@ -134,17 +104,3 @@ def restore_weights(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise ValueError(f"the checkpoint is of a run with another network: {first}") from error
-
-
-def take_fitting_weights(model: nn.Module, source: nn.Module) -> list[str]:
-    """Copy into `model` all weights of `source` that have a name and a shape of its own; returns the names of the others.
-
-    Raises:
-        ValueError: if none fits.
-    """
-    own, given = model.state_dict(), source.state_dict()
-    fitting = {name: given[name] for name, value in own.items() if name in given and given[name].shape == value.shape}
-    if not fitting:
-        raise ValueError(f"no weights of the {type(source).__name__} fit the new {type(model).__name__}.")
-    model.load_state_dict(fitting, strict=False)
-    return [name for name in own if name not in fitting]

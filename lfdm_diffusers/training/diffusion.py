@@ -1,56 +1,114 @@
-"""Training of a pipeline's U-Net: examples to losses, averaged weights, validation, what a checkpoint keeps."""
+"""Training of a pipeline's U-Net to denoise: its loss, and a task for LFDM's motion and one for frames."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import torch
+from torch import nn
 from torch.utils.data import Dataset, default_collate
 
-from ..data.chance import draw_generator
+from ..data.dataset import ClipSample
+from ..hub.cards import CardFacts
+from ..ops.warp import sampling_grid
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
-from ..visualization.generation_sheet import generation_sheet
-from .averaged_weights import AveragedWeights
-from .checkpoints import VALIDATION_DRAWS
-from .losses import DenoisingLoss
+from .motion_cache import MotionSample
+from .pipeline_task import VALIDATION_DRAWS, HeldOut, PipelineTask
+from .task import Losses
 
 
-class DiffusionTraining(abc.ABC):
+class DenoisingLoss(nn.Module):
+    """Stage two's loss, and the U-Net in one forward pass, as DistributedDataParallel needs it (LFDM, eq. 4).
+
+    Args:
+        unet: its `prediction_type` says what it is asked for.
+        alphas_cumprod: `(T,)` of the noise schedule.
+        snr_gamma: min-SNR weights (Hang et al., ICCV 2023) with this gamma; None weighs all timesteps alike.
+    """
+
+    def __init__(self, unet: nn.Module, alphas_cumprod: torch.Tensor, snr_gamma: float | None = None):
+        super().__init__()
+        self.unet, self.snr_gamma = unet, snr_gamma
+        self.prediction_type = unet.config.prediction_type
+        if self.prediction_type not in ("epsilon", "v_prediction", "sample"):
+            raise ValueError(
+                f"`prediction_type` must be 'epsilon', 'v_prediction' or 'sample', got {self.prediction_type!r}."
+            )
+        self.register_buffer("alphas_cumprod", alphas_cumprod.double(), persistent=False)
+
+    def forward(
+        self,
+        volume: torch.Tensor,
+        noise: torch.Tensor,
+        timesteps: torch.Tensor,
+        text_embeds: torch.Tensor | None,
+        null_mask: torch.Tensor | None,
+        image_latents: torch.Tensor,
+    ) -> torch.Tensor:
+        """Mean over the batch of w_t |prediction - target|^2 (mean over all entries of a volume).
+
+        Args:
+            volume: `(B, 3, F, h, w)` x0, standardised.
+            noise: like `volume`.
+            timesteps: `(B,)` int64.
+            text_embeds, null_mask, image_latents: as in `UNet3DVideoModel.forward`.
+        """
+        signal = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1, 1)
+        a, b = signal.sqrt().float(), (1 - signal).sqrt().float()
+        prediction = self.unet(
+            a * volume + b * noise, timesteps, text_embeds, image_latents, null_mask=null_mask, return_dict=False
+        )[0]
+        target = {"epsilon": noise, "sample": volume, "v_prediction": a * noise - b * volume}[self.prediction_type]
+        error = (prediction.float() - target).square().mean(dim=(1, 2, 3, 4))
+        return (self.weights(timesteps) * error).mean()
+
+    def weights(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """w_t `(B,)`: min(SNR, gamma), for x0, in units of what is predicted."""
+        if self.snr_gamma is None:
+            return torch.ones_like(timesteps, dtype=torch.float32)
+        signal = self.alphas_cumprod[timesteps]
+        snr = signal / (1 - signal)
+        unit = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}[self.prediction_type]
+        return (snr.clamp(max=self.snr_gamma) / unit).float()
+
+
+class DiffusionTask(PipelineTask):
     """A pipeline whose U-Net is being trained; a subclass says by `targets` what an example holds.
 
     Args:
         pipe: with its U-Net in training mode, on the device to train on, like its auto-encoder, which is frozen.
+        dataset, held_out: as in `PipelineTask`.
         seed: of all chance.
         null_condition_prob: share of examples that are shown without their label.
         snr_gamma: as in `DenoisingLoss`.
         ema_decay: of the averaged weights, which are those validated and saved; 0: none.
+
+    Attributes:
+        weights: the trained ones by name.
     """
 
     def __init__(
         self,
         pipe: VideoDiffusionPipeline,
+        dataset: Dataset | None = None,
+        held_out: HeldOut | None = None,
+        *,
         seed: int = 0,
         null_condition_prob: float = 0.1,
         snr_gamma: float | None = None,
         ema_decay: float = 0.999,
     ):
-        self.pipe, self.seed, self.null_condition_prob = pipe, seed, null_condition_prob
-        self.unet, self.device = pipe.unet, pipe.unet.device
+        super().__init__(pipe, pipe.unet, dataset, held_out, seed, null_condition_prob, ema_decay)
+        self.unet, self.weights, self.models = pipe.unet, self.average.weights, [pipe.unet]
         alphas_cumprod = torch.cumprod(1 - pipe.scheduler.betas.double(), dim=0)
-        self.loss = DenoisingLoss(self.unet, alphas_cumprod, snr_gamma).to(self.device)
-        self.average = AveragedWeights(self.unet, ema_decay)
-        self.weights = self.average.weights
+        self.module = DenoisingLoss(self.unet, alphas_cumprod, snr_gamma).to(self.device)
 
-    @property
-    def _space(self) -> tuple[str, str, list[float]]:
-        """What the U-Net predicts, of what, and how that is scaled: a network that has learned one cannot go on with another."""
-        config = self.unet.config
-        return config.prediction_type, self.pipe.target, [*config.target_mean, *config.target_std]
+    def parameters(self) -> Iterable[nn.Parameter]:
+        return self.weights.values()
 
     @abc.abstractmethod
     def targets(self, samples: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,32 +120,25 @@ class DiffusionTraining(abc.ABC):
         with torch.no_grad():
             volume, latents = self.targets(samples)
         noise, timesteps, null = [], [], []
-        for draw, label in zip(draws, samples.label):
-            generator = draw_generator(self.seed, draw)
-            timesteps.append(torch.randint(len(self.loss.alphas_cumprod), (), generator=generator))
-            null.append(not label or torch.rand((), generator=generator).item() < self.null_condition_prob)
+        for generator, label in zip(self.chance(draws), samples.label):
+            timesteps.append(torch.randint(len(self.module.alphas_cumprod), (), generator=generator))
+            null.append(self.drops_label(label, generator))
             noise.append(torch.randn(volume.shape[1:], generator=generator))
-        table = self.pipe.label_embeddings
-        embeds = table.rows(samples.label).to(self.device) if table is not None else None
         noise, timesteps, null = torch.stack(noise), torch.stack(timesteps), torch.tensor(null)
+        embeds = self.text_embeds(samples.label)
         return volume, noise.to(self.device), timesteps.to(self.device), embeds, null.to(self.device), latents
 
-    def after_step(self) -> None:
-        self.average.step()
+    def losses(self, module: nn.Module, batch: Any, draws: range) -> Losses:
+        return Losses({"denoising": module(*self.arguments(batch, draws))}, {})
 
-    @torch.no_grad()
-    def validate(
-        self, held_out: Dataset, pictures: Sequence[PIL.Image.Image], labels: Sequence[str], batch_size: int
-    ) -> tuple[dict[str, float], dict[str, PIL.Image.Image]]:
-        """Loss of `held_out` (the same timesteps and noise each time), and a sheet of clips of all labels."""
-        total = 0.0
-        with self.average.in_place():
-            for first in range(0, len(held_out), batch_size):
-                items = range(first, min(first + batch_size, len(held_out)))
-                samples = default_collate([held_out[i] for i in items])
-                total += self.loss(*self.arguments(samples, [VALIDATION_DRAWS + i for i in items])).item() * len(items)
-            sheet = generation_sheet(self.pipe, pictures, labels or [None], held_out.num_frames, self.seed)
-        return {"loss": total / len(held_out)}, {"samples": sheet}
+    def judge(self, held_out: HeldOut) -> dict[str, float]:
+        """The loss of the held-out examples."""
+        total, count = 0.0, len(held_out.dataset)
+        for first in range(0, count, held_out.batch_size):
+            items = range(first, min(first + held_out.batch_size, count))
+            samples = default_collate([held_out.dataset[i] for i in items])
+            total += self.module(*self.arguments(samples, [VALIDATION_DRAWS + i for i in items])).item() * len(items)
+        return {"loss": total / count}
 
     def save(self, folder: Path) -> None:
         """The averaged weights: unet/, or lora/ where only adapters are trained."""
@@ -97,8 +148,13 @@ class DiffusionTraining(abc.ABC):
             else:
                 self.unet.save_pretrained(folder / "unet")
 
+    @property
+    def _space(self) -> tuple[str, str, list[float]]:
+        """What the U-Net predicts, of what, and how that is scaled: a network that has learned one cannot go on with another."""
+        config = self.unet.config
+        return config.prediction_type, self.pipe.target, [*config.target_mean, *config.target_std]
+
     def state(self) -> dict:
-        """What a checkpoint needs to go on exactly."""
         state = {"weights": {name: weight.detach() for name, weight in self.weights.items()}, "space": self._space}
         return state | self.average.state()
 
@@ -122,11 +178,38 @@ class DiffusionTraining(abc.ABC):
             weight.copy_(state["weights"][name])
         self.average.load_state(state)
 
-    def finish(self, folder: Path) -> None:
-        """Save the whole pipeline with the averaged weights; adapters are merged, and kept beside it in lora/."""
-        self.average.keep()
+    def write(self, folder: Path, facts: CardFacts, repo_id: str | None) -> None:
+        """As every pipeline; adapters are merged, and kept beside it in lora/."""
         if hasattr(self.unet, "peft_config"):
+            self.average.keep()
             self.unet.save_lora_adapter(folder / "lora")
             self.unet.fuse_lora()
             self.unet.unload_lora()
-        self.pipe.to("cpu").save_pretrained(folder)
+        super().write(folder, facts, repo_id)
+
+
+class MotionTask(DiffusionTask):
+    """Of an `LFDMPipeline`, by `MotionDataset`."""
+
+    def targets(self, samples: MotionSample) -> tuple[torch.Tensor, torch.Tensor]:
+        volume = self.volume(samples.motion.to(self.device, non_blocking=True))
+        reference = samples.reference.to(self.device, non_blocking=True)
+        return volume, self.pipe.lfae.encode(reference).latent
+
+    def volume(self, motion: torch.Tensor) -> torch.Tensor:
+        """Residual flow and occlusion `(B, 3, F, h, w)` as the U-Net's configuration wants them."""
+        config = self.unet.config
+        if config.flow_target == "absolute":
+            grid = sampling_grid(*motion.shape[-2:], motion.device, centers=True).permute(2, 0, 1)[:, None]
+            motion = torch.cat((motion[:, :2] + grid, motion[:, 2:]), dim=1)
+        mean, std = (motion.new_tensor(x).view(-1, 1, 1, 1) for x in (config.target_mean, config.target_std))
+        return (motion - mean) / std
+
+
+class FrameTask(DiffusionTask):
+    """Of a `FrameDiffusionPipeline`, by `ClipDataset`, whose first frame is the picture."""
+
+    def targets(self, samples: ClipSample) -> tuple[torch.Tensor, torch.Tensor]:
+        frames = samples.frames.to(self.device, non_blocking=True).transpose(1, 2)
+        volume = self.pipe.scaled_latents(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).transpose(1, 2)
+        return volume, volume[:, :, 0]

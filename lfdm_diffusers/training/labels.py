@@ -55,3 +55,21 @@ def embed_labels(
         rows = torch.cat((table.embedding.weight.float(), rows))
         new = [*table.labels, *new]
     return LabelEmbeddings.from_embeddings(new, rows), encoder, tokenizer
+
+
+def load_label_table(source: str) -> LabelEmbeddings:
+    """The table of a pipeline: the same embedding of texts for systems that are compared.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    try:
+        return LabelEmbeddings.from_pretrained(source, subfolder="label_embeddings")
+    except OSError as error:
+        raise ValueError(f"`--label_embeddings` {source}: {error}") from error
+
+
+def require_labels(table: LabelEmbeddings | None, labels: Sequence[str], source: str) -> None:
+    """Raise ValueError if the table that came of `source` lacks one of the clips' labels."""
+    if unknown := [label for label in labels if table is None or not table.knows(label)]:
+        raise ValueError(f"{source} has no {', '.join(unknown)}, a label of the clips.")

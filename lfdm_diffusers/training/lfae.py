@@ -1,87 +1,165 @@
-"""The losses between pictures by which auto-encoders and decoders are trained, as the training scripts' arguments choose them."""
+"""Training of the latent flow auto-encoder, stage one: its losses in one forward pass, and the task."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
-from ..metrics.feature_networks import load_perceptual
+from ..data.chance import draw_generator
+from ..data.dataset import FramePair
+from ..evaluation.reconstruction import evaluate_reconstruction
+from ..hub.cards import CardFacts
 from ..models import LatentFlowAutoencoder
-from .losses import PerceptualPyramidLoss, PixelPyramidLoss, picture_losses
+from .batchnorm import set_batchnorm_training
+from .equivariance import RandomTransform, concentration_loss, equivariance_losses
+from .reconstruction_loss import picture_losses
+from .task import Losses, Result, Task, Validation
 
 
-def add_loss_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """By what pictures are compared, and what counts for how much."""
-    group = parser.add_argument_group("losses")
-    group.add_argument(
-        "--perceptual",
-        default="vgg19",
-        help="network whose features are compared: vgg19 or vgg16 (from the Hub), a file, another backbone's Hub\n"
-        "repository or folder, see docs/training.md; 'none': pixels and their gradients",
-    )
-    group.add_argument(
-        "--perceptual_layers", nargs="+", metavar="NAME", help="feature maps; default: five of each network"
-    )
-    group.add_argument(
-        "--inpainted_loss_weight",
-        type=float,
-        default=1.0,
-        help="of the picture before the last blend; 0 as in the paper, see docs/training.md",
-    )
-    group.add_argument(
-        "--motion_loss_weight",
-        type=float,
-        default=0.0,
-        help="errors count more where pictures differ; small motion: 5",
-    )
-    return group
+class LFAELoss(nn.Module):
+    """The auto-encoder and its losses in one forward pass, as DistributedDataParallel needs it.
 
-
-def build_reconstruction_loss(args: argparse.Namespace) -> nn.Module:
-    """What `--perceptual` names.
-
-    Raises:
-        ValueError: if it cannot be had.
-    """
-    if args.perceptual == "none":
-        return PixelPyramidLoss()
-    try:
-        network = load_perceptual(args.perceptual, args.perceptual_layers)
-    except ValueError as error:
-        message = str(error).replace("`name_or_path`", "it").replace("`layers`", "`--perceptual_layers`")
-        raise ValueError(f"`--perceptual` {args.perceptual}: {message} ('none' needs no download.)") from error
-    return PerceptualPyramidLoss(network, gradient_checkpointing=args.gradient_checkpointing)
-
-
-class DecoderLoss(nn.Module):
-    """A frozen auto-encoder whose decoder learns, and its losses in one forward pass: `LFAELoss` without equivariance.
+    The last three arguments are not in the paper, which starts from weights trained on other data; with 0 each the losses
+    are the published ones.
 
     Args:
-        lfae: all but its decoder is frozen here: no gradients, and BatchNorm in eval mode.
-        reconstruction, inpainted_weight, motion_weight: as in `LFAELoss`.
+        lfae: in training mode.
+        reconstruction: a `PerceptualPyramidLoss` or `PixelPyramidLoss`.
+        inpainted_weight: of the same loss on `output.inpainted`, the decoder's own picture before the last blend.
+            Trained from scratch without it, the occlusion goes to 1 everywhere: warped pixels are copied, and the
+            decoder, which gets almost no gradient, never learns to inpaint.
+        concentration_weight: of `concentration_loss` of the driving picture's regions.
+        motion_weight: compare pictures with errors weighted by 1 + motion_weight |driving - reference| (mean over the
+            colours; scaled to mean 1 over each batch): where little moves, the motion would be a small share of the loss.
+    """
+
+    def __init__(
+        self,
+        lfae: nn.Module,
+        reconstruction: nn.Module,
+        inpainted_weight: float = 1.0,
+        concentration_weight: float = 0.0,
+        motion_weight: float = 0.0,
+    ):
+        super().__init__()
+        self.lfae, self.reconstruction = lfae, reconstruction
+        self.inpainted_weight, self.concentration_weight = inpainted_weight, concentration_weight
+        self.motion_weight = motion_weight
+
+    def forward(
+        self, reference: torch.Tensor, driving: torch.Tensor, transform: RandomTransform
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Weighted losses by name, to be summed, and the mean occlusion (without a gradient).
+
+        Args:
+            reference, driving: `(B, 3, H, W)` in [0, 1].
+            transform: of B pictures, for the equivariance losses.
+        """
+        transformed = transform.warp_picture(driving, self.lfae.config.flow_grid == "centers")
+        output = self.lfae(reference, driving, others=transformed)
+        losses = picture_losses(
+            self.reconstruction, output, reference, driving, self.inpainted_weight, self.motion_weight
+        )
+        with torch.autocast(driving.device.type, enabled=False):
+            shift, affine = equivariance_losses(output.driving_regions, output.other_regions, transform)
+            losses |= {"equivariance_shift": shift, "equivariance_affine": affine}
+            if self.concentration_weight:
+                losses["concentration"] = self.concentration_weight * concentration_loss(output.driving_regions)
+        return losses, output.occlusion.detach().mean()
+
+
+class ReenactmentTask(Task):
+    """An auto-encoder, or a part of it, that learns to re-enact pairs of frames.
+
+    Args:
+        lfae: the auto-encoder.
+        trained: the part of it that learns, whose BatchNorm follows the batches.
+        module: gives the losses of pairs.
+        dataset: `PairDataset`.
+        pairs: held-out reference and driving pictures, each `(N, 3, H, W)` in [0, 1]; None in processes that do not validate.
+        freeze_batchnorm_after: share of the training after which `trained` uses BatchNorm's running statistics.
+        batch_size: of validation.
+    """
+
+    unit = "pairs of frames"
+
+    def __init__(
+        self,
+        lfae: LatentFlowAutoencoder,
+        trained: nn.Module,
+        module: nn.Module,
+        dataset: Dataset,
+        pairs: tuple[torch.Tensor, torch.Tensor] | None,
+        freeze_batchnorm_after: float,
+        batch_size: int,
+    ):
+        self.lfae, self.trained, self.module, self.models = lfae, trained, module, [trained]
+        self.dataset, self.pairs, self.batch_size = dataset, pairs, batch_size
+        self.freeze_batchnorm_after = freeze_batchnorm_after
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        return self.trained.parameters()
+
+    def before_step(self, progress: float) -> None:
+        if progress >= self.freeze_batchnorm_after:
+            set_batchnorm_training(self.trained, False)
+
+    def pictures(self, pair: FramePair) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reference and driving pictures where the auto-encoder is."""
+        device = self.lfae.device
+        return pair.reference.to(device, non_blocking=True), pair.driving.to(device, non_blocking=True)
+
+    def validate(self) -> Validation:
+        numbers, sheet = evaluate_reconstruction(self.lfae, *self.pairs, batch_size=self.batch_size)
+        return Validation(numbers, {"samples": sheet})
+
+    def write_lfae(self, folder: Path, facts: CardFacts, repo_id: str | None) -> None:
+        """The whole auto-encoder and its card."""
+        self.lfae.save_pretrained(folder)
+        self.lfae.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
+
+
+class LFAETask(ReenactmentTask):
+    """A latent flow auto-encoder.
+
+    Args:
+        lfae: in training mode.
+        reconstruction, inpainted_weight, concentration_weight, motion_weight: as in `LFAELoss`.
+        dataset, pairs, freeze_batchnorm_after, batch_size: as in `ReenactmentTask`.
+        seed: of the equivariance losses' transforms.
     """
 
     def __init__(
         self,
         lfae: LatentFlowAutoencoder,
         reconstruction: nn.Module,
+        dataset: Dataset,
+        pairs: tuple[torch.Tensor, torch.Tensor] | None,
+        *,
         inpainted_weight: float = 1.0,
+        concentration_weight: float = 0.0,
         motion_weight: float = 0.0,
+        freeze_batchnorm_after: float = 1.0,
+        seed: int = 0,
+        batch_size: int = 16,
     ):
-        super().__init__()
-        self.lfae, self.reconstruction = lfae, reconstruction
-        self.inpainted_weight, self.motion_weight = inpainted_weight, motion_weight
-        lfae.requires_grad_(False).eval()
-        lfae.decoder.requires_grad_(True).train()
+        module = LFAELoss(lfae, reconstruction, inpainted_weight, concentration_weight, motion_weight)
+        super().__init__(lfae, lfae, module, dataset, pairs, freeze_batchnorm_after, batch_size)
+        self.seed = seed
 
-    def forward(self, reference: torch.Tensor, driving: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Weighted losses by name, to be summed, for pictures `(B, 3, H, W)` in [0, 1]."""
-        with torch.no_grad():
-            motion = self.lfae.predict_flow(reference, driving)
-            encoded = self.lfae.encode(reference)
-        output = self.lfae.decode(encoded, motion.flow, motion.occlusion)
-        return picture_losses(
-            self.reconstruction, output, reference, driving, self.inpainted_weight, self.motion_weight
+    def losses(self, module: nn.Module, batch: FramePair, draws: range) -> Losses:
+        transform = RandomTransform.sample(
+            len(batch.driving), generator=draw_generator(self.seed, draws.start), device=self.lfae.device
         )
+        parts, occlusion = module(*self.pictures(batch), transform)
+        return Losses(parts, {"occlusion_mean": occlusion})
+
+    def save(self, folder: Path) -> None:
+        self.lfae.save_pretrained(folder / "lfae")
+
+    def results(self) -> list[Result]:
+        return [Result("lfae", self.write_lfae, "LatentFlowAutoencoder.from_pretrained({})")]

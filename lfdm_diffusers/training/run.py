@@ -4,77 +4,34 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import PIL.Image
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from huggingface_hub import HfApi
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from ..data.batches import StepBatchSampler
 from ..data.cache import CachedClipReader, ClipReader
-from ..data.clips import Clip
 from ..data.scan import scan_clips
+from ..hub.cards import CardFacts
 from ..hub.push import push_folder
 from ..ops.cpu import advise_precision, keep_freed_memory
 from .arguments import public_command
 from .batchnorm import average_running_statistics, require_finite
-from .checkpoints import STATE_FILE, choose_clips, find_checkpoint, prune_checkpoints, whole_folder
+from .checkpoints import STATE_FILE, find_checkpoint, prune_checkpoints, whole_folder
+from .clips import TrainingClips, choose_clips
+from .log_window import LogWindow
 from .metrics_file import METRICS_FILE, MetricsFile, last_validation
-from .optimizer import learning_rate
+from .optimizer import build_optimizer, learning_rate
+from .task import Losses, Task, Validation
 
 # A run that goes on with other values is no longer the run that was interrupted, and says so; but for these.
 MAY_CHANGE = ("output_dir", "resume_from_checkpoint", "train_data_dir", "cache_dir", "report_to", "logging_steps")
-
-
-class Losses(NamedTuple):
-    """What one forward pass gives.
-
-    Attributes:
-        parts: weighted losses by name; their sum is minimised.
-        watched: other numbers to record, without gradients.
-    """
-
-    parts: dict[str, torch.Tensor]
-    watched: dict[str, torch.Tensor]
-
-
-class Trained(NamedTuple):
-    """What a script trains, and how it is judged and saved.
-
-    Attributes:
-        module: what the optimizer changes, called through `losses`; wrapped for several processes by the run.
-        optimizer: of its parameters.
-        dataset: whose items are keyed by `Draw`.
-        losses: `(module, batch, draws) -> Losses`; `draws` are the places of the batch's items in the line of all items
-            ever drawn, the same for any number of processes and of accumulated passes: seeds for their chance.
-        models: what must stay finite, and whose BatchNorm statistics are averaged between processes.
-        validate: `(step) -> (numbers, pictures)` in the main process; pictures by name.
-        save: `(folder) -> None` writes the models of a checkpoint.
-        after_step: called after each update of the weights.
-        state, load_state: further state of a checkpoint, such as averaged weights.
-        before: what `validate` gives before the first step, to be recorded as step 0.
-    """
-
-    module: nn.Module
-    optimizer: torch.optim.Optimizer
-    dataset: Dataset
-    losses: Callable[[nn.Module, Any, range], Losses]
-    models: Sequence[nn.Module]
-    validate: Callable[[int], tuple[dict[str, float], dict[str, PIL.Image.Image]]]
-    save: Callable[[Path], None]
-    after_step: Callable[[], None] = lambda: None
-    state: Callable[[], dict[str, Any]] = dict
-    load_state: Callable[[dict[str, Any]], None] = lambda state: None
-    before: tuple[dict[str, float], dict[str, PIL.Image.Image]] | None = None
 
 
 class TrainingRun:
@@ -122,14 +79,15 @@ class TrainingRun:
         if self.main:
             print(*texts, sep="; ", flush=True)
 
-    def clips(self, resolution: int, min_frames: int = 2) -> tuple[list[Clip], list[Clip], ClipReader]:
-        """Clips to train on, clips to validate on, and their reader, all of them looked at; fills the cache.
+    def clips(self, resolution: int, min_frames: int = 2) -> TrainingClips:
+        """The clips that the options name, all of them looked at; fills the cache, and notes the resolution in `args`.
 
         Raises:
             ValueError: if there are none, or with `--strict_clips` any that cannot be used.
         """
         args = self.args
-        found = choose_clips(args.train_data_dir, args.layout, args.train_split, args.validation_split)
+        args.resolution = resolution
+        *found, about = choose_clips(args.train_data_dir, args.layout, args.train_split, args.validation_split)
         with self.accelerator.main_process_first():
             args.output_dir.mkdir(parents=True, exist_ok=True)
             size = (resolution, resolution, args.fit)
@@ -138,10 +96,10 @@ class TrainingRun:
                 ClipReader(*size) if cache == "none" else CachedClipReader(cache, *size, compress=args.cache_compress)
             )
             train, held_out = (
-                scan_clips(clips, reader, min_frames, args.strict_clips, progress=self.main) for clips in found[:2]
+                scan_clips(clips, reader, min_frames, args.strict_clips, progress=self.main) for clips in found
             )
-        self.say(f"training: {train}\nvalidation ({found[2]}): {held_out}")
-        return train.clips, held_out.clips, reader
+        self.say(f"training: {train}\nvalidation ({about}): {held_out}")
+        return TrainingClips(train.clips, held_out.clips, reader)
 
     def make_repository(self) -> None:
         """Before the work, so that a missing token shows now."""
@@ -160,12 +118,7 @@ class TrainingRun:
         per_update = self.batch_size * args.gradient_accumulation_steps
         return max(1, args.num_train_epochs * args.num_repeats * num_items // per_update)
 
-    @property
-    def progress(self) -> float:
-        """The share of the whole training that is done, while it runs."""
-        return self.step / self._steps
-
-    def fit(self, trained: Trained) -> None:
+    def fit(self, task: Task) -> None:
         """Train to the last step, from the checkpoint where there is one; validates and saves on the way.
 
         Raises:
@@ -173,27 +126,16 @@ class TrainingRun:
             OSError: if a checkpoint cannot be written.
         """
         args, accelerator = self.args, self.accelerator
-        accumulation, steps = args.gradient_accumulation_steps, self.num_steps(len(trained.dataset))
-        self._steps, self._settings = steps, self._describe(len(trained.dataset), steps)
-        module, self._optimizer = accelerator.prepare(trained.module, trained.optimizer)
-        self._restore(trained)
-        rank, processes = accelerator.process_index, accelerator.num_processes
-        # The loader is not prepared: its sampler shares out batches by itself.
-        sampler = StepBatchSampler(
-            len(trained.dataset),
-            self.batch_size,
-            steps * accumulation,
-            args.seed,
-            first_step=self.step * accumulation,
-            process_index=rank,
-            num_processes=processes,
-        )
-        loader = DataLoader(
-            trained.dataset,
-            batch_sampler=sampler,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=self.device.type == "cuda",
-        )
+        accumulation, steps = args.gradient_accumulation_steps, self.num_steps(len(task.dataset))
+        self._settings = self._describe(len(task.dataset), steps)
+        optimizer = build_optimizer(task.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2))
+        module, optimizer = accelerator.prepare(task.module, optimizer)
+        self._optimizer = optimizer
+        first = None
+        if self.main:
+            with accelerator.autocast():
+                first = task.start()
+        self._restore(task)
         if self.main:
             self._metrics = MetricsFile(args.output_dir / METRICS_FILE, self.step or -1)
         if args.report_to != "none":
@@ -203,86 +145,101 @@ class TrainingRun:
             total=steps, initial=self.step, desc=self.name, unit="step", disable=not self.main, dynamic_ncols=True,
             mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file needs no line for every step
         )  # fmt: skip
-        if self.main and self.step == 0 and trained.before is not None:
-            self._report(*trained.before, progress)
-        window: dict[str, list[torch.Tensor]] = {}
-        since, self._waited = time.perf_counter(), 0.0
-        for micro, batch in enumerate(self._batches(loader), self.step * accumulation):
+        if self.step == 0 and first is not None:
+            self._report(first, progress)
+        loader, window = self._loader(task.dataset, steps), LogWindow()
+        for micro, batch in enumerate(window.timed(loader), self.step * accumulation):
             with accelerator.accumulate(module):
                 rate = learning_rate(
                     args.learning_rate, args.lr_gamma, args.lr_milestones, self.step, steps, args.lr_warmup_steps
                 )
-                for group in self._optimizer.param_groups:
+                for group in optimizer.param_groups:
                     group["lr"] = rate * group.get("lr_scale", 1.0)
-                first = micro * self.batch_size + rank * args.train_batch_size
-                losses = trained.losses(module, batch, range(first, first + args.train_batch_size))
-                loss = sum(losses.parts.values())
-                values = {"loss": loss, **losses.parts, **losses.watched}
-                means = accelerator.reduce(torch.stack([value.detach().float() for value in values.values()]), "mean")
-                values = dict(zip(values, means))
-                if not values["loss"].isfinite():  # the same in every process
-                    parts = ", ".join(f"{name} {values[name]:.4g}" for name in losses.parts)
-                    raise FloatingPointError(f"the loss is {values['loss']:.4g} at step {self.step + 1} ({parts}).")
-                accelerator.backward(loss)
+                task.before_step(self.step / steps)
+                begin = micro * self.batch_size + accelerator.process_index * args.train_batch_size
+                with accelerator.autocast():
+                    losses = task.losses(module, batch, range(begin, begin + args.train_batch_size))
+                window.add(self._mean_losses(losses))
+                accelerator.backward(sum(losses.parts.values()))
                 if args.max_grad_norm and accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(module.parameters(), args.max_grad_norm)
-                self._optimizer.step()
-                self._optimizer.zero_grad(set_to_none=True)
-            for name, value in values.items():
-                window.setdefault(name, []).append(value)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
             if not accelerator.sync_gradients:
                 continue
             self.step += 1
-            trained.after_step()
+            window.count_step()
+            task.after_step()
             progress.update()
-            if self.step % args.logging_steps == 0 or self.step == steps:
-                shown = {name: torch.stack(found).mean().item() for name, found in window.items()}
-                now = time.perf_counter()
-                shown |= {
-                    "lr": rate,
-                    "steps_per_second": len(window["loss"]) / accumulation / (now - since),
-                    "waiting_for_data": self._waited / (now - since),  # share of the time
-                }
-                window, since, self._waited = {}, now, 0.0
-                told = {name: f"{shown[name]:.3f}" for name in ("loss", *losses.watched)}
-                progress.set_postfix(told, refresh=False)
-                self._record(shown)
-            # Validation first: where a run is killed between the two, the one that goes on validates again.
             last = self.step == steps
-            if last or (args.validation_steps and self.step % args.validation_steps == 0):
-                self._validate(trained, progress)
-                since, self._waited = time.perf_counter(), 0.0
-            if last or self.step % args.checkpointing_steps == 0:
-                self._save(trained)
+            if last or self.step % args.logging_steps == 0:
+                means = window.means()
+                progress.set_postfix({k: f"{means[k]:.3f}" for k in ("loss", *losses.watched)}, refresh=False)
+                self._record(means | {"lr": rate} | window.speed())
+                window.clear()
+            with window.pause():
+                # Validation first: where a run is killed between the two, the one that goes on validates again.
+                if last or (args.validation_steps and self.step % args.validation_steps == 0):
+                    self._validate(task, progress)
+                if last or self.step % args.checkpointing_steps == 0:
+                    self._save(task)
         progress.close()
-        self._settle(trained)
+        self._share_statistics(task)
 
-    def _batches(self, loader: DataLoader) -> Iterator[Any]:
-        """The loader's batches; what they are waited for adds up in `_waited`."""
-        batches = iter(loader)
-        while True:
-            since = time.perf_counter()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            self._waited += time.perf_counter() - since
-            yield batch
+    def _loader(self, dataset: Dataset, steps: int) -> DataLoader:
+        """Batches from the next step to the last. The loader is not prepared: its sampler shares out batches by itself."""
+        args, accelerator = self.args, self.accelerator
+        sampler = StepBatchSampler(
+            len(dataset),
+            self.batch_size,
+            steps * args.gradient_accumulation_steps,
+            args.seed,
+            first_step=self.step * args.gradient_accumulation_steps,
+            process_index=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+        )
+        workers, pin = args.dataloader_num_workers, self.device.type == "cuda"
+        return DataLoader(dataset, batch_sampler=sampler, num_workers=workers, pin_memory=pin)
 
-    def finish(self, name: str, write: Callable[[Path], None], how_to_load: str) -> None:
-        """Write the result into the folder `name`, whole or not at all, say so, and push it if asked."""
-        args, final = self.args, self.output_dir / name
+    def _mean_losses(self, losses: Losses) -> dict[str, torch.Tensor]:
+        """All numbers of a forward pass and the sum of the losses, averaged over processes; a sum that is not finite raises."""
+        values = {"loss": sum(losses.parts.values()), **losses.parts, **losses.watched}
+        means = self.accelerator.reduce(torch.stack([value.detach().float() for value in values.values()]), "mean")
+        values = dict(zip(values, means))
+        if not values["loss"].isfinite():  # the same in every process
+            parts = ", ".join(f"{name} {values[name]:.4g}" for name in losses.parts)
+            raise FloatingPointError(f"the loss is {values['loss']:.4g} at step {self.step + 1} ({parts}).")
+        return values
+
+    def finish(self, task: Task) -> None:
+        """Write the results, each whole or not at all, say so, and push the last if asked."""
+        args = self.args
         if self.main:
-            with whole_folder(final) as folder:
-                write(folder)
-            self.say(f"wrote {final}: {how_to_load.format(repr(str(final)))}")
-            if args.push_to_hub:
-                where = push_folder(
-                    final, self.hub_model_id, args.hub_token, args.hub_private_repo, f"Trained with {self.name}"
-                )
-                self.say(f"pushed to {where}")
+            facts = self.facts(task)
+            if summary := task.summary():
+                self.say(summary)
+            results = task.results()
+            for result in results:
+                pushed = args.push_to_hub and result is results[-1]
+                final = self.output_dir / result.folder
+                with whole_folder(final) as folder:
+                    result.write(folder, facts, self.hub_model_id if pushed else None)
+                self.say(f"wrote {final}: {result.how_to_load.format(repr(str(final)))}")
+                if pushed:
+                    message = f"Trained with {self.name}"
+                    where = push_folder(final, self.hub_model_id, args.hub_token, args.hub_private_repo, message)
+                    self.say(f"pushed to {where}")
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
+
+    def facts(self, task: Task) -> CardFacts:
+        """For the card: what the task says, and how it was trained."""
+        with self.accelerator.autocast():
+            facts = task.facts()
+        clips = len(task.dataset)
+        return (
+            {"dataset": f"{clips} clips"} | facts | {"notes": [self.about(clips, task.unit), *facts.get("notes", [])]}
+        )
 
     def about(self, num_clips: int, what: str) -> str:
         """For the model card: how long it was trained, on what, by which command, and the last validation's numbers."""
@@ -308,17 +265,18 @@ class TrainingRun:
         settings |= {"num_processes": self.accelerator.num_processes, "num_clips": num_items, "max_train_steps": steps}
         return {key: " ".join(map(str, v)) if isinstance(v, list) else v for key, v in settings.items()}
 
-    def _restore(self, trained: Trained) -> None:
+    def _restore(self, task: Task) -> None:
         """Step, optimizer and further state of the checkpoint to go on from."""
         if self.checkpoint is None:
             return
+        task.load(self.checkpoint)
         state = torch.load(self.checkpoint / STATE_FILE, "cpu", weights_only=True)
         self.step = state["step"]
         asked = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state["optimizer"])
         for group, settings in zip(self._optimizer.param_groups, asked):
             group.update(settings)  # what is asked for now, not what the checkpoint's run was asked for
-        trained.load_state(state["more"])
+        task.load_state(state["more"])
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         was, now = state["settings"], self._settings
@@ -329,8 +287,9 @@ class TrainingRun:
         ]
         self.say(f"going on from {self.checkpoint}, step {self.step}", *changed)
 
-    def _settle(self, trained: Trained) -> None:
-        for model in trained.models:
+    def _share_statistics(self, task: Task) -> None:
+        """Before weights are judged or saved: BatchNorm statistics of all processes; weights that are not finite raise."""
+        for model in task.models:
             average_running_statistics(model)
             require_finite(model, self.step)
 
@@ -339,16 +298,17 @@ class TrainingRun:
             self._metrics.write(self.step, values)
             self.accelerator.log(values, step=self.step)
 
-    def _validate(self, trained: Trained, progress: tqdm) -> None:
-        self._settle(trained)
+    def _validate(self, task: Task, progress: tqdm) -> None:
+        self._share_statistics(task)
         if self.main:
             with self.accelerator.autocast():
-                numbers, pictures = trained.validate(self.step)
-            self._report(numbers, pictures, progress)
+                found = task.validate()
+            self._report(found, progress)
         self.accelerator.wait_for_everyone()
 
-    def _report(self, numbers: dict[str, float], pictures: dict[str, PIL.Image.Image], progress: tqdm) -> None:
+    def _report(self, found: Validation, progress: tqdm) -> None:
         """Record what validation found, in the main process."""
+        numbers, pictures = found
         self._record({f"validation/{name}": value for name, value in numbers.items()})
         files = []
         for name, picture in pictures.items():
@@ -364,18 +324,18 @@ class TrainingRun:
             *map(str, files),
         ]))  # fmt: skip
 
-    def _save(self, trained: Trained) -> None:
-        self._settle(trained)
+    def _save(self, task: Task) -> None:
+        self._share_statistics(task)
         if self.main:
             state = {
                 "step": self.step,
                 "optimizer": self._optimizer.state_dict(),
                 "settings": self._settings,
                 "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
-                "more": trained.state(),
+                "more": task.state(),
             }
             with whole_folder(self.output_dir / f"checkpoint-{self.step}") as folder:
-                trained.save(folder)
+                task.save(folder)
                 torch.save(state, folder / STATE_FILE)
             prune_checkpoints(self.output_dir, self.args.checkpoints_total_limit)
         self.accelerator.wait_for_everyone()

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from lfdm_diffusers.metrics.feature_networks import EfficientNetLite0Features, VGGFeatures, load_perceptual
-from lfdm_diffusers.training.losses import PerceptualPyramidLoss
+from lfdm_diffusers.training.reconstruction_loss import PerceptualPyramidLoss
 
 SHALLOW = ["relu1_1", "relu2_1"]
 

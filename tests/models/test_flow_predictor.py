@@ -8,7 +8,7 @@ from tiny import tiny_lfae
 
 from lfdm_diffusers.models.geometry import inverse_2x2, principal_axes
 from lfdm_diffusers.ops.warp import resample, sampling_grid
-from lfdm_diffusers.training.losses import RandomTransform
+from lfdm_diffusers.training.equivariance import RandomTransform
 
 
 def random_covariances(count: int = 2000, dtype: torch.dtype = torch.float32) -> torch.Tensor:

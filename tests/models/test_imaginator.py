@@ -11,7 +11,7 @@ from torch import nn
 
 from lfdm_diffusers.models import ImaginatorGenerator
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators, convolve_frames, level_frames
-from lfdm_diffusers.training.adversarial import AdversarialLoss, AdversarialTraining, cross_entropy
+from lfdm_diffusers.training.adversarial import AdversarialLoss, AdversarialTask, cross_entropy
 
 PLAYERS = {"generator": ("generator_image", "generator_video", "reconstruction")}
 PLAYERS["discriminators"] = ("discriminator_image", "discriminator_video")
@@ -57,10 +57,10 @@ def make_loss(**settings) -> AdversarialLoss:
     return AdversarialLoss(tiny_imaginator().train(), tiny_discriminators(), **settings)
 
 
-def adversarial_training(**settings) -> AdversarialTraining:
+def adversarial_training(**settings) -> AdversarialTask:
     pipe = tiny_baseline("imaginator")
     pipe.imaginator.train()
-    return AdversarialTraining(pipe, tiny_discriminators(), **settings)
+    return AdversarialTask(pipe, tiny_discriminators(), **settings)
 
 
 @pytest.mark.parametrize("kind,kernel,stride", [("ConvTranspose", 4, 2), ("ConvTranspose", 3, 1), ("Conv", 4, 2)])
@@ -262,27 +262,27 @@ def test_a_few_steps_lower_the_reconstruction_loss():
 
 
 def test_players_learn_at_their_own_rates():
-    training = adversarial_training()
-    generator, discriminators = training.parameters(0.25)
+    task = adversarial_training(discriminator_lr_scale=0.25)
+    generator, discriminators = task.parameters()
     assert (generator["lr_scale"], discriminators["lr_scale"]) == (1.0, 0.25)
-    assert {id(x) for x in generator["params"]} == {id(x) for x in training.loss.generator.parameters()}
-    assert {id(x) for x in discriminators["params"]} == {id(x) for x in training.loss.discriminators.parameters()}
+    assert {id(x) for x in generator["params"]} == {id(x) for x in task.module.generator.parameters()}
+    assert {id(x) for x in discriminators["params"]} == {id(x) for x in task.module.discriminators.parameters()}
 
 
 def test_averaged_generator():
     """Weights and BatchNorm statistics are averaged, and what is validated is the average; the trained ones come back."""
-    training, arguments = adversarial_training(ema_decay=0.5), loss_inputs()
-    generator = training.pipe.imaginator
-    training.after_step()  # the first one takes all over as it is
+    task, arguments = adversarial_training(ema_decay=0.5), loss_inputs()
+    generator = task.pipe.imaginator
+    task.after_step()  # the first one takes all over as it is
     before = copy.deepcopy(generator.state_dict())
     with torch.no_grad():
-        training.loss(**arguments)  # moves statistics
+        task.module(**arguments)  # moves statistics
         for weight in generator.parameters():
             weight.add_(1)
-    training.after_step()
+    task.after_step()
     trained = copy.deepcopy(generator.state_dict())
     share = []
-    with training.average.in_place():
+    with task.average.in_place():
         assert not generator.training
         for name in ("encoder.0.0.weight", "encoder.1.1.running_mean", "first_places_norm.running_var"):
             moved = (generator.state_dict()[name] - before[name]) / (trained[name] - before[name])

@@ -12,7 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from lfdm_diffusers import LatentFlowAutoencoder
 from lfdm_diffusers.models.blocks_2d import ConvBlock
 from lfdm_diffusers.models.checkpointing import buffers_put_back
-from lfdm_diffusers.training.losses import LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.training.equivariance import RandomTransform
+from lfdm_diffusers.training.lfae import LFAELoss
+from lfdm_diffusers.training.reconstruction_loss import PixelPyramidLoss
 
 
 def pictures(batch: int = 2, height: int = 32, width: int = 32) -> tuple[torch.Tensor, torch.Tensor]:

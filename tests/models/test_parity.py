@@ -14,7 +14,8 @@ from lfdm_diffusers.metrics.feature_networks import VGGFeatures
 from lfdm_diffusers.models.text_encoders import pool_text
 from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.schedulers import cosine_betas, released_scheduler
-from lfdm_diffusers.training.losses import PerceptualPyramidLoss, RandomTransform, equivariance_losses
+from lfdm_diffusers.training.equivariance import RandomTransform, equivariance_losses
+from lfdm_diffusers.training.reconstruction_loss import PerceptualPyramidLoss
 
 pytestmark = pytest.mark.parity
 SMALL = reference.layout("small")

@@ -20,7 +20,7 @@ from lfdm_diffusers.ops import warp, winograd
 from lfdm_diffusers.ops.cpu import concatenate_chunks
 from lfdm_diffusers.ops.warp import resample, sampling_grid
 from lfdm_diffusers.ops.warp_cpu import gather_resample
-from lfdm_diffusers.training.losses import RandomTransform
+from lfdm_diffusers.training.equivariance import RandomTransform
 from lfdm_diffusers.training.optimizer import build_optimizer
 
 NEVER = 10**9

@@ -25,7 +25,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lfdm_diffusers.schedulers import released_scheduler
-from lfdm_diffusers.training.losses import DenoisingLoss, LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.training.diffusion import DenoisingLoss
+from lfdm_diffusers.training.equivariance import RandomTransform
+from lfdm_diffusers.training.lfae import LFAELoss
+from lfdm_diffusers.training.reconstruction_loss import PixelPyramidLoss
 
 
 class Watch(TorchDispatchMode):

@@ -26,8 +26,11 @@ from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruction_pairs
 from lfdm_diffusers.models import decoder_files
 from lfdm_diffusers.training import checkpoints as training_utils
-from lfdm_diffusers.training.lfae import DecoderLoss
-from lfdm_diffusers.training.losses import LFAELoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.training.clips import choose_clips
+from lfdm_diffusers.training.decoder import DecoderLoss
+from lfdm_diffusers.training.equivariance import RandomTransform
+from lfdm_diffusers.training.lfae import LFAELoss
+from lfdm_diffusers.training.reconstruction_loss import PixelPyramidLoss
 
 finetune_decoder = load_script("finetune_decoder")
 SCRIPT = finetune_decoder.__file__
@@ -121,7 +124,7 @@ def test_output(whole_run):
 
 
 def test_base_numbers_are_the_base_models(base, whole_run):
-    held_out, _, _ = training_utils.choose_clips(base / "data", "auto", "test", "test")
+    held_out, _, _ = choose_clips(base / "data", "auto", "test", "test")
     pairs = reconstruction_pairs(held_out, ClipReader(32, 32), 2)
     numbers, _ = evaluate_reconstruction(LatentFlowAutoencoder.from_pretrained(base / "pipeline/lfae"), *pairs)
     first = records(whole_run)[0]
@@ -227,7 +230,7 @@ def test_nan(base, tmp_path, monkeypatch):
 
 
 def test_weights_that_are_not_finite_are_not_saved(base, tmp_path):
-    message = refusal(arguments(base, tmp_path, learning_rate="inf", checkpointing_steps=1, validation_steps=0))
+    message = refusal(arguments(base, tmp_path, learning_rate=1e39, checkpointing_steps=1, validation_steps=0))
     assert "is not finite after step 1" in message
     assert not training_utils.checkpoints(tmp_path) and not (tmp_path / "decoder").exists()
 

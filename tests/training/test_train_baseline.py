@@ -30,7 +30,7 @@ from lfdm_diffusers.training import presets
 from lfdm_diffusers.training import run as training_run
 from lfdm_diffusers.training.averaged_weights import AveragedWeights
 from lfdm_diffusers.training.checkpoints import checkpoints
-from lfdm_diffusers.training.targets import FrameTraining
+from lfdm_diffusers.training.diffusion import FrameTask
 
 train_baseline = load_script("train_baseline")
 run, refusal = train_baseline.run, train_baseline.refusal
@@ -47,7 +47,7 @@ def faces(tmp_path_factory) -> Path:
     write_toon_faces(root / "data", 3, 1, labels=("happiness", "surprise"), num_frames=6, size=32, progress=False)
     unet = {key: value for key, value in tiny_unet().config.items() if not key.startswith("_")}
     for name in (
-        *train_baseline.SETTLED[1:],
+        *train_baseline.SETTLED,
         *train_baseline.SETTLED_BY_SPACE,
     ):
         del unet[name]
@@ -133,7 +133,7 @@ def test_goes_on_with_what_is_asked_for_now(whole_runs, faces, tmp_path, capsys,
     """Rates, betas and decay are this run's, not those that the checkpoint has; the run says what is not as it was."""
     shutil.copytree(whole_runs / "imaginator" / "checkpoint-2", tmp_path / "checkpoint-2")
     groups, decays, made = [], [], []
-    build, average, rate = train_baseline.build_optimizer, AveragedWeights.step, training_run.learning_rate
+    build, average, rate = training_run.build_optimizer, AveragedWeights.step, training_run.learning_rate
 
     def averaged(self) -> None:
         decays.append(self._ema.decay)
@@ -143,7 +143,7 @@ def test_goes_on_with_what_is_asked_for_now(whole_runs, faces, tmp_path, capsys,
         groups.extend(dict(group) for group in made[0].param_groups)
         return rate(*values)
 
-    monkeypatch.setattr(train_baseline, "build_optimizer", lambda *given: made.append(build(*given)) or made[0])
+    monkeypatch.setattr(training_run, "build_optimizer", lambda *given: made.append(build(*given)) or made[0])
     monkeypatch.setattr(AveragedWeights, "step", averaged)
     monkeypatch.setattr(training_run, "learning_rate", rated)
     changes = {"discriminator_lr_scale": 0.5, "adam_beta1": 0.4, "ema_decay": 0.25, "resume_from_checkpoint": "latest"}
@@ -205,14 +205,14 @@ def test_target_scale(whole_runs, faces, tmp_path, system):
 def test_examples(whole_runs, faces, system):
     """The U-Net is given the first frame of what it shall denoise; mirrored examples are mirrored as a whole."""
     pipe = PIPELINES[system].from_pretrained(whole_runs / system / "pipeline")
-    training = FrameTraining(pipe, ema_decay=0)
+    task = FrameTask(pipe, ema_decay=0)
     clips = scan_clips(find_clips(faces / "data", split="train"), ClipReader(32, 32), progress=False).clips
     plain, mirrored = (
         ClipDataset(clips, ClipReader(32, 32), 4, "uniform", seed, augment=False, flip=seed > 0) for seed in (0, 1)
     )
     sample = plain[0]
     batch = type(sample)(sample.frames[None], sample.indices[None], [sample.label], [sample.subject])
-    volume, given = training.targets(batch)
+    volume, given = task.targets(batch)
     torch.testing.assert_close(given, volume[:, :, 0])
     torch.testing.assert_close(given, pipe.encode_image(sample.frames[:, 0]))
     assert volume.shape == (1, 3, 4, *[32 // pipe.downscale_factor] * 2)
@@ -358,7 +358,7 @@ def test_refusals(faces, tmp_path, capsys):
     refusal(arguments(faces, new, "vdm", label_embeddings="pipe"))
     assert "--text_encoder and --label_embeddings" in capsys.readouterr().err
     refusal(arguments(faces, new, "vdm", target_scale=0))
-    assert "--target_scale must be more than 0" in capsys.readouterr().err
+    assert "argument --target_scale: must be a number of more than 0" in capsys.readouterr().err
     assert "`--model_config` must be a JSON file" in refusal(arguments(faces, new, "vdm", model_config="none.json"))
     for content, message in (
         ("[1]", "must hold a JSON object"),

@@ -28,8 +28,11 @@ from lfdm_diffusers.training import batchnorm
 from lfdm_diffusers.training import checkpoints as training_utils
 from lfdm_diffusers.training import run as training_run
 from lfdm_diffusers.training.arguments import public_command
-from lfdm_diffusers.training.losses import LFAELoss, PerceptualPyramidLoss, PixelPyramidLoss, RandomTransform
+from lfdm_diffusers.training.clips import choose_clips
+from lfdm_diffusers.training.equivariance import RandomTransform
+from lfdm_diffusers.training.lfae import LFAELoss
 from lfdm_diffusers.training.presets import LFAE_CONFIGS, get_lfae_config
+from lfdm_diffusers.training.reconstruction_loss import PerceptualPyramidLoss, PixelPyramidLoss
 from lfdm_diffusers.visualization import contact_sheet, flow_in_pixels, flow_to_color
 
 train_lfae = load_script("train_lfae")
@@ -236,7 +239,7 @@ def test_refusals(faces, whole_run, tmp_path, capsys):
     message = refusal(arguments(faces, whole_run, resume_from_checkpoint="checkpoint-4"))
     assert "holds checkpoint-6, so no run can go on from" in message
     refusal(arguments(faces, new, train_batch_size=0))
-    assert "--train_batch_size must be 1 or more, got 0" in capsys.readouterr().err
+    assert "argument --train_batch_size: must be a whole number of at least 1, got '0'" in capsys.readouterr().err
 
 
 def test_nan(faces, tmp_path, monkeypatch):
@@ -252,7 +255,7 @@ def test_nan(faces, tmp_path, monkeypatch):
 
 def test_weights_that_are_not_finite_are_not_saved(faces, tmp_path):
     """Weights can be lost in the very update before a checkpoint, without the loss having shown it yet."""
-    message = refusal(arguments(faces, tmp_path, learning_rate="inf", checkpointing_steps=1))
+    message = refusal(arguments(faces, tmp_path, learning_rate=1e39, checkpointing_steps=1))
     assert "is not finite after step 1" in message
     assert not training_utils.checkpoints(tmp_path)
 
@@ -292,10 +295,10 @@ def test_draw_generator():
 
 
 def test_choose_clips(faces, tmp_path):
-    train, held_out, about = training_utils.choose_clips(faces / "data", "auto", None, None)
+    train, held_out, about = choose_clips(faces / "data", "auto", None, None)
     assert len(train) == 4 and len(held_out) == 2 and about == "the split test"
     shutil.copytree(faces / "data" / "train", tmp_path / "all")
-    train, held_out, about = training_utils.choose_clips(tmp_path / "all", "auto", None, None)
+    train, held_out, about = choose_clips(tmp_path / "all", "auto", None, None)
     assert train == held_out and len(train) == 4 and "training clips" in about
 
 

@@ -27,10 +27,9 @@ from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.pipelines.motion import volume_to_motion
 from lfdm_diffusers.schedulers import cosine_betas
 from lfdm_diffusers.training.checkpoints import checkpoints
+from lfdm_diffusers.training.diffusion import DenoisingLoss, MotionTask
 from lfdm_diffusers.training.labels import embed_labels
-from lfdm_diffusers.training.losses import DenoisingLoss
 from lfdm_diffusers.training.motion_cache import MotionCache, MotionDataset, MotionSample
-from lfdm_diffusers.training.targets import MotionTraining
 
 train_unet = load_script("train_unet")
 run, refusal = train_unet.run, train_unet.refusal
@@ -288,12 +287,12 @@ def test_refusals(faces, whole_run, tmp_path, capsys):
     refusal(arguments(faces, new, target_scale=0.5, flow_target="absolute"))
     assert "--target_scale goes with --flow_target residual" in capsys.readouterr().err
     refusal(arguments(faces, new, target_scale=0))
-    assert "--target_scale must be more than 0, got 0.0" in capsys.readouterr().err
+    assert "argument --target_scale: must be a number of more than 0, got '0'" in capsys.readouterr().err
     assert "settles `--target_scale`" in refusal(
         arguments(faces, new, **old, lfae=None, model_config_name_or_path=None, target_scale=0.5)
     )
     refusal(arguments(faces, new, null_condition_prob=1.5))
-    assert "--null_condition_prob must be from 0 to 1" in capsys.readouterr().err
+    assert "argument --null_condition_prob: must be a number from 0 to 1, got '1.5'" in capsys.readouterr().err
     other = refusal(arguments(faces, whole_run, resume_from_checkpoint="latest", ema_decay=0, max_train_steps=7))
     assert "`--ema_decay` differs" in other
 
@@ -400,34 +399,34 @@ def test_denoising_loss(prediction_type):
 def test_null_condition():
     """Unlabelled examples, and the asked-for share of the others, see the null condition; the rest their own row."""
     pipe = tiny_pipeline()
-    training = MotionTraining(pipe, null_condition_prob=0.3)
+    task = MotionTask(pipe, null_condition_prob=0.3)
     motion, reference = torch.randn(64, 3, 4, 8, 8), torch.rand(64, 3, 32, 32)
     labels = ["surprise"] * 60 + [""] * 4
-    _, noise, timesteps, embeds, null, _ = training.arguments(MotionSample(reference, motion, labels), range(64))
+    _, noise, timesteps, embeds, null, _ = task.arguments(MotionSample(reference, motion, labels), range(64))
     assert null[60:].all() and 8 <= null[:60].sum() <= 28
     torch.testing.assert_close(embeds[0], pipe.label_embeddings("surprise").text_embeds[0])
     assert timesteps.min() < 100 and timesteps.max() > 900 and timesteps.unique().numel() > 50
-    again = training.arguments(MotionSample(reference[8:], motion[8:], labels[8:]), range(8, 64))
+    again = task.arguments(MotionSample(reference[8:], motion[8:], labels[8:]), range(8, 64))
     torch.testing.assert_close(again[1], noise[8:])  # an example's chance does not depend on its neighbours
     assert torch.equal(again[2], timesteps[8:]) and torch.equal(again[4], null[8:])
 
 
 def test_averaged_weights():
     pipe = tiny_pipeline()
-    training = MotionTraining(pipe, ema_decay=0.5)
-    before = {name: weight.detach().clone() for name, weight in training.weights.items()}
-    training.after_step()  # the first one takes the weights over as they are
+    task = MotionTask(pipe, ema_decay=0.5)
+    before = {name: weight.detach().clone() for name, weight in task.weights.items()}
+    task.after_step()  # the first one takes the weights over as they are
     with torch.no_grad():
-        for weight in training.weights.values():
+        for weight in task.weights.values():
             weight.add_(1)
-    training.after_step()
+    task.after_step()
     name = "conv_in.weight"
-    raw = training.weights[name].detach().clone()
-    with training.average.in_place():
+    raw = task.weights[name].detach().clone()
+    with task.average.in_place():
         assert not pipe.unet.training
-        moved = (training.weights[name] - before[name]).mean().item()
+        moved = (task.weights[name] - before[name]).mean().item()
         assert 0.4 < moved < 1  # diffusers begins with a smaller decay than asked for
-    assert pipe.unet.training and torch.equal(training.weights[name], raw)
+    assert pipe.unet.training and torch.equal(task.weights[name], raw)
 
 
 def test_embed_labels(tmp_path):

@@ -1,0 +1,79 @@
+"""New networks: what a JSON file says of them, sizes that fit, and weights of another where they fit."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import nn
+
+
+def read_network(path: Path, option: str) -> dict:
+    """Arguments of a network from the JSON file that `option` names, without what diffusers notes beside them.
+
+    Raises:
+        ValueError: if it cannot be read, or holds anything else.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"`{option}` must be a JSON file: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"`{option}` must hold a JSON object of arguments, got {config!r}.")
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+def override_network(config: dict, path: Path | None, option: str, cls: type, settled: Sequence[str]) -> dict:
+    """A network's arguments: `config`, and over it those of the JSON file that `option` names.
+
+    Args:
+        config: a preset's.
+        path: None if the option was not given.
+        option: for errors.
+        cls: the network's class.
+        settled: arguments that the file may not hold.
+
+    Raises:
+        ValueError: for an argument that is settled or that the network does not have.
+    """
+    given = read_network(path, option) if path else {}
+    allowed = set(inspect.signature(cls.__init__).parameters) - {"self", *settled}
+    if unknown := sorted(set(given) - allowed):
+        raise ValueError(
+            f"`{option}` must hold arguments of {cls.__name__} ({', '.join(sorted(allowed))}), got {', '.join(unknown)}."
+        )
+    return config | given
+
+
+@contextlib.contextmanager
+def blame_network_file(path: Path | None, option: str) -> Iterator[None]:
+    """A network that cannot be built of what the file holds is told by the name of its option."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not path:
+            raise
+        raise ValueError(f"`{option}` {path} makes no network: {error}") from error
+
+
+def require_multiple(resolution: int | None, stride: int) -> None:
+    """Raise ValueError unless `--resolution` is a multiple of what a network needs."""
+    if not resolution or resolution % stride:
+        raise ValueError(f"`--resolution` must be a multiple of {stride} for this network, got {resolution}.")
+
+
+def take_fitting_weights(model: nn.Module, source: nn.Module) -> list[str]:
+    """Copy into `model` all weights of `source` that have a name and a shape of its own; returns the names of the others.
+
+    Raises:
+        ValueError: if none fits.
+    """
+    own, given = model.state_dict(), source.state_dict()
+    fitting = {name: given[name] for name, value in own.items() if name in given and given[name].shape == value.shape}
+    if not fitting:
+        raise ValueError(f"no weights of the {type(source).__name__} fit the new {type(model).__name__}.")
+    model.load_state_dict(fitting, strict=False)
+    return [name for name in own if name not in fitting]

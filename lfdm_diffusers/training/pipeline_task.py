@@ -1,0 +1,112 @@
+"""What the tasks that train a pipeline share: labels that are dropped, averaged weights, sheets of generated clips, the result."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import PIL.Image
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from ..data.chance import draw_generator
+from ..hub.cards import CardFacts
+from ..pipelines import ImageToVideoPipeline
+from ..visualization.generation_sheet import generation_sheet
+from .averaged_weights import AveragedWeights
+from .task import Result, Task, Validation
+
+# Draws of validation examples: far beyond any of training.
+VALIDATION_DRAWS = 2**62
+
+
+class HeldOut(NamedTuple):
+    """What a pipeline is judged by.
+
+    Attributes:
+        dataset: examples for the numbers.
+        pictures: to generate every label for.
+        labels: of the training clips.
+        batch_size: examples at once.
+    """
+
+    dataset: Dataset
+    pictures: Sequence[PIL.Image.Image]
+    labels: Sequence[str]
+    batch_size: int
+
+
+class PipelineTask(Task):
+    """A pipeline with one network in training.
+
+    Args:
+        pipe: on the device to train on, with `network` in training mode and the others frozen.
+        network: the part that learns; its averaged weights are those validated and saved.
+        dataset, held_out: needed by a run alone.
+        seed: of all chance.
+        null_condition_prob: share of examples that are shown without their label.
+        ema_decay: of the averaged weights; 0: none.
+    """
+
+    unit = "videos"
+
+    def __init__(
+        self,
+        pipe: ImageToVideoPipeline,
+        network: nn.Module,
+        dataset: Dataset | None,
+        held_out: HeldOut | None,
+        seed: int,
+        null_condition_prob: float,
+        ema_decay: float,
+    ):
+        self.pipe, self.dataset, self.held_out = pipe, dataset, held_out
+        self.seed, self.null_condition_prob = seed, null_condition_prob
+        self.device = network.device
+        self.average = AveragedWeights(network, ema_decay)
+
+    def chance(self, draws: Sequence[int]) -> Iterator[torch.Generator]:
+        """A generator for each draw: an example's chance does not depend on its neighbours in the batch."""
+        return (draw_generator(self.seed, draw) for draw in draws)
+
+    def drops_label(self, label: str, generator: torch.Generator) -> bool:
+        """Whether an example is shown without its label, as one that has none always is (classifier-free guidance)."""
+        return not label or torch.rand((), generator=generator).item() < self.null_condition_prob
+
+    def text_embeds(self, labels: Sequence[str]) -> torch.Tensor | None:
+        """Rows `(B, D)` of the pipeline's table of labels; None if it has none."""
+        table = self.pipe.label_embeddings
+        return table.rows(labels).to(self.device) if table is not None else None
+
+    def after_step(self) -> None:
+        self.average.step()
+
+    @torch.no_grad()
+    def validate(self) -> Validation:
+        """The numbers of `judge`, and a sheet of clips of all labels."""
+        with self.average.in_place():
+            numbers = self.judge(self.held_out)
+            sheet = generation_sheet(
+                self.pipe,
+                self.held_out.pictures,
+                self.held_out.labels or [None],
+                self.held_out.dataset.num_frames,
+                self.seed,
+            )
+        return Validation(numbers, {"samples": sheet})
+
+    @abc.abstractmethod
+    def judge(self, held_out: HeldOut) -> dict[str, float]:
+        """Numbers by name of the held-out examples, each with the same chance every time."""
+
+    def results(self) -> list[Result]:
+        return [Result("pipeline", self.write, f"{type(self.pipe).__name__}.from_pretrained({{}})")]
+
+    def write(self, folder: Path, facts: CardFacts, repo_id: str | None) -> None:
+        """The whole pipeline with the averaged weights, and its card."""
+        self.average.keep()
+        self.pipe.to("cpu").save_pretrained(folder)
+        self.pipe.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
