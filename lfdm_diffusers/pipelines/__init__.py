@@ -1,10 +1,11 @@
-from .animation import LFDMPipelineOutput
+"""Pipelines: one picture and one text in, a video out, by LFDM and by the systems that it is compared with."""
+
 from .frame_diffusion import FrameDiffusionPipeline
 from .image_to_video import ImageToVideoPipeline, VideoPipelineOutput
 from .motion import Motion
 from .pipeline_imaginator import ImaginatorPipeline
 from .pipeline_ldm import LDMVideoPipeline
-from .pipeline_lfdm import LFDMPipeline
+from .pipeline_lfdm import LFDMPipeline, LFDMPipelineOutput
 from .pipeline_vdm import VDMPipeline
 
 # By the name that a `model_index.json` gives.

@@ -139,6 +139,7 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
         Raises:
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
+        # 1. Resolve defaults, and check all arguments before any work is done.
         pictures = to_rgb_tensors(image)
         asked = DenoisingArguments(
             prompt=prompt,
@@ -158,10 +159,22 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
             height=height,
             width=width,
         )
-        asked = self.settle(pictures, asked)
+        asked = self.resolve_defaults(pictures, asked)
         self.check_inputs(asked)
-        frames, _ = self.denoise(pictures, asked)
+
+        # 2. Encode pictures and texts, each once.
+        _, condition = self.encode_inputs(pictures, asked)
+
+        # 3. Prepare the schedule and the initial noise.
+        timesteps = self.prepare_timesteps(asked.num_inference_steps)
+        size = (asked.height, asked.width)
+        latents = self.prepare_latents(condition.batch_size, asked.num_frames, *size, generator, latents)
+
+        # 4. Denoise the frames, and decode them.
+        frames = self.denoise(latents, timesteps, condition, asked)
         if output_type != "latent":
             frames = self._postprocess(self.decode_latents(frames, decode_chunk_size), output_type)
+
+        # 5. Offload all models.
         self.maybe_free_model_hooks()
         return VideoPipelineOutput(frames=frames) if return_dict else (frames,)

@@ -46,11 +46,28 @@ class DenoisingArguments:
     width: int | None
 
 
+@dataclass(frozen=True)
+class Condition:
+    """What the U-Net is given beside the noisy volume, the same at every step.
+
+    Attributes:
+        batch_size: B, the number of videos.
+        prompt_embeds: `(B, D)`; None is the null condition.
+        image_projection: what `UNet3DVideoModel.project_image` makes of the pictures, for each video or one for all.
+    """
+
+    batch_size: int
+    prompt_embeds: torch.Tensor | None
+    image_projection: torch.Tensor
+
+
 class VideoDiffusionPipeline(ImageToVideoPipeline):
     """A pipeline whose `unet` (`UNet3DVideoModel`) and `scheduler` denoise a volume `(B, C, F, h, w)`.
 
-    A subclass says what the volume is: `downscale_factor`, `encode_image`, and what its `__call__` makes of
-    the denoised volume. What `encode_image` returns is given to the U-Net by `_image_latents`, and repeated by `_repeated`.
+    The steps of a call stand here in the order in which they are taken: `resolve_defaults`, `check_inputs`, `encode_inputs`,
+    `prepare_timesteps`, `prepare_latents`, `denoise`. A subclass says what the volume is: `downscale_factor`, `encode_image`,
+    and what its `__call__` makes of the denoised volume. What `encode_image` returns is given to the U-Net by `_image_latents`,
+    and repeated by `_repeated`.
     """
 
     _callback_tensor_inputs = ["latents", "prompt_embeds"]
@@ -146,7 +163,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         steps = "pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)"
         return [f"Fewer steps: `{steps}`, then `pipe(..., num_inference_steps=50)`."]
 
-    def settle(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> DenoisingArguments:
+    def resolve_defaults(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> DenoisingArguments:
         """Fill in what was left open: sizes as `latents` say, else as trained, else as `pictures` `(3, H, W)` are."""
         height, width, num_frames, callback = asked.height, asked.width, asked.num_frames, asked.callback_on_step_end
         if torch.is_tensor(asked.latents) and asked.latents.ndim == 5:
@@ -190,24 +207,66 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
                 f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {sorted(unknown)}."
             )
 
+    def encode_inputs(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> tuple[Any, Condition]:
+        """Pair pictures and texts, and encode each once.
+
+        Args:
+            pictures: each `(3, H, W)` in [0, 1].
+            asked: with its defaults resolved, and checked.
+
+        Returns:
+            What `encode_image` returned, for each video or one for all; and what the U-Net is given at every step.
+        """
+        device = self._execution_device
+        advise_precision(device, self.unet.dtype)
+        batch_size, prompt_embeds = self._paired_prompts(
+            len(pictures), asked.prompt, asked.prompt_embeds, asked.num_videos_per_prompt, device
+        )
+        encoded = self.encode_image(pictures, asked.height, asked.width, asked.image_fit, device)
+        # A single picture stays a batch of one, which serves all videos; several are repeated as often as needed.
+        image_projection = self.unet.project_image(self._image_latents(encoded).to(self.unet.dtype))
+        if len(pictures) > 1 and asked.num_videos_per_prompt > 1:
+            encoded = self._repeated(encoded, asked.num_videos_per_prompt)
+            image_projection = image_projection.repeat_interleave(asked.num_videos_per_prompt, dim=0)
+        return encoded, Condition(batch_size, prompt_embeds, image_projection)
+
+    def prepare_timesteps(self, num_inference_steps: int) -> torch.Tensor:
+        """The scheduler's timesteps, on the host: schedulers look up tables and branch by them, and there that never waits for
+        an accelerator."""
+        refine_schedule(self.scheduler)
+        self.scheduler.set_timesteps(num_inference_steps)
+        if hasattr(self.scheduler, "set_begin_index"):
+            # Karras sigmas repeat the first timestep, which a search by value would skip.
+            self.scheduler.set_begin_index(0)
+        return self.scheduler.timesteps
+
     def prepare_latents(
         self,
         batch_size: int,
         num_frames: int,
         height: int,
         width: int,
-        device: torch.device,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Initial noise `(batch_size, C, num_frames, height, width)` (in latent places), scaled for the scheduler.
+        """Initial noise `(batch_size, C, num_frames, height / downscale_factor, width / downscale_factor)`, scaled for the scheduler.
 
         It stays float32 in a half-precision pipeline: what LFDM diffuses are sampling coordinates, which bfloat16 places a
         quarter of a latent pixel off.
+
+        Args:
+            height, width: of the videos, in pixels.
+            generator: one, or one for each video.
+            latents: noise of that shape, instead of noise drawn here; not scaled yet.
+
+        Raises:
+            ValueError: if `generator` or `latents` are of another number or shape.
         """
-        shape = (batch_size, self.unet.config.in_channels, num_frames, height, width)
+        places = (side // self.downscale_factor for side in (height, width))
+        shape = (batch_size, self.unet.config.in_channels, num_frames, *places)
         if isinstance(generator, list) and len(generator) != batch_size:
             raise ValueError(f"`generator` must be one generator or a list of {batch_size}, got {len(generator)}.")
+        device = self._execution_device
         if latents is None:
             latents = randn_tensor(shape, generator=generator, device=device)
         elif tuple(latents.shape) != shape:
@@ -221,50 +280,26 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         accepted = inspect.signature(self.scheduler.step).parameters
         return {k: v for k, v in (("eta", eta), ("generator", generator)) if k in accepted}
 
-    def denoise(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> tuple[torch.Tensor, Any]:
-        """Encode pictures and texts once each, and denoise a volume for each pair of them.
+    def denoise(
+        self, latents: torch.Tensor, timesteps: torch.Tensor, condition: Condition, asked: DenoisingArguments
+    ) -> torch.Tensor:
+        """The denoising loop: noise `(B, C, F, h, w)` to the volumes that it stands for.
 
         Args:
-            pictures: each `(3, H, W)` in [0, 1].
-            asked: settled and checked.
-
-        Returns:
-            The volumes `(B, C, F, h, w)`, and what `encode_image` returned, for each of them or one for all.
+            latents: of `prepare_latents`.
+            timesteps: of `prepare_timesteps`.
+            condition: of `encode_inputs`.
+            asked: says the guidance, the noise of each step, and who is called after it.
         """
         self._guidance_scale = asked.guidance_scale
         # A callback that sets the scale to 0 later on means "no more guidance", as everywhere in diffusers.
         self._only_null = asked.guidance_scale == 0
         self._interrupt = False
         self._current_timestep = None
-        device = self._execution_device
-        advise_precision(device, self.unet.dtype)
-
-        # 1. Pair pictures and prompts, and encode each once.
-        batch_size, prompt_embeds = self._paired_prompts(
-            len(pictures), asked.prompt, asked.prompt_embeds, asked.num_videos_per_prompt, device
-        )
-        encoded = self.encode_image(pictures, asked.height, asked.width, asked.image_fit, device)
-        # A single picture stays a batch of one, which serves all videos; several are repeated as often as needed.
-        image_projection = self.unet.project_image(self._image_latents(encoded).to(self.unet.dtype))
-        if len(pictures) > 1 and asked.num_videos_per_prompt > 1:
-            encoded = self._repeated(encoded, asked.num_videos_per_prompt)
-            image_projection = image_projection.repeat_interleave(asked.num_videos_per_prompt, dim=0)
-
-        # 2. Prepare the schedule and the initial noise.
-        refine_schedule(self.scheduler)
-        # Schedulers look up tables and branch by the timestep. On the host that never waits for an accelerator.
-        self.scheduler.set_timesteps(asked.num_inference_steps)
-        if hasattr(self.scheduler, "set_begin_index"):
-            # Karras sigmas repeat the first timestep, which a search by value would skip.
-            self.scheduler.set_begin_index(0)
-        timesteps = self.scheduler.timesteps
-        device_timesteps = timesteps.to(device)
         self._num_timesteps = len(timesteps)
-        places = [side // self.downscale_factor for side in (asked.height, asked.width)]
-        latents = self.prepare_latents(batch_size, asked.num_frames, *places, device, asked.generator, asked.latents)
+        prompt_embeds = condition.prompt_embeds
+        device_timesteps = timesteps.to(latents.device)
         extra_step_kwargs = self.prepare_extra_step_kwargs(asked.generator, asked.eta)
-
-        # 3. Denoise.
         callback, order = asked.callback_on_step_end, self.scheduler.order
         num_warmup_steps = len(timesteps) - asked.num_inference_steps * order
         with self.progress_bar(total=asked.num_inference_steps) as progress_bar:
@@ -272,7 +307,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
                 if self.interrupt:
                     continue
                 self._current_timestep = t
-                noise_pred = self._predict(latents, t, device_timesteps[i], prompt_embeds, image_projection)
+                noise_pred = self._predict(latents, t, device_timesteps[i], prompt_embeds, condition.image_projection)
                 latents = self.scheduler.step(noise_pred, t, latents, **extra_step_kwargs, return_dict=False)[0]
 
                 if callback is not None:
@@ -284,7 +319,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
                 if i == len(timesteps) - 1 or (i + 1 > num_warmup_steps and (i + 1) % order == 0):
                     progress_bar.update()
         self._current_timestep = None
-        return latents, encoded
+        return latents
 
     def _predict(
         self,
