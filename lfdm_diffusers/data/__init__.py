@@ -1,1 +1,1 @@
-"""Data: reading clips (`layouts`, `clips`, `dataset`, ...) and drawing them (`toon_faces`); see docs/data.md."""
+"""Pictures and clips, from files to training examples, read or drawn (docs/data.md). It knows no model and no pipeline."""

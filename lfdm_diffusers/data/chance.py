@@ -8,6 +8,12 @@ import torch
 PURPOSES = ("order", "item")
 
 
+def random_stream(*key: int) -> np.random.Generator:
+    """The stream of a key of whole numbers of 0 or more: the same draws on every machine, and with every numpy, whose
+    `default_rng` may become another generator."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key))))
+
+
 def draws(seed: int, purpose: str, epoch: int, item: int = 0) -> np.random.Generator:
     """The generator for the order of an epoch, or for one item in it.
 
@@ -20,7 +26,7 @@ def draws(seed: int, purpose: str, epoch: int, item: int = 0) -> np.random.Gener
     if purpose not in PURPOSES:
         raise ValueError(f"`purpose` must be one of {', '.join(PURPOSES)}, got {purpose!r}.")
     # Always four numbers: numpy gives the same stream to (1, 2) and (1, 2, 0).
-    return np.random.default_rng((int(seed), PURPOSES.index(purpose), int(epoch), int(item)))
+    return random_stream(int(seed), PURPOSES.index(purpose), int(epoch), int(item))
 
 
 def draw_generator(*numbers: int) -> torch.Generator:

@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 
 from ..files.whole import whole
+from .chance import random_stream
 
 SUFFIXES = {"gif": ".gif", "mp4": ".mp4", "webm": ".webm", "mkv": ".mkv", "webp": ".webp", "png": ""}
 CODECS = {
@@ -75,7 +76,7 @@ def _with_one_palette(frames: np.ndarray) -> list[PIL.Image.Image]:
     """
     pixels = frames.reshape(-1, 3)
     if len(pixels) > PALETTE_PIXELS:
-        pixels = pixels[np.random.default_rng(0).integers(0, len(pixels), PALETTE_PIXELS)]
+        pixels = pixels[random_stream(0).integers(0, len(pixels), PALETTE_PIXELS)]
     packed, counts = np.unique(
         pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32), return_counts=True
     )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ..data.toon_faces import LABELS
-from ..data.true_motion import drawn_again
+from ..data.toon_faces.redrawing import drawn_again
 from ..metrics import (
     ExpressionJudge,
     RunningMean,

@@ -10,7 +10,7 @@ from tiny import tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import LFDMPipeline, Motion
 from lfdm_diffusers.models.geometry import RegionParameters, matmul_2x2, principal_axes, relative_regions
-from lfdm_diffusers.pipelines import animation
+from lfdm_diffusers.pipelines import pipeline_lfdm
 from lfdm_diffusers.pipelines.motion import volume_to_motion
 
 
@@ -278,7 +278,7 @@ def test_transfer(pipe, monkeypatch):
     for given in ((frame for frame in clip), np.stack([frame.permute(1, 2, 0).numpy() for frame in clip])):
         assert_same(pipe.transfer(other, given), pipe.transfer(other, clip))
     at_once = pipe.transfer(other, clip)
-    monkeypatch.setattr(animation, "FRAMES_AT_ONCE", 2)
+    monkeypatch.setattr(pipeline_lfdm, "FRAMES_AT_ONCE", 2)
     torch.testing.assert_close(pipe.transfer(other, clip).flow, at_once.flow, rtol=0, atol=1e-5)
 
 

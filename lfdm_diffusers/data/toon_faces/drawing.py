@@ -14,11 +14,6 @@ Array = np.ndarray
 Colour = tuple[float, float, float]
 
 
-def random_stream(*key: int) -> np.random.Generator:
-    """The random stream of a key of non-negative integers: the same draws on every machine."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key))))
-
-
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """One uniform draw in [low, high), by `Generator.random`: numpy may change what other methods draw."""
     return low + (high - low) * float(rng.random())

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from .drawing import Array, random_stream, smoothstep, uniform
+from ..chance import random_stream
+from .drawing import Array, smoothstep, uniform
 from .people import ToonSubject
 
 LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")

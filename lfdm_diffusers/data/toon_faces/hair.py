@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..chance import random_stream
 from .drawing import (
     Array,
     Texture,
@@ -16,13 +17,12 @@ from .drawing import (
     ellipse,
     mix,
     polygon,
-    random_stream,
     ripples,
     segment,
     shade,
     smoothstep,
     uniform,
-)  # fmt: skip
+)
 from .people import ToonSubject
 
 FAR = 9.0

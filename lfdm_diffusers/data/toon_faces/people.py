@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral
 
-from .drawing import Colour, choose, mix, random_stream, rgb, shade, uniform
+from ..chance import random_stream
+from .drawing import Colour, choose, mix, rgb, shade, uniform
 
 SKIN_TONES = ["ffe3cc", "ffd8b8", "f7c9a2", "edb98c", "dfa674", "cf9160", "b87848", "9c6238", "875433", "6e4229"]
 HAIR_COLOURS = {

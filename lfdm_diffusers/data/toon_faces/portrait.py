@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..chance import random_stream
 from .drawing import (
     Array,
     Texture,
@@ -16,7 +17,6 @@ from .drawing import (
     ellipse,
     mix,
     polygon,
-    random_stream,
     rgb,
     ripples,
     segment,
@@ -24,7 +24,7 @@ from .drawing import (
     smooth_union,
     smoothstep,
     uniform,
-)  # fmt: skip
+)
 from .hair import Ink, draw_hair, mirrored
 from .people import ToonSubject
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from ..chance import random_stream
 from .drawing import (
     Array,
     Canvas,
@@ -15,7 +16,6 @@ from .drawing import (
     ellipse,
     mix,
     paint_over,
-    random_stream,
     rgb,
     ripples,
     rounded_box,
