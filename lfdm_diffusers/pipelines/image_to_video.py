@@ -232,15 +232,7 @@ class ImageToVideoPipeline(HubPipeline):
         return batch_size, prompt_embeds
 
     def card(self, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
-        """The pipeline's card, filled from what it says of itself.
-
-        Args:
-            repo_id: where it will be found; a placeholder folder by default.
-            facts: what it does not tell about itself.
-
-        Raises:
-            ValueError: if `facts` hold what a card has no place for.
-        """
+        """The pipeline's card, filled from what it says of itself; arguments as in `HubModel.card`."""
         labels, size = self.labels, self.sample_size
         output = f"{self.num_frames} frames of {f'{size}x{size}' if size else 'any size'} pixels"
         given = "one picture and one label" if labels or self.text_encoder is not None else "one picture"

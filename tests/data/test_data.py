@@ -289,6 +289,12 @@ def test_mug(tmp_path):
     assert set(MUG_LABELS) >= {label for _, label, _, _ in expected}
 
 
+def red_from(frame: np.ndarray) -> int:
+    """The column where the red half of a frame `(H, W, 3)` begins."""
+    red = frame[..., 0].astype(int) - frame[..., 2]
+    return int((red.mean(axis=0) > 90).argmax())
+
+
 def test_mhad(tmp_path):
     for name in ("RGB-part1/a1_s1_t1_color.avi", "RGB-part1/a27_s8_t4_color.avi", "RGB-part2/a24_s5_t2_color.avi"):
         write_clip(tmp_path / name, 2, 480, 640)
@@ -299,8 +305,11 @@ def test_mhad(tmp_path):
     ]
     clips = find_clips(tmp_path)
     assert listed(tmp_path, clips) == expected
-    assert read_clip(clips[0]).shape == (2, 480, 336, 3)
-    assert ClipReader(128, 128).read(clips[0], [0]).shape == (1, 128, 89, 3)
+    cropped = read_clip(clips[0])
+    assert cropped.shape == (2, 480, 336, 3) and told(cropped) == levels(0, 1)
+    assert abs(red_from(cropped[0]) - (320 - 156)) <= 8  # the middle of the video; a codec's blocks are this large
+    scaled = ClipReader(128, 128).read(clips[0], [0])
+    assert scaled.shape == (1, 128, 89, 3) and abs(red_from(scaled[0]) - (320 - 156) * 128 / 480) <= 3
     (tmp_path / "Depth").mkdir()  # a clip whose depth recording is missing is left out
     for name in ("a1_s1_t1", "a27_s8_t4"):
         (tmp_path / "Depth" / f"{name}_depth.mat").write_text("")
@@ -308,7 +317,8 @@ def test_mhad(tmp_path):
     # Frames as the published code prepares them are cropped already.
     write_folder(tmp_path / "crop_image" / "a1_s1_t1", frames_of(2, 48, 34), "a1_s1_t1_{:03d}.png")
     prepared = find_clips(tmp_path)[0]
-    assert prepared.path.name == "a1_s1_t1" and read_clip(prepared).shape == (2, 48, 34, 3)
+    assert prepared.path.name == "a1_s1_t1"
+    np.testing.assert_array_equal(read_clip(prepared), frames_of(2, 48, 34))
     subjects = set(published.MHAD_TRAIN) | set(published.MHAD_TEST)
     assert subjects == set(range(1, 9)) and len(MHAD_LABELS) == 27
     write_clip(tmp_path / "a28_s1_t1_color.avi", 2)
@@ -360,7 +370,7 @@ def test_natops(tmp_path):
     write_folder(tmp_path / "split_img_data" / "g24s20p05", frames_of(2, 240, 320), "g24s20p05-{0:04d}-{0:04d}.png")
     prepared = find_clips(tmp_path)[-1]
     assert (prepared.label, prepared.subject, prepared.split) == (NATOPS_LABELS[23], "20", "train")
-    assert read_clip(prepared).shape == (2, 229, 260, 3)
+    np.testing.assert_array_equal(read_clip(prepared), frames_of(2, 240, 320)[:, 10:239, 30:290])
     assert set(published.NATOPS_TRAIN) | set(published.NATOPS_TEST) == set(range(2, 21))
     (tmp_path / "data" / "segmentation.txt").write_text("1:3,7")
     with pytest.raises(ValueError, match=r"line 1: a segment must be take:first,last.*got '1:3,7'"):

@@ -159,7 +159,7 @@ def test_half_precision_variant(tmp_path):
     for name in (*MODELS, "text_encoder"):
         assert getattr(loaded, name).dtype == torch.float16
         assert same_weights(getattr(loaded, name), getattr(pipe, name))
-    assert torch.isfinite(tiny_video(LFDMPipeline.from_pretrained(tmp_path, variant="fp16"))).all()
+    assert same_video(LFDMPipeline.from_pretrained(tmp_path, variant="fp16"), pipe.to(torch.float32))
     with pytest.raises((OSError, ValueError), match="no file named"):
         LFDMPipeline.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="variant=bf16"):
@@ -242,7 +242,7 @@ def test_optional_parts_left_out_at_loading(tmp_path, loader):
         tiny_video(loaded, "a face smiles")
     without_labels = loader.from_pretrained(tmp_path, label_embeddings=None)
     assert without_labels.labels is None
-    assert tiny_video(without_labels, "a face smiles").isfinite().all()
+    assert same_video(without_labels, pipe, "a face smiles")
 
 
 @pytest.mark.fast
