@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,10 @@ class TrainingRun:
         if self.main:
             print(*texts, sep="; ", flush=True)
 
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """Half precision, if it is asked for, until the block ends or raises (accelerate's own stayed on after an error up to 1.2)."""
+        return torch.autocast(self.device.type, self.half) if self.half else contextlib.nullcontext()
+
     def clips(self, resolution: int, min_frames: int = 2) -> TrainingClips:
         """The clips that the options name, all of them looked at; fills the cache, and notes the resolution in `args`.
 
@@ -133,7 +138,7 @@ class TrainingRun:
         self._optimizer = optimizer
         first = None
         if self.main:
-            with accelerator.autocast():
+            with self.autocast():
                 first = task.start()
         self._restore(task)
         if self.main:
@@ -157,7 +162,7 @@ class TrainingRun:
                     group["lr"] = rate * group.get("lr_scale", 1.0)
                 task.before_step(self.step / steps)
                 begin = micro * self.batch_size + accelerator.process_index * args.train_batch_size
-                with accelerator.autocast():
+                with self.autocast():
                     losses = task.losses(module, batch, range(begin, begin + args.train_batch_size))
                 window.add(self._mean_losses(losses))
                 accelerator.backward(sum(losses.parts.values()))
@@ -234,7 +239,7 @@ class TrainingRun:
 
     def facts(self, task: Task) -> CardFacts:
         """For the card: what the task says, and how it was trained."""
-        with self.accelerator.autocast():
+        with self.autocast():
             facts = task.facts()
         clips = len(task.dataset)
         return (
@@ -301,7 +306,7 @@ class TrainingRun:
     def _validate(self, task: Task, progress: tqdm) -> None:
         self._share_statistics(task)
         if self.main:
-            with self.accelerator.autocast():
+            with self.autocast():
                 found = task.validate()
             self._report(found, progress)
         self.accelerator.wait_for_everyone()

@@ -32,7 +32,11 @@ from lfdm_diffusers.training.clips import choose_clips
 from lfdm_diffusers.training.equivariance import RandomTransform
 from lfdm_diffusers.training.lfae import LFAELoss
 from lfdm_diffusers.training.presets import LFAE_CONFIGS, get_lfae_config
-from lfdm_diffusers.training.reconstruction_loss import PerceptualPyramidLoss, PixelPyramidLoss
+from lfdm_diffusers.training.reconstruction_loss import (
+    PerceptualPyramidLoss,
+    PixelPyramidLoss,
+    build_reconstruction_loss,
+)
 from lfdm_diffusers.visualization import contact_sheet, flow_in_pixels, flow_to_color
 
 train_lfae = load_script("train_lfae")
@@ -300,6 +304,25 @@ def test_choose_clips(faces, tmp_path):
     shutil.copytree(faces / "data" / "train", tmp_path / "all")
     train, held_out, about = choose_clips(tmp_path / "all", "auto", None, None)
     assert train == held_out and len(train) == 4 and "training clips" in about
+
+
+def test_errors_name_the_options_of_the_scripts(faces, tmp_path):
+    """And leave all else of a message as it is, a path with the name of an argument for one."""
+    with pytest.raises(ValueError, match="`--validation_split` must be one of test, train, got 'x'"):
+        choose_clips(faces / "data", "auto", None, "x")
+    with pytest.raises(ValueError, match="`--train_split` must be one of test, train, got 'y'"):
+        choose_clips(faces / "data", "auto", "y", "test")
+    with pytest.raises(ValueError, match=r"`--train_data_dir` must be a folder, got '.*/`root`'"):
+        choose_clips(tmp_path / "`root`", "auto", None, None)
+    file = tmp_path / "`layers`.pth"
+    torch.save(VGGFeatures(16, ["relu1_1"]).state_dict(), file)
+    with pytest.raises(
+        ValueError, match="`--perceptual_layers` must be one or more of relu1_1, .*, got x.*`layers`.pth"
+    ):
+        build_reconstruction_loss(str(file), ["x"])
+    with pytest.raises(ValueError, match="^`--perceptual` .*/no: `--perceptual` must be 'vgg19'"):
+        build_reconstruction_loss(str(tmp_path / "no"), None)
+    assert build_reconstruction_loss(str(file), ["relu1_1"]).features.layers == ("relu1_1",)
 
 
 @pytest.mark.parametrize("name", ["toon64", "mhad128"])
