@@ -18,7 +18,7 @@ from convolutions import gains
 from speed import is_of, plan, usual_batch
 from workloads import ITEMS, Case
 
-from lfdm_diffusers.files.whole import whole
+from lfdm_diffusers.files.whole import write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 RUNS = DOCS / "performance"
@@ -337,8 +337,7 @@ def page() -> str:
 
 
 def main() -> None:
-    with whole(DOCS / "performance.md") as part:
-        part.write_text(page(), encoding="utf-8")
+    write_text(DOCS / "performance.md", page())
 
 
 if __name__ == "__main__":

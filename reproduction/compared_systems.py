@@ -39,7 +39,6 @@ from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.pipelines.loading import load_pipeline
 from lfdm_diffusers.training.adversarial import AdversarialLoss
-from lfdm_diffusers.training.checkpoints import whole_folder
 from lfdm_diffusers.training.diffusion import FrameTask, MotionTask
 from lfdm_diffusers.training.equivariance import RandomTransform
 from lfdm_diffusers.training.frame_autoencoder import FrameAutoencoderLoss, build_frame_autoencoder
@@ -157,7 +156,8 @@ def keep(work: Path) -> None:
             continue
         pipe = load_pipeline(trained, kind=ImageToVideoPipeline)
         metrics = {run: read_metrics(work / run / "metrics.jsonl") for run in system.trainings}
-        with whole_folder(system.kept) as folder:
+        with whole(system.kept) as folder:
+            folder.mkdir()
             size = save_half(pipe, folder)
             for run, records in metrics.items():
                 write_thinned(records, folder / f"{run}.jsonl")

@@ -16,7 +16,7 @@ import matplotlib
 from kept_weights import draw_curves, read_metrics, save_half, write_thinned
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.training.checkpoints import whole_folder
+from lfdm_diffusers.files.whole import whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -115,7 +115,8 @@ def main(argv: list[str] | None = None) -> None:
         "license": "apache-2.0",
         "notes": [args.about.read_text(encoding="utf-8").strip(), scores(results)],
     }
-    with whole_folder(args.output) as folder:
+    with whole(args.output) as folder:
+        folder.mkdir()
         size = save_half(pipe, folder)
         pipe.card(facts=facts).save(folder / "README.md")
         (folder / "results.json").write_text(args.results.read_text(encoding="utf-8"), encoding="utf-8")

@@ -32,7 +32,7 @@ from paper_tables import (
 )
 
 from lfdm_diffusers.evaluation.report import TITLES
-from lfdm_diffusers.files.whole import whole
+from lfdm_diffusers.files.whole import write_text
 
 
 def load(name: str) -> dict | None:
@@ -224,8 +224,7 @@ def page() -> str:
 
 
 def main() -> None:
-    with whole(DOCS / "results.md") as part:
-        part.write_text(page(), encoding="utf-8")
+    write_text(DOCS / "results.md", page())
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from lfdm_diffusers.data.toon_faces import LABELS, ToonSubject, toon_clip, write_toon_faces
 from lfdm_diffusers.data.toon_faces.expressions import BROWS, EYES, TARGETS, Performance, perform
 from lfdm_diffusers.data.toon_faces.rendering import render
-from lfdm_diffusers.files.whole import whole
+from lfdm_diffusers.files.whole import write_text
 from lfdm_diffusers.metrics.identity import identity_retrieval, identity_similarity
 from lfdm_diffusers.metrics.labels import confusion_matrix, label_accuracy
 from lfdm_diffusers.metrics.motion import expression_timing
@@ -409,8 +409,7 @@ def main(argv: list[str] | None = None) -> None:
             settings["unseen_people_retrieval"] = report["as drawn"]["retrieval"]
         save_judge(judge, path, settings)
         text = json.dumps({"training": settings, **report}, indent=2)
-        with whole(path.with_suffix(".json")) as part:
-            part.write_text(text + "\n")
+        write_text(path.with_suffix(".json"), text + "\n")
         print(f"{text}\nwrote {path} and {path.with_suffix('.json')}", flush=True)
 
 

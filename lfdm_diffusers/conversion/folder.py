@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..files.fingerprints import file_sha256
 from ..files.torch_files import load_checkpoint
+from ..files.whole import whole
 from ..hub.cards import CONVERTED_LICENSE, CardFacts
 from ..models import LatentFlowAutoencoder
 from ..models.text_encoders import TEXT_ENCODER, load_text_encoder
@@ -56,6 +55,7 @@ def convert_files(
 
     Raises:
         ValueError: for anything that is wrong with the input or found by `verify`; nothing is written then.
+        OSError: if the folder cannot be written; what was there is kept.
     """
     unet = _check_unet(unet, preset)
     _check_output(Path(output), overwrite)
@@ -81,7 +81,8 @@ def convert_files(
             if result.label_embeddings is None:
                 raise ValueError("`drop_text_encoder` keeps the labels' embeddings alone, but there are none.")
     facts = _card_facts([file for file in (lfae, unet) if file is not None], preset)
-    with quiet_libraries(), whole_folder(Path(output), overwrite) as folder:
+    with quiet_libraries(), whole(output, replace=overwrite) as folder:
+        folder.mkdir()
         say("saving")
         result.save_pretrained(folder)
         result.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
@@ -89,6 +90,7 @@ def convert_files(
             say("verifying on a fixed input")
             for line in verify_folder(folder, result, lfae_checkpoint, unet_checkpoint):
                 say(f"  {line}")
+        _check_output(Path(output), overwrite)  # time has passed
     size = sum(file.stat().st_size for file in Path(output).rglob("*") if file.is_file())
     say(f"wrote the {'auto-encoder' if unet is None else 'pipeline'} ({size / 1e6:.0f} MB) to {output}")
 
@@ -136,38 +138,6 @@ def _check_output(output: Path, overwrite: bool) -> None:
             if class_name in json.loads((output / name).read_text(encoding="utf-8")).get("_class_name"):
                 return
     raise ValueError(f"`output` {output} holds something else than a model, so `overwrite` does not touch it.")
-
-
-@contextlib.contextmanager
-def whole_folder(output: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to write to that becomes `output` at the end of the block, or vanishes if the block raises.
-
-    Args:
-        output: must not exist, or be empty, or else `overwrite` replaces it, at once and only if all went well.
-
-    Raises:
-        ValueError: see `_check_output`.
-    """
-    _check_output(output, overwrite)
-    output = output.absolute()
-    nearest = next(parent for parent in output.parents if parent.is_dir())  # of the same file system as `output`
-    workshop = Path(tempfile.mkdtemp(prefix=f".{output.name}-", suffix=".partial", dir=nearest))
-    try:
-        folder, previous = workshop / "new", workshop / "previous"
-        folder.mkdir()
-        yield folder
-        output.parent.mkdir(parents=True, exist_ok=True)
-        _check_output(output, overwrite)  # time has passed
-        try:
-            if output.exists():
-                output.rename(previous)
-            folder.rename(output)
-        except BaseException:
-            if previous.exists() and not output.exists():
-                previous.rename(output)
-            raise
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
 
 
 @contextlib.contextmanager

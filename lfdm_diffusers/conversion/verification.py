@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,18 +9,10 @@ from pathlib import Path
 
 import torch
 
+from ..files.fingerprints import weights_sha256
 from ..models import LatentFlowAutoencoder, UNet3DVideoModel
 from ..pipelines import LFDMPipeline
 from .reference import plain_decode, plain_flow, plain_grid, plain_unet
-
-
-def fingerprint(model: torch.nn.Module) -> str:
-    """SHA-256 of a model's tensors, names and bytes, in order of names: the same on every machine."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 @dataclass
@@ -85,7 +76,7 @@ def verify_lfae(lfae: LatentFlowAutoencoder, checkpoint: Mapping, report: Verifi
     still = lfae.predict_flow(reference, reference).flow
     away = (still - plain_grid(*still.shape[-2:]).permute(2, 0, 1)).abs().mean() * still.shape[-1] / 2
     report.facts.append(f"flow of the fixed picture to itself: {away:.2f} latent pixels from the identity on average")
-    report.facts.append(f"LFAE fingerprint: {fingerprint(lfae)}")
+    report.facts.append(f"LFAE fingerprint: {weights_sha256(lfae)}")
     return report
 
 
@@ -105,7 +96,7 @@ def verify_unet(unet: UNet3DVideoModel, checkpoint: Mapping, report: Verificatio
             checkpoint["diffusion"], sample, timestep, embeds, image, config.padding_mode, config.norm_num_groups
         )
         report.compare(f"U-Net noise {name}", ours, plain)
-    report.facts.append(f"U-Net fingerprint: {fingerprint(unet)}")
+    report.facts.append(f"U-Net fingerprint: {weights_sha256(unet)}")
     return report
 
 
@@ -130,7 +121,7 @@ def verify_folder(
             for name, model in loaded.components.items()
             if isinstance(model, torch.nn.Module)
         }
-    changed = [name for name, (ours, theirs) in pairs.items() if fingerprint(ours) != fingerprint(theirs)]
+    changed = [name for name, (ours, theirs) in pairs.items() if weights_sha256(ours) != weights_sha256(theirs)]
     report = verify_lfae(pairs["lfae"][0], lfae_checkpoint)
     if unet_checkpoint is not None:
         verify_unet(loaded.unet, unet_checkpoint, report)

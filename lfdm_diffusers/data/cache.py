@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import time
-import uuid
 import zipfile
 from collections.abc import Sequence
 from functools import partial
@@ -21,12 +18,12 @@ import numpy as np
 import PIL.Image
 import torch
 
+from ..files.whole import whole
 from .clips import Clip, UnreadableClipError, count_frames, iterate_frames, read_clip
 from .picture_files import frame_files
 from .picture_fitting import FITS, place_picture, scale_to_fit
 
 VERSION = 1  # raised whenever the same clip and settings would give other pixels or another file
-ABANDONED_AFTER = 3600.0  # seconds; writing one clip takes far less
 
 
 class WebPFrames:
@@ -136,12 +133,6 @@ class CachedClipReader(ClipReader):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._paths: dict[Clip, Path] = {}
-        for part in self.folder.glob("*/.*.part"):  # of a process that was killed
-            try:
-                if time.time() - part.stat().st_mtime > ABANDONED_AFTER:
-                    part.unlink()
-            except FileNotFoundError:  # another process was quicker
-                pass
 
     def count(self, clip: Clip) -> int:
         return len(self._frames(clip))
@@ -159,7 +150,7 @@ class CachedClipReader(ClipReader):
     def path(self, clip: Clip) -> Path:
         """The cache's file for a clip, whether it is there or not."""
         if clip not in self._paths:
-            about = (VERSION, self.height, self.width, self.fit, clip.start, clip.stop, clip.crop, fingerprint(clip))
+            about = (VERSION, self.height, self.width, self.fit, clip.start, clip.stop, clip.crop, clip_state(clip))
             key = hashlib.sha256(repr(about).encode()).hexdigest()[:32]
             self._paths[clip] = self.folder / key[:2] / f"{key}{'.zip' if self.compress else '.npy'}"
         return self._paths[clip]
@@ -178,17 +169,11 @@ class CachedClipReader(ClipReader):
 
     def _write(self, clip: Clip, path: Path) -> None:
         frames = read_clip(clip, change=self.scale)
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part")
-        try:
-            with open(part, "wb") as file:
-                write_webp_frames(file, frames) if self.compress else np.save(file, frames)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole(path) as part, open(part, "wb") as file:
+            write_webp_frames(file, frames) if self.compress else np.save(file, frames)
 
 
-def fingerprint(clip: Clip) -> tuple:
+def clip_state(clip: Clip) -> tuple:
     """What changes when a clip's file does: path, size and time of change; of all its pictures, if it is a folder.
 
     Raises:

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from ..data.chance import draw_generator
 from ..data.video_writing import write_clip
-from ..files.whole import whole
+from ..files.whole import write_json, write_text
 from ..pipelines import ImageToVideoPipeline
 from .video_sets import VideoSet, spread_draws
 
@@ -138,8 +138,6 @@ def claim_folder(folder: Path, settings: dict, plan: Sequence[PlannedClip]) -> N
         return
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"`output` {folder} must be empty or hold clips of an earlier evaluation.")
-    with whole(folder / PLAN) as part:
-        rows = ({"file_name": clip.file_name, "label": clip.label, "subject": clip.subject} for clip in plan)
-        part.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    with whole(path) as part:
-        part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    rows = ({"file_name": clip.file_name, "label": clip.label, "subject": clip.subject} for clip in plan)
+    write_text(folder / PLAN, "".join(json.dumps(row) + "\n" for row in rows))
+    write_json(path, settings, indent=2)

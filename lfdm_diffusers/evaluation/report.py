@@ -19,7 +19,7 @@ import safetensors
 import torch
 import transformers
 
-from ..files.whole import whole
+from ..files.whole import whole, write_text
 from ..version import __version__
 
 TITLES = {
@@ -178,8 +178,7 @@ def write_report(folder: Path, results: dict) -> list[Path]:
     results = rounded(results, digits=6)
     files = [folder / "results.json", folder / "results.md"]
     for file, text in zip(files, (json.dumps(results, indent=2) + "\n", table(results))):
-        with whole(file) as part:
-            part.write_text(text, encoding="utf-8")
+        write_text(file, text)
     try:
         if plot(results, folder / "results.png"):
             files.append(folder / "results.png")

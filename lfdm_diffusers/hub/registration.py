@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 from diffusers import pipelines as diffusers_pipelines
 from diffusers.pipelines import pipeline_loading_utils
 
-from ..files.whole import whole
+from ..files.whole import write_text
 
 PACKAGE = __name__.split(".")[0]
 PIPELINE_CODE = "pipeline.py"
@@ -55,5 +55,4 @@ def write_remote_code(folder: Path, class_name: str, wanted: bool) -> None:
             file.unlink()
     if wanted:
         index["_class_name"] = [Path(PIPELINE_CODE).stem, class_name]
-        with whole(index_file) as part:
-            part.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_text(index_file, json.dumps(index, indent=2, sort_keys=True) + "\n")

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..files.whole import whole
+from ..files.whole import whole, write_json
 
 CONFIG, WEIGHTS = "decoder_config.json", "decoder.safetensors"
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -50,8 +50,7 @@ class DecoderFilesMixin:
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.decoder.state_dict().items()}
         with whole(folder / WEIGHTS) as file:
             save_file(tensors, file)
-        with whole(folder / CONFIG) as file:
-            file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / CONFIG, config, indent=2)
 
     @torch.no_grad()
     def load_decoder(

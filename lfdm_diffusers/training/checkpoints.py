@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
+from ..files.whole import remove, sweep
+
 STATE_FILE = "training_state.pt"
-
-
-@contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill that gets the name `path` when it is complete, in place of an earlier one; or leaves no trace.
-
-    Raises:
-        OSError: if it cannot be written (a full disk); says that nothing else was touched.
-    """
-    partial, old = (path.with_name(f".{path.name}.{kind}") for kind in ("partial", "old"))
-    try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
-        partial.mkdir(parents=True)
-        yield partial
-        for file in partial.rglob("*"):  # on the disk before the name is, or a power cut could leave empty files
-            if file.is_file():
-                with open(file, "rb+") as opened:
-                    os.fsync(opened.fileno())
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():  # a folder cannot be renamed onto one that holds files
-            os.replace(path, old)
-        os.replace(partial, path)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors report a full disk as their own
-        raise OSError(f"{path} could not be written: {error}. What had been saved before is kept.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -50,14 +20,9 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def prune_checkpoints(folder: Path, limit: int | None) -> None:
-    """Delete the oldest checkpoints beyond `limit` (None keeps all), and what a killed process left half written."""
-    for partial in folder.glob(".checkpoint-*.partial"):
-        shutil.rmtree(partial)
+    """Delete the oldest checkpoints beyond `limit` (None keeps all); none ever stands there half deleted."""
     for path in checkpoints(folder)[: -limit if limit else 0]:
-        # Renamed first: a process killed in between leaves no folder that looks like a checkpoint and is not.
-        doomed = path.with_name(f".{path.name}.partial")
-        os.replace(path, doomed)
-        shutil.rmtree(doomed)
+        remove(path)
 
 
 def find_checkpoint(output_dir: Path, resume_from: str | None) -> Path | None:
@@ -69,6 +34,7 @@ def find_checkpoint(output_dir: Path, resume_from: str | None) -> Path | None:
     Raises:
         ValueError: if it is not there, or `output_dir` holds checkpoints and the newest is not what is asked for.
     """
+    sweep(output_dir)  # a run that was killed may have been about to replace a checkpoint
     there = checkpoints(output_dir)
     if resume_from is None:
         if there:

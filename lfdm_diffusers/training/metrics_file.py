@@ -6,7 +6,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from ..files.whole import whole
+from ..files.whole import write_text
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -22,8 +22,7 @@ class MetricsFile:
                 with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
                     if json.loads(line)["step"] <= first_step:
                         kept.append(line + "\n")
-        with whole(path) as part:
-            part.write_text("".join(kept), encoding="utf-8")
+        write_text(path, "".join(kept))
 
     def write(self, step: int, values: dict[str, float]) -> None:
         with open(self.path, "a", encoding="utf-8") as file:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +12,15 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..conversion.verification import fingerprint as weights_fingerprint
 from ..data.augmentation import augment_clip
 from ..data.batches import Draw
-from ..data.cache import ClipReader, fingerprint
+from ..data.cache import ClipReader, clip_state
 from ..data.chance import draws
 from ..data.clips import Clip
 from ..data.dataset import to_tensor
 from ..data.sampling import STRATEGIES, sample_indices
+from ..files.fingerprints import weights_sha256
+from ..files.whole import whole
 from ..models import LatentFlowAutoencoder
 from ..ops.warp import sampling_grid
 
@@ -62,7 +61,7 @@ class MotionCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._about = (
             VERSION,
-            weights_fingerprint(lfae),
+            weights_sha256(lfae),
             str(dtype),
             reader.height,
             reader.width,
@@ -73,7 +72,7 @@ class MotionCache:
     def path(self, clip: Clip) -> Path:
         """The file of a clip, whether it is there or not."""
         if clip not in self._paths:
-            about = (*self._about, clip.start, clip.stop, clip.crop, fingerprint(clip))
+            about = (*self._about, clip.start, clip.stop, clip.crop, clip_state(clip))
             key = hashlib.sha256(repr(about).encode()).hexdigest()[:32]
             self._paths[clip] = self.folder / key[:2] / f"{key}.npy"
         return self._paths[clip]
@@ -87,14 +86,9 @@ class MotionCache:
             path.unlink(missing_ok=True)
         except FileNotFoundError:
             pass
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part")
-        try:
-            with open(part, "wb") as file:
-                np.save(file, self.compute(clip))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        motion = self.compute(clip)
+        with whole(path) as part:
+            np.save(part, motion)
         return np.load(path, mmap_mode="r")
 
     @torch.no_grad()

@@ -19,12 +19,13 @@ from tqdm.auto import tqdm
 from ..data.batches import StepBatchSampler
 from ..data.cache import CachedClipReader, ClipReader
 from ..data.scan import scan_clips
+from ..files.whole import whole
 from ..hub.cards import CardFacts
 from ..hub.push import push_folder
 from ..ops.cpu import advise_precision, keep_freed_memory
 from .arguments import public_command
 from .batchnorm import average_running_statistics, require_finite
-from .checkpoints import STATE_FILE, find_checkpoint, prune_checkpoints, whole_folder
+from .checkpoints import STATE_FILE, find_checkpoint, prune_checkpoints
 from .clips import TrainingClips, choose_clips
 from .log_window import LogWindow
 from .metrics_file import METRICS_FILE, MetricsFile, last_validation
@@ -227,7 +228,8 @@ class TrainingRun:
             for result in results:
                 pushed = args.push_to_hub and result is results[-1]
                 final = self.output_dir / result.folder
-                with whole_folder(final) as folder:
+                with whole(final) as folder:
+                    folder.mkdir()
                     result.write(folder, facts, self.hub_model_id if pushed else None)
                 self.say(f"wrote {final}: {result.how_to_load.format(repr(str(final)))}")
                 if pushed:
@@ -339,7 +341,8 @@ class TrainingRun:
                 "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
                 "more": task.state(),
             }
-            with whole_folder(self.output_dir / f"checkpoint-{self.step}") as folder:
+            with whole(self.output_dir / f"checkpoint-{self.step}") as folder:
+                folder.mkdir()
                 task.save(folder)
                 torch.save(state, folder / STATE_FILE)
             prune_checkpoints(self.output_dir, self.args.checkpoints_total_limit)

@@ -33,7 +33,7 @@ from lfdm_diffusers.conversion import (
     lfae_config,
     read_betas,
 )
-from lfdm_diffusers.conversion.folder import convert_files, whole_folder
+from lfdm_diffusers.conversion.folder import convert_files
 from lfdm_diffusers.conversion.names import (
     LFAE_MODULES,
     LFAE_NAMES,
@@ -527,11 +527,11 @@ def test_only_folders_of_ours_are_overwritten_and_only_by_whole_ones(tmp_path, f
         other = tmp_path / f"other_{name}"
         other.mkdir()
         (other / name).write_text('{"_class_name": "SomethingElse"}')
-        with pytest.raises(ValueError, match="holds something else"), whole_folder(other, overwrite=True):
-            pass
+        with pytest.raises(ValueError, match="holds something else"):
+            convert_small(files, other, overwrite=True)
         assert (other / name).exists()
-    with pytest.raises(ValueError, match="is a file"), whole_folder(files["lfae"], overwrite=True):
-        pass
+    with pytest.raises(ValueError, match="is a file"):
+        convert_small(files, Path(files["lfae"]), overwrite=True)
 
 
 @pytest.mark.fast

@@ -8,7 +8,6 @@ import pytest
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_files import video_frames
 from lfdm_diffusers.data.video_writing import SUFFIXES, clip_path, frame_times, write_clip
-from lfdm_diffusers.files.whole import whole
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +95,6 @@ def test_failure_leaves_what_was_there(tmp_path, frames, format):
     with pytest.raises((TypeError, ValueError)):
         write_clip(path, frames.astype(float), format, 10)
     assert [file.name for file in tmp_path.iterdir()] == [path.name] and path.stat().st_size == size
-
-
-def test_whole_clears_what_a_killed_process_left(tmp_path):
-    (tmp_path / ".part.clip").mkdir()
-    (tmp_path / ".part.clip" / "0000.png").write_text("half")
-    with whole(tmp_path / "clip") as part:
-        assert not part.exists()
-        part.write_text("whole")
-    assert (tmp_path / "clip").read_text() == "whole" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("fps", [1, 7, 24, 30, 50])

@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from leftovers import workshop_of_a_killed_process
 from loopback_hub import READ_TOKEN, WRITE_TOKEN
 from safetensors.torch import load_file
 from tiny import tiny_lfae
@@ -134,7 +135,7 @@ def test_goes_on_bit_for_bit(faces, whole_run, tmp_path, monkeypatch):
         stop_at(patch, 5)
         run(arguments(faces, tmp_path))
     assert training_utils.checkpoints(tmp_path)[-1].name == "checkpoint-4"
-    (tmp_path / ".checkpoint-6.partial").mkdir()  # as a kill amid writing leaves it
+    (tmp_path / workshop_of_a_killed_process() / "new" / "checkpoint-6").mkdir(parents=True)
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 6, "lo')
     run(arguments(faces, tmp_path, resume_from_checkpoint="latest"))
@@ -278,17 +279,6 @@ def test_full_disk(faces, whole_run, tmp_path, monkeypatch):
 
 
 # ---- parts ----------------------------------------------------------------------------------------------------------
-
-
-def test_whole_folder(tmp_path):
-    for text in ("old", "new"):
-        with training_utils.whole_folder(tmp_path / "x") as folder:
-            (folder / "file").write_text(text)
-    with pytest.raises(KeyboardInterrupt), training_utils.whole_folder(tmp_path / "x") as folder:
-        (folder / "file").write_text("half")
-        raise KeyboardInterrupt
-    assert (tmp_path / "x" / "file").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_draw_generator():

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ...files.whole import whole
+from ...files.whole import whole, write_json, write_text
 from ..video_writing import SUFFIXES, write_clip
 from .clips import VERSION, ToonClip, require_integer, require_style, toon_clip
 from .expressions import LABELS
@@ -33,12 +33,7 @@ def keep_settings(root: Path, settings: dict) -> None:
         if differing:
             what = ", ".join(f"{k}: {there.get(k)} there, {settings[k]} now" for k in differing)
             raise ValueError(f"root {str(root)!r} holds a data set of other settings ({what}); choose an empty folder")
-    write_text(path, json.dumps(settings, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    with whole(path) as part:
-        part.write_text(text)
+    write_json(path, settings, indent=2)
 
 
 def write_subject(root: Path, settings: dict, subject: int, tick=lambda clips: None) -> list[dict]:
