@@ -33,7 +33,7 @@ from lfdm_diffusers.data.dataset import ClipSample
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import hardware, peak_memory_bytes, software
-from lfdm_diffusers.files.whole import write_json
+from lfdm_diffusers.files.whole import whole, write_json
 from lfdm_diffusers.models.blocks_2d import multiplied_in_full
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
