@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Seconds of single convolutions in the ways that `FastConv2d` knows, beside the library's own, with and without gradients.
+"""Seconds of single convolutions in the ways of `ops/convolution_cpu.py`, beside the library's own, with and without gradients.
 
     python benchmarks/convolutions.py --output docs/performance/convolutions.json
 
@@ -23,7 +23,7 @@ from speed import processor
 from lfdm_diffusers.evaluation.report import software
 from lfdm_diffusers.files.whole import write_json
 from lfdm_diffusers.models.blocks_2d import FastConv2d
-from lfdm_diffusers.ops.winograd import winograd_conv2d
+from lfdm_diffusers.ops import convolution_cpu
 
 WITH_GRADIENTS = "_with_gradients"
 
@@ -53,20 +53,16 @@ SHAPES = (
 )
 
 
-def winograd(conv: FastConv2d, x: torch.Tensor) -> torch.Tensor:
-    return winograd_conv2d(x, conv.weight, conv.bias)
-
-
 WAYS: dict[str, Callable[[FastConv2d, torch.Tensor], torch.Tensor]] = {
-    "winograd": winograd,
-    "columns": FastConv2d.by_columns,
-    "product": FastConv2d.forward,
+    "winograd": convolution_cpu.by_winograd,
+    "columns": convolution_cpu.by_columns,
+    "product": convolution_cpu.by_product,
 }
 # Whether the package takes the way here.
 TAKEN: dict[str, Callable[[FastConv2d, torch.Tensor], bool]] = {
-    "winograd": FastConv2d.may_be_multiplied_less,
-    "columns": FastConv2d.is_of_few_channels,
-    "product": FastConv2d.is_of_few_places,
+    "winograd": convolution_cpu.can_use_winograd,
+    "columns": convolution_cpu.has_few_channels,
+    "product": convolution_cpu.has_few_places,
 }
 
 

@@ -32,9 +32,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from workloads import ITEMS, TRAINING, Case, Workload, save_models, weight_type
 
+from lfdm_diffusers import ops
 from lfdm_diffusers.evaluation.report import peak_memory_bytes, software
 from lfdm_diffusers.files.whole import write_json
-from lfdm_diffusers.models.blocks_2d import multiplied_in_full
 from lfdm_diffusers.ops.cpu import has_instructions
 from lfdm_diffusers.pipelines.loading import DTYPES
 
@@ -125,7 +125,7 @@ def count_flops(case: Case, folder: Path, call: Callable[[], object]) -> float |
         return None
     if case.compiled:  # kernels of the compiler are not counted
         call = Workload(replace(case, compiled=False), folder).call()
-    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter, multiplied_in_full():
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter, ops.limits(winograd=False):
         call()
     return counter.get_total_flops() / 1e9
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Sequence
 
 import diffusers
 import torch
 from diffusers import DDPMScheduler, SchedulerMixin
+from diffusers.schedulers.scheduling_ddpm import betas_for_alpha_bar
 from diffusers.utils import logging
 
 logger = logging.get_logger(__name__)
@@ -30,18 +30,6 @@ SCHEDULERS = {
 }
 
 
-def cosine_betas(num_train_timesteps: int = 1000, offset: float = 0.008, max_beta: float = 0.9999) -> list[float]:
-    """Cosine noise schedule (Nichol and Dhariwal 2021, eq. 17), float64.
-
-    diffusers' own "squaredcos_cap_v2" clips the last beta at 0.999, which makes the first denoising step another one.
-    """
-
-    def alpha_bar(t: float) -> float:
-        return math.cos((t / num_train_timesteps + offset) / (1 + offset) * math.pi / 2) ** 2
-
-    return [min(max(1 - alpha_bar(t + 1) / alpha_bar(t), 0.0), max_beta) for t in range(num_train_timesteps)]
-
-
 def released_scheduler(
     trained_betas: Sequence[float] | None = None, prediction_type: str = "epsilon"
 ) -> DDPMScheduler:
@@ -53,7 +41,11 @@ def released_scheduler(
         trained_betas: another noise schedule.
         prediction_type: what the U-Net predicts.
     """
-    betas = [float(beta) for beta in (cosine_betas() if trained_betas is None else trained_betas)]
+    if trained_betas is None:
+        with torch.device("cpu"):  # whatever device a context makes tensors on
+            # "squaredcos_cap_v2" would clip the last beta at 0.999, which makes the first denoising step another one.
+            trained_betas = betas_for_alpha_bar(1000, max_beta=0.9999)
+    betas = [float(beta) for beta in trained_betas]
     return DDPMScheduler(
         num_train_timesteps=len(betas),
         trained_betas=betas,

@@ -28,13 +28,12 @@ import torch
 from kept_weights import curve, draw_curves, read_metrics, save_half, write_thinned
 from torch.utils.flop_counter import FlopCounterMode
 
-from lfdm_diffusers import ImaginatorPipeline, LatentFlowAutoencoder, LFDMPipeline
+from lfdm_diffusers import ImaginatorPipeline, LatentFlowAutoencoder, LFDMPipeline, ops
 from lfdm_diffusers.data.dataset import ClipSample
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import hardware, peak_memory_bytes, software
 from lfdm_diffusers.files.whole import whole, write_json
-from lfdm_diffusers.models.blocks_2d import multiplied_in_full
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.pipelines.loading import load_pipeline
@@ -264,7 +263,7 @@ def motion_call(lfae: LatentFlowAutoencoder, num_frames: int) -> Callable[[], ob
 
 
 def gigaflop(call: Callable[[], object]) -> float:
-    with FlopCounterMode(display=False) as counter, multiplied_in_full():
+    with FlopCounterMode(display=False) as counter, ops.limits(winograd=False):
         call()
     return counter.get_total_flops() / 1e9
 

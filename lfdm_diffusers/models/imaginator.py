@@ -19,6 +19,7 @@ from diffusers.utils import BaseOutput
 from torch import nn
 
 from ..hub.base import HubModel
+from .checks import check_shape
 
 COARSEST = 4  # the side of the smallest maps, in places
 WIDEST = 8  # maps have at most so many times the channels of the finest
@@ -64,13 +65,9 @@ def text_or_null(text_embeds: torch.Tensor | None, width: int, like: torch.Tenso
     Raises:
         ValueError: if its shape is another.
     """
-    shape = (like.shape[0], width)
     if text_embeds is None:
-        return like.new_zeros(shape)
-    if tuple(text_embeds.shape) != shape:
-        raise ValueError(
-            f"`text_embeds` must have shape {shape}, (batch, text_embed_dim), got {tuple(text_embeds.shape)}."
-        )
+        return like.new_zeros(like.shape[0], width)
+    check_shape("text_embeds", text_embeds, (like.shape[0], width))
     return text_embeds.to(like)
 
 
@@ -189,13 +186,8 @@ class ImaginatorGenerator(HubModel, ConfigMixin):
             ValueError: if a shape is not as above.
         """
         config = self.config
-        expected = (config.in_channels, config.sample_size, config.sample_size)
-        if image.ndim != 4 or tuple(image.shape[1:]) != expected:
-            raise ValueError(
-                f"`image` must have shape (batch, {', '.join(map(str, expected))}), got {tuple(image.shape)}."
-            )
-        if tuple(noise.shape) != (len(image), config.noise_dim):
-            raise ValueError(f"`noise` must have shape {(len(image), config.noise_dim)}, got {tuple(noise.shape)}.")
+        check_shape("image", image, ("batch", config.in_channels, config.sample_size, config.sample_size))
+        check_shape("noise", noise, (len(image), config.noise_dim))
         text = text_or_null(text_embeds, config.text_embed_dim, image)
 
         x = image.contiguous(memory_format=torch.channels_last)
@@ -333,13 +325,9 @@ class ImaginatorDiscriminators(HubModel, ConfigMixin):
             ValueError: if a shape is not as above.
         """
         config = self.config
-        expected = (config.in_channels, config.num_frames, config.sample_size, config.sample_size)
-        if videos.ndim != 5 or tuple(videos.shape[1:]) != expected:
-            raise ValueError(
-                f"`videos` must have shape (batch, {', '.join(map(str, expected))}), got {tuple(videos.shape)}."
-            )
-        if tuple(frame_indices.shape) != (len(videos),):
-            raise ValueError(f"`frame_indices` must have shape {(len(videos),)}, got {tuple(frame_indices.shape)}.")
+        sides = config.sample_size, config.sample_size
+        check_shape("videos", videos, ("batch", config.in_channels, config.num_frames, *sides))
+        check_shape("frame_indices", frame_indices, (len(videos),))
         text = text_or_null(text_embeds, config.text_embed_dim, videos)
         frames = videos[torch.arange(len(videos), device=videos.device), :, frame_indices]  # (B, C, H, W)
         return ImaginatorDiscriminatorsOutput(image=self.image(frames), video=self.video(videos, text))

@@ -16,15 +16,14 @@ from torch import nn
 
 from ..hub.base import HubModel
 from ..ops.cpu import concatenate_chunks
-from ..ops.warp import resample, resize_motion, sampling_grid
+from ..ops.thresholds import current
+from ..ops.warp import MotionWarp, blend, sampling_grid
 from .autoencoder_cards import AutoencoderCardsMixin
 from .blocks_2d import ConvBlock, DownBlock2d, FastConv2d, ResBlock2d, UpBlock2d, channel_widths
+from .checks import check_choice, check_shape, check_sides
 from .decoder_files import DecoderFilesMixin
 from .flow_predictor import BackgroundPredictor, DenseFlowPredictor, LatentFlowOutput, RegionPredictor
 from .geometry import RegionParameters, relative_regions
-
-# Bytes of the largest feature map of all frames that are decoded at once. On a CPU more is no faster, and takes memory.
-CPU_CHUNK_BYTES, CHUNK_BYTES = 2**23, 2**29
 
 
 @dataclass
@@ -142,12 +141,9 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         warp_padding: str = "zeros",
     ):
         super().__init__()
-        for name, value, values in (
-            ("flow_grid", flow_grid, ("corners", "centers")),
-            ("warp_padding", warp_padding, ("zeros", "border")),
-        ):
-            if value not in values:
-                raise ValueError(f"`{name}` must be one of {list(values)}, got {value!r}.")
+        check_choice("flow_grid", flow_grid, ("corners", "centers"))
+        check_choice("warp_padding", warp_padding, ("zeros", "border"))
+        check_choice("background_motion", background_motion, tuple(BackgroundPredictor.ENTRIES))
         for name, scale in (("flow_scale", flow_scale), ("region_scale", region_scale)):
             if not 0 < scale <= 1 or round(1 / scale) * scale != 1:
                 raise ValueError(f"`{name}` must be 1/n for a whole number n, got {scale}.")
@@ -155,40 +151,36 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
             raise ValueError(f"`region_temperature` must be positive, got {region_temperature}.")
         if not 0 <= region_padding <= 3:
             raise ValueError(f"`region_padding` must be from 0 to 3, got {region_padding}.")
-        if background_motion not in BackgroundPredictor.ENTRIES:
-            raise ValueError(
-                f"`background_motion` must be one of {list(BackgroundPredictor.ENTRIES)}, got {background_motion!r}."
-            )
         self.region_predictor = RegionPredictor(
-            in_channels,
-            num_regions,
-            region_base_channels,
-            region_max_channels,
-            region_num_blocks,
-            region_temperature,
-            region_scale,
-            region_padding,
-            flow_grid == "centers",
+            in_channels=in_channels,
+            num_regions=num_regions,
+            base_channels=region_base_channels,
+            max_channels=region_max_channels,
+            num_blocks=region_num_blocks,
+            temperature=region_temperature,
+            scale=region_scale,
+            padding=region_padding,
+            centers=flow_grid == "centers",
         )
         self.background_predictor = BackgroundPredictor(
-            in_channels,
-            background_base_channels,
-            background_max_channels,
-            background_num_blocks,
-            background_motion,
+            in_channels=in_channels,
+            base_channels=background_base_channels,
+            max_channels=background_max_channels,
+            num_blocks=background_num_blocks,
+            motion=background_motion,
         )
         self.flow_predictor = DenseFlowPredictor(
-            in_channels,
-            num_regions,
-            flow_base_channels,
-            flow_max_channels,
-            flow_num_blocks,
-            flow_scale,
-            use_deformed_source,
-            use_covar_heatmap,
-            revert_axis_swap,
-            flow_grid == "centers",
-            warp_padding,
+            in_channels=in_channels,
+            num_regions=num_regions,
+            base_channels=flow_base_channels,
+            max_channels=flow_max_channels,
+            num_blocks=flow_num_blocks,
+            scale=flow_scale,
+            use_deformed_source=use_deformed_source,
+            use_covar_heatmap=use_covar_heatmap,
+            revert_axis_swap=revert_axis_swap,
+            centers=flow_grid == "centers",
+            padding_mode=warp_padding,
         )
         widths = channel_widths(base_channels, num_down_blocks, max_channels)
         self.conv_in = ConvBlock(in_channels, widths[0], kernel_size=7)
@@ -228,23 +220,11 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         """How many pixels of the picture one place of the latent map stands for, per side."""
         return 2**self.config.num_down_blocks
 
-    def _check_image(self, name: str, image: torch.Tensor, stride: int, ndims: tuple[int, ...] = (4,)) -> None:
-        shapes = {4: "(batch, {c}, height, width)", 5: "(batch, {c}, frames, height, width)"}
+    def _check_image(self, name: str, image: torch.Tensor, stride: int, clips: bool = False) -> None:
         channels = self.config.in_channels
-        if image.ndim not in ndims or image.shape[1] != channels or 0 in image.shape:
-            allowed = " or ".join(shapes[n].format(c=channels) for n in ndims)
-            raise ValueError(f"`{name}` must have shape {allowed}, got {tuple(image.shape)}.")
-        height, width = image.shape[-2:]
-        if height % stride or width % stride or not height or not width:
-
-            def nearest(n: int) -> str:
-                down, up = n // stride * stride, -(-n // stride) * stride
-                return " or ".join(str(k) for k in dict.fromkeys((down, up)) if k) or str(stride)
-
-            raise ValueError(
-                f"`{name}` is {height}x{width} pixels (height x width), but both sides must be multiples of {stride}. "
-                f"Nearest allowed: height {nearest(height)}, width {nearest(width)}."
-            )
+        shapes = [("batch", channels, "height", "width"), ("batch", channels, "frames", "height", "width")]
+        check_shape(name, image, *shapes[: 1 + clips])
+        check_sides(name, image, stride)
 
     @apply_forward_hook
     def encode(self, image: torch.Tensor, return_dict: bool = True) -> EncodedImage | tuple:
@@ -292,7 +272,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
             ValueError: for other shapes; the message names the nearest allowed sizes.
         """
         self._check_image("reference", reference, self.flow_stride)
-        self._check_image("driving", driving, self.flow_stride, ndims=(4, 5))
+        self._check_image("driving", driving, self.flow_stride, clips=True)
         frames = driving.shape[2] if driving.ndim == 5 else None
         if driving_reference is not None:
             self._check_image("driving_reference", driving_reference, self.flow_stride)
@@ -369,14 +349,9 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         """
         if isinstance(encoded, tuple):  # as `encode(..., return_dict=False)` gives it
             encoded = EncodedImage(*encoded)
-        if flow.ndim not in (4, 5) or flow.shape[1] != 2 or 0 in flow.shape:
-            raise ValueError(
-                f"`flow` must have shape (batch, 2, height, width) or (batch, 2, frames, height, width), got {tuple(flow.shape)}."
-            )
-        if occlusion.shape != flow[:, :1].shape:
-            raise ValueError(
-                f"`occlusion` must have shape {tuple(flow[:, :1].shape)} to fit `flow`, got {tuple(occlusion.shape)}."
-            )
+        shapes = ("batch", 2, "height", "width"), ("batch", 2, "frames", "height", "width")
+        check_shape("flow", flow, *shapes)
+        check_shape("occlusion", occlusion, flow[:, :1].shape)
         for larger in finer:
             if any(x.shape[:-2] != y.shape[:-2] for x, y in zip(larger, (flow, occlusion))):
                 raise ValueError(
@@ -413,41 +388,33 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         if self.training:  # BatchNorm's statistics are of all frames
             return frames
         largest = max(skip[0].numel() * skip.element_size() for skip in encoded.skips) * flow.shape[0]
-        return max(1, min(frames, (CPU_CHUNK_BYTES if flow.device.type == "cpu" else CHUNK_BYTES) // largest))
+        limit = current()
+        return max(
+            1, min(frames, (limit.decoded_bytes_cpu if flow.device.type == "cpu" else limit.decoded_bytes) // largest)
+        )
 
     def _decode_frames(self, encoded: EncodedImage, motions: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Sample, warped and inpainted frames `(B, F, 3, H, W)` of motion `(B, F, 3, h, w)`: flow x, flow y, occlusion.
 
         The first motion is for all feature maps but those that have another one's size.
         """
-        batch, frames = motions[0].shape[:2]
-        motions = [motion.flatten(0, 1) for motion in motions]
-        by_size = {motion.shape[-2:]: motion for motion in reversed(motions)}
-
-        def warp(feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            """The feature warped by every frame's flow, and the occlusion at its size."""
-            resized = by_size.get(feature.shape[-2:])
-            if resized is None:
-                resized = resize_motion(motions[0], feature.shape[-2:], self.config.flow_grid == "centers")
-            grid = resized[:, :2].movedim(1, -1).unflatten(0, (batch, frames))  # (B, F, H, W, 2)
-            warped = resample(feature, grid, self.config.warp_padding)
-            return warped, resized[:, 2:].to(feature.dtype)
-
+        warp = MotionWarp(motions, self.config.flow_grid == "centers", self.config.warp_padding)
         warped, occlusion = warp(encoded.latent)
-        out = warped * occlusion  # eq. 5: z~ = m * W(z0, f)
+        out = occlusion * warped  # eq. 5: z~ = m * W(z0, f)
         for block in self.bottleneck:
             out = block(out)
         for level, block in zip(reversed(encoded.skips), self.up_blocks):
             if self.config.use_skips:
                 if level is not encoded.latent:
                     warped, occlusion = warp(level)
-                out = torch.lerp(out, warped.to(out.dtype), occlusion.to(out.dtype))
+                out = blend(out, warped, occlusion)
             out = block(out)
         if self.config.use_skips:
-            out = torch.lerp(out, *(x.to(out.dtype) for x in warp(encoded.skips[0])))
+            out = blend(out, *warp(encoded.skips[0]))
         inpainted = self.conv_out(out).sigmoid().to(encoded.image.dtype)  # autocast may have lowered it
         warped, occlusion = warp(encoded.image)
-        sample = torch.lerp(inpainted, warped, occlusion) if self.config.use_skips else inpainted
+        sample = blend(inpainted, warped, occlusion) if self.config.use_skips else inpainted
+        batch, frames = motions[0].shape[:2]
         return tuple(x.unflatten(0, (batch, frames)) for x in (sample, warped, inpainted))
 
     def forward(

@@ -20,6 +20,7 @@ from ..hub.base import HubModel
 from ..hub.cards import TAGS
 from .attention_3d import RelativePositionBias, RotaryPositions, VideoAttention
 from .blocks_3d import BlockSettings, DownBlock, FrameContext, MidBlock, NearestUpsample, OutputHead, UpBlock
+from .checks import check_choice, check_shape, check_sides
 
 # Rotary positions turn at most this many features of a head.
 MAX_ROTARY_DIM = 32
@@ -93,15 +94,10 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         target_std: Sequence[float] = (1.0, 1.0, 0.5),
     ):
         super().__init__()
-        allowed = {
-            "upsample_type": (upsample_type, ("deconv", "nearest")),
-            "padding_mode": (padding_mode, ("zeros", "reflect", "replicate", "circular")),
-            "prediction_type": (prediction_type, ("epsilon", "v_prediction", "sample", "flow_prediction")),
-            "flow_target": (flow_target, ("absolute", "residual")),
-        }
-        for name, (value, values) in allowed.items():
-            if value not in values:
-                raise ValueError(f"`{name}` must be one of {', '.join(map(repr, values))}, got {value!r}.")
+        check_choice("upsample_type", upsample_type, ("deconv", "nearest"))
+        check_choice("padding_mode", padding_mode, ("zeros", "reflect", "replicate", "circular"))
+        check_choice("prediction_type", prediction_type, ("epsilon", "v_prediction", "sample", "flow_prediction"))
+        check_choice("flow_target", flow_target, ("absolute", "residual"))
         if out_channels < 2:
             raise ValueError(f"`out_channels` must be at least 2, as the last has its own head, got {out_channels}.")
         if patch_size < 1:
@@ -170,31 +166,9 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         Args:
             image_latents: `(B, image_latent_channels, h, w)`.
         """
-        expected = self.config.image_latent_channels
-        if image_latents.ndim != 4 or image_latents.shape[1] != expected:
-            raise ValueError(
-                f"`image_latents` must have shape (batch, {expected}, height, width), got {tuple(image_latents.shape)}."
-            )
-        patch = self.config.patch_size
-        if image_latents.shape[2] % patch or image_latents.shape[3] % patch:
-            raise ValueError(
-                f"`image_latents` must have height and width that are multiples of {patch}, got {tuple(image_latents.shape)}."
-            )
+        check_shape("image_latents", image_latents, ("batch", self.config.image_latent_channels, "height", "width"))
+        check_sides("image_latents", image_latents, self.config.patch_size, unit="places")
         return self.conv_image(self._patches(image_latents))
-
-    def _check_sample(self, sample: torch.Tensor) -> None:
-        channels, stride = self.config.in_channels, self.size_stride
-        if sample.ndim != 5 or sample.shape[1] != channels:
-            raise ValueError(
-                f"`sample` must have shape (batch, {channels}, frames, height, width), got {tuple(sample.shape)}."
-            )
-        if 0 in sample.shape:
-            raise ValueError(f"`sample` must not be empty, got {tuple(sample.shape)}.")
-        if sample.shape[3] % stride or sample.shape[4] % stride:
-            raise ValueError(
-                f"`sample` is {sample.shape[3]}x{sample.shape[4]} (height x width), "
-                f"but both must be multiples of {stride}."
-            )
 
     def _embed_condition(
         self,
@@ -216,8 +190,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         if text_embeds is None:
             text = null.expand(batch, -1)
         else:
-            if text_embeds.ndim != 2 or text_embeds.shape[1] != dim or text_embeds.shape[0] not in (1, batch):
-                raise ValueError(f"`text_embeds` must have shape ({batch}, {dim}), got {tuple(text_embeds.shape)}.")
+            check_shape("text_embeds", text_embeds, (batch, dim), (1, dim))
             text = text_embeds.to(sample.dtype).expand(batch, -1)
             if null_mask is None and self.null_text_embed is not None and self.training:
                 # Keep a learned null vector in the graph: DDP refuses parameters without a gradient.
@@ -256,7 +229,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         Raises:
             ValueError: for shapes that do not fit; says which are allowed.
         """
-        self._check_sample(sample)
+        check_shape("sample", sample, ("batch", self.config.in_channels, "frames", "height", "width"))
+        check_sides("sample", sample, self.size_stride, unit="places")
         batch, _, frames, height, width = sample.shape
         if (image_latents is None) == (image_projection is None):
             raise ValueError("Pass either `image_latents` or `image_projection`, not both and not neither.")

@@ -1,11 +1,13 @@
-"""Warps: the grid that flows start from, reading a feature map at a grid's places, and motion at another size."""
+"""Warps: the grid that flows start from, reading a feature map at a grid's places, motion at another size, and both for all frames."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 
-from .warp_cpu import LEAST_GATHERED_CHANNELS, gather_resample
+from . import warp_cpu
 
 
 def sampling_grid(height: int, width: int, device: torch.device | None = None, centers: bool = False) -> torch.Tensor:
@@ -41,9 +43,9 @@ def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zer
         `(B * N, C, h, w)` in `feature`'s dtype, channels-last. The arithmetic is float32.
     """
     batch, count, height, width, _ = grid.shape
-    gathers = feature.device.type == "cpu" and padding_mode in ("zeros", "border")
-    if gathers and feature.shape[1] >= LEAST_GATHERED_CHANNELS:
-        return gather_resample(feature, grid, padding_mode)
+    faster = warp_cpu.choose(feature, padding_mode)
+    if faster:
+        return faster(feature, grid, padding_mode)
     # The N grids of one picture are stacked along the height: one call, and the picture is never repeated.
     out = F.grid_sample(
         feature.float().expand(batch, -1, -1, -1),
@@ -73,3 +75,31 @@ def resize_motion(motion: torch.Tensor, size: tuple[int, int], centers: bool) ->
     ]
     before, after = (F.pad(grid, (0, 0, 0, 0, 0, motion.shape[1] - 2)) for grid in still)
     return F.interpolate(motion - before, size=size, mode="bilinear", align_corners=False) + after
+
+
+class MotionWarp:
+    """Warps feature maps by the flow of every frame, and gives the occlusion at their size.
+
+    Args:
+        motions: `(B, F, 3, h, w)` each: flow x, flow y, occlusion. The first is resized for maps of no other one's size.
+        centers: as in `resize_motion`.
+        padding_mode: as in `resample`.
+    """
+
+    def __init__(self, motions: Sequence[torch.Tensor], centers: bool, padding_mode: str):
+        self.counts = motions[0].shape[:2]
+        self.motions = [motion.flatten(0, 1) for motion in motions]  # (B*F, 3, h, w)
+        self.centers, self.padding_mode = centers, padding_mode
+
+    def __call__(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """W(feature, f) `(B*F, C, H, W)` and m `(B*F, 1, H, W)`, for `feature` `(B, C, H, W)` or `(1, C, H, W)`."""
+        size = feature.shape[-2:]
+        same = [motion for motion in self.motions if motion.shape[-2:] == size]
+        motion = same[0] if same else resize_motion(self.motions[0], size, self.centers)
+        grid = motion[:, :2].movedim(1, -1).unflatten(0, self.counts)  # (B, F, H, W, 2)
+        return resample(feature, grid, self.padding_mode), motion[:, 2:].to(feature.dtype)
+
+
+def blend(painted: torch.Tensor, warped: torch.Tensor, occlusion: torch.Tensor) -> torch.Tensor:
+    """m * warped + (1 - m) * painted, in the type of what was painted."""
+    return torch.lerp(painted, warped.to(painted.dtype), occlusion.to(painted.dtype))

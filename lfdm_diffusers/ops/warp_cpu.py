@@ -1,12 +1,22 @@
-"""Warps on a CPU: rows of channels are gathered and weighted."""
+"""Warps on a CPU: the rows of a table of features are gathered and weighted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import FunctionCtx
 
-# Maps of fewer channels are read faster by `grid_sample` on a CPU.
-LEAST_GATHERED_CHANNELS = 16
+from .choice import may_be_faster
+from .thresholds import current
+
+
+def choose(feature: torch.Tensor, padding_mode: str) -> Callable[..., torch.Tensor] | None:
+    """The faster way for `warp.resample`, with its arguments; None where that is the formula."""
+    if not may_be_faster(feature) or padding_mode not in ("zeros", "border"):
+        return None
+    return gather_resample if feature.shape[1] >= current().gathered_channels else None
 
 
 class RowGradients(torch.autograd.Function):
@@ -17,7 +27,7 @@ class RowGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx,
+        ctx: FunctionCtx,
         sums: torch.Tensor,
         table: torch.Tensor,
         index: torch.Tensor,
@@ -28,7 +38,7 @@ class RowGradients(torch.autograd.Function):
         return sums.view_as(sums)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         index, weights = ctx.saved_tensors
         uses, order = index.flatten().sort()
         first = torch.searchsorted(uses, torch.arange(ctx.rows))

@@ -14,11 +14,9 @@ from collections.abc import Iterator
 import torch
 from torch.autograd.function import FunctionCtx
 
+from .thresholds import current
+
 TILE, READ = 4, 6  # outputs of a tile, and inputs that it reads, a side
-# So many bytes of tiles are transformed at a time: more would leave the cache; for fewer the weights would be read too often.
-BLOCK_BYTES = 2**23
-# Of transformed weights, which are four times as large, no more are made at once, and the C library keeps it (`cpu.py`).
-WEIGHT_BYTES = 2**24
 
 
 @functools.cache
@@ -68,8 +66,8 @@ class Tiles:
         return self.padded(x, 0).view(self.count, self.rows, TILE, self.columns, TILE, -1).transpose(2, 3)
 
     def blocks(self, *tiles: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-        """The same parts of each, of as many tiles as `BLOCK_BYTES` of the first."""
-        at_once = BLOCK_BYTES / tiles[0][0, 0, 0].nbytes
+        """The same parts of each, of as many tiles as the threshold lets be transformed at a time."""
+        at_once = current().winograd_block_bytes / tiles[0][0, 0, 0].nbytes
         maps = evenly(self.count, at_once / (self.rows * self.columns))
         rows = evenly(self.rows, at_once / self.columns)
         for some in zip(*(x.split(maps) for x in tiles)):
@@ -96,8 +94,8 @@ def transform_weight(weight: torch.Tensor) -> torch.Tensor:
 
 
 def outputs_at_once(weight: torch.Tensor) -> int:
-    """Into how many output channels' parts `weight` is split, in channels, so that each is `WEIGHT_BYTES` when transformed."""
-    return max(1, WEIGHT_BYTES // (READ**2 * weight[0, :, 0, 0].nbytes))
+    """Into how many output channels' parts `weight` is split, in channels, so that each has as many bytes as may be transformed at once."""
+    return max(1, current().winograd_weight_bytes // (READ**2 * weight[0, :, 0, 0].nbytes))
 
 
 def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,12 +22,12 @@ from tiny import IMAGE_SIZE, LATENT_CHANNELS, TEXT_DIM, tiny_lfae, tiny_unet
 from torch.utils.flop_counter import FlopCounterMode
 from workloads import ITEMS, TRAINING, Case, Workload, save_models
 
-from lfdm_diffusers.models import blocks_2d
+from lfdm_diffusers import ops
+from lfdm_diffusers.models.blocks_2d import FastConv2d
 from lfdm_diffusers.pipelines.motion import beside
 
 # Limits with which models as small as those of tests are computed in all the ways that large ones are.
-LIMITS = ("CHANNELS", "PAIRS", "TILES")
-FAST = {"WINOGRAD_PROCESSOR": True, "WIDE_VECTORS": True} | {f"LEAST_WINOGRAD_{limit}": 1 for limit in LIMITS}
+FAST = {f"winograd_{limit}": 1 for limit in ("channels", "pairs", "tiles")} | {"winograd": True, "columns": True}
 COMMITTED = sorted(performance_page.RUNS.glob("*.json"))
 
 
@@ -118,10 +117,8 @@ def test_each_case_is_planned_once_and_rows_that_are_there_stay(tmp_path, monkey
 
 
 @torch.no_grad()
-def test_the_plain_formulas_give_the_models_numbers(monkeypatch):
+def test_the_plain_formulas_give_the_models_numbers():
     """They are what the models are timed against; and all fast paths together stand against them here."""
-    for name, value in FAST.items():
-        monkeypatch.setattr(blocks_2d, name, value)
     unet, lfae = tiny_unet(), tiny_lfae()
     volume, text, latent = (
         torch.randn(2, 3, 5, 16, 16),
@@ -130,15 +127,16 @@ def test_the_plain_formulas_give_the_models_numbers(monkeypatch):
     )
     steps = torch.tensor([3, 700])
     expected = plain.denoise(unet, volume, steps, text, latent)
-    torch.testing.assert_close(unet(volume, steps, text, latent).sample, expected, rtol=1e-4, atol=1e-5)
+    with ops.limits(**FAST):
+        torch.testing.assert_close(unet(volume, steps, text, latent).sample, expected, rtol=1e-4, atol=1e-5)
     picture, occlusion = torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE), torch.rand(1, 1, 5, 8, 8)
     flow = beside(0.3 * torch.randn(1, 2, 5, 8, 8), lfae.identity_grid(8, 8)) + 0.3 * torch.randn(1, 2, 5, 8, 8)
     levels = plain.encode(lfae, picture)
     torch.testing.assert_close(levels, list(lfae.encode(picture).skips), rtol=1e-4, atol=1e-5)
     expected = plain.decode(lfae, picture, levels, flow, occlusion)
-    torch.testing.assert_close(
-        lfae.decode(lfae.encode(picture), flow, occlusion).sample, expected, rtol=1e-4, atol=1e-5
-    )
+    with ops.limits(**FAST):
+        found = lfae.decode(lfae.encode(picture), flow, occlusion).sample
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.integration
@@ -195,13 +193,12 @@ def test_a_case_is_measured_in_a_process_of_its_own(tmp_path):
     assert row["peak_memory_gb"] < row["memory_after_imports_gb"] + 0.2
 
 
-def test_multiplications_are_counted_in_full(monkeypatch):
+def test_multiplications_are_counted_in_full():
     """Of the convolution as it is defined, however few there were."""
-    monkeypatch.setattr(blocks_2d, "WINOGRAD_PROCESSOR", True)
-    conv, x = blocks_2d.FastConv2d(128, 128, 3, padding=1), torch.randn(1, 128, 32, 32)
+    conv, x = FastConv2d(128, 128, 3, padding=1), torch.randn(1, 128, 32, 32)
     found = []
-    for context in (contextlib.nullcontext, blocks_2d.multiplied_in_full):
-        with FlopCounterMode(display=False) as counter, context(), torch.no_grad():
+    for winograd in (True, False):
+        with FlopCounterMode(display=False) as counter, ops.limits(winograd=winograd), torch.no_grad():
             conv(x)
         found.append(counter.get_total_flops())
     assert found[0] < found[1] == 2 * 9 * 128 * 128 * 1024

@@ -9,7 +9,7 @@ import torch
 from tiny import IMAGE_SIZE, LATENT_SIZE, tiny_image, tiny_lfae
 from torch.utils.checkpoint import checkpoint
 
-from lfdm_diffusers import LatentFlowAutoencoder
+from lfdm_diffusers import LatentFlowAutoencoder, ops
 from lfdm_diffusers.models.blocks_2d import ConvBlock
 from lfdm_diffusers.models.checkpointing import buffers_put_back
 from lfdm_diffusers.training.equivariance import RandomTransform
@@ -309,3 +309,35 @@ def test_compiles():
     for chunk_size in (None, 2):
         found = decode(encode(reference), motion.flow, motion.occlusion, chunk_size=chunk_size).sample
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_regions_of_pictures_put_together_are_those_of_each_alone():
+    alone, together = tiny_lfae().train(), tiny_lfae().train()
+    pictures, transform = torch.rand(2, 2, 3, IMAGE_SIZE, IMAGE_SIZE), RandomTransform.sample(2)
+    transformed = transform.warp_picture(pictures[1])
+    regions = [alone.region_predictor(picture) for picture in (*pictures, transformed)]
+    found = together(*pictures, others=transformed)
+    for expected, name in zip(regions, ("reference_regions", "driving_regions", "other_regions")):
+        for one, other in zip(found[name].to_tuple(), expected.to_tuple()):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    for one, other in zip(together.region_predictor.buffers(), alone.region_predictor.buffers()):
+        torch.testing.assert_close(one, other)
+
+
+def test_frames_are_decoded_in_chunks_that_suit_the_device(monkeypatch):
+    lfae = tiny_lfae()
+    encoded = lfae.encode(torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE))
+    flow = lfae.identity_grid(LATENT_SIZE, LATENT_SIZE).permute(2, 0, 1)[None, :, None].repeat(1, 1, 6, 1, 1)
+    flow, occlusion = flow + 0.1 * torch.randn(flow.shape), torch.rand(1, 1, 6, LATENT_SIZE, LATENT_SIZE)
+    frames = []
+    decode = lfae._decode_frames
+    monkeypatch.setattr(lfae, "_decode_frames", lambda enc, maps: frames.append(maps[0].shape[1]) or decode(enc, maps))
+    with torch.no_grad():
+        whole = lfae.decode(encoded, flow, occlusion, chunk_size=6).sample
+        largest = max(skip[0].numel() for skip in encoded.skips) * 4
+        with ops.limits(decoded_bytes_cpu=2 * largest):
+            torch.testing.assert_close(lfae.decode(encoded, flow, occlusion).sample, whole)
+        assert frames == [6, 2, 2, 2]
+        lfae.train()  # BatchNorm's statistics would be those of a chunk
+        lfae.decode(encoded, flow, occlusion)
+    assert frames[4:] == [6] and whole.shape[-1] == IMAGE_SIZE

@@ -6,6 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig
 from tiny import tiny_unet
+from torch._dynamo.testing import CompileCounter
 
 from lfdm_diffusers import UNet3DVideoModel
 from lfdm_diffusers.models import attention_3d
@@ -13,7 +14,6 @@ from lfdm_diffusers.models.attention_3d import (
     LinearAttnProcessor,
     RelativePositionBias,
     RotaryPositions,
-    VideoAttnProcessor,
 )
 from lfdm_diffusers.models.blocks_3d import FrameGroupNorm
 
@@ -62,28 +62,6 @@ def test_relative_position_buckets():
     assert buckets[39, 0] == 15 and buckets[0, 39] == 31
 
 
-@pytest.mark.parametrize("grad", [False, True])
-@pytest.mark.parametrize("size", [1, 1000])  # of logits: one would overflow if exponentials were taken as they are
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.bfloat16, 0.02), (torch.float16, 0.003)])
-def test_plain_attention_equals_the_dispatched(dtype, tolerance, size, grad, monkeypatch):
-    query, key, value = torch.randn(3, 5, 7, 2, 8).to(dtype).unbind(0)
-    taken = []
-    for name in ("normalise_first", "normalise_late"):
-        own = getattr(attention_3d, name)
-        monkeypatch.setattr(attention_3d, name, lambda *a, own=own, name=name: taken.append(name) or own(*a))
-    for bias in (None, torch.randn(1, 2, 7, 7).to(dtype)):
-        with torch.set_grad_enabled(grad):
-            plain = VideoAttnProcessor.plain_attention(query * size, key, value, bias)
-        exact = (x.double() for x in (query * size, key, value))
-        bias = bias.double() if bias is not None else None
-        fused = attention_3d.dispatch_attention_fn(*exact, attn_mask=bias)
-        error = (plain.double() - fused).square().mean().sqrt() / fused.square().mean().sqrt()
-        # Logits of hundreds are further apart than half precision tells: what wins there may be another.
-        assert error < tolerance * (20 if size > 1 else 1)
-    late = size == 1 and not grad and dtype != torch.float16  # whose exponentials end at 65504
-    assert taken == ["normalise_late" if late else "normalise_first"] * 2
-
-
 def test_linear_attention_equals_its_definition():
     query, key, value = torch.randn(3, 2, 6, 4, 8).unbind(0)
     q, k = query.softmax(-1) * 8**-0.5, key.softmax(1)
@@ -98,6 +76,21 @@ def test_image_projection_is_the_same_as_image_latents():
     whole = unet(**arguments).sample
     arguments["image_projection"] = unet.project_image(arguments.pop("image_latents"))
     torch.testing.assert_close(unet(**arguments).sample, whole)
+
+
+@torch.no_grad()
+def test_a_batch_of_pictures_equals_single_calls():
+    """Each row sees its own picture in all of its frames, also where the picture was projected before."""
+    unet, arguments = tiny_unet(), inputs()
+    projected = {k: v for k, v in arguments.items() if k != "image_latents"}
+    projected["image_projection"] = unet.project_image(arguments["image_latents"])
+    for given in (arguments, projected):
+        both = unet(**given).sample
+        for row in range(2):
+            single = unet(**{k: v[row : row + 1] for k, v in given.items()}).sample
+            torch.testing.assert_close(single, both[row : row + 1], rtol=1e-4, atol=1e-5)
+        swapped = unet(**given | {name: given[name].flip(0) for name in given if name.startswith("image")}).sample
+        assert (swapped - both).abs().amax(dim=(1, 2, 3, 4)).min() > 1e-3
 
 
 @torch.no_grad()
@@ -157,7 +150,7 @@ def test_patches_must_fit():
     assert unet.size_stride == 2 * tiny_unet().size_stride
     with pytest.raises(ValueError, match=f"multiples of {unet.size_stride}"):
         unet(**inputs(height=unet.size_stride + 2))
-    with pytest.raises(ValueError, match="`image_latents` must have height and width that are multiples of 2"):
+    with pytest.raises(ValueError, match=r"`image_latents` is 8x7 places .* multiples of 2"):
         unet.project_image(torch.zeros(1, 16, 8, 7))
 
 
@@ -285,6 +278,38 @@ def test_compiles_in_one_graph():
         for seed in range(2):
             arguments = inputs(seed=seed)
             torch.testing.assert_close(compiled(**arguments).sample, unet(**arguments).sample, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_compiles_once_for_all_sizes():
+    """Frame counts and sizes on both sides of what faster ways are chosen by: none of it is a reason to compile again."""
+    unet, seen = tiny_unet(), CompileCounter()
+    torch.compiler.reset()
+    compiled = torch.compile(unet, backend=seen, dynamic=True, fullgraph=True)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        # All sizes differ at first, as torch takes equal ones for the same; on one thread its own convolutions ask for 16 maps.
+        for frames, height, width in ((9, 8, 12), (70, 4, 6), (8, 16, 10)):
+            arguments = inputs(2, frames, height, width)
+            torch.testing.assert_close(compiled(**arguments).sample, unet(**arguments).sample, rtol=1e-4, atol=1e-5)
+    assert seen.frame_count == 1
+
+
+@torch.no_grad()
+def test_exports_for_all_sizes():
+    unet = tiny_unet()
+    frames, height, width = (torch.export.Dim(name, min=1, max=500) for name in ("frames", "height", "width"))
+    frames, height, width = frames, 2 * height, 2 * width
+    arguments = inputs(2, 5, 8, 12)
+    shapes = {
+        "sample": {2: frames, 3: height, 4: width},
+        "timestep": None,
+        "text_embeds": None,
+        "image_latents": {2: height, 3: width},
+    }
+    program = torch.export.export(unet, (), arguments, dynamic_shapes=shapes).module()
+    for sizes in ((5, 8, 12), (70, 4, 6)):
+        arguments = inputs(2, *sizes)
+        torch.testing.assert_close(program(**arguments).sample, unet(**arguments).sample, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

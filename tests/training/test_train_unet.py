@@ -25,7 +25,7 @@ from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.scan import scan_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.pipelines.motion import volume_to_motion
-from lfdm_diffusers.schedulers import cosine_betas
+from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training.checkpoints import checkpoints
 from lfdm_diffusers.training.diffusion import DenoisingLoss, MotionTask
 from lfdm_diffusers.training.labels import embed_labels
@@ -373,7 +373,7 @@ class Oracle(torch.nn.Module):
         self.volume, self.noise, self.off = volume, noise, off
 
     def forward(self, sample, timestep, *args, **kwargs):
-        alphas = torch.cumprod(1 - torch.tensor(cosine_betas(), dtype=torch.float64), 0)[timestep]
+        alphas = torch.cumprod(1 - released_scheduler().betas.double(), 0)[timestep]
         a, b = (x.sqrt().view(-1, 1, 1, 1, 1).float() for x in (alphas, 1 - alphas))
         torch.testing.assert_close(sample, a * self.volume + b * self.noise)
         x0 = self.volume + self.off  # wrong by so much in what is denoised
@@ -386,7 +386,7 @@ def test_denoising_loss(prediction_type):
     """Exact predictions cost nothing; with min-SNR weights an error in x0 costs min(SNR, gamma) times its square."""
     generator = torch.Generator().manual_seed(0)
     volume, noise = torch.randn(2, 2, 3, 4, 8, 8, generator=generator)
-    alphas = torch.cumprod(1 - torch.tensor(cosine_betas(), dtype=torch.float64), 0)
+    alphas = torch.cumprod(1 - released_scheduler().betas.double(), 0)
     timesteps = torch.tensor([150, 600])
     exact = DenoisingLoss(Oracle(prediction_type, volume, noise, 0.0), alphas)
     assert exact(volume, noise, timesteps, None, None, None) < 1e-10

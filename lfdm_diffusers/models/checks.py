@@ -1,0 +1,57 @@
+"""Checks of what models are given, with errors for users: what came, and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+Shape = Sequence[int | str]  # a size that must be so, or the name of one that is free
+
+
+def check_shape(name: str, x: torch.Tensor, *shapes: Shape) -> None:
+    """Refuse a tensor whose shape is none of `shapes`, or that is empty.
+
+    Args:
+        name: of the argument.
+        shapes: such as `("batch", 3, "height", "width")`.
+
+    Raises:
+        ValueError: names the shapes that are allowed, and the tensor's.
+    """
+    if not any(x.ndim == len(shape) and all(map(_fits, x.shape, shape)) for shape in shapes):
+        allowed = " or ".join(f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" for shape in shapes)
+        raise ValueError(f"`{name}` must have shape {allowed}, got {tuple(x.shape)}.")
+
+
+def _fits(size: int, expected: int | str) -> bool:
+    return size > 0 if isinstance(expected, str) else size == expected
+
+
+def check_sides(name: str, x: torch.Tensor, stride: int, unit: str = "pixels") -> None:
+    """Refuse maps `(..., height, width)` whose sides are not multiples of `stride`.
+
+    Raises:
+        ValueError: names the nearest sides that are.
+    """
+    height, width = x.shape[-2:]
+    if height % stride or width % stride:
+        raise ValueError(
+            f"`{name}` is {height}x{width} {unit} (height x width), but both sides must be multiples of {stride}. "
+            f"Nearest allowed: height {_nearest(height, stride)}, width {_nearest(width, stride)}."
+        )
+
+
+def _nearest(n: int, stride: int) -> str:
+    down, up = n // stride * stride, -(-n // stride) * stride
+    return " or ".join(str(k) for k in dict.fromkeys((down, up)) if k)
+
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a word that is none of those allowed.
+
+    Raises:
+        ValueError: lists them.
+    """
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
