@@ -1,20 +1,34 @@
-"""Image-to-video generation by latent flow diffusion (LFDM), for the Hugging Face ecosystem."""
+"""Image-to-video generation by latent flow diffusion (LFDM), for the Hugging Face ecosystem.
+
+Importing the package makes its classes known to diffusers and loads none of them: each is imported when it is first used, so
+that the command `lfdm` can answer before torch is there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from .hub.registration import register_with_diffusers
-from .models import ImaginatorGenerator, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
-from .pipelines import (
-    PIPELINES,
-    ImaginatorPipeline,
-    LDMVideoPipeline,
-    LFDMPipeline,
-    LFDMPipelineOutput,
-    Motion,
-    VDMPipeline,
-    VideoPipelineOutput,
-)
 from .version import __version__
 
+if TYPE_CHECKING:
+    from .models import ImaginatorGenerator, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
+    from .pipelines import (
+        FrameDiffusionPipeline,
+        ImageToVideoPipeline,
+        ImaginatorPipeline,
+        LDMVideoPipeline,
+        LFDMPipeline,
+        LFDMPipelineOutput,
+        Motion,
+        VDMPipeline,
+        VideoPipelineOutput,
+    )
+
 __all__ = [
+    "FrameDiffusionPipeline",
+    "ImageToVideoPipeline",
     "ImaginatorGenerator",
     "ImaginatorPipeline",
     "LDMVideoPipeline",
@@ -29,6 +43,32 @@ __all__ = [
     "__version__",
 ]
 
-register_with_diffusers(
-    list(PIPELINES.values()), [LatentFlowAutoencoder, UNet3DVideoModel, LabelEmbeddings, ImaginatorGenerator]
+_MODELS = ("ImaginatorGenerator", "LabelEmbeddings", "LatentFlowAutoencoder", "UNet3DVideoModel")
+_ROOMS = (
+    "conversion",
+    "data",
+    "embedded",
+    "evaluation",
+    "metrics",
+    "models",
+    "pipelines",
+    "schedulers",
+    "visualization",
 )
+
+register_with_diffusers(("ImaginatorPipeline", "LDMVideoPipeline", "LFDMPipeline", "VDMPipeline"), _MODELS)
+
+
+def __getattr__(name: str) -> Any:
+    """A class, or a room such as `lfdm_diffusers.schedulers`, imported at its first use (PEP 562)."""
+    if name in _ROOMS:
+        return importlib.import_module(f".{name}", __name__)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(".models" if name in _MODELS else ".pipelines", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -17,7 +17,6 @@ import numpy as np
 import PIL.Image
 import torch
 
-from ..cli.clips import as_uint8
 from ..data.clips import Clip, iterate_frames
 from ..data.picture_fitting import FITS, fit_picture, to_rgb_tensors
 from ..data.video_files import frame_rate
@@ -26,7 +25,7 @@ from ..pipelines import LFDMPipeline, LFDMPipelineOutput, Motion
 from ..pipelines.loading import load_pipeline
 from ..pipelines.motion import Mask
 from ..schedulers import scheduler_by_name
-from ..visualization import enlarge
+from ..visualization import as_pixels, enlarge
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name
 
 MOST_STEPS = 1000
@@ -121,7 +120,7 @@ class Engine:
             ValueError: if it is too large, or cannot be used.
         """
         pipe = self.pipeline(model)
-        pixels = as_uint8(self._fitted(picture, fit, pipe).permute(1, 2, 0).numpy())
+        pixels = as_pixels(self._fitted(picture, fit, pipe).permute(1, 2, 0).numpy())
         return PIL.Image.fromarray(enlarge(pixels, default_scale(pipe.lfae.config.sample_size) * 2))
 
     def generate(
@@ -302,12 +301,12 @@ class Engine:
 
     @staticmethod
     def _write(files: PictureFiles, tensor: torch.Tensor, outputs: dict[str, LFDMPipelineOutput], seed: int) -> None:
-        reference, clips = as_uint8(tensor.permute(1, 2, 0).numpy()), {}
+        reference, clips = as_pixels(tensor.permute(1, 2, 0).numpy()), {}
         for name, output in outputs.items():
-            clips[name], motion = as_uint8(output.frames[0]), output.motion()
+            clips[name], motion = as_pixels(output.frames[0]), output.motion()
             maps = motion.flow.cpu(), motion.occlusion.cpu()
             files.write_one(
-                name, seed, reference, clips[name], as_uint8(output.warped[0]), *maps, {"label": name, "seed": seed}
+                name, seed, reference, clips[name], as_pixels(output.warped[0]), *maps, {"label": name, "seed": seed}
             )
         files.write_all(seed, reference, clips)
 

@@ -1,41 +1,32 @@
-"""The command `lfdm`: its subcommands, each in a module of its own."""
+"""The command `lfdm`: its subcommands, each in a module of its own, which is imported when it is chosen."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import signal
 import sys
-from collections.abc import Callable
 from functools import partial
 
 from ..version import __version__
-from . import (
-    animate as animate_command,
-)
-from . import (
-    app as app_command,
-)
-from . import (
-    convert as convert_command,
-)
-from . import (
-    data as data_command,
-)
-from . import (
-    evaluate as evaluate_command,
-)
-from . import (
-    generate as generate_command,
-)
-from . import (
-    info as info_command,
-)
-from . import (
-    push as push_command,
-)
-from .errors import CommandParser
+from .errors import exit_code
+from .parser import CommandParser
 
 DESCRIPTION = "One picture and one label in, a short video of that very subject doing it out, with its motion."
+# By name: the module, which has `add_arguments` and `run`, and what the command does.
+COMMANDS = {
+    "generate": ("generate", "pictures and labels in, clips out"),
+    "animate": ("animate", "pictures and a motion (saved, or a clip's) in, clips out"),
+    "app": ("app", "a web app: pictures, labels, motion"),
+    "evaluate": ("evaluate", "a model or clips in, their scores against real clips out"),
+    "info": ("info", "what is in a model"),
+    "convert": ("convert", "released LFDM or MRAA checkpoints in, a folder that from_pretrained loads out"),
+    "push": ("push", "a saved model, with its card, to the Hub"),
+}
+DATA_COMMANDS = {
+    "toon-faces": ("toon_faces", "draw people making seven expressions, from a seed"),
+    "i3d": ("i3d", "make the network ready that FVD is measured with"),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,79 +37,45 @@ def main(argv: list[str] | None = None) -> int:
     """
     if argv is None:  # the program itself: a cluster's SIGTERM then cleans up as Ctrl-C does
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    parser = make_parser()
-    args = parser.parse_args(argv)
+    return exit_code(partial(_run, argv))
+
+
+def _run(argv: list[str] | None) -> int:
+    args = make_parser().parse_args(argv)
     return args.run(args)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """The parser of all subcommands; what it returns has the function to `run`."""
     parser = CommandParser(prog="lfdm", description=DESCRIPTION)
-    parser.set_defaults(run=partial(_show_help, parser))
     parser.add_argument("--version", action="version", version=f"lfdm_diffusers {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _add(
-        commands, "generate", "pictures and labels in, clips out", generate_command.add_arguments, generate_command.run
-    )
-    _add(
-        commands,
-        "animate",
-        "pictures and a motion (saved, or a clip's) in, clips out",
-        animate_command.add_arguments,
-        animate_command.run,
-    )
-    _add(commands, "app", "a web app: pictures, labels, motion", app_command.add_arguments, app_command.run)
-    _add(
-        commands,
-        "evaluate",
-        "a model or clips in, their scores against real clips out",
-        evaluate_command.add_arguments,
-        evaluate_command.run,
-    )
-    _add(commands, "info", "what is in a model", info_command.add_arguments, info_command.run)
-    _add(
-        commands,
-        "convert",
-        "released LFDM or MRAA checkpoints in, a folder that from_pretrained loads out",
-        convert_command.add_arguments,
-        convert_command.run,
-    )
-    _add(commands, "push", "a saved model, with its card, to the Hub", push_command.add_arguments, push_command.run)
+    commands = _add_commands(parser, "commands", "COMMAND", COMMANDS)
     data = commands.add_parser(
         "data", help="data sets, and the detector of FVD", description="Data sets and detectors."
     )
-    data.set_defaults(run=partial(_show_help, data))
-    sets = data.add_subparsers(title="data sets", metavar="NAME")
-    _add(
-        sets,
-        "toon-faces",
-        "draw people making seven expressions, from a seed",
-        data_command.add_toon_faces_arguments,
-        data_command.run_toon_faces,
-    )
-    _add(
-        sets,
-        "i3d",
-        "make the network ready that FVD is measured with",
-        data_command.add_i3d_arguments,
-        data_command.run_i3d,
-    )
+    _add_commands(data, "data sets", "NAME", DATA_COMMANDS)
     return parser
 
 
-def _show_help(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+def _add_commands(
+    parser: CommandParser, title: str, metavar: str, table: dict[str, tuple[str, str]]
+) -> argparse._SubParsersAction:
+    parser.set_defaults(run=partial(_show_help, parser))
+    commands = parser.add_subparsers(title=title, metavar=metavar)
+    for name, (module, what) in table.items():
+        description = f"{what[0].upper()}{what[1:]}."
+        commands.add_parser(name, help=what, description=description, fill=partial(_fill, module))
+    return commands
+
+
+def _fill(module_name: str, parser: CommandParser) -> None:
+    """Give a command's parser its options, and the function to run."""
+    module = importlib.import_module(f".{module_name}", __name__)
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
+
+
+def _show_help(parser: CommandParser, args: argparse.Namespace) -> int:
     """What a command does that needs a subcommand and got none."""
     parser.print_help(sys.stderr)
     return 2
-
-
-def _add(
-    commands: argparse._SubParsersAction,
-    name: str,
-    what: str,
-    add_arguments: Callable[[argparse.ArgumentParser], None],
-    run: Callable[[argparse.Namespace], int],
-) -> None:
-    parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
-    add_arguments(parser)
-    parser.set_defaults(run=run)

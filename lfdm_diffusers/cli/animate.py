@@ -5,24 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from .options import add_device_arguments, add_file_arguments, add_motion_arguments, add_picture_arguments
 
-from ..data.clips import Clip, iterate_frames
-from ..data.video_files import frame_rate
-from ..pipelines import LFDMPipelineOutput, Motion
-from .clips import (
-    add_file_arguments,
-    add_motion_arguments,
-    add_picture_arguments,
-    check_output,
-    find_pictures,
-    make_files,
-    plan_files,
-    read_mask,
-)
-from .errors import with_exit_codes
-from .options import add_device_arguments, load_chosen_pipeline
+if TYPE_CHECKING:
+    import torch
+
+    from ..pipelines import LFDMPipelineOutput
 
 EXAMPLES = """
 examples:
@@ -61,9 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file_arguments(parser)
 
 
-@with_exit_codes
 def run(args: argparse.Namespace) -> int:
     """Animate; returns 0, or 1 if some pictures could not be used."""
+    # Not before, so that `--help` does not wait for torch.
+    from ..data.clips import Clip, iterate_frames
+    from ..data.video_files import frame_rate
+    from ..pipelines import Motion
+    from .clips import check_output, find_pictures, load_chosen_pipeline, make_files, plan_files, read_mask
+
     pictures = find_pictures(args.images)
     check_output(Path(args.output))
     mask = read_mask(args.motion_mask)

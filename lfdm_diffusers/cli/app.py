@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 
 from ..arguments.types import whole_number
-from ..pipelines.loading import DTYPES, choose_device
-from .errors import with_exit_codes
 from .options import add_device_arguments, add_model_argument
 
 EXAMPLES = """
@@ -35,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_arguments(parser)
 
 
-@with_exit_codes
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     try:
@@ -43,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise ValueError(f"The app needs Gradio: pip install 'lfdm_diffusers[app]' ({error}).") from error
     from ..app.engine import Engine
+    from ..pipelines.loading import DTYPES, choose_device
 
     engine = Engine(args.model, choose_device(args.device), DTYPES[args.dtype], may_load=not args.only_this_model)
     page = make_page(engine).queue(max_size=args.queue, default_concurrency_limit=1)

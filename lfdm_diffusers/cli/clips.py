@@ -8,93 +8,28 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import PIL.Image
 import torch
 from tqdm import tqdm
 
-from ..arguments.types import number, some_of, whole_number
 from ..data.picture_files import frame_files
-from ..data.picture_fitting import FITS, fit_picture, to_rgb_tensors
-from ..data.video_writing import SUFFIXES
-from ..embedded import embedded_pictures
+from ..data.picture_fitting import fit_picture, to_rgb_tensors
+from ..embedded import embedded_model, embedded_pictures
 from ..pipelines import LFDMPipeline, LFDMPipelineOutput
-from ..pipelines.loading import first_line
-from ..pipelines.motion import LOOPS
-from ..visualization.clip_files import KINDS, MOST_FPS, PictureFiles, default_fps, default_scale, file_name
-from .options import add_json_argument, add_model_argument
+from ..pipelines.loading import DTYPES, choose_device, first_line, load_pipeline
+from ..visualization import as_pixels
+from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name
 
 
-def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
-    """Which pictures, by which model."""
-    group.add_argument(
-        "images",
-        nargs="*",
-        metavar="IMAGE",
-        help="pictures, or folders of pictures (default: one that comes with the package)",
-    )
-    add_model_argument(group)
-    group.add_argument(
-        "--image-fit",
-        choices=FITS,
-        default=FITS[0],
-        help="how pictures of other proportions are fitted: whole on black, or cut (default: letterbox)",
-    )
+def load_chosen_pipeline(args: argparse.Namespace) -> tuple[LFDMPipeline, str]:
+    """What `add_model_argument` and `add_device_arguments` name, and its name.
 
-
-def add_motion_arguments(group: argparse._ArgumentGroup) -> None:
-    """What becomes of a motion before it is seen."""
-    group.add_argument(
-        "--motion-scale",
-        type=number(-100, 100),
-        default=1.0,
-        metavar="S",
-        help="0 is still, 1 as generated, more exaggerates (default: 1)",
-    )
-    group.add_argument(
-        "--motion-mask", metavar="FILE", help="grey picture, as large as the model's: only where it is white moves"
-    )
-    group.add_argument(
-        "--loop",
-        type=lambda name: name.replace("-", "_"),
-        choices=LOOPS,
-        metavar="HOW",
-        help="to repeat without a jump: ping-pong (forward and back), or ease (glide back to the first frame at the end)",
-    )
-
-
-def add_file_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which files, and where."""
-    files = parser.add_argument_group("the files")
-    files.add_argument(
-        "--output", default="outputs", metavar="DIR", help="gets a folder for each picture (default: outputs)"
-    )
-    files.add_argument(
-        "--formats",
-        type=some_of(tuple(SUFFIXES)),
-        default=["gif", "mp4"],
-        metavar="A,B",
-        help=f"of what moves, some of {','.join(SUFFIXES)}; png is a folder of frames (default: gif,mp4)",
-    )
-    files.add_argument(
-        "--kinds",
-        type=some_of(KINDS),
-        default=list(KINDS),
-        metavar="A,B",
-        help="clips, grid (all labels side by side), sheet (frames of all labels), motion (flow and occlusion as "
-        "safetensors and as pictures); default: all",
-    )
-    files.add_argument(
-        "--fps", type=whole_number(1, MOST_FPS), metavar="N", help="default: so that a clip takes 1.6 seconds"
-    )
-    files.add_argument(
-        "--scale",
-        type=whole_number(1, 64),
-        metavar="N",
-        help="clips are enlarged N times (default: what brings them nearest to 256 pixels; 1 keeps exact pixels)",
-    )
-    files.add_argument("--overwrite", action="store_true", help="replace files of an earlier run")
-    add_json_argument(files)
+    Raises:
+        ValueError: as `load_pipeline`.
+    """
+    device = choose_device(args.device)
+    model = args.model or embedded_model()
+    return load_pipeline(model, device, DTYPES[args.dtype]), str(args.model or model.name)
 
 
 def find_pictures(given: list[str]) -> list[Path]:
@@ -240,26 +175,21 @@ def make_files(
                 failed[picture] = str(error)
                 bar.update(per_picture)
                 continue
-            reference = as_uint8(tensor.permute(1, 2, 0).numpy())
+            reference = as_pixels(tensor.permute(1, 2, 0).numpy())
             for seed, names in plan.names.items():
                 clips = {}
                 for label in names:
                     bar.set_description(f"{picture.name}, {label or 'no label'}")
                     output = make(tensor, label, seed, tick)
-                    clips[label] = as_uint8(output.frames[0])
+                    clips[label] = as_pixels(output.frames[0])
                     about = {"picture": picture.name, "label": label, "seed": seed, **settings}
                     motion = output.flow[0].float().cpu(), output.occlusion[0].float().cpu()
-                    plan.write_one(label, seed, reference, clips[label], as_uint8(output.warped[0]), *motion, about)
+                    plan.write_one(label, seed, reference, clips[label], as_pixels(output.warped[0]), *motion, about)
                     bar.update()
                 plan.write_all(seed, reference, clips)
         bar.set_description("done")
     report(args, settings, files, failed)
     return 1 if failed else 0
-
-
-def as_uint8(pictures: np.ndarray) -> np.ndarray:
-    """Floats in [0, 1] as uint8."""
-    return np.round(pictures * 255).astype(np.uint8)
 
 
 def report(args: argparse.Namespace, settings: dict, files: dict[Path, PictureFiles], failed: dict[Path, str]) -> None:

@@ -14,20 +14,21 @@ from ..conversion.folder import convert_files
 from ..conversion.presets import PRESETS, Preset, get_preset
 from ..hub.push import push_folder
 from ..models.text_encoders import TEXT_ENCODER
-from .errors import with_exit_codes
+from .errors import exit_code
 from .options import add_json_argument
+from .parser import CommandParser
 
 EXAMPLES = """
 examples:
   a released model, with BERT from the Hub:
     %(prog)s --lfae RegionMM_0100_S046500.pth --unet flowdiff_0005_S111600.pth --preset mug128 --output lfdm-mug
   without the network: BERT from a folder, or none at all (no labels then, only unconditional generation and prompt_embeds)
-    %(prog)s --lfae LFAE.pth --unet DM.pth --preset natops128 --text_encoder ./bert --output lfdm-natops --verify
-    %(prog)s --lfae LFAE.pth --unet DM.pth --preset mhad128 --text_encoder none --output lfdm-mhad
+    %(prog)s --lfae LFAE.pth --unet DM.pth --preset natops128 --text-encoder ./bert --output lfdm-natops --verify
+    %(prog)s --lfae LFAE.pth --unet DM.pth --preset mhad128 --text-encoder none --output lfdm-mhad
   MRAA's weights, an auto-encoder to start training from:
     %(prog)s --lfae vox256.pth --preset vox256 --output mraa-vox
   a model that you trained with the released code:
-    %(prog)s --lfae LFAE.pth --unet DM.pth --model_params mine.yaml --sample_size 128 --labels "wave,clap" --output mine
+    %(prog)s --lfae LFAE.pth --unet DM.pth --model-params mine.yaml --sample-size 128 --labels "wave,clap" --output mine
 """
 
 
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     files.add_argument("--preset", metavar="NAME", help=f"which released model it is: {', '.join(PRESETS)}")
     files.add_argument(
-        "--text_encoder",
+        "--text-encoder",
         default=TEXT_ENCODER,
         metavar="ID|PATH|none",
         help="the BERT it was trained with, which embeds the labels and is saved too (default: bert-base-cased, as "
@@ -53,21 +54,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     own = parser.add_argument_group("models of other configurations, instead of the preset's")
     own.add_argument(
-        "--model_params", metavar="FILE.yaml", help="the auto-encoder's parameters, as in the released YAML"
+        "--model-params", metavar="FILE.yaml", help="the auto-encoder's parameters, as in the released YAML"
     )
-    own.add_argument("--sample_size", type=int, metavar="N", help="side of the pictures in pixels")
-    own.add_argument("--num_frames", type=int, metavar="N", help="frames of a video")
+    own.add_argument("--sample-size", type=int, metavar="N", help="side of the pictures in pixels")
+    own.add_argument("--num-frames", type=int, metavar="N", help="frames of a video")
     own.add_argument(
         "--labels", metavar="A,B,...|FILE", help="the label texts: a list, or a text file with one a line"
     )
-    own.add_argument("--padding_mode", choices=("zeros", "reflect"), help="of the U-Net's upsampling convolutions")
+    own.add_argument("--padding-mode", choices=("zeros", "reflect"), help="of the U-Net's upsampling convolutions")
     result = parser.add_argument_group("the result")
     result.add_argument(
         "--output", required=True, metavar="DIR", help="folder to write; it appears whole or not at all"
     )
     result.add_argument("--overwrite", action="store_true", help="replace a folder that an earlier conversion wrote")
     result.add_argument(
-        "--drop_text_encoder",
+        "--drop-text-encoder",
         action="store_true",
         help="save the labels' embeddings only, 400 MB less; no free text then",
     )
@@ -76,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run the saved models on a fixed input and compare with a second, plain computation from the checkpoints",
     )
-    result.add_argument("--push_to_hub", metavar="REPO_ID", help="upload the finished folder to this Hub repository")
+    result.add_argument("--push-to-hub", metavar="REPO_ID", help="upload the finished folder to this Hub repository")
     result.add_argument(
-        "--hub_token", metavar="TOKEN", help="for the upload; by default the one you are logged in with"
+        "--hub-token", metavar="TOKEN", help="for the upload; by default the one you are logged in with"
     )
     result.add_argument("--private", action="store_true", help="make the Hub repository private")
     add_json_argument(result)
@@ -86,12 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Run the command; returns the exit code: 0, or 2 after one sentence on stderr."""
-    parser = argparse.ArgumentParser(prog=prog, description="Convert released LFDM or MRAA checkpoints to a folder.")
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
+    parser = CommandParser(
+        prog=prog, description="Convert released LFDM or MRAA checkpoints to a folder.", fill=add_arguments
+    )
+    return exit_code(lambda: run(parser.parse_args(argv)))
 
 
-@with_exit_codes
 def run(args: argparse.Namespace) -> int:
     """`main` for options that are parsed already."""
     preset, model_params = read_preset(args)
@@ -136,7 +137,7 @@ def read_preset(args: argparse.Namespace) -> tuple[Preset, dict | None]:
         ValueError: if neither a preset nor parameters are given, or a file of them cannot be used.
     """
     if args.preset is None and args.model_params is None:
-        raise ValueError(f"`--preset` is missing; it must be one of {', '.join(PRESETS)} (or give `--model_params`).")
+        raise ValueError(f"`--preset` is missing; it must be one of {', '.join(PRESETS)} (or give `--model-params`).")
     if args.preset is not None:
         preset = get_preset(args.preset)
     else:
@@ -145,9 +146,9 @@ def read_preset(args: argparse.Namespace) -> tuple[Preset, dict | None]:
     overrides["labels"] = None if args.labels is None else _read_labels(args.labels)
     overrides = {k: v for k, v in overrides.items() if v is not None}
     if overrides.get("num_frames", 1) < 1:
-        raise ValueError(f"`--num_frames` must be at least 1, got {args.num_frames}.")
+        raise ValueError(f"`--num-frames` must be at least 1, got {args.num_frames}.")
     if preset.is_mraa and overrides.keys() - {"sample_size"}:
-        raise ValueError(f"Preset {preset.name} has no U-Net, so only `--sample_size` applies to it.")
+        raise ValueError(f"Preset {preset.name} has no U-Net, so only `--sample-size` applies to it.")
     return dataclasses.replace(preset, **overrides), _read_model_params(args.model_params)
 
 
@@ -174,7 +175,7 @@ def _read_model_params(path: str | None) -> dict | None:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"`--model_params` {path} is not a YAML file.") from error
+        raise ValueError(f"`--model-params` {path} is not a YAML file.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"`--model_params` {path} must hold a mapping, as the released YAML files do.")
+        raise ValueError(f"`--model-params` {path} must hold a mapping, as the released YAML files do.")
     return content.get("model_params", content)

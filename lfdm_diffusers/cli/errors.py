@@ -1,52 +1,36 @@
-"""A user's mistake is one sentence on stderr and exit code 2, Ctrl-C is 130."""
+"""Where exceptions become exit codes: a user's mistake is one sentence on stderr and 2, Ctrl-C is 130."""
 
 from __future__ import annotations
 
-import argparse
-import functools
 import sys
 from collections.abc import Callable
-from typing import NoReturn
-
-import torch
-
-from ..pipelines.loading import first_line
 
 
-class CommandParser(argparse.ArgumentParser):
-    """A parser whose complaint is one sentence, without the list of all options."""
+def exit_code(run: Callable[[], int]) -> int:
+    """What `run` returns; 2 after one sentence on stderr for a mistake or full memory; 130 for Ctrl-C.
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
-
-
-def with_exit_codes(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """`run`, except that a user's mistake is one sentence on stderr and exit code 2, and Ctrl-C is 130."""
-
-    @functools.wraps(run)
-    def wrapper(args: argparse.Namespace) -> int:
-        try:
-            return run(args)
-        except (ValueError, OSError) as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
-            return 2
-        except (RuntimeError, MemoryError) as error:
-            if isinstance(error, RuntimeError) and not _out_of_memory(error):
-                raise
-            print(
-                f"error: out of memory; ask for less at once, or for --dtype bfloat16 ({first_line(error)})",
-                file=sys.stderr,
-            )
-            return 2
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
-
-    return wrapper
+    Other exceptions are errors of this package, and pass with their traceback.
+    """
+    try:
+        return run()
+    except (ValueError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        first = str(error).partition("\n")[0] or type(error).__name__
+        print(f"error: out of memory; ask for less at once, or for --dtype bfloat16 ({first})", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    # By its name: torch may not be loaded, and need not be for this.
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
 def one_line(error: BaseException) -> str:

@@ -13,7 +13,6 @@ from ..evaluation.generation import PLAN
 from ..evaluation.report import table, write_report
 from ..evaluation.run import GENERATED, evaluate
 from ..evaluation.scores import FEWEST, METRICS
-from .errors import with_exit_codes
 from .options import add_json_argument, add_sampling_arguments
 
 EXAMPLES = """
@@ -32,7 +31,7 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `evaluate`."""
+    """The command's options."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "source",
@@ -105,7 +104,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_argument(rules)
 
 
-@with_exit_codes
 def run(args: argparse.Namespace) -> int:
     """Evaluate; returns 0."""
     options = {name: value for name, value in vars(args).items() if name in inspect.signature(evaluate).parameters}

@@ -6,26 +6,16 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from ..arguments.types import whole_number
-from ..models.label_embeddings import normalized_label
-from ..pipelines import LFDMPipeline, LFDMPipelineOutput
-from ..pipelines.loading import first_line, quiet_libraries
-from ..schedulers import scheduler_by_name
-from .clips import (
-    add_file_arguments,
-    add_motion_arguments,
-    add_picture_arguments,
-    check_output,
-    find_pictures,
-    make_files,
-    plan_files,
-    read_mask,
-)
-from .errors import with_exit_codes
-from .options import add_sampling_arguments, load_chosen_pipeline
+from .options import add_file_arguments, add_motion_arguments, add_picture_arguments, add_sampling_arguments
+
+# Functions import what loads torch, so that `--help` does not wait for it.
+if TYPE_CHECKING:
+    import torch
+
+    from ..pipelines import LFDMPipeline, LFDMPipelineOutput
 
 EXAMPLES = """
 examples:
@@ -73,9 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file_arguments(parser)
 
 
-@with_exit_codes
 def run(args: argparse.Namespace) -> int:
     """Generate; returns 0, or 1 if some pictures could not be used."""
+    import torch
+
+    from ..pipelines.loading import quiet_libraries
+    from ..schedulers import scheduler_by_name
+    from .clips import check_output, find_pictures, load_chosen_pipeline, make_files, plan_files, read_mask
+
     pictures = find_pictures(args.images)
     check_output(Path(args.output))
     mask = read_mask(args.motion_mask)
@@ -131,6 +126,8 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None) -> list[str | Non
     Raises:
         ValueError: for a label that the model does not know; names the closest one and lists all.
     """
+    from ..models.label_embeddings import normalized_label
+
     table, free_text = pipe.label_embeddings, pipe.text_encoder is not None
     if not given:
         if table is None and free_text:
@@ -158,6 +155,8 @@ def plan_steps(pipe: LFDMPipeline, steps: int | None) -> int:
     Raises:
         ValueError: if the scheduler cannot take so many.
     """
+    from ..pipelines.loading import first_line
+
     steps = pipe.default_steps() if steps is None else steps
     trained, name = pipe.scheduler.config.num_train_timesteps, type(pipe.scheduler).__name__
     if steps > trained:

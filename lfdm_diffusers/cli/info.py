@@ -17,7 +17,6 @@ from ..embedded import embedded_model
 from ..pipelines import PIPELINES, ImageToVideoPipeline
 from ..pipelines.loading import first_line, package_class, quiet_libraries, read_model_config
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
-from .errors import with_exit_codes
 from .options import add_json_argument
 
 # Headings of a card's sections that tell where a model comes from, and what one may do with it.
@@ -43,7 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_argument(parser)
 
 
-@with_exit_codes
 def run(args: argparse.Namespace) -> int:
     """Tell; returns 0."""
     facts = model_facts(args.model or embedded_model())

@@ -1,14 +1,21 @@
-"""What the commands share: options that explain themselves, exit codes, and loading a pipeline by folder or Hub id."""
+"""Options that several commands share. They load nothing: `--help` shall not wait for torch."""
 
 from __future__ import annotations
 
 import argparse
 
-from ..arguments.types import number, whole_number
-from ..embedded import embedded_model
-from ..pipelines import LFDMPipeline
-from ..pipelines.loading import DTYPES, choose_device, load_pipeline
-from ..schedulers import SCHEDULERS
+from ..arguments.types import number, some_of, whole_number
+
+# What options take, written out here; a test holds each list to the module that knows what the words mean.
+DTYPES = ("float32", "float16", "bfloat16")
+FITS = ("letterbox", "center_crop")
+FORMATS = ("gif", "mp4", "webm", "mkv", "webp", "png")
+KINDS = ("clips", "grid", "sheet", "motion")
+LOOPS = ("ping_pong", "ease")
+MOST_FPS = 50
+SCHEDULERS = (
+    "ddpm", "ddim", "dpm++", "dpm++-sde", "dpm++-single", "unipc", "deis", "euler", "euler-a", "heun", "lcm", "tcd",
+)  # fmt: skip
 
 
 def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
@@ -46,12 +53,73 @@ def add_device_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dtype", choices=DTYPES, default="float32", help="of the models (default: float32)")
 
 
-def load_chosen_pipeline(args: argparse.Namespace) -> tuple[LFDMPipeline, str]:
-    """What `add_model_argument` and `add_device_arguments` name, and its name.
+def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
+    """Which pictures, by which model."""
+    group.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="pictures, or folders of pictures (default: one that comes with the package)",
+    )
+    add_model_argument(group)
+    group.add_argument(
+        "--image-fit",
+        choices=FITS,
+        default=FITS[0],
+        help="how pictures of other proportions are fitted: whole on black, or cut (default: letterbox)",
+    )
 
-    Raises:
-        ValueError: as `load_pipeline`.
-    """
-    device = choose_device(args.device)
-    model = args.model or embedded_model()
-    return load_pipeline(model, device, DTYPES[args.dtype]), str(args.model or model.name)
+
+def add_motion_arguments(group: argparse._ArgumentGroup) -> None:
+    """What becomes of a motion before it is seen."""
+    group.add_argument(
+        "--motion-scale",
+        type=number(-100, 100),
+        default=1.0,
+        metavar="S",
+        help="0 is still, 1 as generated, more exaggerates (default: 1)",
+    )
+    group.add_argument(
+        "--motion-mask", metavar="FILE", help="grey picture, as large as the model's: only where it is white moves"
+    )
+    group.add_argument(
+        "--loop",
+        type=lambda name: name.replace("-", "_"),
+        choices=LOOPS,
+        metavar="HOW",
+        help="to repeat without a jump: ping-pong (forward and back), or ease (glide back to the first frame at the end)",
+    )
+
+
+def add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which files, and where."""
+    files = parser.add_argument_group("the files")
+    files.add_argument(
+        "--output", default="outputs", metavar="DIR", help="gets a folder for each picture (default: outputs)"
+    )
+    files.add_argument(
+        "--formats",
+        type=some_of(FORMATS),
+        default=["gif", "mp4"],
+        metavar="A,B",
+        help=f"of what moves, some of {','.join(FORMATS)}; png is a folder of frames (default: gif,mp4)",
+    )
+    files.add_argument(
+        "--kinds",
+        type=some_of(KINDS),
+        default=list(KINDS),
+        metavar="A,B",
+        help="clips, grid (all labels side by side), sheet (frames of all labels), motion (flow and occlusion as "
+        "safetensors and as pictures); default: all",
+    )
+    files.add_argument(
+        "--fps", type=whole_number(1, MOST_FPS), metavar="N", help="default: so that a clip takes 1.6 seconds"
+    )
+    files.add_argument(
+        "--scale",
+        type=whole_number(1, 64),
+        metavar="N",
+        help="clips are enlarged N times (default: what brings them nearest to 256 pixels; 1 keeps exact pixels)",
+    )
+    files.add_argument("--overwrite", action="store_true", help="replace files of an earlier run")
+    add_json_argument(files)

@@ -16,7 +16,6 @@ from ..models.decoder_files import CONFIG as DECODER_CONFIG
 from ..models.decoder_files import WEIGHTS as DECODER_WEIGHTS
 from ..pipelines import PIPELINES
 from ..pipelines.loading import package_class, quiet_libraries, read_model_config
-from .errors import with_exit_codes
 from .options import add_json_argument
 
 EXAMPLES = """
@@ -39,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_argument(parser)
 
 
-@with_exit_codes
 def run(args: argparse.Namespace) -> int:
     """Push; returns 0."""
     folder = Path(args.folder)

@@ -2,35 +2,89 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
+from collections.abc import Callable, Collection, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-
-import diffusers
-from diffusers import DiffusionPipeline
-from diffusers import pipelines as diffusers_pipelines
-from diffusers.pipelines import pipeline_loading_utils
+from types import ModuleType
+from typing import Any
 
 from ..files.whole import write_text
 
 PACKAGE = __name__.split(".")[0]
+PIPELINE_INDEX = "model_index.json"
 PIPELINE_CODE = "pipeline.py"
 COMPONENT_CODE = f"{PACKAGE}.py"
+# What diffusers imports before it looks any class up: the classes that it may load, by library.
+TABLES = "diffusers.pipelines.pipeline_loading_utils"
 
 
-def register_with_diffusers(pipeline_classes: list[type], model_classes: list[type]) -> None:
+def register_with_diffusers(pipelines: Collection[str], models: Collection[str]) -> None:
     """Make diffusers resolve `["lfdm_diffusers", "<class>"]` in a `model_index.json`, and the pipelines by name.
 
     Without this `LFDMPipeline.from_pretrained` works from a folder only, and `DiffusionPipeline.from_pretrained` and
     `AutoModel.from_pretrained` not at all: they look names up in diffusers' own namespace.
+
+    Nothing is imported for it. diffusers gets the names at once if it has loaded its tables, else when it loads them, and
+    the classes when it asks for one.
+
+    Args:
+        pipelines, models: names of this package's classes.
     """
-    methods = {cls.__name__: ["save_pretrained", "from_pretrained"] for cls in model_classes}
-    for library in (PACKAGE, f"{PACKAGE}.models"):  # the second is what HubPipeline reads shipped code as
-        pipeline_loading_utils.LOADABLE_CLASSES[library] = methods
-    pipeline_loading_utils.ALL_IMPORTABLE_CLASSES.update(methods)
-    for cls in pipeline_classes + model_classes:
-        setattr(diffusers, cls.__name__, cls)
-    for cls in pipeline_classes:
-        setattr(diffusers_pipelines, cls.__name__, cls)
+
+    def register(tables: ModuleType) -> None:
+        methods = {name: ["save_pretrained", "from_pretrained"] for name in models}
+        for library in (PACKAGE, f"{PACKAGE}.models"):  # the second is what HubPipeline reads shipped code as
+            tables.LOADABLE_CLASSES[library] = methods
+        tables.ALL_IMPORTABLE_CLASSES.update(methods)
+        _lend(sys.modules["diffusers"], {*pipelines, *models})
+        _lend(sys.modules["diffusers.pipelines"], pipelines)  # where diffusers' tests of pipelines look
+
+    if TABLES in sys.modules:
+        register(sys.modules[TABLES])
+    else:
+        sys.meta_path.insert(0, _AfterImport(TABLES, register))
+
+
+def _lend(module: ModuleType, names: Collection[str]) -> None:
+    """Let a module have attributes of this package, which are imported when they are asked for (PEP 562)."""
+    earlier = vars(module).get("__getattr__")
+
+    def __getattr__(name: str) -> Any:
+        if name in names:
+            return getattr(importlib.import_module(PACKAGE), name)
+        if earlier is not None:
+            return earlier(name)
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+    module.__getattr__ = __getattr__
+
+
+class _AfterImport:
+    """A finder for `sys.meta_path` that calls `then` with the module `name` whenever that has been imported."""
+
+    def __init__(self, name: str, then: Callable[[ModuleType], None]):
+        self.name, self.then = name, then
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != self.name:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                if module.__name__ == self.name:  # a loader of archives may serve other modules too
+                    self.then(module)
+
+            spec.loader.exec_module = exec_module
+        return spec
 
 
 def write_remote_code(folder: Path, class_name: str, wanted: bool) -> None:
@@ -41,7 +95,7 @@ def write_remote_code(folder: Path, class_name: str, wanted: bool) -> None:
         class_name: of the pipeline.
         wanted: whether there shall be code.
     """
-    index_file = folder / DiffusionPipeline.config_name
+    index_file = folder / PIPELINE_INDEX
     index = json.loads(index_file.read_text(encoding="utf-8"))
     components = [name for name, value in index.items() if isinstance(value, list) and value[0] == PACKAGE]
     classes = sorted({index[name][1] for name in components})

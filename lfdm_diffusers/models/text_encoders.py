@@ -28,7 +28,7 @@ def load_text_encoder(
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ValueError(
-            f"`--text_encoder` {name} could not be loaded ({reason.rstrip('.')}). Give a Hub id, a folder that holds a BERT and its "
+            f"The text encoder {name} could not be loaded ({reason.rstrip('.')}). Give a Hub id, a folder that holds a BERT and its "
             "tokenizer, or 'none'."
         ) from error
     finally:

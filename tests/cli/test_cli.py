@@ -21,13 +21,12 @@ from tiny import LABELS, tiny_pipeline
 
 from lfdm_diffusers import LFDMPipeline, embedded
 from lfdm_diffusers.cli import main
-from lfdm_diffusers.cli.clips import as_uint8
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
+from lfdm_diffusers.visualization import as_pixels, enlarge
 from lfdm_diffusers.visualization import clip_files as generated_files
-from lfdm_diffusers.visualization import enlarge
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,7 +95,7 @@ def test_generate_writes_all_kinds(model, pictures, tmp_path, capsys):
         video = pipe(
             PIL.Image.open(pictures[0]), "anger", generator=torch.Generator().manual_seed(0), output_type="np"
         ).frames[0]
-    assert np.array_equal(frames, enlarge(as_uint8(video), 8))
+    assert np.array_equal(frames, enlarge(as_pixels(video), 8))
     for suffix, tolerance in ((".gif", 8), (".webp", 0)):
         with PIL.Image.open(folder / f"anger{suffix}") as image:
             read = []
@@ -444,6 +443,15 @@ def test_out_of_memory_is_told(model, pictures, tmp_path, capsys, monkeypatch):
     assert "out of memory; ask for less at once" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_other_errors_keep_their_traceback(model, pictures, tmp_path, monkeypatch):
+    def broken(*arguments, **options):
+        raise RuntimeError("a mistake of this package")
+
+    monkeypatch.setattr(LFDMPipeline, "__call__", broken)
+    with pytest.raises(RuntimeError, match="a mistake of this package"):
+        lfdm("generate", pictures[0], "--model", model, "--output", tmp_path)
+
+
 @pytest.mark.parametrize("arguments", [(), ("data",)])
 def test_no_command_shows_the_help(arguments, capsys):
     assert lfdm(*arguments) == 2
@@ -561,7 +569,6 @@ HUB = """
 import contextlib, io
 from pathlib import Path
 from lfdm_diffusers.cli import main
-from lfdm_diffusers.cli.clips import as_uint8
 
 def lfdm(*arguments):
     out, err = io.StringIO(), io.StringIO()

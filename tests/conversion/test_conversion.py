@@ -649,7 +649,7 @@ def test_cards_are_filled():
         ({"--labels": ","}, "at least one label"),
         ({"--labels": "lables.txt"}, "`--labels` lables.txt is no file"),
         ({"--output": f"{__file__}/out"}, "`output` must be a folder, but "),
-        ({"--text_encoder": "nowhere/bert"}, "`--text_encoder` nowhere/bert could not be loaded"),
+        ({"--text_encoder": "nowhere/bert"}, "The text encoder nowhere/bert could not be loaded"),
         ({"--push_to_hub": "a/b/c"}, "'a/b/c'"),
         ({"--unet": None}, "`unet` is missing"),
     ],

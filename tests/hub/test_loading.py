@@ -781,7 +781,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline, ModelMixin
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.video_processor import VideoProcessor
 before = set(sys.modules)
-import lfdm_diffusers
+from lfdm_diffusers import LFDMPipeline
 result = [sorted(set(sys.modules) - before), sorted(sys.modules)]
 """
     try:

