@@ -1,0 +1,62 @@
+"""What is published: ranges that were run at both ends, type marks, and a page for the package index that needs no repository."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DEVELOPERS = {"build", "mypy", "ruff"}  # read or build the code and never run it
+
+
+def pinned(name: str) -> dict[str, str]:
+    """The exact version of each package that a constraints file names."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(package): version for package, version in pairs}
+
+
+def requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [Requirement(text) for text in sum(extras, PROJECT["dependencies"])]
+
+
+def test_constraints_lie_in_the_ranges():
+    versions = pinned("constraints.txt")
+    for requirement in requirements():
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement
+
+
+def test_lower_bounds_are_those_that_are_run():
+    versions, bounded = pinned("constraints-floor.txt"), set()
+    for requirement in requirements():
+        name = canonicalize_name(requirement.name)
+        if name in DEVELOPERS:
+            continue
+        (bound,) = requirement.specifier
+        assert bound.operator == ">="
+        assert requirement.specifier.contains(versions[name]), f"{requirement}, but {versions[name]} is run"
+        assert re.sub(r"(\.0)+$", "", bound.version) == re.sub(r"(\.0)+$", "", versions[name]), requirement
+        bounded.add(name)
+    assert bounded == set(versions)
+
+
+def test_the_page_for_the_package_index_stands_alone():
+    """An index shows neither pictures nor files of the repository: links there must be whole addresses."""
+    page = (ROOT / PROJECT["readme"]).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]*)\)", page)
+    assert links and all(link.startswith("https://") for link in links), links
+    assert "<img" not in page
+
+
+def test_types_are_marked():
+    assert (files("lfdm_diffusers") / "py.typed").is_file()
+    (patterns,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"].values()
+    assert "py.typed" in patterns
