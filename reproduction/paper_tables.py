@@ -5,7 +5,7 @@
     python reproduction/paper_tables.py seconds                  # table 6's last column, on a machine that does nothing else
     python reproduction/results_page.py                          # then the page
 
-Runs `lfdm data` and `lfdm evaluate` in the folder --work, where data and clips stay, and copies each results.json to
+Runs `lfdm data` and `evaluate` in the folder --work, where data and clips stay, and copies each results.json to
 docs/results. It needs I3D (docs/evaluation.md), and table 5 fetches a network for FID.
 """
 
@@ -13,24 +13,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import statistics
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import compared_systems
 import PIL.Image
 import torch
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.cli import evaluate as evaluate_command
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
-from lfdm_diffusers.evaluation.report import hardware, software
+from lfdm_diffusers.evaluation.report import hardware, software, write_report
+from lfdm_diffusers.evaluation.run import evaluate
 from lfdm_diffusers.files.whole import whole, write_json
 from lfdm_diffusers.schedulers import scheduler_by_name
 
@@ -47,14 +50,24 @@ class Row:
 
     Attributes:
         name, title: of the file, and on the page.
-        options: of `lfdm evaluate`.
+        arguments: of `evaluate`, without source and output.
         source: of the clips: a word, a folder of the work, or one of the project; None is the model.
     """
 
     name: str
     title: str
-    options: str
+    arguments: Mapping[str, Any]
     source: str | None = None
+
+    @property
+    def options(self) -> str:
+        """The arguments as options of `lfdm evaluate`."""
+        words = []
+        for name, value in self.arguments.items():
+            words.append(f"--{name.replace('_', '-')}")
+            if value is not True:
+                words.append(",".join(value) if isinstance(value, list) else str(value))
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -124,11 +137,13 @@ def draw_ink(work: Path) -> None:
 
 # ---- the tables -----------------------------------------------------------------------------------------------------
 
-PAINTED = "--data toon --split test"
-INK = f"--data toon-ink --split test --frame-detector {FRAME_DETECTOR} --metrics l1,fid,sfid,fvd"
-GENERATION = f"{PAINTED} --metrics fvd,cfvd,sfvd,kvd,accuracy"
-RECONSTRUCTION = f"{PAINTED} --reconstruct --metrics l1,fvd,kvd"
-LFDM = Row("table1-lfdm", "LFDM", f"{GENERATION},gap")
+PAINTED = {"data": "toon", "split": "test"}
+INK = {"data": "toon-ink", "split": "test", "frame_detector": FRAME_DETECTOR, "metrics": ["l1", "fid", "sfid", "fvd"]}
+GENERATION = PAINTED | {"metrics": ["fvd", "cfvd", "sfvd", "kvd", "accuracy"]}
+GENERATION_AND_GAP = PAINTED | {"metrics": [*GENERATION["metrics"], "gap"]}
+RECONSTRUCTION = PAINTED | {"reconstruct": True, "metrics": ["l1", "fvd", "kvd"]}
+RECONSTRUCTION_AND_FLOW = RECONSTRUCTION | {"metrics": [*RECONSTRUCTION["metrics"], "epe"]}
+LFDM = Row("table1-lfdm", "LFDM", GENERATION_AND_GAP)
 STATIC = Row("table1-static", "first frame repeated", GENERATION, "static")
 
 
@@ -136,11 +151,11 @@ def system_rows(system: compared_systems.System) -> list[Row]:
     """Of table 1: one for each number of steps, the fewest with the gap of table 2."""
     rows, choices = [], system.steps or (None,)
     for steps in choices:
-        options = GENERATION + (",gap" if steps == min(choices) else "") + " --dtype bfloat16"
+        arguments = (GENERATION_AND_GAP if steps == min(choices) else GENERATION) | {"dtype": "bfloat16"}
         title = system.title if steps is None else f"{system.title}, {steps} steps"
-        options += "" if steps is None else f" --scheduler ddim --steps {steps}"
+        arguments |= {} if steps is None else {"scheduler": "ddim", "steps": steps}
         source = None if system is compared_systems.LFDM else f"{compared_systems.KEPT}/{system.name}"
-        rows.append(Row(f"table1-{compared_systems.row_name(system, steps)}", title, options, source))
+        rows.append(Row(f"table1-{compared_systems.row_name(system, steps)}", title, arguments, source))
     return rows
 
 
@@ -154,17 +169,14 @@ ALL_PICTURES = 140  # half of the test clips
 def sampler(name: str, steps: int, guidance: float = 1.0, eta: float | None = None, clips: int = ALL_PICTURES) -> Row:
     """A row of table 6; eta is DDIM's."""
     file, title = f"table6-{name.replace('+', 'p')}-{steps}", f"{name}, {steps} steps"
-    options = f"{PAINTED} --metrics fvd,kvd,accuracy --num-real {clips} --scheduler {name} --steps {steps}"
-    for word, option, value in (("guidance", "guidance-scale", guidance), ("eta", "eta", eta)):
+    arguments = PAINTED | {"metrics": ["fvd", "kvd", "accuracy"], "num_real": clips, "scheduler": name, "steps": steps}
+    for word, argument, value in (("guidance", "guidance_scale", guidance), ("eta", "eta", eta)):
         if value not in (None, 1):
-            file, title, options = (
-                f"{file}-{word}{value:g}",
-                f"{title}, {word} {value:g}",
-                f"{options} --{option} {value:g}",
-            )
+            file, title = f"{file}-{word}{value:g}", f"{title}, {word} {value:g}"
+            arguments[argument] = value
     if clips != ALL_PICTURES:
         file, title = f"{file}-{clips}clips", f"{title} ({clips} clips)"
-    return Row(file, title, options)
+    return Row(file, title, arguments)
 
 
 DDIM_10, DDIM_100 = sampler("ddim", 10), sampler("ddim", 100)
@@ -226,7 +238,7 @@ TABLES = {
     "table2": Table(
         "Table 2: people seen in training, and not",
         "FVD for pictures of people whom the model was trained on, against their clips; for other people; and the difference.",
-        [LFDM, *(row for row in BASELINES if ",gap" in row.options)],
+        [LFDM, *(row for row in BASELINES if "gap" in row.arguments["metrics"])],
         ["gap_seen", "gap_unseen", "gap"],
         train_systems,
     ),
@@ -235,7 +247,7 @@ TABLES = {
         "Real clips as the auto-encoders give them back, which is the most that a perfect denoiser could reach. LFDM's re-enacts a clip from its first "
         "frame and three numbers a place; LDM's encodes every frame by itself.",
         [
-            Row("table3-reconstruction", "LFDM's auto-encoder", f"{RECONSTRUCTION},epe"),
+            Row("table3-reconstruction", "LFDM's auto-encoder", RECONSTRUCTION_AND_FLOW),
             Row("table3-ldm", "LDM's auto-encoder", RECONSTRUCTION, f"{compared_systems.KEPT}/ldm"),
         ],
         ["l1", "fvd", "kvd", "epe"],
@@ -246,7 +258,7 @@ TABLES = {
         "The same model, given the picture and no label.",
         [
             LFDM,
-            Row("table4-no-label", "without labels", f"{PAINTED} --metrics fvd,kvd --no-label"),
+            Row("table4-no-label", "without labels", PAINTED | {"metrics": ["fvd", "kvd"], "no_label": True}),
         ],
         ["fvd", "kvd"],
         draw_people,
@@ -275,15 +287,21 @@ def measure(table: Table, work: Path) -> None:
     """Run what a table needs and has not been run yet."""
     table.prepare(work)
     for row in table.rows:
-        options = f"{row.options} --output {row.name}"
         if not (work / row.name / "results.json").is_file():
             own = DOCS.parent / (row.source or "")
-            source = [own if own.is_dir() else row.source] if row.source else []
-            run(work, "-m lfdm_diffusers evaluate", *source, *shlex.split(options))
-        command = " ".join(filter(None, ("evaluate", row.source, options)))
+            source = str(own) if row.source and own.is_dir() else row.source
+            with get_context("spawn").Pool(1) as alone:  # so that its peak of memory is its own
+                alone.apply(score, (work, row, source))
+        command = " ".join(filter(None, ("evaluate", row.source, row.options, f"--output {row.name}")))
         results = json.loads((work / row.name / "results.json").read_text(encoding="utf-8"))
         results["receipt"] |= {"command": f"lfdm {command}"} | ({"source": row.source} if row.source else {})
         write_json(RESULTS / f"{row.name}.json", results)
+
+
+def score(work: Path, row: Row, source: str | None) -> None:
+    """One evaluation, in `work`; changes the process's folder."""
+    os.chdir(work)
+    write_report(Path(row.name), evaluate(source, output=row.name, **row.arguments))
 
 
 CALLS = 3
@@ -300,17 +318,17 @@ def time_samplers() -> None:
     pipe.set_progress_bar_config(disable=True)
     own, picture, rows = pipe.scheduler, PIL.Image.open(embedded_pictures()[0]).convert("RGB"), {}
     for row in [SAMPLERS[-1], *SAMPLERS]:
-        options = vars(evaluate_parser().parse_args([*row.options.split(), "--output", "-"]))
-        pipe.scheduler = scheduler_by_name(options["scheduler"], own)
+        steps = row.arguments["steps"]
+        pipe.scheduler = scheduler_by_name(row.arguments["scheduler"], own)
         seconds = []
-        for seed in range(1 if options["steps"] == 1000 else CALLS):
+        for seed in range(1 if steps == 1000 else CALLS):
             since = time.perf_counter()
             pipe(
                 picture,
                 pipe.labels[0],
-                num_inference_steps=options["steps"],
-                guidance_scale=options["guidance_scale"],
-                eta=options["eta"],
+                num_inference_steps=steps,
+                guidance_scale=row.arguments.get("guidance_scale", 1.0),
+                eta=row.arguments.get("eta", 1.0),
                 generator=torch.Generator().manual_seed(seed),
                 output_type="np",
             )
@@ -319,13 +337,6 @@ def time_samplers() -> None:
         print(f"{row.title}: {rows[row.name]['median']:.3g} s", flush=True)
     results = {"seconds": rows, "software": software(), "hardware": hardware(torch.device("cpu"))}
     write_json(RESULTS / SECONDS, results)
-
-
-def evaluate_parser() -> argparse.ArgumentParser:
-    """Of the options of `lfdm evaluate`."""
-    parser = argparse.ArgumentParser()
-    evaluate_command.add_arguments(parser)
-    return parser
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import paper_tables
 import pytest
 import results_page
 import torch
 
+from lfdm_diffusers.cli.evaluate import add_arguments
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.files.fingerprints import weights_sha256
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
@@ -59,36 +62,63 @@ def test_results_are_of_the_projects_models_and_their_rows():
 
 def test_a_table_is_measured_once(tmp_path, monkeypatch):
     """Rows that are there are not measured again; what the file says is the command that makes it."""
-    commands = []
+    runs = []
 
-    def run(work: Path, command: str, *more: str | Path) -> None:
-        commands.append([command, *more])
-        name = more[-1]
-        (work / name).mkdir()
-        (work / name / "results.json").write_text(json.dumps({"scores": {}, "receipt": {"command": "?"}}))
+    class Pool:
+        """In the place of processes."""
+
+        def __init__(self, count: int):
+            assert count == 1
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def apply(self, run, arguments):
+            work, row, source = arguments
+            runs.append((run, row.name, source))
+            (work / row.name).mkdir()
+            (work / row.name / "results.json").write_text(json.dumps({"scores": {}, "receipt": {"command": "?"}}))
 
     (tmp_path / "project" / "kept" / "vdm").mkdir(parents=True)
     monkeypatch.setattr(paper_tables, "DOCS", tmp_path / "project" / "docs")
     sources = {"one": None, "two": "static", "three": "kept/vdm"}
-    rows = [paper_tables.Row(name, name.title(), "--data toon", source) for name, source in sources.items()]
+    rows = [paper_tables.Row(name, name.title(), {"data": "toon"}, source) for name, source in sources.items()]
     table = paper_tables.Table("T", "", rows, ["fvd"], lambda work: None)
-    monkeypatch.setattr(paper_tables, "run", run)
+    monkeypatch.setattr(paper_tables, "get_context", lambda method: SimpleNamespace(Pool=Pool))
     for module in (paper_tables, results_page):
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     (tmp_path / "results").mkdir()
     for _ in range(2):
         paper_tables.measure(table, tmp_path)
-    data, evaluate = ["--data", "toon", "--output"], "-m lfdm_diffusers evaluate"
-    assert commands == [
-        [evaluate, *data, "one"],
-        [evaluate, "static", *data, "two"],
-        [evaluate, tmp_path / "project" / "kept" / "vdm", *data, "three"],  # wherever the project lies
-    ]
+    own = str(tmp_path / "project" / "kept" / "vdm")  # wherever the project lies
+    assert runs == [(paper_tables.score, *row) for row in (("one", None), ("two", "static"), ("three", own))]
     receipts = [json.loads((tmp_path / "results" / f"{name}.json").read_text())["receipt"] for name in sources]
     assert receipts[1]["command"] == "lfdm evaluate static --data toon --output two"
     assert receipts[2]["command"] == "lfdm evaluate kept/vdm --data toon --output three"
     assert [receipt.get("source") for receipt in receipts] == list(sources.values())
     assert results_page.lines_of(table)[2:] == [f"| [{n.title()}](results/{n}.json) |  |" for n in sources]
+
+
+def test_a_row_is_one_call_and_says_the_command_that_does_the_same(tmp_path, monkeypatch):
+    calls = {}
+    monkeypatch.setattr(paper_tables, "evaluate", lambda source, **arguments: calls | {"source": source} | arguments)
+    monkeypatch.setattr(paper_tables, "write_report", lambda folder, results: calls.update(results, folder=folder))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    row = paper_tables.sampler("dpm++", 4, guidance=1.5, eta=0)
+    paper_tables.score(tmp_path / "work", row, "static")
+    assert Path.cwd() == tmp_path / "work"
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = vars(parser.parse_args(["static", *row.options.split(), "--output", calls["output"]]))
+    assert calls.pop("folder") == Path(row.name)
+    assert calls == {name: options[name] for name in calls} and len(calls) == 10
+    plain = vars(parser.parse_args(["--data", "other", "--output", calls["output"]]))
+    calls.pop("output")
+    assert {name for name in options if options[name] != plain[name]} == calls.keys()
 
 
 @pytest.mark.parametrize(
