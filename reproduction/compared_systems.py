@@ -25,7 +25,7 @@ from pathlib import Path
 import matplotlib
 import PIL.Image
 import torch
-from kept_weights import curve, draw_curves, read_metrics, save_half, write_thinned
+from kept_weights import TOON_FACTS, curve, draw_curves, read_metrics, save_half, write_thinned
 from torch.utils.flop_counter import FlopCounterMode
 
 from lfdm_diffusers import ImaginatorPipeline, LatentFlowAutoencoder, LFDMPipeline, ops
@@ -161,11 +161,8 @@ def keep(work: Path) -> None:
             for run, records in metrics.items():
                 write_thinned(records, folder / f"{run}.jsonl")
             plot_trainings(metrics, folder / "training.png")
-            facts = {
+            facts = TOON_FACTS | {
                 "name": f"{system.title} on toon faces",
-                "dataset": "toon faces, 600 drawn people (docs/toon-faces.md)",
-                "data_terms": "drawn by `lfdm data toon-faces`, under this package's licence (Apache-2.0); no real person is shown",
-                "license": "apache-2.0",
                 "notes": [about(system, metrics, work)],
             }
             pipe.card(facts=facts).save(folder / "README.md")

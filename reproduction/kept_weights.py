@@ -11,6 +11,13 @@ from matplotlib.axes import Axes
 
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 
+# What cards say of every model that was trained on toon faces.
+TOON_FACTS = {
+    "dataset": "toon faces, 600 drawn people (docs/toon-faces.md)",
+    "data_terms": "drawn by `lfdm data toon-faces`, under this package's licence (Apache-2.0); no real person is shown",
+    "license": "apache-2.0",
+}
+
 
 def save_half(pipe: ImageToVideoPipeline, folder: Path) -> int:
     """Save a pipeline with its networks in float16, and without a word of where they lay; returns the bytes of its weights."""

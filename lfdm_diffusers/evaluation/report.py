@@ -173,9 +173,10 @@ def plot(results: dict, path: Path) -> bool:
     return True
 
 
-def write_report(folder: Path, results: dict) -> list[Path]:
+def write_report(folder: str | Path, results: dict) -> list[Path]:
     """results.json, results.md and, with matplotlib, results.png; returns those written."""
     results = rounded(results, digits=6)
+    folder = Path(folder)
     files = [folder / "results.json", folder / "results.md"]
     for file, text in zip(files, (json.dumps(results, indent=2) + "\n", table(results))):
         write_text(file, text)
