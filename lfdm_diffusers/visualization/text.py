@@ -51,5 +51,6 @@ def draw_text(
     draw: PIL.ImageDraw.ImageDraw, x: float, y: float, text: str, font: PIL.ImageFont.FreeTypeFont, anchor: str = "l"
 ) -> None:
     """Write `text` below `y`, line by line; beginning at `x` ("l"), or centred on it ("m")."""
-    for number, line in enumerate(text.split("\n")):
-        draw.text((x, y + number * line_height(font)), line, fill="black", font=font, anchor=f"{anchor}a")
+    spacing = line_height(font) - font.getbbox("A")[3]  # Pillow's lines are a capital letter and this apart
+    align = {"l": "left", "m": "center"}[anchor]
+    draw.multiline_text((x, y), text, "black", font, anchor=f"{anchor}a", spacing=spacing, align=align)

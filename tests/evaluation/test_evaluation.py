@@ -26,9 +26,15 @@ from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation import generation
 from lfdm_diffusers.evaluation import run as evaluation_run
 from lfdm_diffusers.evaluation.features import FeatureStore
-from lfdm_diffusers.evaluation.reconstruction import reconstruct, reconstruction_scores
+from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruct, reconstruction_scores
 from lfdm_diffusers.evaluation.scores import METRICS, diversity_score
-from lfdm_diffusers.evaluation.video_sets import find_generated_clips, find_real_clips, is_lossless, spread_draws
+from lfdm_diffusers.evaluation.video_sets import (
+    VideoSet,
+    find_generated_clips,
+    find_real_clips,
+    is_lossless,
+    spread_draws,
+)
 from lfdm_diffusers.metrics import frechet_distance, i3d, load_frame_detector
 from lfdm_diffusers.ops.warp import sampling_grid
 
@@ -213,6 +219,21 @@ def test_generated_clips_must_be_what_was_made(tmp_path):
     with pytest.raises(ValueError, match=r"1 of 3 generated clips are in lossy files, such as .*c\.gif"):
         find_generated_clips(tmp_path, SIZE, SIZE, FRAMES)
     assert len(find_generated_clips(tmp_path, SIZE, SIZE, FRAMES, allow_lossy=True)) == 3
+
+
+def test_features_are_those_of_the_set_that_was_given():
+    """Sets that are made and forgotten one after the other lie at the same address."""
+    reader = ClipReader(8, 8)
+
+    class Grey(VideoSet):
+        def batches(self, size):
+            yield torch.full((1, FRAMES, 3, 8, 8), self.num_frames, dtype=torch.uint8)
+
+    detector = FewFeatures(Path("i3d"))
+    store = FeatureStore(None, progress=False)
+    for level in range(20):
+        features = store(detector, Grey([None], reader, level))
+        assert features[0, 0].item() == pytest.approx(level / 255)
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------
@@ -535,6 +556,18 @@ def test_what_cannot_be_reconstructed(model, data, detector, tmp_path, capsys):
     assert "needs an auto-encoder, which ImaginatorPipeline has not" in refusal(tmp_path / "gan", "--metrics", "kvd")
     tiny_baseline("ldm").save_pretrained(tmp_path / "ldm")
     assert "epe needs a latent flow auto-encoder" in refusal(tmp_path / "ldm", "--metrics", "epe")
+
+
+def test_modes_are_put_back_even_if_an_evaluation_fails():
+    lfae = tiny_lfae().train()
+    lfae.bottleneck.eval()  # a part that is frozen
+    before = {name: module.training for name, module in lfae.named_modules()}
+    pictures = torch.rand(2, 3, SIZE, SIZE)
+    evaluate_reconstruction(lfae, pictures, pictures, rows=1)
+    assert {name: module.training for name, module in lfae.named_modules()} == before
+    with pytest.raises((ValueError, RuntimeError)):
+        evaluate_reconstruction(lfae, pictures, pictures[..., :7])
+    assert {name: module.training for name, module in lfae.named_modules()} == before
 
 
 def test_reconstruction_of_an_auto_encoder_that_keeps_still(data):

@@ -1,0 +1,51 @@
+"""What the denoising loop hands to schedulers: noise of their scale, and a schedule without rounding."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, EulerDiscreteScheduler
+from tiny import tiny_pipeline
+
+from lfdm_diffusers.schedulers import refine_schedule, released_scheduler
+
+SHAPE = (1, 3, 4, 8, 8)
+
+
+@pytest.mark.parametrize("kind", [EulerDiscreteScheduler, DDIMScheduler])
+def test_noise_has_the_schedulers_scale(kind):
+    """Euler's noise has the standard deviation of its first sigma, near 1/sqrt(alphas_cumprod[-1]); DDIM's has 1."""
+    pipe = tiny_pipeline()
+    pipe.scheduler = kind.from_config(pipe.scheduler.config, timestep_spacing="linspace")
+    pipe.scheduler.set_timesteps(4)
+    given = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    alpha = pipe.scheduler.alphas_cumprod[-1].item()
+    scale = math.sqrt((1 - alpha) / alpha) if kind is EulerDiscreteScheduler else 1.0
+    assert (scale > 10) == (kind is EulerDiscreteScheduler)
+    expected = {"latents": given, "generator": torch.Generator().manual_seed(0)}
+    for name, value in expected.items():  # noise that is given, and noise that is drawn
+        found = pipe.prepare_latents(1, 4, 8, 8, torch.device("cpu"), **{name: value})
+        torch.testing.assert_close(found, given * scale, rtol=1e-5, atol=0)
+
+
+def test_the_schedule_is_refined_in_float64():
+    """In float32 1 - alphas_cumprod[1] is off by 2e-4, and DDIM's noise-free share at the last step below 0."""
+    scheduler = released_scheduler()
+    refine_schedule(scheduler)
+    betas = scheduler.betas.double()
+    first = betas[0] + betas[1] - betas[0] * betas[1]  # 1 - (1 - b0) (1 - b1)
+    assert 1 - scheduler.alphas_cumprod[1].item() == pytest.approx(first.item(), rel=1e-10)
+    assert scheduler.alphas_cumprod[-1].item() == pytest.approx((1 - betas).log().sum().exp().item(), rel=1e-10)
+    now, before = scheduler.alphas_cumprod[999], scheduler.alphas_cumprod[998]
+    share = 1 - before - (1 - before) / (1 - now) * (1 - now / before)  # with eta 1
+    assert share.item() == pytest.approx((now * (1 - before) ** 2 / before / (1 - now)).item(), rel=1e-3)
+
+
+def test_a_schedule_that_was_changed_on_purpose_stays():
+    scheduler = DDIMScheduler(rescale_betas_zero_snr=True)
+    scheduler.alphas_cumprod[-1] = 2.0**-24
+    before = scheduler.alphas_cumprod.clone()
+    refine_schedule(scheduler)
+    assert scheduler.alphas_cumprod.dtype == torch.float32 and torch.equal(scheduler.alphas_cumprod, before)
