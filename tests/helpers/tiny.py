@@ -23,6 +23,7 @@ from lfdm_diffusers import (
     UNet3DVideoModel,
     VDMPipeline,
 )
+from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.schedulers import released_scheduler
 
@@ -86,6 +87,12 @@ def tiny_imaginator(seed: int = 0, **overrides) -> ImaginatorGenerator:
     }
     torch.manual_seed(seed)
     return ImaginatorGenerator(**{**config, **overrides}).eval()
+
+
+def tiny_discriminators(seed: int = 0, **overrides) -> ImaginatorDiscriminators:
+    config = {"sample_size": 32, "num_frames": 4, "base_channels": 8, "text_embed_dim": 16, "label_dim": 8}
+    torch.manual_seed(seed)
+    return ImaginatorDiscriminators(**{**config, **overrides}).train()
 
 
 def tiny_text_encoder(seed: int = 0, **overrides) -> tuple[BertModel, PreTrainedTokenizerBase]:

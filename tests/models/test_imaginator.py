@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from tiny import tiny_baseline, tiny_image, tiny_imaginator
+from tiny import tiny_baseline, tiny_discriminators, tiny_image, tiny_imaginator
 from torch import nn
 
 from lfdm_diffusers.models import ImaginatorGenerator
@@ -15,12 +15,6 @@ from lfdm_diffusers.training.adversarial import AdversarialLoss, AdversarialTask
 
 PLAYERS = {"generator": ("generator_image", "generator_video", "reconstruction")}
 PLAYERS["discriminators"] = ("discriminator_image", "discriminator_video")
-
-
-def tiny_discriminators(seed: int = 0, **overrides) -> ImaginatorDiscriminators:
-    config = {"sample_size": 32, "num_frames": 4, "base_channels": 8, "text_embed_dim": 16, "label_dim": 8}
-    torch.manual_seed(seed)
-    return ImaginatorDiscriminators(**{**config, **overrides}).train()
 
 
 def inputs(batch: int = 2, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -258,13 +258,21 @@ def test_results(start, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         training_run, "push_folder", lambda folder, repo, *given: pushed.append((folder.name, repo)) or "hub"
     )
-    run, task = start(max_train_steps=1, push_to_hub=True, hub_model_id="me/toy"), ToyTask()
+    changes = {
+        "gradient_accumulation_steps": 2,
+        "push_to_hub": True,
+        "hub_model_id": "me/toy",
+        "hub_token": "hf_secret",
+    }
+    run, task = start(max_train_steps=1, **changes), ToyTask()
     run.fit(task)
     run.finish(task)
     one, two = ((tmp_path / name / "facts.txt").read_text() for name in ("one", "two"))
     assert one.endswith(" None") and two == one.removesuffix("None") + "me/toy" and pushed == [("two", "me/toy")]
     assert "'dataset': '8 clips'" in one and "'base_model': 'me/base'" in one
-    assert "Trained for 1 steps of 2 numbers from 8 clips" in one and one.index("Trained") < one.index("A note.")
+    assert "Trained for 1 steps of 4 numbers from 8 clips" in one and one.index("Trained") < one.index("A note.")
     said = capsys.readouterr().out
     assert said.index("a summary") < said.index(f"one: one('{tmp_path / 'one'}')") < said.index("pushed to hub")
     assert task.calls.count("facts") == 1
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 4 and not [path for path in written if b"hf_secret" in path.read_bytes()]

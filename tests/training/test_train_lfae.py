@@ -291,6 +291,8 @@ def test_draw_generator():
 def test_choose_clips(faces, tmp_path):
     train, held_out, about = choose_clips(faces / "data", "auto", None, None)
     assert len(train) == 4 and len(held_out) == 2 and about == "the split test"
+    train, held_out, about = choose_clips(faces / "data", "auto", "test", None)
+    assert train == held_out and len(train) == 2 and "training clips" in about
     shutil.copytree(faces / "data" / "train", tmp_path / "all")
     train, held_out, about = choose_clips(tmp_path / "all", "auto", None, None)
     assert train == held_out and len(train) == 4 and "training clips" in about
@@ -307,10 +309,10 @@ def test_errors_name_the_options_of_the_scripts(faces, tmp_path):
     file = tmp_path / "`layers`.pth"
     torch.save(VGGFeatures(16, ["relu1_1"]).state_dict(), file)
     with pytest.raises(
-        ValueError, match="`--perceptual_layers` must be one or more of relu1_1, .*, got x.*`layers`.pth"
+        ValueError, match=r"`--perceptual_layers` must be one or more of relu1_1, .*, got x.*`layers`.pth"
     ):
         build_reconstruction_loss(str(file), ["x"])
-    with pytest.raises(ValueError, match="^`--perceptual` .*/no: `--perceptual` must be 'vgg19'"):
+    with pytest.raises(ValueError, match=r"^`--perceptual` .*/no: `--perceptual` must be 'vgg19'"):
         build_reconstruction_loss(str(tmp_path / "no"), None)
     assert build_reconstruction_loss(str(file), ["relu1_1"]).features.layers == ("relu1_1",)
 
