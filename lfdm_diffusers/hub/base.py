@@ -1,4 +1,4 @@
-"""How this package's classes live with diffusers and the Hub: found by name, pushed with a filled card, or with code."""
+"""Bases of this package's models and pipelines: saved with or without code, and pushed with a filled card."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ import yaml
 from diffusers import DiffusionPipeline
 from huggingface_hub import ModelCard
 from loopback_hub import READ_TOKEN, WRITE_TOKEN, LoopbackHub
-from tiny import tiny_lfae, tiny_pipeline, tiny_text_encoder
+from tiny import tiny_text_encoder
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
 from lfdm_diffusers.cli.convert import main
@@ -613,24 +613,6 @@ def test_verify_notices_a_folder_that_is_not_what_was_converted(tmp_path, files)
     fresh = convert_pipeline(lfae, unet, SMALL_PRESET, model_params=SMALL["model_params"])
     with pytest.raises(ValueError, match="`verify` found differences in: unet saved and loaded again"):
         verify_folder(tmp_path / "saved", fresh, lfae, unet)
-
-
-# --- Cards ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.fast
-def test_cards_are_filled():
-    card = tiny_pipeline().card(repo_id="me/faces", facts={"license": "apache-2.0", "notes": ["A note."]})
-    assert card.data.license == "apache-2.0" and card.data.pipeline_tag == "image-to-video"
-    for text in ('"me/faces"', "`happiness`", "4 frames of 32x32 pixels", "A note.", "## Limits", "bibtex"):
-        assert text in card.text, text
-    assert "unconditional" not in card.text
-    plain = tiny_pipeline(label_embeddings=False).card()
-    assert "## Labels" not in plain.text and "prompt_embeds" in plain.text
-    card = tiny_lfae(sample_size=None).card(repo_id="me/lfae")
-    assert "sides divisible by 16" in card.text and card.data.pipeline_tag is None
-    with pytest.raises(ValueError, match=r"`facts` may hold .* got licence"):
-        tiny_lfae().card(facts={"licence": "mit"})
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
