@@ -15,6 +15,7 @@ from .distances import (
     train_test_gap,
 )
 from .diversity import seed_diversity
+from .feature_weights import load_perceptual
 from .frame_features import FrameDetector, frame_features, load_frame_detector
 from .i3d import VideoDetector, convert_i3d, load_i3d, video_features
 from .identity import identity_retrieval, identity_similarity
@@ -65,6 +66,7 @@ __all__ = [
     "load_frame_detector",
     "load_i3d",
     "load_judge",
+    "load_perceptual",
     "motion_profile",
     "moving_pixels",
     "occlusion_statistics",

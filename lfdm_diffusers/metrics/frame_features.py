@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from ..files.fingerprints import file_sha256
 from ..files.torch_files import load_torchscript
-from .feature_networks import load_perceptual
+from .feature_weights import load_perceptual
 
 INCEPTION = "Inception-v3 (2015-12-05)"
 
@@ -41,7 +41,7 @@ def load_frame_detector(name_or_path: str | Path) -> FrameDetector:
 
     Args:
         name_or_path: `inception-2015-12-05.pt`, the TorchScript of the original Inception that StyleGAN's authors publish
-            (it holds code, and runs it), or what `lfdm_diffusers.metrics.feature_networks.load_perceptual` takes, such as "vgg19" or the file of
+            (it holds code, and runs it), or what `load_perceptual` takes, such as "vgg19" or the file of
             EfficientNet-Lite0: the means over places of its last feature map are then compared.
 
     Raises:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ..metrics.feature_networks import UnknownLayers, load_perceptual
+from ..metrics.feature_networks import UnknownLayers
+from ..metrics.feature_weights import load_perceptual
 from ..models.blocks_2d import AntiAliasDownsample
 from ..models.latent_flow_autoencoder import DecodedFrames, LatentFlowAutoencoderOutput
 

@@ -20,7 +20,8 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-from lfdm_diffusers.metrics.feature_networks import EfficientNetLite0Features, VGGFeatures, load_perceptual
+from lfdm_diffusers.metrics.feature_networks import EfficientNetLite0Features, VGGFeatures
+from lfdm_diffusers.metrics.feature_weights import load_perceptual
 from lfdm_diffusers.training.reconstruction_loss import PerceptualPyramidLoss
 
 SHALLOW = ["relu1_1", "relu2_1"]
