@@ -133,6 +133,17 @@ def test_pictures_and_prompts_broadcast(pipe, pictures, prompts, videos):
     torch.testing.assert_close(output.frames[-1:], last.frames, rtol=1e-4, atol=1e-5)
 
 
+def test_videos_of_a_picture_follow_each_other(pipe):
+    """Pictures are repeated one by one, with what the U-Net and the decoder are given of each."""
+    pictures = [tiny_image(), tiny_image().flip(1)]
+    generators = [torch.Generator().manual_seed(s) for s in range(4)]
+    videos = call(pipe, image=pictures, prompt="anger", num_videos_per_prompt=2, generator=generators)
+    for row in range(4):
+        single = call(pipe, image=pictures[row // 2], prompt="anger", seed=row)
+        for name in ("frames", "flow", "warped"):
+            torch.testing.assert_close(videos[name][row : row + 1], single[name], rtol=1e-4, atol=1e-5)
+
+
 def test_pictures_and_prompts_must_pair_up(pipe):
     with pytest.raises(ValueError, match="`image` holds 2 pictures and `prompt` 3 prompts"):
         call(pipe, image=[tiny_image()] * 2, prompt=list(LABELS))

@@ -1,0 +1,93 @@
+#!/usr/bin/env python
+"""How many times as fast models are by each of their faster ways (`lfdm_diffusers/ops`): with all of them, and with all but one.
+
+    python benchmarks/faster_ways.py --output docs/performance/faster_ways.json
+
+The calls are those of `speed.py`, of mug128 in float32. Contexts take turns in one process, so that what else the machine does meets all
+alike; each turn gives ratios to the call with all ways, of which the medians are told. On a processor of AVX-512 the ways of one with
+AVX2 alone are measured with ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2 in the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+import torch
+from speed import processor, synchronised
+from workloads import TRAINING, Case, Workload, save_models
+
+from lfdm_diffusers import ops
+from lfdm_diffusers.evaluation.report import software
+from lfdm_diffusers.files.whole import write_json
+
+NEVER = 2**62
+# Of each way, the limits with which it is never taken.
+WITHOUT: dict[str, dict[str, bool | float]] = {
+    "gathered warps": {"gathered_channels": NEVER},
+    "doubling convolutions": {"doubled_places": NEVER},
+    "few places as a product": {"product_channels": NEVER},
+    "few channels by columns": {"columns": False},
+    "winograd": {"winograd": False},
+    "attention by products": {"product_tokens": 0},
+    "late normalisation": {"late_logit": 0.0},
+    "attention in blocks": {"attention_block_bytes": NEVER},
+    "turned weights": {"turned_channels": 0},
+    "projected sums": {"projected_sums": False},
+    "pooling's gradient": {"pooled_gradients": False},
+    "all": {"faster_ways": False},
+}
+CASES = (
+    Case("unet_step"),
+    Case("decode"),
+    Case("flow"),
+    Case("train_lfae_step", batch=4),
+    Case("train_unet_step"),
+)
+
+
+def measure(case: Case, folder: Path, names: list[str], turns: int) -> dict:
+    """Seconds of a case with all ways, and how many times as long it takes without each."""
+    with torch.set_grad_enabled(case.item in TRAINING):
+        call = Workload(case, folder).call()
+        call()
+        seconds, ratios = [], {name: [] for name in names}
+        for _ in range(turns):
+            for name, found in ratios.items():
+                with_all = synchronised(call, torch.device("cpu"))
+                with ops.limits(**WITHOUT[name]):
+                    found.append(synchronised(call, torch.device("cpu")) / with_all)
+                seconds.append(with_all)
+    times = {name: statistics.median(found) for name, found in ratios.items()}
+    return {"item": case.item, "model": case.model, "seconds": statistics.median(seconds), "times_without": times}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("faster_ways.json"))
+    parser.add_argument("--model", default="mug128")
+    parser.add_argument("--items", nargs="+", choices=[case.item for case in CASES])
+    parser.add_argument("--ways", nargs="+", choices=WITHOUT, default=list(WITHOUT))
+    parser.add_argument("--turns", type=int, default=9)
+    args = parser.parse_args(argv)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        made = Case("unet_step", args.model)
+        save_models(made, Path(folder))
+        torch.set_default_dtype(torch.float32)
+        for case in CASES:
+            if args.items and case.item not in args.items:
+                continue
+            case = Case(case.item, args.model, batch=case.batch)
+            rows.append(measure(case, Path(folder), args.ways, args.turns))
+            print(f"{case.item}: {rows[-1]['seconds']:.3g} s", flush=True)
+            for name, times in rows[-1]["times_without"].items():
+                print(f"  without {name}: {times:.3f} times as long", flush=True)
+    machine = {"processor": processor("cpu"), "threads": torch.get_num_threads()}
+    write_json(args.output, {"rows": rows, "machine": machine, "software": software()})
+
+
+if __name__ == "__main__":
+    main()
