@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import math
 import multiprocessing
 import platform
 import statistics
@@ -68,7 +69,7 @@ def gemm_peak(device: torch.device, dtype: torch.dtype, size: int = 4096) -> flo
 
 def measure(case: Case, folder: Path) -> dict:
     """The row of a case, with the models in `folder`."""
-    device, imported = torch.device(case.device), peak_memory_bytes() / 1e9
+    device, imported = torch.device(case.device), (peak_memory_bytes() or math.nan) / 1e9
     workload = Workload(case, folder)
     with torch.set_grad_enabled(case.item in TRAINING):
         call = workload.call()
@@ -80,7 +81,9 @@ def measure(case: Case, folder: Path) -> dict:
         times: list[float] = []
         while len(times) < LEAST_CALLS or (sum(times) < LEAST_SECONDS and len(times) < MOST_CALLS):
             times.append(synchronised(call, device))
-        memory = (torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory_bytes()) / 1e9
+        memory = (
+            torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory_bytes() or math.nan
+        ) / 1e9
         seconds, extrapolated = statistics.median(times), None
         if case.item == "video_ddpm1000":
             few = statistics.median(synchronised(lambda: workload.video(workload.pipe, 5), device) for _ in times)

@@ -11,7 +11,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
-from lfdm_diffusers.ops.cpu import keep_freed_memory, lay_channels_last
+from lfdm_diffusers.ops.cpu import keep_freed_memory, lay_channels_last, reuse_freed_memory
 from lfdm_diffusers.pipelines.loading import DTYPES
 from lfdm_diffusers.pipelines.motion import beside
 from lfdm_diffusers.schedulers import released_scheduler
@@ -84,6 +84,7 @@ class Workload:
     def ready(self, model: torch.nn.Module) -> torch.nn.Module:
         """Where, as what and how the case wants it."""
         if self.case.item not in TRAINING:
+            reuse_freed_memory()  # as pipelines do
             return model.to(self.device).eval()
         keep_freed_memory()  # as the training scripts do
         if self.case.checkpointing:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import statistics
 import subprocess
@@ -274,7 +275,7 @@ def cost(folder: str, steps: int | None) -> dict:
         since = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - since)
-    memory, sampling = peak_memory_bytes() / 1e9, gigaflop(call)
+    memory, sampling = (peak_memory_bytes() or math.nan) / 1e9, gigaflop(call)
     return {
         "steps": steps,
         "seconds": statistics.median(seconds),

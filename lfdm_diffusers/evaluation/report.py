@@ -7,7 +7,6 @@ import json
 import math
 import platform
 import re
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,12 +49,16 @@ def software() -> dict[str, str]:
     }
 
 
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far."""
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has held so far; None on Windows, which is not asked."""
     with contextlib.suppress(OSError):  # Linux's ru_maxrss starts at that of the process which started this one
         found = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
         if found:
             return int(found[1]) * 1024
+    try:
+        import resource
+    except ImportError:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -16,6 +16,7 @@ from huggingface_hub import cached_assets_path
 from ..data.cache import ClipReader
 from ..embedded import MODEL, embedded_model
 from ..metrics import FrameDetector, VideoDetector, load_frame_detector, load_i3d
+from ..ops.cpu import reuse_freed_memory
 from ..pipelines import ImageToVideoPipeline
 from ..pipelines.loading import DTYPES, choose_device, load_pipeline, quiet_libraries
 from .features import FeatureStore
@@ -96,6 +97,7 @@ def evaluate(
     """
     since, names, output, data = time.perf_counter(), list(metrics), Path(output), Path(data)
     device = choose_device(device)
+    reuse_freed_memory()
     state = PartialState(cpu=device.type == "cpu")
     if state.num_processes > 1:
         device = state.device

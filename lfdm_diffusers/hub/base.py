@@ -15,7 +15,6 @@ from diffusers import DiffusionPipeline
 from diffusers.models.modeling_utils import ModelMixin
 from huggingface_hub import ModelCard
 
-from ..ops.cpu import reuse_freed_memory
 from .cards import CardFacts, component_card
 from .push import FilledCardMixin, keeping_card
 from .registration import PACKAGE, PIPELINE_CODE, write_remote_code
@@ -29,10 +28,6 @@ class HubModel(FilledCardMixin, ModelMixin):
     """
 
     tags: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self):
-        super().__init__()
-        reuse_freed_memory()
 
     def card(self, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
         """The model's card, filled from what it says of itself.

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.picture_fitting import Picture, to_rgb_tensors
 from ..models import ImaginatorGenerator, LabelEmbeddings
-from ..ops.cpu import advise_precision
+from ..ops.cpu import advise_precision, reuse_freed_memory
 from .checks import require_number, require_tensor
 from .image_to_video import ImageToVideoPipeline, VideoPipelineOutput, eval_mode
 
@@ -113,6 +113,7 @@ class ImaginatorPipeline(ImageToVideoPipeline):
 
         device, network = self._execution_device, self.imaginator
         advise_precision(device, network.dtype)
+        reuse_freed_memory()
         batch_size, prompt_embeds = self._paired_prompts(
             len(pictures), prompt, prompt_embeds, num_videos_per_prompt, device
         )

@@ -18,6 +18,7 @@ from ..data.picture_fitting import Picture, fit_picture, to_rgb_tensors
 from ..hub.cards import TAGS
 from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
+from ..ops.cpu import reuse_freed_memory
 from .checks import require_pairs
 from .image_to_video import eval_mode
 from .motion import Mask, Motion, MotionEdit, mask_tensor, volume_to_motion
@@ -346,6 +347,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         if output_type == "latent":
             raise ValueError("`output_type` must be 'pil', 'np' or 'pt', got 'latent': nothing is denoised here.")
         self._check_output(height, width, image_fit, output_type, decode_chunk_size)
+        reuse_freed_memory()
         device = self._execution_device
         edit = replace(edit, motion_mask=self._framed_mask(motion_mask, pictures, (height, width), image_fit))
         with eval_mode(self.lfae):
@@ -389,6 +391,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         stride = math.lcm(self.stride, self.lfae.flow_stride)
         height, width = self.frame_size(pictures, height, width, stride=stride)
         self._check_output(height, width, image_fit, "pt", None, stride)
+
+        reuse_freed_memory()
 
         def fitted(tensor: torch.Tensor) -> torch.Tensor:
             return fit_picture(tensor, height, width, image_fit).to(self._execution_device, self.lfae.dtype)

@@ -15,7 +15,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from ..data.picture_fitting import Picture
 from ..hub.cards import parameter_count
-from ..ops.cpu import advise_precision
+from ..ops.cpu import advise_precision, reuse_freed_memory
 from ..schedulers import check_scheduler, refine_schedule
 from .checks import require_number, require_tensor
 from .image_to_video import ImageToVideoPipeline
@@ -219,6 +219,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         """
         device = self._execution_device
         advise_precision(device, self.unet.dtype)
+        reuse_freed_memory()
         batch_size, prompt_embeds = self._paired_prompts(
             len(pictures), asked.prompt, asked.prompt_embeds, asked.num_videos_per_prompt, device
         )

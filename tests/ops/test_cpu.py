@@ -18,6 +18,7 @@ from tiny import IMAGE_SIZE, tiny_baseline, tiny_lfae, tiny_pipeline
 from lfdm_diffusers import LatentFlowAutoencoder
 from lfdm_diffusers.ops import cpu
 from lfdm_diffusers.ops.cpu import concatenate_chunks, lay_channels_last
+from lfdm_diffusers.pipelines.motion import Motion
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is taught")
 
@@ -41,7 +42,7 @@ def faults(first: str) -> int:
     return int(done.stdout.split("faults")[1])
 
 
-IMPORTS = "from lfdm_diffusers import LabelEmbeddings; from lfdm_diffusers.ops.cpu import keep_freed_memory\n"
+IMPORTS = "from lfdm_diffusers.ops.cpu import keep_freed_memory, reuse_freed_memory\n"
 
 
 @glibc
@@ -51,8 +52,30 @@ def test_freed_memory_is_used_again():
     # Of 20,000. What imports leave behind differs from one process to the next, so that a map or two, of 1,280 each, may miss.
     if untaught < 10_000:
         pytest.skip("freed memory is kept here without being asked for")
-    assert 4 * faults(IMPORTS + "LabelEmbeddings(['a'], 4)\n") < untaught  # as any model does
+    assert 4 * faults(IMPORTS + "reuse_freed_memory()\n") < untaught
     assert 4 * faults(IMPORTS + "keep_freed_memory()\n") < untaught
+
+
+PIPELINES = {"lfdm": tiny_pipeline} | {n: functools.partial(tiny_baseline, n) for n in ("ldm", "vdm", "imaginator")}
+
+
+@pytest.mark.parametrize("name", [*PIPELINES, "animate", "transfer"])
+def test_only_running_a_pipeline_teaches_the_process(name):
+    """Whoever only constructs a model keeps their process as it was."""
+    taught = cpu.reuse_freed_memory.cache_info
+    cpu.reuse_freed_memory.cache_clear()
+    pipe = PIPELINES.get(name, tiny_pipeline)()
+    pipe.set_progress_bar_config(disable=True)
+    picture = torch.zeros(3, *[pipe.sample_size] * 2)
+    assert taught().currsize == 0
+    if name == "transfer":
+        pipe.transfer(picture, picture[None])
+    elif name == "animate":
+        flow, occlusion = torch.zeros(2, 2, 4, 4), torch.ones(2, 1, 4, 4)
+        pipe.animate(picture, Motion(flow, occlusion))
+    else:
+        pipe(picture, **({} if name == "imaginator" else {"num_inference_steps": 1}))
+    assert taught().currsize == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="mapped files are only listed there")
