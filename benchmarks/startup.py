@@ -26,6 +26,10 @@ PROGRAMS = {
     "torch": "import torch",
     "diffusers' pipeline and model classes": DIFFUSERS,
     ADDED: f"{DIFFUSERS}\nimport time\nsince = time.perf_counter()\n{PACKAGE}\nprint('alone', time.perf_counter() - since)",
+    "lfdm --help": (
+        "import contextlib\nfrom lfdm_diffusers.cli import main\n"
+        "with contextlib.suppress(SystemExit):\n    main(['--help'])"
+    ),
     "a first video of the embedded model": (
         "import PIL.Image\nfrom lfdm_diffusers import LFDMPipeline\n"
         "from lfdm_diffusers.embedded import embedded_model, embedded_pictures\n"

@@ -8,12 +8,11 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL.Image
 import torch
 
@@ -324,15 +323,3 @@ class Engine:
         found = {(file["kind"], Path(file["path"]).suffix): str(file["path"]) for file in files.written}
         clip, gif, kept = found["clips", ".mp4"], found["clips", ".gif"], found["motion", ".safetensors"]
         return Made(clip, found["motion", ".mp4"], found["motion", ".png"], [clip, gif, kept])
-
-
-def painted_mask(layers: Sequence[np.ndarray], opacity: float = 1.0) -> PIL.Image.Image | None:
-    """What was painted on a picture, white where it was; None if nothing was.
-
-    Args:
-        layers: `(H, W, 4)` uint8 each.
-        opacity: of the brush: what it gave once is white, and so is where strokes cross and give more.
-    """
-    painted = [layer[..., 3] for layer in layers if layer is not None and layer.ndim == 3]
-    alpha = np.max(painted, axis=0).astype(np.float32) if painted else np.zeros(1)
-    return PIL.Image.fromarray(np.uint8(np.clip(alpha / opacity, 0, 255))) if alpha.any() else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -10,9 +9,21 @@ import PIL.Image
 
 from ..data.picture_fitting import FITS
 from ..embedded import embedded_pictures
-from ..pipelines import LFDMPipeline
 from ..schedulers import SCHEDULERS
-from .engine import Engine, painted_mask
+from .actions import (
+    AS_TRAINED,
+    BRUSH_ALPHA,
+    LOOPS,
+    animated,
+    describe,
+    framed,
+    loaded,
+    most_steps,
+    sampled,
+    told,
+    transferred,
+)
+from .engine import Engine
 
 TITLE = "LFDM: one picture, one label, a moving picture"
 HEAD = """
@@ -26,12 +37,8 @@ CSS = """
 .tab-wrapper, .tab-container { max-width: 100%; overflow-x: auto; scrollbar-width: none; }
 footer { opacity: .6; }
 """
-LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
-AS_TRAINED = "the model's own"
-BRUSH_ALPHA = 0.7
 BRUSH = f"rgba(80, 160, 255, {BRUSH_ALPHA})"
 WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private", "scroll_to_output": True}
-PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
 
 
 def make_page(engine: Engine) -> gr.Blocks:
@@ -53,7 +60,7 @@ def make_page(engine: Engine) -> gr.Blocks:
 
 
 def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.Component]:
-    """Picture and label in, clip out; returns what has to change with the model (see `_load`)."""
+    """Picture and label in, clip out; returns what has to change with the model (see `loaded`)."""
     pipe = engine.pipeline()
     labels, free_text, num_frames = pipe.labels or [], pipe.text_encoder is not None, pipe.unet.config.num_frames
     with gr.Column():
@@ -100,11 +107,11 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             grid_files = _files("To take home: the grid as mp4 and GIF, and all clips with their motion", "grid-files")
 
     asked = [picture, label, text, model, scheduler, steps, seed, guidance, scale, loop, editor, fit, frames]
-    go.click(_sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them], **WORK)
-    go_all.click(_sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
+    go.click(sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them], **WORK)
+    go_all.click(sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
     framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
     for change in (picture.change, fit.change, model.change, page.load):
-        change(_framed(engine), [picture, fit, model], editor, **framing)
+        change(framed(engine), [picture, fit, model], editor, **framing)
     return [label, text, go_all, steps, frames]
 
 
@@ -122,7 +129,7 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
         go = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
     with gr.Column():
         results = _results("moved")
-    go.click(_transfer(engine), [picture, driving, relative, model, scale, loop, fit], results, **WORK)
+    go.click(transferred(engine), [picture, driving, relative, model, scale, loop, fit], results, **WORK)
 
 
 def _kept_tab(engine: Engine, model: gr.State) -> None:
@@ -136,7 +143,7 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
         go = gr.Button("Animate", variant="primary", elem_id="go-kept")
     with gr.Column():
         results = _results("kept")
-    go.click(_animate(engine), [picture, kept, model, scale, loop, fit], results, **WORK)
+    go.click(animated(engine), [picture, kept, model, scale, loop, fit], results, **WORK)
 
 
 def _model_tab(engine: Engine, model: gr.State, shaped: list[gr.Component]) -> None:
@@ -144,7 +151,7 @@ def _model_tab(engine: Engine, model: gr.State, shaped: list[gr.Component]) -> N
     name = gr.Textbox(label="Model", placeholder="someone/some-model", elem_id="model")
     load = gr.Button("Load", variant="primary", elem_id="load")
     about = gr.Markdown(describe(engine, ""), elem_id="about")
-    load.click(_load(engine), name, [model, about, *shaped], **WORK)
+    load.click(loaded(engine), name, [model, about, *shaped], **WORK)
 
 
 # ---- parts that tabs share ------------------------------------------------------------------------------------------
@@ -160,11 +167,6 @@ def _picture(example: int, height: int = 240, **options: Any) -> gr.Image:
     sources = ["upload", "webcam", "clipboard"]
     # Without a mode the picture comes as it is: transparency is laid over white later, by the pipeline.
     return gr.Image(value, label="Picture", type="pil", image_mode=None, sources=sources, height=height, **options)
-
-
-def most_steps(pipe: LFDMPipeline) -> int:
-    """The end of the scale of steps: 100, or what the model takes by default."""
-    return max(100, pipe.default_steps())
 
 
 def _strength() -> gr.Slider:
@@ -205,131 +207,6 @@ def launch_options() -> dict[str, Any]:
     return {"theme": theme, "css": CSS, "max_file_size": "20mb", "show_error": True, "footer_links": ["api"]}
 
 
-def describe(engine: Engine, model: str) -> str:
-    """What a loaded model is, in Markdown."""
-    pipe = engine.pipeline(model)
-    labels = ", ".join(pipe.labels or []) or "none: it reads text, or takes pictures alone"
-    side = pipe.lfae.config.sample_size
-    size = f"{side}x{side} pixels" if side else "pictures of any size"
-    return (
-        f"**{model or 'The model of this app'}**: {size}, {pipe.unet.config.num_frames} frames, "
-        f"{pipe.default_steps()} steps of {type(pipe.scheduler).__name__}. Labels: {labels}."
-    )
-
-
-# ---- what happens on a click ----------------------------------------------------------------------------------------
-
-
-def _told(function: Callable) -> Callable:
-    """`function`, whose ValueErrors are messages on the page."""
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (ValueError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return wrapper
-
-
-def _sampled(engine: Engine, all_labels: bool) -> Callable:
-    """What the first tab's buttons do: one clip, or all labels."""
-
-    def run(
-        picture: PIL.Image.Image | None,
-        label: str | None,
-        text: str | None,
-        model: str,
-        scheduler: str,
-        steps: float,
-        seed: float,
-        guidance: float,
-        scale: float,
-        loop: str,
-        editor: dict | None,
-        fit: str,
-        frames: float,
-        progress: gr.Progress = PROGRESS,
-    ) -> tuple:
-        options = {
-            "model": model,
-            "scheduler": None if scheduler == AS_TRAINED else scheduler,
-            "steps": int(steps),
-            "seed": int(seed or 0),
-            "guidance_scale": guidance,
-            "motion_scale": scale,
-            "loop": LOOPS[loop],
-            "mask": painted_mask((editor or {}).get("layers") or [], BRUSH_ALPHA),
-            "fit": fit,
-            "num_frames": int(frames),
-            "progress": _shown(progress),
-        }
-        if all_labels:
-            grid, downloads = _told(engine.all_labels)(picture, **options)
-            return grid, downloads, gr.Column(visible=False), gr.Column(visible=True)
-        made = _told(engine.generate)(picture, (text or "").strip() or label, **options)
-        shown = gr.Column(visible=True), gr.Column(visible=False)
-        return made.clip, made.views, made.sheet, made.downloads, *shown
-
-    return run
-
-
-def _transfer(engine: Engine) -> Callable:
-    def run(
-        picture: PIL.Image.Image | None,
-        driving: str | None,
-        relative: bool,
-        model: str,
-        scale: float,
-        loop: str,
-        fit: str,
-        progress: gr.Progress = PROGRESS,
-    ) -> tuple:
-        made = _told(engine.transfer)(picture, driving, relative, model, scale, LOOPS[loop], fit, _shown(progress))
-        return made.clip, made.views, made.downloads
-
-    return run
-
-
-def _animate(engine: Engine) -> Callable:
-    def run(
-        picture: PIL.Image.Image | None, motion: str | None, model: str, scale: float, loop: str, fit: str
-    ) -> tuple:
-        made = _told(engine.animate)(picture, motion, model, scale, LOOPS[loop], fit)
-        return made.clip, made.views, made.downloads
-
-    return run
-
-
-def _framed(engine: Engine) -> Callable:
-    def run(picture: PIL.Image.Image | None, fit: str, model: str) -> PIL.Image.Image | None:
-        return None if picture is None else _told(engine.framed)(picture, fit, model)
-
-    return run
-
-
-def _load(engine: Engine) -> Callable:
-    def run(name: str) -> tuple:
-        pipe = _told(engine.pipeline)(name)
-        labels = pipe.labels or []
-        frames = pipe.unet.config.num_frames
-        return (
-            name.strip(),
-            describe(engine, name.strip()),
-            gr.Radio(labels, value=labels[0] if labels else None, visible=bool(labels)),
-            gr.Textbox("", visible=pipe.text_encoder is not None),
-            gr.Button(visible=bool(labels)),
-            gr.Slider(maximum=most_steps(pipe), value=pipe.default_steps()),
-            gr.Slider(maximum=4 * frames, value=frames),
-        )
-
-    return run
-
-
-def _shown(progress: gr.Progress) -> Callable[[float, str], None]:
-    return lambda share, what: progress(share, desc=what)
-
-
 # ---- for programs ---------------------------------------------------------------------------------------------------
 
 
@@ -348,11 +225,11 @@ def _add_api(engine: Engine) -> None:
     ) -> tuple[str, str, str]:
         options = {"scheduler": scheduler, "steps": int(steps), "seed": int(seed), "loop": loop}
         scales = {"guidance_scale": guidance_scale, "motion_scale": motion_scale}
-        made = _told(engine.generate)(picture, label, **options, **scales)
+        made = told(engine.generate)(picture, label, **options, **scales)
         return made.downloads[0], made.views, made.downloads[-1]
 
     def transfer(picture: PIL.Image.Image | None, driving: str, relative: bool) -> tuple[str, str, str]:
-        made = _told(engine.transfer)(picture, driving, relative)
+        made = told(engine.transfer)(picture, driving, relative)
         return made.downloads[0], made.views, made.downloads[-1]
 
     with gr.Row(visible=False):

@@ -19,7 +19,7 @@ import torch
 from tiny import LABELS, tiny_pipeline
 
 from lfdm_diffusers import LFDMPipeline, Motion
-from lfdm_diffusers.app.engine import Engine, painted_mask
+from lfdm_diffusers.app.engine import Engine
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.visualization import enlarge
 
@@ -117,6 +117,9 @@ def test_the_frame_is_what_the_model_sees(engine, picture):
 
 
 def test_a_painted_mask():
+    pytest.importorskip("gradio")
+    from lfdm_diffusers.app.actions import painted_mask
+
     layer = np.zeros((10, 20, 4), np.uint8)
     assert painted_mask([]) is None and painted_mask([layer]) is None
     layer[2:4, 3:9] = (80, 160, 255, 178)

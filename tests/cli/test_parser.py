@@ -40,6 +40,29 @@ def test_help_loads_no_heavy_library():
     assert json.loads(done.stdout) == [{line: [] for line in lines}, len(lines) - 1]
 
 
+GENERATE = """
+import json, sys
+from lfdm_diffusers.cli import main
+
+code = main(sys.argv[1:])
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+@pytest.mark.integration
+def test_generate_loads_what_it_needs(tmp_path):
+    """Beyond what diffusers' pipelines load: no plots, no app, no text encoder, and none of the rooms that it does not use."""
+    line = ["generate", "--label", "happiness", "--steps", "1", "--kinds", "clips", "--formats", "gif", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", GENERATE, *line, "--output", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    code, modules = json.loads(done.stdout.splitlines()[-1])
+    rooms = {f"lfdm_diffusers.{name}" for name in ("app", "conversion", "evaluation", "metrics", "training")}
+    assert code == 0 and "lfdm_diffusers.pipelines" in modules
+    assert not {"matplotlib", "gradio", "onnx", "transformers.models.bert", *rooms} & set(modules)
+
+
 @pytest.mark.fast
 def test_every_command_has_its_options(capsys):
     """What the table names is there, and no option is spelled with underscores."""

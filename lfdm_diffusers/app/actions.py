@@ -1,0 +1,168 @@
+"""What happens when something is clicked on the page: the engine is asked, and its answer put into Gradio's components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import PIL.Image
+
+from ..pipelines import LFDMPipeline
+from .engine import Engine
+
+LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
+AS_TRAINED = "the model's own"
+BRUSH_ALPHA = 0.7  # of the brush that paints where the picture may move
+PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
+
+
+def describe(engine: Engine, model: str) -> str:
+    """What a loaded model is, in Markdown."""
+    pipe = engine.pipeline(model)
+    labels = ", ".join(pipe.labels or []) or "none: it reads text, or takes pictures alone"
+    side = pipe.lfae.config.sample_size
+    size = f"{side}x{side} pixels" if side else "pictures of any size"
+    return (
+        f"**{model or 'The model of this app'}**: {size}, {pipe.unet.config.num_frames} frames, "
+        f"{pipe.default_steps()} steps of {type(pipe.scheduler).__name__}. Labels: {labels}."
+    )
+
+
+def most_steps(pipe: LFDMPipeline) -> int:
+    """The end of the scale of steps: 100, or what the model takes by default."""
+    return max(100, pipe.default_steps())
+
+
+def told(function: Callable) -> Callable:
+    """`function`, whose ValueErrors are messages on the page."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return wrapper
+
+
+def sampled(engine: Engine, all_labels: bool) -> Callable:
+    """What the first tab's buttons do: one clip, or all labels."""
+
+    def run(
+        picture: PIL.Image.Image | None,
+        label: str | None,
+        text: str | None,
+        model: str,
+        scheduler: str,
+        steps: float,
+        seed: float,
+        guidance: float,
+        scale: float,
+        loop: str,
+        editor: dict | None,
+        fit: str,
+        frames: float,
+        progress: gr.Progress = PROGRESS,
+    ) -> tuple:
+        options = {
+            "model": model,
+            "scheduler": None if scheduler == AS_TRAINED else scheduler,
+            "steps": int(steps),
+            "seed": int(seed or 0),
+            "guidance_scale": guidance,
+            "motion_scale": scale,
+            "loop": LOOPS[loop],
+            "mask": painted_mask((editor or {}).get("layers") or [], BRUSH_ALPHA),
+            "fit": fit,
+            "num_frames": int(frames),
+            "progress": shown_progress(progress),
+        }
+        if all_labels:
+            grid, downloads = told(engine.all_labels)(picture, **options)
+            return grid, downloads, gr.Column(visible=False), gr.Column(visible=True)
+        made = told(engine.generate)(picture, (text or "").strip() or label, **options)
+        shown = gr.Column(visible=True), gr.Column(visible=False)
+        return made.clip, made.views, made.sheet, made.downloads, *shown
+
+    return run
+
+
+def transferred(engine: Engine) -> Callable:
+    """What the second tab's button does: a picture that moves as a clip does."""
+
+    def run(
+        picture: PIL.Image.Image | None,
+        driving: str | None,
+        relative: bool,
+        model: str,
+        scale: float,
+        loop: str,
+        fit: str,
+        progress: gr.Progress = PROGRESS,
+    ) -> tuple:
+        made = told(engine.transfer)(
+            picture, driving, relative, model, scale, LOOPS[loop], fit, shown_progress(progress)
+        )
+        return made.clip, made.views, made.downloads
+
+    return run
+
+
+def animated(engine: Engine) -> Callable:
+    """What the third tab's button does: a picture with a motion that was kept."""
+
+    def run(
+        picture: PIL.Image.Image | None, motion: str | None, model: str, scale: float, loop: str, fit: str
+    ) -> tuple:
+        made = told(engine.animate)(picture, motion, model, scale, LOOPS[loop], fit)
+        return made.clip, made.views, made.downloads
+
+    return run
+
+
+def framed(engine: Engine) -> Callable:
+    """The picture as the model sees it, for the editor; None while there is none."""
+
+    def run(picture: PIL.Image.Image | None, fit: str, model: str) -> PIL.Image.Image | None:
+        return None if picture is None else told(engine.framed)(picture, fit, model)
+
+    return run
+
+
+def loaded(engine: Engine) -> Callable:
+    """What the button `Load` does: another model, and what has to change on the page with it."""
+
+    def run(name: str) -> tuple:
+        pipe = told(engine.pipeline)(name)
+        labels = pipe.labels or []
+        frames = pipe.unet.config.num_frames
+        return (
+            name.strip(),
+            describe(engine, name.strip()),
+            gr.Radio(labels, value=labels[0] if labels else None, visible=bool(labels)),
+            gr.Textbox("", visible=pipe.text_encoder is not None),
+            gr.Button(visible=bool(labels)),
+            gr.Slider(maximum=most_steps(pipe), value=pipe.default_steps()),
+            gr.Slider(maximum=4 * frames, value=frames),
+        )
+
+    return run
+
+
+def shown_progress(progress: gr.Progress) -> Callable[[float, str], None]:
+    """Progress as the engine tells it, on the page."""
+    return lambda share, what: progress(share, desc=what)
+
+
+def painted_mask(layers: Sequence[np.ndarray], opacity: float = 1.0) -> PIL.Image.Image | None:
+    """What was painted on a picture, white where it was; None if nothing was.
+
+    Args:
+        layers: `(H, W, 4)` uint8 each.
+        opacity: of the brush: what it gave once is white, and so is where strokes cross and give more.
+    """
+    painted = [layer[..., 3] for layer in layers if layer is not None and layer.ndim == 3]
+    alpha = np.max(painted, axis=0).astype(np.float32) if painted else np.zeros(1)
+    return PIL.Image.fromarray(np.uint8(np.clip(alpha / opacity, 0, 255))) if alpha.any() else None
