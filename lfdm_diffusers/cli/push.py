@@ -11,6 +11,7 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
 from .. import models
+from ..files.whole import whole
 from ..hub.push import CARD, push_folder
 from ..models.decoder_files import CONFIG as DECODER_CONFIG
 from ..models.decoder_files import WEIGHTS as DECODER_WEIGHTS
@@ -100,4 +101,5 @@ def write_card(folder: Path, kind: str, repo_id: str) -> None:
     cls = PIPELINES.get(kind) or getattr(models, kind)
     with quiet_libraries():
         card = cls.from_pretrained(str(folder)).card(repo_id=repo_id)
-    card.save(folder / CARD)
+    with whole(folder / CARD) as part:
+        card.save(part)

@@ -169,7 +169,7 @@ class CachedClipReader(ClipReader):
 
     def _write(self, clip: Clip, path: Path) -> None:
         frames = read_clip(clip, change=self.scale)
-        with whole(path) as part, open(part, "wb") as file:
+        with whole(path, durable=False) as part, open(part, "wb") as file:
             write_webp_frames(file, frames) if self.compress else np.save(file, frames)
 
 

@@ -104,7 +104,7 @@ def write_remote_code(folder: Path, class_name: str, wanted: bool) -> None:
     code[folder / PIPELINE_CODE] = f"from {PACKAGE} import {class_name}\n"
     for file, text in code.items():
         if wanted:
-            file.write_text(text, encoding="utf-8")
+            write_text(file, text)
         elif file.is_file() and (file.name == COMPONENT_CODE or file.read_text(encoding="utf-8") == text):
             file.unlink()
     if wanted:

@@ -87,7 +87,7 @@ class MotionCache:
         except FileNotFoundError:
             pass
         motion = self.compute(clip)
-        with whole(path) as part:
+        with whole(path, durable=False) as part:
             np.save(part, motion)
         return np.load(path, mmap_mode="r")
 

@@ -320,8 +320,8 @@ class TrainingRun:
         files = []
         for name, picture in pictures.items():
             files.append(self.output_dir / name / f"step-{self.step:06d}.png")
-            files[-1].parent.mkdir(exist_ok=True)
-            picture.save(files[-1])
+            with whole(files[-1]) as part:
+                picture.save(part)
             for tracker in self.accelerator.trackers:
                 if hasattr(tracker, "log_images"):
                     layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}

@@ -315,6 +315,10 @@ def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
         part.write_text("new")
     assert order == ["fsync", "rename"]
     order.clear()
+    with whole(tmp_path / "x", durable=False) as part:
+        part.write_text("newer")
+    assert order == ["rename"]
+    order.clear()
     with whole(tmp_path / "folder") as part:
         write(part, "folder", "new")
     folders = 2 if os.name == "posix" else 0
