@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-videos",
         type=whole_number(1),
         metavar="N",
-        help="to generate; pictures come again with other noise (default: one for each real clip)",
+        help="to generate; pictures come again with other noise (default: one for each real clip, two for diversity and timing)",
     )
     parser.add_argument(
         "--num-real", type=whole_number(1), metavar="N", help="of the real clips, evenly spread (default: all)"

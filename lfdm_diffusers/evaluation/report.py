@@ -41,6 +41,17 @@ TITLES = {
 }
 
 
+# What a score is compared with, by the first of these keys that it has.
+BESIDE = {
+    "real_against_real": "{real_against_real:.4g} with {real_against_real_clips} clips each",
+    "real_value": "{real_value:.4g} of real clips",
+    "of_visible": "{of_visible:.4g} of visible places",
+    "static_l1": "{static_l1:.4g} if the first frame is repeated",
+    "no_motion": "{no_motion:.4g} of no motion",
+    "unseen": "{unseen:.4g} - {seen:.4g}, {clips_each} clips each",
+}
+
+
 def software() -> dict[str, str]:
     """Versions of what numbers depend on."""
     packages = (accelerate, diffusers, np, safetensors, torch, transformers)
@@ -95,20 +106,8 @@ def table(results: dict) -> str:
             value += f" ({score['interval'][0]:.4g} to {score['interval'][1]:.4g})"
         if "std" in score:
             value += f" ± {score['std']:.4g}"
-        anchor = ""
-        if "real_against_real" in score:
-            anchor = f"{score['real_against_real']:.4g} with {score['real_against_real_clips']} clips each"
-        elif "real_value" in score:
-            anchor = f"{score['real_value']:.4g} of real clips"
-        elif "of_visible" in score:
-            anchor = f"{score['of_visible']:.4g} of visible places"
-        elif "static_l1" in score:
-            anchor = f"{score['static_l1']:.4g} if the first frame is repeated"
-        elif "no_motion" in score:
-            anchor = f"{score['no_motion']:.4g} of no motion"
-        elif "unseen" in score:
-            anchor = f"{score['unseen']:.4g} - {score['seen']:.4g}, {score['clips_each']} clips each"
-        rows.append(f"| {TITLES[name]} | {value} | {anchor} | {score.get('detector', score.get('judge', ''))} |")
+        beside = next((text.format(**score) for key, text in BESIDE.items() if key in score), "")
+        rows.append(f"| {TITLES[name]} | {value} | {beside} | {score.get('detector', score.get('judge', ''))} |")
     videos = receipt["videos"]
     lines = [
         f"# {Path(receipt['source']).name if receipt['kind'] == 'clips' else receipt['source']}",
