@@ -21,9 +21,10 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
     """A pipeline that denoises frames, given the first one and a text: what LFDM is compared with.
 
     The U-Net's input is the noisy volume beside the picture, in the same space, at every frame. A new space is a subclass
-    with `encode_frames`, `decode_frames`, `latent_channels`, `downscale_factor` and `target`, and `load_space` if
-    it has networks of its own; training, evaluation and cards take it as it is. How it is scaled for the diffusion stands in the
-    U-Net's configuration, `target_mean` and `target_std` of each channel.
+    with `encode_frames`, `decode_frames`, `latent_channels`, `downscale_factor` and `target`. One with networks of its own has
+    `load_space` too, and a constructor that registers them; `LDMVideoPipeline` is an example. Training, evaluation and cards take
+    it as it is. How it is scaled for the diffusion stands in the U-Net's configuration, `target_mean` and `target_std` of each
+    channel.
 
     Attributes:
         latent_channels: C of the space.

@@ -50,17 +50,8 @@ class LDMVideoPipeline(FrameDiffusionPipeline):
         label_embeddings: LabelEmbeddings | None = None,
         default_num_inference_steps: int | None = None,
     ):
-        super().__init__()
-        self.register_modules(
-            vae=vae,
-            unet=unet,
-            scheduler=scheduler,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            label_embeddings=label_embeddings,
-        )
-        if default_num_inference_steps is not None:
-            self.register_to_config(default_num_inference_steps=default_num_inference_steps)
+        self.register_modules(vae=vae)  # first, as in the list of parts
+        super().__init__(unet, scheduler, text_encoder, tokenizer, label_embeddings, default_num_inference_steps)
 
     @classmethod
     def load_space(cls, source: str | None) -> dict[str, AutoencoderKL]:

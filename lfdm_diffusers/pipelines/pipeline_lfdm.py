@@ -93,17 +93,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         label_embeddings: LabelEmbeddings | None = None,
         default_num_inference_steps: int | None = None,
     ):
-        super().__init__()
-        self.register_modules(
-            lfae=lfae,
-            unet=unet,
-            scheduler=scheduler,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            label_embeddings=label_embeddings,
-        )
-        if default_num_inference_steps is not None:
-            self.register_to_config(default_num_inference_steps=default_num_inference_steps)
+        self.register_modules(lfae=lfae)  # first, as in the list of parts
+        super().__init__(unet, scheduler, text_encoder, tokenizer, label_embeddings, default_num_inference_steps)
 
     @property
     def sample_size(self) -> int | None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from diffusers.schedulers import SchedulerMixin
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..models import LabelEmbeddings, UNet3DVideoModel
 from .frame_diffusion import FrameDiffusionPipeline
 
 
@@ -38,26 +35,6 @@ class VDMPipeline(FrameDiffusionPipeline):
     downscale_factor = 1
     latent_channels = 3
     bounded = True
-
-    def __init__(
-        self,
-        unet: UNet3DVideoModel,
-        scheduler: SchedulerMixin,
-        text_encoder: PreTrainedModel | None = None,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        label_embeddings: LabelEmbeddings | None = None,
-        default_num_inference_steps: int | None = None,
-    ):
-        super().__init__()
-        self.register_modules(
-            unet=unet,
-            scheduler=scheduler,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            label_embeddings=label_embeddings,
-        )
-        if default_num_inference_steps is not None:
-            self.register_to_config(default_num_inference_steps=default_num_inference_steps)
 
     def statistics(self, frames: Iterable[torch.Tensor]) -> tuple[list[float], list[float]]:
         """Those that bring pixels to [-1, 1], whatever the frames."""

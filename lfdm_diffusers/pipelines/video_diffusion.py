@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
-from diffusers.schedulers import DDPMScheduler
+from diffusers.schedulers import DDPMScheduler, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.picture_fitting import Picture
 from ..hub.cards import parameter_count
+from ..models import LabelEmbeddings, UNet3DVideoModel
 from ..ops.cpu import advise_precision, reuse_freed_memory
 from ..schedulers import check_scheduler, refine_schedule
 from .checks import require_number, require_tensor
@@ -72,6 +74,26 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
 
     _callback_tensor_inputs = ["latents", "prompt_embeds"]
     output_types = ("pil", "np", "pt", "latent")
+
+    def __init__(
+        self,
+        unet: UNet3DVideoModel,
+        scheduler: SchedulerMixin,
+        text_encoder: PreTrainedModel | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        label_embeddings: LabelEmbeddings | None = None,
+        default_num_inference_steps: int | None = None,
+    ):
+        super().__init__()
+        self.register_modules(
+            unet=unet,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            label_embeddings=label_embeddings,
+        )
+        if default_num_inference_steps is not None:
+            self.register_to_config(default_num_inference_steps=default_num_inference_steps)
 
     @property
     def target(self) -> str:

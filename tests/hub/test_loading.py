@@ -312,7 +312,7 @@ def test_scheduler_from_config_keeps_betas_and_thresholding(tmp_path, name):
     betas = tiny_pipeline().scheduler.config.trained_betas
     assert len(betas) == 1000
     assert scheduler.config.trained_betas == betas
-    assert max(betas) == 0.9999
+    assert max(betas) == torch.tensor(0.9999).item()  # 0.999 in diffusers' own cosine schedule
     assert scheduler.config.num_train_timesteps == 1000
     assert scheduler.config.thresholding is True
     assert scheduler.config.dynamic_thresholding_ratio == 0.9
