@@ -15,6 +15,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .models import ImaginatorGenerator, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
     from .pipelines import (
+        Box,
         FrameDiffusionPipeline,
         ImageToVideoPipeline,
         ImaginatorPipeline,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Box",
     "FrameDiffusionPipeline",
     "ImageToVideoPipeline",
     "ImaginatorGenerator",

@@ -13,7 +13,8 @@ import torch
 from lfdm_diffusers import LFDMPipeline, Motion
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
-from lfdm_diffusers.visualization import clip_grid
+from lfdm_diffusers.pipelines.rendering import Box
+from lfdm_diffusers.visualization import clip_grid, enlarge
 
 DOCS = Path(__file__).parents[1] / "docs"
 MILLISECONDS = 100  # a frame
@@ -57,8 +58,41 @@ def upper_face(size: int = 64) -> PIL.Image.Image:
     return PIL.Image.fromarray(np.repeat(np.uint8(edge * 255)[:, None], size, axis=1))
 
 
+LARGE = 320  # pixels of a face that is shown at its own size
+
+
+def large_face(subject: int) -> np.ndarray:
+    """The first frame of a person whom the model has not seen, `(LARGE, LARGE, 3)`."""
+    return toon_clip(0, subject, "neutral", num_frames=1, size=LARGE).frames[0]
+
+
+def at_full_size(pipe: LFDMPipeline) -> None:
+    """A clip of the model's size beside one of the picture's, and two people in one picture."""
+    options = {"num_inference_steps": 4, "output_type": "np"}
+
+    def seeded(count: int) -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(SEED) for _ in range(count)]
+
+    picture = PIL.Image.fromarray(large_face(601))
+    small = pipe(picture, "happiness", generator=seeded(1), **options).frames[0]
+    large = pipe(picture, "happiness", generator=seeded(1), output_size="picture", **options).frames[0]
+    clips = {
+        "the model's 64 pixels": enlarge(np.uint8(small * 255), LARGE // 64) / 255,
+        f"the picture's {LARGE}": large,
+    }
+    save("full-size", clips, scale=1)
+    scene, boxes = np.full((LARGE + 80, 2 * LARGE + 120, 3), (96, 128, 152), dtype=np.uint8), []
+    for number, subject in enumerate((602, 603)):
+        top, left = 40, 40 + number * (LARGE + 40)
+        scene[top : top + LARGE, left : left + LARGE] = large_face(subject)
+        boxes.append(Box(left, top, left + LARGE, top + LARGE))
+    both = pipe(PIL.Image.fromarray(scene), ["surprise", "happiness"], subjects=boxes, generator=seeded(2), **options)
+    save("two-subjects", {"surprise, and happiness": both.frames[0]}, scale=1)
+
+
 def main() -> None:
     studio = Studio()
+    at_full_size(studio.pipe)
     faces = {"reference": np.asarray(studio.faces[0].resize((64, 64), PIL.Image.Resampling.LANCZOS))[None] / 255}
     expressions = {label: studio.generate(0, label, seed=0) for label in studio.pipe.labels}
     save("toon64", faces | expressions, columns=4, scale=3)

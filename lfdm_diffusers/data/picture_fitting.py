@@ -105,18 +105,17 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
     return list(_to_rgb(image, name))
 
 
-def scale_to_fit(picture: torch.Tensor, height: int, width: int, fit: str = "letterbox") -> torch.Tensor:
-    """Scale `(..., 3, H, W)`, uint8 or float in [0, 1], so that `place_picture` needs only add bars or cut edges.
+def fitted_size(source: tuple[int, int], height: int, width: int, fit: str = "letterbox") -> tuple[int, int]:
+    """Height and width that `scale_to_fit` gives a picture of the size `source`.
 
-    Returns:
-        `(..., 3, h, w)` of the same dtype: in a letterbox h <= height, w <= width, and one of them is equal; for
-        "center_crop" h >= height, w >= width.
+    Raises:
+        ValueError: for an unknown `fit`, or a picture too elongated for the frame.
     """
     if fit not in FITS:
         raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {fit!r}.")
-    source_height, source_width = picture.shape[-2:]
+    source_height, source_width = source
     if (source_height, source_width) == (height, width):
-        return picture
+        return height, width
     letterbox = fit == "letterbox"
 
     def scaled(side: int, to: int, of: int) -> int:
@@ -131,11 +130,40 @@ def scale_to_fit(picture: torch.Tensor, height: int, width: int, fit: str = "let
         raise ValueError(
             f"A picture of {source_height}x{source_width} is too elongated to fill {height}x{width}: crop it first."
         )
+    return size
+
+
+def scale_to_fit(picture: torch.Tensor, height: int, width: int, fit: str = "letterbox") -> torch.Tensor:
+    """Scale `(..., 3, H, W)`, uint8 or float in [0, 1], so that `place_picture` needs only add bars or cut edges.
+
+    Returns:
+        `(..., 3, h, w)` of the same dtype: in a letterbox h <= height, w <= width, and one of them is equal; for
+        "center_crop" h >= height, w >= width.
+    """
+    size = fitted_size(picture.shape[-2:], height, width, fit)
+    if size == tuple(picture.shape[-2:]):
+        return picture
     pictures = picture.flatten(0, -4) if picture.ndim > 3 else picture[None]
     resized = F.interpolate(pictures, size=size, mode="bilinear", align_corners=False, antialias=True)
     if resized.is_floating_point():
         resized = resized.clamp(0, 1)
     return resized.reshape(*picture.shape[:-2], *size)
+
+
+def frame_sides(
+    source: tuple[int, int], height: int, width: int, fit: str = "letterbox"
+) -> tuple[float, float, float, float]:
+    """Where in a picture of the size `source` the frame lies that `fit_picture` makes of it.
+
+    Returns:
+        Left, top, right and bottom in the picture's pixels: beyond the picture where the frame has bars.
+    """
+    sides = []
+    for of_picture, of_frame, scaled in zip(source, (height, width), fitted_size(source, height, width, fit)):
+        margin = int((of_frame - scaled) / 2)  # as `place_picture` has it
+        sides.append((-margin * of_picture / scaled, (of_frame - margin) * of_picture / scaled))
+    (top, bottom), (left, right) = sides
+    return left, top, right, bottom
 
 
 def place_picture(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ from .pipeline_imaginator import ImaginatorPipeline
 from .pipeline_ldm import LDMVideoPipeline
 from .pipeline_lfdm import LFDMPipeline, LFDMPipelineOutput
 from .pipeline_vdm import VDMPipeline
+from .rendering import Box
 
 # By the name that a `model_index.json` gives.
 PIPELINES: dict[str, type[ImageToVideoPipeline]] = {
@@ -19,6 +20,7 @@ FRAME_SPACES: dict[str, type[FrameDiffusionPipeline]] = {"vdm": VDMPipeline, "ld
 __all__ = [
     "FRAME_SPACES",
     "PIPELINES",
+    "Box",
     "FrameDiffusionPipeline",
     "ImageToVideoPipeline",
     "ImaginatorPipeline",

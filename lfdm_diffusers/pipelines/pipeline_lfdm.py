@@ -20,8 +20,10 @@ from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..ops.cpu import reuse_freed_memory
 from .checks import require_pairs
+from .full_size import FullSize
 from .image_to_video import eval_mode
 from .motion import Mask, Motion, MotionEdit, mask_tensor, volume_to_motion
+from .rendering import Box
 from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
 
 # Of a driving clip, which may be long. More at once are hardly faster on a CPU, and take memory.
@@ -135,11 +137,12 @@ class LFDMPipeline(VideoDiffusionPipeline):
         output_type: str = "pt",
         motion_mask: Mask | None = None,
         loop: str | None = None,
+        full_size: FullSize | None = None,
     ) -> LFDMPipelineOutput:
         """Denoised volumes `(B, 3, F, h, w)` to videos: eq. 5 of the LFDM paper for every frame."""
         flow, occlusion = (x.transpose(1, 2) for x in volume_to_motion(latents, self.unet.config))
         edit = MotionEdit(motion_scale, motion_mask, loop)
-        output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type)
+        output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type, full_size)
         return replace(output, frames=latents) if output_type == "latent" else output
 
     def _moved(
@@ -150,6 +153,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         edit: MotionEdit,
         decode_chunk_size: int | None,
         output_type: str,
+        full_size: FullSize | None = None,
     ) -> LFDMPipelineOutput:
         """Videos of encoded pictures, `(B, F, 2, h, w)` and `(B, F, 1, h, w)` of motion for all or for each, edited first."""
         finer = []
@@ -171,7 +175,12 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 for pair in ((flow, occlusion), *finer)
             ]
             decoded = self.lfae.decode(encoded, *maps[0], chunk_size=decode_chunk_size, finer=maps[1:])
-            frames, warped = (self._postprocess(video, output_type) for video in (decoded.sample, decoded.warped))
+            warped = self._postprocess(decoded.warped, output_type)
+            frames = (
+                self._postprocess(decoded.sample, output_type)
+                if full_size is None
+                else full_size.videos(flow, decoded.sample, decoded.warped, output_type)
+            )
         return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
 
     @staticmethod
@@ -210,6 +219,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         width: int | None = None,
         motion_mask: Mask | None = None,
         loop: str | None = None,
+        output_size: str | tuple[int, int] = "model",
+        subjects: Sequence[Box] | None = None,
     ) -> LFDMPipelineOutput | tuple:
         r"""Generate videos.
 
@@ -243,6 +254,10 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 picture is fitted as the picture is; any other is stretched over the frame.
             loop: "ping_pong" plays forward and back in 2 F - 2 frames, "ease" lets the last quarter of the frames glide back to
                 the first, so that the video can be repeated without a jump.
+            output_size: "model" (`height` x `width`), "picture" (each picture's own size: it is warped itself, see `rendering`) or
+                (height, width). A letterbox's bars do not come back, and what a crop cuts off stays as it is.
+            subjects: boxes of the one picture, which move each by its own prompt and come back in one video, without a seam. Each is
+                widened to the model's proportions. With "model" the video has the picture's size.
 
         Returns:
             `LFDMPipelineOutput`, or the tuple `(frames, flow, occlusion, warped)`, the last None for "latent".
@@ -274,6 +289,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         self.check_inputs(asked)
         edit.check(asked.num_frames)
         size = (asked.height, asked.width)
+        full_size = FullSize.asked(pictures, output_size, size, image_fit, subjects, motion_mask, output_type)
+        pictures = pictures if full_size is None else full_size.model_pictures()
 
         # 2. Encode pictures and texts, each once.
         encoded, condition = self.encode_inputs(pictures, asked)
@@ -289,7 +306,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         motion_mask = self._framed_mask(motion_mask, pictures, size, image_fit)
         with eval_mode(self.lfae):
             output = self.decode_latents(
-                latents, encoded, motion_scale, decode_chunk_size, output_type, motion_mask, loop
+                latents, encoded, motion_scale, decode_chunk_size, output_type, motion_mask, loop, full_size
             )
 
         # 6. Offload all models.
@@ -310,6 +327,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         motion_scale: float | Sequence[float] = 1.0,
         motion_mask: Mask | None = None,
         loop: str | None = None,
+        output_size: str | tuple[int, int] = "model",
+        subjects: Sequence[Box] | None = None,
     ) -> LFDMPipelineOutput | tuple:
         """Give a motion to pictures: eq. 5 of the LFDM paper without denoising.
 
@@ -319,6 +338,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 pair up: n of each, or one of either.
             output_type, return_dict, decode_chunk_size, image_fit, height, width: as in `__call__`, but "latent" is none.
             motion_scale, motion_mask, loop: as in `__call__`; what they make of the motion is in the output's.
+            output_size, subjects: as in `__call__`; each box has a motion, or all the same.
 
         Raises:
             ValueError: for bad input; names the argument, what came and what is allowed.
@@ -331,20 +351,24 @@ class LFDMPipeline(VideoDiffusionPipeline):
             raise ValueError(
                 f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}."
             )
-        require_pairs(len(pictures), "motion", len(motions))
         edit = MotionEdit(motion_scale, motion_mask, loop)
         edit.check(len(motions[0]))
         height, width = self.frame_size(pictures, height, width)
         if output_type == "latent":
             raise ValueError("`output_type` must be 'pil', 'np' or 'pt', got 'latent': nothing is denoised here.")
         self._check_output(height, width, image_fit, output_type, decode_chunk_size)
+        full_size = FullSize.asked(
+            pictures, output_size, (height, width), image_fit, subjects, motion_mask, output_type
+        )
+        pictures = pictures if full_size is None else full_size.model_pictures()
+        require_pairs(len(pictures), "motion", len(motions))
         reuse_freed_memory()
         device = self._execution_device
         edit = replace(edit, motion_mask=self._framed_mask(motion_mask, pictures, (height, width), image_fit))
         with eval_mode(self.lfae):
             encoded = self.encode_image(pictures, height, width, image_fit, device)
             motion = (x.to(device, torch.float32) for x in _stack(motions))
-            output = self._moved(encoded, *motion, edit, decode_chunk_size, output_type)
+            output = self._moved(encoded, *motion, edit, decode_chunk_size, output_type, full_size)
         self.maybe_free_model_hooks()
         return output if return_dict else output.to_tuple()
 

@@ -1,0 +1,180 @@
+"""What a call asks of the size of its frames, and its pictures and boxes as the model and the renderer see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import numpy as np
+import PIL.Image
+import torch
+import torch.nn.functional as F
+
+from ..data.picture_fitting import frame_sides
+from .motion import Mask, mask_tensor
+from .rendering import Axis, Box, MovedSubject, Renderer
+
+SIZES = ("model", "picture")
+
+
+class FullSize:
+    """Videos at another size than the model's (`output_size`), whose motion may be that of parts of a picture (`subjects`).
+
+    Args:
+        pictures: `(3, H, W)` in [0, 1], as they were given.
+        output_size: "picture", or height and width of the frames.
+        frame: height and width of the model's frames.
+        image_fit: how pictures are fitted to it; boxes always fill it.
+        subjects: boxes of the one picture.
+        motion_mask: as in `LFDMPipeline.__call__`.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[torch.Tensor],
+        output_size: str | tuple[int, int],
+        frame: tuple[int, int],
+        image_fit: str,
+        subjects: Sequence[Box] | None = None,
+        motion_mask: Mask | None = None,
+    ):
+        self.frame, self.subjects = frame, subjects
+        if subjects is not None:
+            if (
+                not isinstance(subjects, (list, tuple))
+                or not subjects
+                or not all(isinstance(s, Box) for s in subjects)
+            ):
+                raise ValueError(f"`subjects` must be a non-empty list of Box, got {subjects!r}.")
+            if len(pictures) != 1:
+                raise ValueError(f"`subjects` are of one picture, but `image` holds {len(pictures)}.")
+        self.given = pictures
+        self.pictures = [self._sized(picture, output_size) for picture in pictures]
+        self.boxes = (
+            [box.framed(*frame) for box in subjects]
+            if subjects is not None
+            else [Box(*frame_sides(tuple(p.shape[-2:]), *frame, image_fit)) for p in pictures]
+        )
+        self.mask = None if motion_mask is None else mask_tensor(motion_mask).float()
+
+    @classmethod
+    def asked(
+        cls,
+        pictures: Sequence[torch.Tensor],
+        output_size: str | tuple[int, int],
+        frame: tuple[int, int],
+        image_fit: str,
+        subjects: Sequence[Box] | None,
+        motion_mask: Mask | None,
+        output_type: str,
+    ) -> FullSize | None:
+        """What a call asks for; None where frames are the decoder's own."""
+        check_output_size(output_size)
+        if output_type == "latent" or (output_size == "model" and subjects is None):
+            return None
+        output_size = "picture" if output_size == "model" else output_size
+        sizes = sorted({tuple(picture.shape[-2:]) for picture in pictures})
+        if output_size == "picture" and output_type != "pil" and len(sizes) > 1:
+            raise ValueError(
+                f"`output_type` must be 'pil' for pictures of several sizes ({', '.join(map(str, sizes))}), got {output_type!r}."
+            )
+        return cls(pictures, output_size, frame, image_fit, subjects, motion_mask)
+
+    def model_pictures(self) -> list[torch.Tensor]:
+        """What the model sees: the pictures, or what is in the boxes, continued by its border where a box reaches beyond it."""
+        if self.subjects is None:
+            return list(self.given)
+        return [crop(self.given[0], box) for box in self.boxes]
+
+    def videos(
+        self, flow: torch.Tensor, decoded: torch.Tensor, warped: torch.Tensor, output_type: str
+    ) -> list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor:
+        """The videos, in the form asked for: one for each motion, or with `subjects` one for as many motions as there are boxes.
+
+        Args:
+            flow: `(B, F, 2, h, w)`.
+            decoded, warped: `(B, 3, F, H, W)`, the decoder's frames, and the model's pictures warped by the flow alone.
+        """
+        moved = [
+            [x.float().cpu() for x in (flow[i], decoded[i].transpose(0, 1), warped[i].transpose(0, 1))]
+            for i in range(len(flow))
+        ]
+        videos = []
+        for number, parts in self._groups(moved):
+            picture, given = self.pictures[number], self.given[number]
+            down, across = (new / old for new, old in zip(picture.shape[-2:], given.shape[-2:]))
+            boxes = [box.scaled(across, down) for box, _ in parts]
+            subjects = [
+                MovedSubject(box, *motion, mask=self._mask(picture, box)) for box, (_, motion) in zip(boxes, parts)
+            ]
+            videos.append(as_asked(Renderer(picture, subjects), output_type))
+        return videos if output_type == "pil" else {"np": np.stack, "pt": torch.stack}[output_type](videos)
+
+    def _groups(self, moved: list) -> list[tuple[int, list[tuple[Box, list[torch.Tensor]]]]]:
+        """For each video the number of its picture, and the boxes that move in it with their motions."""
+        count = len(self.boxes)
+        each = max(1, len(moved) // count)  # videos of each picture or box, which follow one another
+        if self.subjects is None:
+            return [(i // each, [(self.boxes[i // each], motion)]) for i, motion in enumerate(moved)]
+        return [(0, [(box, moved[k * each + j]) for k, box in enumerate(self.boxes)]) for j in range(each)]
+
+    def _mask(self, picture: torch.Tensor, box: Box) -> torch.Tensor | None:
+        """The mask at the size of the frames: of the picture if it is as large as that, else stretched over the model's frame."""
+        if self.mask is None:
+            return None
+        size = tuple(picture.shape[-2:])
+        if any(self.mask.shape == given.shape[-2:] for given in self.given):
+            return F.interpolate(self.mask[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        rows, columns = Axis(box.top, box.bottom, size[0]), Axis(box.left, box.right, size[1])
+        whole = torch.zeros(size)
+        whole[rows.start : rows.stop, columns.start : columns.stop] = (
+            rows.matrix(self.mask.shape[0], cubic=False)
+            @ self.mask
+            @ columns.matrix(self.mask.shape[1], cubic=False).T
+        )
+        return whole
+
+    @staticmethod
+    def _sized(picture: torch.Tensor, output_size: str | tuple[int, int]) -> torch.Tensor:
+        if output_size == "picture":
+            return picture
+        size = tuple(output_size)
+        if size == tuple(picture.shape[-2:]):
+            return picture
+        return F.interpolate(picture[None], size=size, mode="bicubic", align_corners=False, antialias=True)[0].clamp(
+            0, 1
+        )
+
+
+def check_output_size(output_size: object) -> None:
+    """Raise a ValueError unless it is "model", "picture" or two whole numbers."""
+    if isinstance(output_size, str) and output_size in SIZES:
+        return
+    pair = isinstance(output_size, (list, tuple)) and len(output_size) == 2
+    if not pair or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in output_size):
+        raise ValueError(
+            f"`output_size` must be 'model', 'picture' or (height, width) in pixels, got {output_size!r}."
+        )
+
+
+def crop(picture: torch.Tensor, box: Box) -> torch.Tensor:
+    """What is in a box of a picture `(3, H, W)`, to the nearest pixel; beyond the picture its border goes on."""
+    height, width = picture.shape[-2:]
+    top, bottom, left, right = (round(side) for side in (box.top, box.bottom, box.left, box.right))
+    rows = torch.arange(top, max(bottom, top + 1)).clamp(0, height - 1)
+    columns = torch.arange(left, max(right, left + 1)).clamp(0, width - 1)
+    return picture[:, rows[:, None], columns]
+
+
+def as_asked(frames: Renderer, output_type: str) -> list[PIL.Image.Image] | np.ndarray | torch.Tensor:
+    """Frames as PIL pictures, an array `(F, H, W, C)` or a tensor `(F, C, H, W)` in [0, 1]."""
+    if output_type == "pil":
+        return [
+            PIL.Image.fromarray((frame.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()) for frame in frames
+        ]
+    if output_type == "np":
+        return np.stack([frame.permute(1, 2, 0).numpy() for frame in frames])
+    return torch.stack(list(frames))

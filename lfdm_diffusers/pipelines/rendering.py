@@ -1,0 +1,247 @@
+"""Frames at a picture's own size: the picture itself, warped, and where that is wrong, what the decoder painted.
+
+Motion has no resolution. The decoder's frame d is small, but its flow f moves the full picture x just as well. Where the small
+picture, warped, looks like d, the full one is right too, and sharp; elsewhere d shows what was hidden (an opened mouth):
+
+    W = x(p + up(f - identity))                                     the full picture, warped
+    g = exp(-(mean over colours and 3x3 places of |w - d| / s)^2)   agreement of the small picture, warped (w), with d
+    frame = up(g) W + (1 - up(g)) up(d)
+
+At rest f is the identity and w = d, so W = x, g = 1, and the frame is the picture, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ..ops.warp import sampling_grid
+
+# Least difference of colours that counts as another picture; of .08, .16 and .24 the best (reproduction/full_size.py).
+AGREEMENT = 0.16
+# The share of a crop's half side over which its motion fades out towards the photograph around it.
+BORDER = 0.15
+# Pixels of a frame that are worked on at a time: memory does not grow with the picture beyond the picture itself.
+BAND_PIXELS = 2**20
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a picture in its pixels, which may reach beyond it: left <= x < right, top <= y < bottom.
+
+    Raises:
+        ValueError: if it is empty, or a side is not finite.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __post_init__(self) -> None:
+        sides = torch.tensor([self.left, self.top, self.right, self.bottom], dtype=torch.float64)
+        if not sides.isfinite().all() or self.right <= self.left or self.bottom <= self.top:
+            raise ValueError(f"a Box must have left < right and top < bottom, all finite, got {self}.")
+
+    def scaled(self, x: float, y: float) -> Box:
+        """The same rectangle of the picture at another size."""
+        return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
+
+    def framed(self, height: int, width: int) -> Box:
+        """The smallest rectangle around this one, with its middle, of the proportions of `height` x `width`."""
+        across, down = self.right - self.left, self.bottom - self.top
+        wide, high = max(across, down * width / height), max(down, across * height / width)
+        x, y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
+        return Box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
+
+
+@dataclass(frozen=True)
+class MovedSubject:
+    """One part of a picture and its motion.
+
+    Attributes:
+        box: where in the picture, in its pixels, the model's frame lies.
+        flow: `(F, 2, h, w)`, absolute sampling grid (x, y) in [-1, 1] of the model's frame.
+        decoded: `(F, 3, h', w')` in [0, 1], the decoder's frames.
+        warped: `(F, 3, h', w')`, the small picture warped by the flow alone.
+        mask: `(H, W)` in [0, 1] of the picture's size: what may move. None is everything.
+    """
+
+    box: Box
+    flow: torch.Tensor
+    decoded: torch.Tensor
+    warped: torch.Tensor
+    mask: torch.Tensor | None = None
+
+
+def agreement(warped: torch.Tensor, decoded: torch.Tensor, scale: float = AGREEMENT) -> torch.Tensor:
+    """g `(F, 1, h, w)` in [0, 1] of two videos `(F, 3, h, w)`: 1 where they are the same."""
+    error = (warped - decoded).abs().mean(dim=1, keepdim=True)
+    error = F.avg_pool2d(F.pad(error, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return torch.exp(-((error / scale) ** 2))
+
+
+def interpolation_matrix(places: torch.Tensor, size: int, cubic: bool) -> torch.Tensor:
+    """Weights `(n, size)` that read a row of `size` values at n places.
+
+    Args:
+        places: `(n,)` in units of values, the first value's centre at 0; beyond the ends the end counts.
+        cubic: Keys' cubic convolution with a = -.75, as torch's; else linear.
+    """
+    first = places.floor()
+    t = (places - first)[:, None]
+    if cubic:
+        a = -0.75
+        taps, distance = range(-1, 3), torch.cat((t + 1, t, 1 - t, 2 - t), dim=1)
+        near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+        far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+        weights = torch.where(distance <= 1, near, far)
+    else:
+        taps, weights = range(2), torch.cat((1 - t, t), dim=1)
+    index = torch.stack([(first + tap).long().clamp(0, size - 1) for tap in taps], dim=1)
+    return torch.zeros(len(places), size).scatter_add_(1, index, weights)
+
+
+class Axis:
+    """How a box lies along one axis of a frame of `size` pixels: which pixels it covers, and how it fades out."""
+
+    def __init__(self, low: float, high: float, size: int):
+        self.low, self.length = low, high - low
+        self.start, self.stop = max(0, int(low)), min(size, -int(-high // 1))
+        self.centres = torch.arange(self.start, self.stop) + 0.5
+        fade = torch.ones(self.stop - self.start)
+        border = max(1.0, BORDER * self.length / 2)
+        # Only where the picture goes on beyond the box: its first pixel is the photograph's.
+        if low > 0:
+            fade = torch.minimum(fade, (self.centres - max(low, self.start) - 0.5) / border)
+        if high < size:
+            fade = torch.minimum(fade, (min(high, self.stop) - self.centres - 0.5) / border)
+        fade = fade.clamp(0, 1)
+        self.fade = fade**2 * (3 - 2 * fade)
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def matrix(self, values: int, cubic: bool) -> torch.Tensor:
+        """`interpolation_matrix` from a map of `values` places along the box to its pixels."""
+        return interpolation_matrix((self.centres - self.low) * values / self.length - 0.5, values, cubic)
+
+
+class Renderer:
+    """Frames of one picture, one after the other.
+
+    Args:
+        picture: `(C, H, W)` in [0, 1]; three colours, or four with alpha (colours not multiplied by it).
+        subjects: at least one; all with as many frames. Where boxes overlap, each moves what is nearer to its middle.
+
+    Raises:
+        ValueError: if motions differ in length, or a box lies outside the picture.
+    """
+
+    def __init__(self, picture: torch.Tensor, subjects: Sequence[MovedSubject]):
+        lengths = {len(subject.flow) for subject in subjects}
+        if len(lengths) != 1:
+            raise ValueError(f"`subjects` must hold motions of one length, got {sorted(lengths)} frames.")
+        (self.num_frames,) = lengths
+        self.picture, self.subjects = picture.float(), subjects
+        height, width = picture.shape[-2:]
+        for box in (subject.box for subject in subjects):
+            if box.left >= width or box.top >= height or box.right <= 0 or box.bottom <= 0:
+                raise ValueError(f"`subjects` must lie in the picture of {height}x{width} pixels, got {box}.")
+        self.axes = [(Axis(s.box.top, s.box.bottom, height), Axis(s.box.left, s.box.right, width)) for s in subjects]
+        self.gates = [agreement(subject.warped, subject.decoded) for subject in subjects]
+
+    def __len__(self) -> int:
+        return self.num_frames
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (self.frame(index) for index in range(self.num_frames))
+
+    def frame(self, index: int) -> torch.Tensor:
+        """Frame `index`, `(C, H, W)`."""
+        out = self.picture.clone()
+        height, width = out.shape[-2:]
+        rows_at_once = max(1, BAND_PIXELS // width)
+        for top in range(0, height, rows_at_once):
+            self._band(out, index, top, min(height, top + rows_at_once))
+        return out
+
+    def _band(self, out: torch.Tensor, index: int, top: int, bottom: int) -> None:
+        """Rows `top` to `bottom` of frame `index`, written into `out`, which holds the picture."""
+        parts = [
+            (n, rows, columns)
+            for n, (rows, columns) in enumerate(self.axes)
+            if rows.start < bottom and rows.stop > top
+        ]
+        if not parts:
+            return
+        left, right = min(c.start for _, _, c in parts), max(c.stop for _, _, c in parts)
+        shape = (bottom - top, right - left)
+        shift, painted, share_painted = torch.zeros(2, *shape), torch.zeros(3, *shape), torch.zeros(shape)
+        nearness = self._nearness(parts, top, bottom, left, right) if len(parts) > 1 else None
+        for place, (n, rows, columns) in enumerate(parts):
+            here, y = self._slices(rows, columns, top, bottom, left)
+            subject, weight = self.subjects[n], rows.fade[y][:, None] * columns.fade
+            if subject.mask is not None:
+                weight = weight * subject.mask[rows.start : rows.stop, columns.start : columns.stop][y]
+            if nearness is not None:
+                weight = weight * nearness[place][here]
+
+            flow = subject.flow[index]
+            departure = flow - sampling_grid(*flow.shape[-2:], centers=True).permute(2, 0, 1)
+            sides = torch.tensor([columns.length, rows.length]).view(2, 1, 1) / 2  # pixels for 1 of the grid
+            shift[(slice(None), *here)] += weight * sides * self._enlarged(departure, rows, columns, y, cubic=True)
+            alpha = weight * (1 - self._enlarged(self.gates[n][index, 0], rows, columns, y))
+            painted[(slice(None), *here)] += alpha * self._enlarged(
+                subject.decoded[index], rows, columns, y, cubic=True
+            ).clamp(0, 1)
+            share_painted[here] += alpha
+        moved = self._warped(shift, top, left)
+        moved[:3] = moved[:3] * (1 - share_painted) + painted
+        still = (shift == 0).all(dim=0) & (share_painted == 0)
+        part = out[:, top:bottom, left:right]
+        part.copy_(torch.where(still, part, moved.clamp(0, 1)))
+
+    def _warped(self, shift: torch.Tensor, top: int, left: int) -> torch.Tensor:
+        """The picture read where `shift` `(2, h, w)`, in pixels, points to from the places from (`top`, `left`) on."""
+        height, width = self.picture.shape[-2:]
+        x = (torch.arange(shift.shape[-1]) + left + 0.5 + shift[0]) * (2 / width) - 1
+        y = (torch.arange(shift.shape[-2])[:, None] + top + 0.5 + shift[1]) * (2 / height) - 1
+        grid, source = torch.stack((x, y), dim=-1)[None], self.picture
+        if len(source) == 4:  # what is transparent has no colour to give
+            source = torch.cat((source[:3] * source[3:], source[3:]))
+        read = F.grid_sample(source[None], grid, mode="bicubic", padding_mode="border", align_corners=False)[0]
+        if len(read) == 4:
+            read = torch.cat((read[:3] / read[3:].clamp(min=1e-3), read[3:]))
+        return read.clamp(0, 1)
+
+    @staticmethod
+    def _enlarged(small: torch.Tensor, rows: Axis, columns: Axis, y: slice, cubic: bool = False) -> torch.Tensor:
+        """A map `(..., h, w)` of the model's frame at the pixels of a box, of its rows `y` alone."""
+        height, width = small.shape[-2:]
+        return rows.matrix(height, cubic)[y] @ small @ columns.matrix(width, cubic).T
+
+    @staticmethod
+    def _slices(rows: Axis, columns: Axis, top: int, bottom: int, left: int) -> tuple[tuple[slice, slice], slice]:
+        """Where a box lies in a band, and which of the box's rows these are."""
+        first, last = max(rows.start, top), min(rows.stop, bottom)
+        here = slice(first - top, last - top), slice(columns.start - left, columns.stop - left)
+        return here, slice(first - rows.start, last - rows.start)
+
+    def _nearness(
+        self, parts: Sequence[tuple[int, Axis, Axis]], top: int, bottom: int, left: int, right: int
+    ) -> list[torch.Tensor]:
+        """Shares `(h, w)` of the boxes of a band in each of its places; they sum to 1 where there is a box."""
+        nearness = []
+        for _, rows, columns in parts:
+            here, y = self._slices(rows, columns, top, bottom, left)
+            near = torch.zeros(bottom - top, right - left)
+            across = ((columns.centres - columns.low) / columns.length * 2 - 1).abs()
+            down = ((rows.centres - rows.low) / rows.length * 2 - 1).abs()[y]
+            near[here] = (1 - torch.maximum(down[:, None], across)).clamp(min=0) ** 2
+            nearness.append(near)
+        total = torch.stack(nearness).sum(dim=0).clamp(min=1e-12)
+        return [near / total for near in nearness]
