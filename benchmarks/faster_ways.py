@@ -1,10 +1,10 @@
 #!/usr/bin/env python
 """How many times as fast models are by each of their faster ways (`lfdm_diffusers/ops`): with all of them, and with all but one.
 
-    python benchmarks/faster_ways.py --output docs/performance/faster_ways.json
+    python benchmarks/faster_ways.py --output faster_ways.json
 
-The calls are those of `speed.py`, of mug128 in float32. Contexts take turns in one process, so that what else the machine does meets all
-alike; each turn gives ratios to the call with all ways, of which the medians are told. On a processor of AVX-512 the ways of one with
+The calls are those of `speed.py`, of mug128 in float32. Contexts take turns in one process, on one thread, whose own time is taken, so
+that it matters little what else the machine does; each turn gives ratios to the call with all ways, of which the medians are told. On a processor of AVX-512 the ways of one with
 AVX2 alone are measured with ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2 in the environment.
 """
 
@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from speed import processor, synchronised
+from speed import processor
 from workloads import TRAINING, Case, Workload, save_models
 
 from lfdm_diffusers import ops
@@ -48,6 +50,13 @@ CASES = (
 )
 
 
+def own_seconds(call: Callable[[], object]) -> float:
+    """Of the process, in a call."""
+    since = time.process_time()
+    call()
+    return time.process_time() - since
+
+
 def measure(case: Case, folder: Path, names: list[str], turns: int) -> dict:
     """Seconds of a case with all ways, and how many times as long it takes without each."""
     with torch.set_grad_enabled(case.item in TRAINING):
@@ -56,9 +65,9 @@ def measure(case: Case, folder: Path, names: list[str], turns: int) -> dict:
         seconds, ratios = [], {name: [] for name in names}
         for _ in range(turns):
             for name, found in ratios.items():
-                with_all = synchronised(call, torch.device("cpu"))
+                with_all = own_seconds(call)
                 with ops.limits(**WITHOUT[name]):
-                    found.append(synchronised(call, torch.device("cpu")) / with_all)
+                    found.append(own_seconds(call) / with_all)
                 seconds.append(with_all)
     times = {name: statistics.median(found) for name, found in ratios.items()}
     return {"item": case.item, "model": case.model, "seconds": statistics.median(seconds), "times_without": times}
@@ -72,6 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--ways", nargs="+", choices=WITHOUT, default=list(WITHOUT))
     parser.add_argument("--turns", type=int, default=9)
     args = parser.parse_args(argv)
+    torch.set_num_threads(1)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         made = Case("unet_step", args.model)

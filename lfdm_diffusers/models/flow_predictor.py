@@ -1,8 +1,7 @@
 """From two pictures to a backward latent flow and an occlusion map: regions, background motion, dense flow.
 
 The region-based motion model is that of MRAA (Siarohin et al., CVPR 2021), on which LFDM's stage one is built.
-Geometry (moments, axes, flows) is float32 whatever the model's dtype, written out element by element so that no
-autocast can lower it: a sampling coordinate in bfloat16 is wrong by whole pixels.
+Moments and flows are float32, as all geometry (`geometry.py`).
 """
 
 from __future__ import annotations

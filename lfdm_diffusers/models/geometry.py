@@ -1,4 +1,8 @@
-"""Geometry of regions."""
+"""Regions of a picture, and 2x2 geometry: principal axes, inverses, products, heatmaps, motions carried from one subject to another.
+
+All is float32 whatever the model's dtype, written out element by element so that no autocast can lower it: a sampling coordinate in
+bfloat16 is wrong by whole pixels.
+"""
 
 from __future__ import annotations
 
