@@ -12,20 +12,20 @@ from ..version import __version__
 from .errors import exit_code
 from .parser import CommandParser
 
-DESCRIPTION = "One picture and one label in, a short video of that very subject doing it out, with its motion."
+DESCRIPTION = "Animate a picture by a label: a short video of that very subject, with its motion."
 # By name: the module, which has `add_arguments` and `run`, and what the command does.
 COMMANDS = {
-    "generate": ("generate", "pictures and labels in, clips out"),
-    "animate": ("animate", "pictures and a motion (saved, or a clip's) in, clips out"),
-    "app": ("app", "a web app: pictures, labels, motion"),
-    "evaluate": ("evaluate", "a model or clips in, their scores against real clips out"),
-    "info": ("info", "what is in a model"),
-    "convert": ("convert", "released LFDM or MRAA checkpoints in, a folder that from_pretrained loads out"),
-    "push": ("push", "a saved model, with its card, to the Hub"),
+    "generate": ("generate", "animate pictures by labels"),
+    "animate": ("animate", "animate pictures by a motion, saved or taken from a clip"),
+    "app": ("app", "serve the web app"),
+    "evaluate": ("evaluate", "score a model, or clips, against real clips"),
+    "info": ("info", "show what is in a model"),
+    "convert": ("convert", "convert released LFDM or MRAA checkpoints to a folder that from_pretrained loads"),
+    "push": ("push", "push a saved model, with its card, to the Hub"),
 }
 DATA_COMMANDS = {
     "toon-faces": ("toon_faces", "draw people making seven expressions, from a seed"),
-    "i3d": ("i3d", "make the network ready that FVD is measured with"),
+    "i3d": ("i3d", "prepare the network that measures FVD"),
 }
 
 
@@ -51,7 +51,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("--version", action="version", version=f"lfdm_diffusers {__version__}")
     commands = _add_commands(parser, "commands", "COMMAND", COMMANDS)
     data = commands.add_parser(
-        "data", help="data sets, and the detector of FVD", description="Data sets and detectors."
+        "data",
+        help="data sets, and the network that measures FVD",
+        description="Data sets, and the network that measures FVD.",
     )
     _add_commands(data, "data sets", "NAME", DATA_COMMANDS)
     return parser

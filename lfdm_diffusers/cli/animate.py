@@ -1,4 +1,4 @@
-"""`lfdm animate`: pictures and a motion, saved or a clip's, in; clips with their grid, sheet and motion out."""
+"""`lfdm animate`: clips of pictures by a motion, saved or taken from a clip, with their grid, sheet and motion."""
 
 from __future__ import annotations
 

@@ -20,15 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     add_model_argument(parser)
-    parser.add_argument("--only-this-model", action="store_true", help="take away the tab that loads others")
+    parser.add_argument("--only-this-model", action="store_true", help="remove the tab that loads other models")
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="where to listen (default: 127.0.0.1)")
     parser.add_argument(
-        "--port", type=whole_number(1, 65535), metavar="N", help="(default: the first free one from 7860)"
+        "--port", type=whole_number(1, 65535), metavar="N", help="port (default: the first free one from 7860)"
     )
-    parser.add_argument("--share", action="store_true", help="a public link for a while, by Gradio's servers")
-    parser.add_argument("--browser", action="store_true", help="open it in a browser")
+    parser.add_argument("--share", action="store_true", help="make a temporary public link by Gradio's servers")
+    parser.add_argument("--browser", action="store_true", help="open the app in a browser")
     parser.add_argument(
-        "--queue", type=whole_number(1, 10000), default=20, metavar="N", help="requests that may wait (default: 20)"
+        "--queue",
+        type=whole_number(1, 10000),
+        default=20,
+        metavar="N",
+        help="most requests that may wait (default: 20)",
     )
     add_device_arguments(parser)
 

@@ -1,4 +1,4 @@
-"""What the commands share that make clips of pictures: which pictures, which files, one clip after the other, and a report."""
+"""Clips of many pictures, for `generate` and `animate`: which pictures, which files, one clip after the other, a report."""
 
 from __future__ import annotations
 

@@ -41,20 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "frame repeated, real frames out of order (default: the model of this package)",
     )
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of real clips (docs/data.md)")
-    parser.add_argument("--split", metavar="NAME", help="of the data, such as test (default: all clips)")
+    parser.add_argument("--split", metavar="NAME", help="split of the data, such as test (default: all clips)")
     parser.add_argument(
-        "--seen-split", default="train", metavar="NAME", help="that the model was trained on, for gap (default: train)"
+        "--seen-split",
+        default="train",
+        metavar="NAME",
+        help="split that the model was trained on, for gap (default: train)",
     )
-    parser.add_argument("--layout", default="auto", choices=["auto", *LAYOUTS], help="of the data (default: auto)")
     parser.add_argument(
-        "--output", required=True, metavar="DIR", help="folder for clips and results; goes on there if begun"
+        "--layout", default="auto", choices=["auto", *LAYOUTS], help="layout of the data (default: auto)"
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder for clips and results; an interrupted run resumes there"
     )
     parser.add_argument(
         "--metrics",
         type=some_of(tuple(METRICS)),
         default=["fvd", "kvd"],
         metavar="A,B",
-        help=f"of {','.join(METRICS)} (default: fvd,kvd)",
+        help=f"some of {','.join(METRICS)} (default: fvd,kvd)",
     )
     parser.add_argument(
         "--reconstruct",
@@ -65,15 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-videos",
         type=whole_number(1),
         metavar="N",
-        help="to generate; pictures come again with other noise (default: one for each real clip, two for diversity and timing)",
+        help="videos to generate; pictures come again with other noise (default: one for each real clip, two for diversity and "
+        "timing)",
     )
     parser.add_argument(
-        "--num-real", type=whole_number(1), metavar="N", help="of the real clips, evenly spread (default: all)"
+        "--num-real", type=whole_number(1), metavar="N", help="real clips to use, evenly spread (default: all)"
     )
     sampling = parser.add_argument_group("sampling")
     add_sampling_arguments(sampling)
     sampling.add_argument("--no-label", action="store_true", help="generate from the picture alone")
-    sampling.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of all noise (default: 0)")
+    sampling.add_argument(
+        "--seed", type=whole_number(0), default=0, metavar="N", help="seed of all noise (default: 0)"
+    )
     sampling.add_argument(
         "--batch-size", type=whole_number(1), default=8, metavar="N", help="clips at once (default: 8)"
     )
@@ -84,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--frame-detector",
         metavar="NAME",
-        help="of fid and sfid: inception-2015-12-05.pt, vgg19, a file or a repository",
+        help="network of fid and sfid: inception-2015-12-05.pt, vgg19, a file or a repository",
     )
     rules.add_argument(
         "--ddof", type=int, choices=(0, 1), default=1, help="covariances are divided by n - DDOF (default: 1)"
@@ -96,10 +104,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="resamplings for intervals (default: 100; 0: none)",
     )
-    rules.add_argument("--allow-few", action="store_true", help=f"Fréchet distances of fewer than {FEWEST} clips")
-    rules.add_argument("--allow-lossy", action="store_true", help="clips made before in GIF or video files")
     rules.add_argument(
-        "--cache-dir", metavar="DIR", help="features of real clips (default: in the Hub client's cache)"
+        "--allow-few", action="store_true", help=f"allow Fréchet distances of fewer than {FEWEST} clips"
+    )
+    rules.add_argument("--allow-lossy", action="store_true", help="allow clips in GIF or video files")
+    rules.add_argument(
+        "--cache-dir", metavar="DIR", help="folder for features of real clips (default: in the Hub client's cache)"
     )
     add_json_argument(rules)
 

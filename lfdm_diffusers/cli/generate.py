@@ -1,4 +1,4 @@
-"""`lfdm generate`: pictures and labels in, clips with their grid, sheet and motion out."""
+"""`lfdm generate`: clips of pictures by labels, with their grid, sheet and motion."""
 
 from __future__ import annotations
 
@@ -39,9 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_picture_arguments(what)
     labels = what.add_mutually_exclusive_group()
     labels.add_argument(
-        "--label", nargs="+", action="extend", metavar="L", help="labels; or text, if the model reads it"
+        "--label",
+        nargs="+",
+        action="extend",
+        metavar="L",
+        help="labels that the model knows; any text, if it has a text encoder",
     )
-    labels.add_argument("--all-labels", action="store_true", help="all labels the model knows (default)")
+    labels.add_argument("--all-labels", action="store_true", help="all labels that the model knows (default)")
     what.add_argument(
         "--seed",
         type=whole_number(0, 2**62),
@@ -54,10 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1, 1000),
         default=1,
         metavar="N",
-        help="clips of each picture and label, of seed, seed + 1, ... (default: 1)",
+        help="clips of each picture and label, with seeds SEED, SEED + 1, ... (default: 1)",
     )
     how = parser.add_argument_group("how")
-    how.add_argument("--num-frames", type=whole_number(1, 1000), metavar="N", help="default: as trained")
+    how.add_argument(
+        "--num-frames", type=whole_number(1, 1000), metavar="N", help="frames of a clip (default: as trained)"
+    )
     add_sampling_arguments(how)
     add_motion_arguments(how)
     add_file_arguments(parser)

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Tell; returns 0."""
+    """Show; returns 0."""
     facts = model_facts(args.model or embedded_model())
     print(json.dumps(facts, indent=2, ensure_ascii=False) if args.json else "\n".join(lines_of(facts)))
     return 0

@@ -27,10 +27,14 @@ def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
         type=number(-100, 100),
         default=1.0,
         metavar="W",
-        help="of classifier-free guidance; 1 is none, more follows the label more strongly (default: 1)",
+        help="classifier-free guidance: 1 is none, more follows the label more closely (default: 1)",
     )
     group.add_argument(
-        "--eta", type=number(0, 1), default=1.0, metavar="E", help="fresh noise of DDIM, from 0 to 1 (default: 1)"
+        "--eta",
+        type=number(0, 1),
+        default=1.0,
+        metavar="E",
+        help="share of fresh noise in DDIM, from 0 to 1 (default: 1)",
     )
     add_device_arguments(group)
 
@@ -50,7 +54,12 @@ def add_json_argument(group: argparse._ActionsContainer) -> None:
 def add_device_arguments(group: argparse._ArgumentGroup) -> None:
     """Where a pipeline runs."""
     group.add_argument("--device", metavar="D", help="cuda, cuda:1, mps, cpu, ... (default: the fastest there is)")
-    group.add_argument("--dtype", choices=DTYPES, default="float32", help="of the models (default: float32)")
+    group.add_argument("--dtype", choices=DTYPES, default="float32", help="precision of the models (default: float32)")
+
+
+def _underscored(word: str) -> str:
+    """A word as Python's arguments have it: `ping-pong` is `ping_pong`."""
+    return word.replace("-", "_")
 
 
 def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
@@ -64,9 +73,10 @@ def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
     add_model_argument(group)
     group.add_argument(
         "--image-fit",
+        type=_underscored,
         choices=FITS,
         default=FITS[0],
-        help="how pictures of other proportions are fitted: whole on black, or cut (default: letterbox)",
+        help="how to fit pictures of other proportions: whole on black, or cropped (default: letterbox)",
     )
 
 
@@ -77,17 +87,17 @@ def add_motion_arguments(group: argparse._ArgumentGroup) -> None:
         type=number(-100, 100),
         default=1.0,
         metavar="S",
-        help="0 is still, 1 as generated, more exaggerates (default: 1)",
+        help="strength of the motion: 0 is still, 1 as generated, more exaggerates (default: 1)",
     )
     group.add_argument(
-        "--motion-mask", metavar="FILE", help="grey picture, as large as the model's: only where it is white moves"
+        "--motion-mask", metavar="FILE", help="grey picture of the model's size; only its white places move"
     )
     group.add_argument(
         "--loop",
-        type=lambda name: name.replace("-", "_"),
+        type=_underscored,
         choices=LOOPS,
         metavar="HOW",
-        help="to repeat without a jump: ping-pong (forward and back), or ease (glide back to the first frame at the end)",
+        help="repeat without a jump: ping-pong (forward and back) or ease (glide back to the first frame at the end)",
     )
 
 
@@ -95,31 +105,34 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     """Which files, and where."""
     files = parser.add_argument_group("the files")
     files.add_argument(
-        "--output", default="outputs", metavar="DIR", help="gets a folder for each picture (default: outputs)"
+        "--output", default="outputs", metavar="DIR", help="where each picture gets a folder (default: outputs)"
     )
     files.add_argument(
         "--formats",
         type=some_of(FORMATS),
         default=["gif", "mp4"],
         metavar="A,B",
-        help=f"of what moves, some of {','.join(FORMATS)}; png is a folder of frames (default: gif,mp4)",
+        help=f"formats of clips, some of {','.join(FORMATS)}; png is a folder of frames (default: gif,mp4)",
     )
     files.add_argument(
         "--kinds",
         type=some_of(KINDS),
         default=list(KINDS),
         metavar="A,B",
-        help="clips, grid (all labels side by side), sheet (frames of all labels), motion (flow and occlusion as "
-        "safetensors and as pictures); default: all",
+        help="what to write: clips, grid (all labels side by side), sheet (frames of all labels), motion (flow and occlusion as "
+        "safetensors and as pictures) (default: all)",
     )
     files.add_argument(
-        "--fps", type=whole_number(1, MOST_FPS), metavar="N", help="default: so that a clip takes 1.6 seconds"
+        "--fps",
+        type=whole_number(1, MOST_FPS),
+        metavar="N",
+        help="frames a second (default: a clip takes 1.6 seconds)",
     )
     files.add_argument(
         "--scale",
         type=whole_number(1, 64),
         metavar="N",
-        help="clips are enlarged N times (default: what brings them nearest to 256 pixels; 1 keeps exact pixels)",
+        help="enlarge clips N times (default: to about 256 pixels; 1 keeps exact pixels)",
     )
     files.add_argument("--overwrite", action="store_true", help="replace files of an earlier run")
     add_json_argument(files)

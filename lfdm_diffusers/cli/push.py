@@ -31,11 +31,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", metavar="FOLDER", help="of a pipeline, a model, or a decoder")
+    parser.add_argument("folder", metavar="FOLDER", help="folder of a pipeline, a model, or a decoder")
     parser.add_argument("repo_id", metavar="REPO_ID", help="repository, such as me/my-model; made if need be")
-    parser.add_argument("--private", action="store_true", help="a repository that is made is private")
-    parser.add_argument("--message", metavar="TEXT", help="of the commit (default: Pushed with lfdm_diffusers)")
-    parser.add_argument("--token", metavar="TOKEN", help="(default: the one you are logged in with)")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument("--message", metavar="TEXT", help="commit message (default: Pushed with lfdm_diffusers)")
+    parser.add_argument("--token", metavar="TOKEN", help="access token (default: the one you are logged in with)")
     add_json_argument(parser)
 
 

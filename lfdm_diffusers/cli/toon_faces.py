@@ -23,34 +23,46 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
-    parser.add_argument("output", metavar="OUTPUT", help="folder to write; an interrupted run goes on there")
+    parser.add_argument("output", metavar="OUTPUT", help="folder to write; an interrupted run resumes there")
     count = whole_number(1)
     parser.add_argument(
         "--num-subjects", type=count, default=60, metavar="N", help="people, of all splits together (default: 60)"
     )
     parser.add_argument(
-        "--num-test-subjects", type=whole_number(0), metavar="N", help="of these, for testing (default: a fifth)"
+        "--num-test-subjects",
+        type=whole_number(0),
+        metavar="N",
+        help="how many of them are for testing (default: a fifth)",
     )
     parser.add_argument("--labels", nargs="+", metavar="L", help=f"some of {', '.join(LABELS)} (default: all)")
     parser.add_argument(
         "--takes", type=count, default=1, metavar="N", help="clips of each person and label (default: 1)"
     )
-    parser.add_argument("--num-frames", type=count, default=40, metavar="N", help="of a clip (default: 40)")
+    parser.add_argument("--num-frames", type=count, default=40, metavar="N", help="frames of a clip (default: 40)")
     parser.add_argument(
         "--size", type=whole_number(16), default=128, metavar="N", help="pixels of a side (default: 128)"
     )
     parser.add_argument(
-        "--seed", type=whole_number(0), default=0, metavar="N", help="other people, other motion (default: 0)"
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="another seed draws other people with other motion (default: 0)",
     )
     parser.add_argument(
         "--format", choices=FORMATS, default="png", help="png is a folder of frames for each clip (default: png)"
     )
-    parser.add_argument("--fps", type=count, default=25, metavar="N", help="of the animated formats (default: 25)")
+    parser.add_argument(
+        "--fps", type=count, default=25, metavar="N", help="frames a second of the animated formats (default: 25)"
+    )
     parser.add_argument(
         "--with-flow", action="store_true", help="also write the true flow and visibility of each clip"
     )
     parser.add_argument(
-        "--style", choices=STYLES, default="painted", help="ink: outlines and flat washes, the same people and motion"
+        "--style",
+        choices=STYLES,
+        default="painted",
+        help="painted, or ink: the same people and motion in outlines and flat washes (default: painted)",
     )
     parser.add_argument(
         "--workers", type=whole_number(0), default=0, metavar="N", help="processes (default: this one alone)"
