@@ -53,6 +53,7 @@ _ROOMS = (
     "evaluation",
     "metrics",
     "models",
+    "ops",
     "pipelines",
     "schedulers",
     "visualization",
