@@ -52,7 +52,7 @@ def choose_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"`--device` {name} cannot be used here: {first_line(error)}.") from error
+        raise ValueError(f"The device {name} cannot be used here: {first_line(error)}.") from error
     return device
 
 

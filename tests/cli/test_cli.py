@@ -393,7 +393,7 @@ def test_output_of_no_use_is_an_error(model, pictures, tmp_path, capsys, monkeyp
         (["--fps", "60"], "argument --fps: must be a whole number from 1 to 50"),
         (["--formats", "gif,avi"], "argument --formats: must be some of gif,mp4,webm,mkv,webp,png"),
         (["--kinds", ","], "argument --kinds: must be some of clips,grid,sheet,motion"),
-        (["--device", "abacus"], "`--device` abacus cannot be used here"),
+        (["--device", "abacus"], "The device abacus cannot be used here"),
         (["--output", "face.png"], "`--output` must be a folder, but face.png is a file."),
         (["--output", "face.png/deeper"], "is a file."),
         (["--model", "./missing"], "There is no folder ./missing."),
