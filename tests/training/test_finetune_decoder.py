@@ -25,7 +25,7 @@ from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruction_pairs
 from lfdm_diffusers.models import decoder_files
-from lfdm_diffusers.training import checkpoints as training_utils
+from lfdm_diffusers.training.checkpoints import checkpoints
 from lfdm_diffusers.training.clips import choose_clips
 from lfdm_diffusers.training.decoder import DecoderLoss
 from lfdm_diffusers.training.equivariance import RandomTransform
@@ -94,7 +94,7 @@ def test_only_the_decoder_changes(base, whole_run):
 
 
 def test_output(whole_run):
-    assert [path.name for path in training_utils.checkpoints(whole_run)] == [f"checkpoint-{n}" for n in (2, 4, 6)]
+    assert [path.name for path in checkpoints(whole_run)] == [f"checkpoint-{n}" for n in (2, 4, 6)]
     assert {path.name for path in (whole_run / "decoder").iterdir()} == {
         "decoder.safetensors",
         "decoder_config.json",
@@ -158,7 +158,7 @@ def test_goes_on_bit_for_bit(base, whole_run, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_at(patch, 5)
         run(arguments(base, tmp_path))
-    assert training_utils.checkpoints(tmp_path)[-1].name == "checkpoint-4"
+    assert checkpoints(tmp_path)[-1].name == "checkpoint-4"
     run(arguments(base, tmp_path, resume_from_checkpoint="latest"))
     assert_same(decoder(tmp_path), decoder(whole_run))
     assert [r["step"] for r in records(tmp_path)] == [r["step"] for r in records(whole_run)]
@@ -225,14 +225,14 @@ def test_nan(base, tmp_path, monkeypatch):
     monkeypatch.setattr(PixelPyramidLoss, "forward", lambda self, prediction, target: prediction.sum() * torch.nan)
     message = refusal(arguments(base, tmp_path, resume_from_checkpoint="latest"))
     assert message.startswith("finetune_decoder: the loss is nan at step 3 (reconstruction nan")
-    assert [path.name for path in training_utils.checkpoints(tmp_path)] == ["checkpoint-2"]
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-2"]
     assert_same(decoder(tmp_path / "checkpoint-2"), before)
 
 
 def test_weights_that_are_not_finite_are_not_saved(base, tmp_path):
     message = refusal(arguments(base, tmp_path, learning_rate=1e39, checkpointing_steps=1, validation_steps=0))
     assert "is not finite after step 1" in message
-    assert not training_utils.checkpoints(tmp_path) and not (tmp_path / "decoder").exists()
+    assert not checkpoints(tmp_path) and not (tmp_path / "decoder").exists()
 
 
 def test_full_disk(base, whole_run, tmp_path, monkeypatch):

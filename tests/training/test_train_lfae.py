@@ -26,9 +26,9 @@ from lfdm_diffusers.data import chance
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.metrics.feature_networks import VGGFeatures
 from lfdm_diffusers.training import batchnorm
-from lfdm_diffusers.training import checkpoints as training_utils
 from lfdm_diffusers.training import run as training_run
 from lfdm_diffusers.training.arguments import public_command
+from lfdm_diffusers.training.checkpoints import checkpoints
 from lfdm_diffusers.training.clips import choose_clips
 from lfdm_diffusers.training.equivariance import RandomTransform
 from lfdm_diffusers.training.lfae import LFAELoss
@@ -106,7 +106,7 @@ def test_the_command_on_a_card_tells_no_secrets():
 
 
 def test_output(whole_run):
-    assert [path.name for path in training_utils.checkpoints(whole_run)] == [f"checkpoint-{n}" for n in (2, 4, 6)]
+    assert [path.name for path in checkpoints(whole_run)] == [f"checkpoint-{n}" for n in (2, 4, 6)]
     assert not list(whole_run.glob(".*"))
     lfae = LatentFlowAutoencoder.from_pretrained(whole_run / "lfae")
     assert lfae.config.sample_size == 32
@@ -134,7 +134,7 @@ def test_goes_on_bit_for_bit(faces, whole_run, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_at(patch, 5)
         run(arguments(faces, tmp_path))
-    assert training_utils.checkpoints(tmp_path)[-1].name == "checkpoint-4"
+    assert checkpoints(tmp_path)[-1].name == "checkpoint-4"
     (tmp_path / workshop_of_a_killed_process() / "new" / "checkpoint-6").mkdir(parents=True)
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 6, "lo')
@@ -217,7 +217,7 @@ def test_warm_start(faces, whole_run, tmp_path):
 
 def test_checkpoints_are_pruned(faces, tmp_path):
     run(arguments(faces, tmp_path, checkpointing_steps=1, max_train_steps=3, checkpoints_total_limit=2))
-    assert [path.name for path in training_utils.checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-3"]
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-3"]
 
 
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def test_nan(faces, tmp_path, monkeypatch):
     message = refusal(arguments(faces, tmp_path, resume_from_checkpoint="latest"))
     assert message.startswith("train_lfae: the loss is nan at step 3 (reconstruction nan")
     assert "--resume_from_checkpoint latest" in message
-    assert [path.name for path in training_utils.checkpoints(tmp_path)] == ["checkpoint-2"]
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-2"]
     assert_same(load_file(tmp_path / "checkpoint-2" / "lfae" / "diffusion_pytorch_model.safetensors"), before)
 
 
@@ -262,7 +262,7 @@ def test_weights_that_are_not_finite_are_not_saved(faces, tmp_path):
     """Weights can be lost in the very update before a checkpoint, without the loss having shown it yet."""
     message = refusal(arguments(faces, tmp_path, learning_rate=1e39, checkpointing_steps=1))
     assert "is not finite after step 1" in message
-    assert not training_utils.checkpoints(tmp_path)
+    assert not checkpoints(tmp_path)
 
 
 def test_full_disk(faces, whole_run, tmp_path, monkeypatch):
