@@ -13,6 +13,7 @@ from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.toon_faces import toon_clip, write_toon_faces
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation.judged import (
+    accuracy_score,
     correlation,
     judge_scores,
     other_takes,
@@ -21,6 +22,8 @@ from lfdm_diffusers.evaluation.judged import (
 )
 from lfdm_diffusers.evaluation.scores import Rules, places_by_source
 from lfdm_diffusers.evaluation.video_sets import VideoSet, find_real_clips
+from lfdm_diffusers.metrics import ExpressionJudge
+from lfdm_diffusers.metrics.toon_judges import ExpressionJudgement
 
 LABELS = ("happiness", "neutral", "surprise")
 FRAMES, SIZE = 10, 64
@@ -103,6 +106,17 @@ def test_a_brighter_background_is_measured(real):
     brighter = changed(real, lambda frames: torch.cat((frames[:1], frames[1:].clamp(max=204) + 51)))
     value = judge_scores(["background"], RULES, real, brighter, list(range(9)))["background"]["value"]
     assert 0.05 < value < 0.2 * (FRAMES - 1) / FRAMES + 0.01
+
+
+def test_accuracy_of_answers():
+    """Three clips: right and sure, right and not sure (.8), wrong and sure."""
+    judge = ExpressionJudge(("calm", "glad"))
+    probabilities = torch.tensor([[0.95, 0.05], [0.2, 0.8], [0.95, 0.05]])
+    judgement = ExpressionJudgement(probabilities.log(), torch.zeros(3, 2), torch.zeros(3, 64))
+    found = accuracy_score(judge, [judgement] * 2, [["calm", "glad", "glad"]] * 2)
+    assert found["value"] == found["real_value"] == pytest.approx(2 / 3)
+    assert found["groups"] == {"calm": 1, "glad": 0.5} and found["confusion"] == [[1, 0], [1, 1]]
+    assert found["sure"] == pytest.approx(1 / 3) and found["probability"] == pytest.approx((0.95 + 0.8 + 0.05) / 3)
 
 
 def test_timing_of_curves():

@@ -118,6 +118,9 @@ def test_occlusion_statistics():
             "occlusion_of_hidden": 0.2,
         }
     )
+    visibility[..., 2:, 3] = 0  # the place of 0.4 is half hidden
+    half = metrics.occlusion_statistics(occlusion, visibility)
+    assert half["occlusion_of_hidden"] == pytest.approx(0.3) and half["occlusion_of_visible"] == pytest.approx(0.95)
 
 
 # ---- motion ---------------------------------------------------------------------------------------------------------
@@ -311,7 +314,7 @@ def test_judges_take_other_sizes(unseen_clips):
 
 def test_files_of_judges(tmp_path):
     judge = metrics.load_judge("identity")
-    assert judge.facts["script"] == "reproduction/train_toon_judges.py"
+    assert Path(judge.facts["script"]).name == "train_toon_judges.py"  # wherever it lay then
     save_judge(judge, tmp_path / "again.safetensors", {"steps": 0})
     again = metrics.load_judge("identity", tmp_path / "again.safetensors")
     picture = random(1, 3, 64, 64)
