@@ -108,6 +108,20 @@ def test_a_brighter_background_is_measured(real):
     assert 0.05 < value < 0.2 * (FRAMES - 1) / FRAMES + 0.01
 
 
+@pytest.mark.parametrize("distance", [4, 5])
+def test_what_comes_within_four_pixels_of_a_person_is_no_background(real, distance):
+    own = replace(real, clips=[clip for clip in real.clips if clip.subject == "1"])
+    drawn = [toon_clip(0, 1, clip.label, 0, FRAMES, SIZE) for clip in own.clips]
+    person = np.any([clip.parts != clip.part_names.index("backdrop") for clip in drawn], axis=(0, 1))
+    away = np.abs(np.argwhere(np.ones_like(person))[:, None] - np.argwhere(person)[None]).max(axis=2).min(axis=1)
+    ring = torch.from_numpy(away.reshape(SIZE, SIZE) == distance)
+    assert ring.any()
+    painted = changed(own, lambda frames: torch.where(ring, 255 - frames, frames))
+    found = judge_scores(["background"], RULES, own, painted, [0, 1, 2])["background"]
+    assert (found["value"] > found["real_value"] + 0.01) == (distance > 4)
+    assert distance > 4 or found["value"] == found["real_value"]
+
+
 def test_accuracy_of_answers():
     """Three clips: right and sure, right and not sure (.8), wrong and sure."""
     judge = ExpressionJudge(("calm", "glad"))

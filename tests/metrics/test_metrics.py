@@ -329,6 +329,22 @@ def test_files_of_judges(tmp_path):
         metrics.load_judge("age")
 
 
+def test_frame_features_are_means_of_the_last_map():
+    class Network(torch.nn.Module):
+        """Two maps: the picture, and its left half."""
+
+        def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+            return [pictures, pictures[..., : pictures.shape[-1] // 2]]
+
+    pictures = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
+    pictures[1, 0, :, :4], pictures[2, 1, :, 4:] = 255, 255
+    detector = metrics.FrameDetector(Network(), "halves", "none", None)
+    features = metrics.frame_features(detector, pictures, batch_size=2)
+    assert features.dtype == torch.float32 and features.tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    with pytest.raises(ValueError, match=r"`pictures` must be uint8 .* got torch.float32 \(3, 3, 8, 8\)"):
+        metrics.frame_features(detector, pictures.float())
+
+
 # ---- scripts --------------------------------------------------------------------------------------------------------
 
 
