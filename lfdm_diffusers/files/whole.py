@@ -2,11 +2,11 @@
 
 A writer works in a hidden folder of its own beside the target, `.part-<machine>-<process>-<chance>`:
 
-    new/NAME    what is being written, or was replaced; it bears the target's name, since formats read or keep that
-    old/NAME    what was there before, for the moment between two renames, where names cannot be exchanged at once
+    NAME              what is being written, or was replaced; it bears the target's name, since formats read or keep that
+    .part-old/NAME    what was there before, for the moment between two renames, where names cannot be exchanged at once
 
 Writers share nothing, so any number may write to one target: the last rename wins. A process that is killed leaves its
-folder behind. The next writer beside it finds the process gone, puts `old` back if nothing has the name, and removes the rest.
+folder behind. The next writer beside it finds the process gone, puts the old one back if nothing has the name, and removes the rest.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = ".part-"
+OLD, SUPERSEDED = f"{PREFIX}old", f"{PREFIX}superseded"
 WORKSHOP = re.compile(re.escape(PREFIX) + r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}")
 ABANDONED_AFTER = 86400.0  # seconds without a change, where it cannot be asked whether the process still runs
 TRIES = 20  # where other writers may come in between
@@ -60,21 +61,21 @@ def whole(path: str | os.PathLike, replace: bool = True, durable: bool = True) -
         _refuse(target, replace)
         sweep(target.parent)
         with _workshop(target) as folder:
-            part = folder / "new" / target.name
+            part = folder / target.name
             yield part
             if durable:
                 _flush(part)
             _refuse(target, replace)
             _keep_permissions(part, target)
             if part.is_dir() or target.is_dir():
-                _swap(part, target, folder / "old" / target.name)
+                _swap(part, target, folder / OLD / target.name)
             else:
                 os.replace(part, target)
     except Exception as error:
         why = _reason(error, part, target, path)
         if why is None:
             raise
-        aside = part and part.parents[1] / "old" / target.name
+        aside = part and part.parent / OLD / target.name
         if before and os.path.lexists(target):
             why += ". What had been saved before is kept"
         elif before and aside and os.path.lexists(aside):
@@ -101,7 +102,7 @@ def remove(path: str | os.PathLike) -> None:
     """
     target = Path(path).absolute()
     with _workshop(target) as folder:
-        os.rename(target, folder / "new" / target.name)
+        os.rename(target, folder / target.name)
 
 
 def sweep(folder: Path) -> None:
@@ -118,7 +119,7 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _workshop(target: Path) -> Iterator[Path]:
-    """A writer's folder beside `target`, with an empty folder `new`; at the end nothing of it is left.
+    """A writer's folder beside `target`; at the end nothing of it is left.
 
     Parents of `target` that had to be made go as well if the block raises.
     """
@@ -134,7 +135,6 @@ def _workshop(target: Path) -> Iterator[Path]:
             except FileNotFoundError:  # a writer that failed has just removed the parents that it had made
                 if not tries_left:
                     raise
-        (folder / "new").mkdir()
         yield folder
     except BaseException:
         _leave(folder)
@@ -155,12 +155,12 @@ def _leave(folder: Path) -> None:
 
 def _close(folder: Path) -> None:
     """Remove a writer's folder; first what it had moved aside gets its name back, unless something else has that."""
-    old = folder / "old"
+    old = folder / OLD
     if old.is_dir():
         for each in old.iterdir():
             if not os.path.lexists(folder.parent / each.name):
                 os.rename(each, folder.parent / each.name)
-        os.rename(old, folder / "superseded")  # or half of it might be put back if this process is killed now
+        os.rename(old, folder / SUPERSEDED)  # or half of it might be put back if this process is killed now
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -247,7 +247,7 @@ def _swap(part: Path, target: Path, old: Path) -> None:
             with contextlib.suppress(
                 FileNotFoundError
             ):  # another writer was quicker: `old` is superseded by what it wrote
-                os.rename(old.parent, old.parent.with_name(f"superseded-{tries_left}"))
+                os.rename(old.parent, old.parent.with_name(f"{SUPERSEDED}-{tries_left}"))
 
 
 @functools.cache

@@ -725,7 +725,7 @@ def test_cache_survives_interruptions(tmp_path, monkeypatch, compress):
             file.truncate(size)
         again = CachedClipReader(folder, 16, 16, compress=compress)
         np.testing.assert_array_equal(again.read(clip, [0, 3]), whole)
-    (path.parent / workshop_of_a_killed_process() / "new").mkdir(parents=True)
+    (path.parent / workshop_of_a_killed_process()).mkdir(parents=True)
     path.unlink()
     np.testing.assert_array_equal(CachedClipReader(folder, 16, 16, compress=compress).read(clip, [0, 3]), whole)
     assert files_of(folder) == [path] and list(path.parent.iterdir()) == [path]

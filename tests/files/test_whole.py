@@ -234,8 +234,8 @@ def test_a_live_writer_is_left_alone_and_an_abandoned_one_is_not(tmp_path):
     kept = [f"{PREFIX}{machine}-{another.pid}-00000000", f"{PREFIX}{'0' * 8}-1-00000000", f"{PREFIX}mine", ".part"]
     swept = [f"{PREFIX}{machine}-{gone.pid}-00000000", f"{PREFIX}{machine}-{mine}-00000000"]
     for name in (*kept, *swept):
-        (tmp_path / name / "new").mkdir(parents=True)
-        (tmp_path / name / "new" / "x").write_text("half")
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("half")
     with whole(tmp_path / "x") as part:
         part.write_text("new")
         assert len(litter(tmp_path)) == 4 + (os.name != "posix") * 2
@@ -251,7 +251,7 @@ def test_a_live_writer_is_left_alone_and_an_abandoned_one_is_not(tmp_path):
 
 
 def test_what_a_killed_writer_moved_aside_does_not_replace_what_came_after(tmp_path):
-    aside = tmp_path / f"{PREFIX}{whole_module._machine()}-{os.getpid()}-00000000" / "old"
+    aside = tmp_path / f"{PREFIX}{whole_module._machine()}-{os.getpid()}-00000000" / whole_module.OLD
     for there in (False, True):
         write(aside / "x", "folder", "old")
         if there:
@@ -334,7 +334,7 @@ def test_permissions(tmp_path, way):
         os.chmod(tmp_path / "private", 0o600)
         with whole(tmp_path / "private") as part:
             part.write_text("")
-            assert part.parents[1].stat().st_mode & 0o777 == 0o700  # nobody reads it while it is written
+            assert part.parent.stat().st_mode & 0o777 == 0o700  # nobody reads it while it is written
         for _ in range(2):
             with whole(tmp_path / "folder") as part:
                 write(part, "folder", "")

@@ -7,6 +7,7 @@ import os
 import pytest
 from leftovers import workshop_of_a_killed_process
 
+from lfdm_diffusers.files.whole import OLD
 from lfdm_diffusers.training.checkpoints import STATE_FILE, checkpoints, find_checkpoint, prune_checkpoints
 
 
@@ -17,7 +18,7 @@ def make_checkpoint(folder, step: int) -> None:
 
 def test_a_checkpoint_that_a_killed_run_was_replacing_is_found(tmp_path):
     make_checkpoint(tmp_path, 2)
-    make_checkpoint(tmp_path / workshop_of_a_killed_process() / "old", 4)  # between two renames
+    make_checkpoint(tmp_path / workshop_of_a_killed_process() / OLD, 4)  # between two renames
     found = find_checkpoint(tmp_path, "latest")
     assert found == tmp_path / "checkpoint-4" and (found / STATE_FILE).read_text() == "state"
     assert sorted(os.listdir(tmp_path)) == ["checkpoint-2", "checkpoint-4"]

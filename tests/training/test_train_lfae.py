@@ -135,7 +135,7 @@ def test_goes_on_bit_for_bit(faces, whole_run, tmp_path, monkeypatch):
         stop_at(patch, 5)
         run(arguments(faces, tmp_path))
     assert checkpoints(tmp_path)[-1].name == "checkpoint-4"
-    (tmp_path / workshop_of_a_killed_process() / "new" / "checkpoint-6").mkdir(parents=True)
+    (tmp_path / workshop_of_a_killed_process() / "checkpoint-6").mkdir(parents=True)
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 6, "lo')
     run(arguments(faces, tmp_path, resume_from_checkpoint="latest"))
