@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import convolutions
 import data_waiting
+import faster_ways
 import operations
 import performance_page
 import plain
@@ -24,6 +26,7 @@ from workloads import ITEMS, TRAINING, Case, Workload, save_models
 
 from lfdm_diffusers import ops
 from lfdm_diffusers.models.blocks_2d import FastConv2d
+from lfdm_diffusers.ops.thresholds import DEFAULTS, current
 from lfdm_diffusers.pipelines.motion import beside
 
 # Limits with which models as small as those of tests are computed in all the ways that large ones are.
@@ -229,6 +232,15 @@ def test_convolutions_are_compared_with_what_gives_the_same_numbers(tmp_path, mo
         and rows[2]["taken"]
     )
     assert all(min(convolutions.gains(row)) > 0 for row in rows) and capsys.readouterr().out.count("\n") == 3
+
+
+def test_each_faster_way_is_left_out_in_turn(monkeypatch, tmp_path):
+    monkeypatch.setattr(faster_ways, "Workload", lambda case, folder: SimpleNamespace(call=lambda: list))
+    monkeypatch.setattr(faster_ways, "own_seconds", lambda call: 2.0 if current() == DEFAULTS else 3.0)
+    row = faster_ways.measure(Case("unet_step"), tmp_path, list(faster_ways.WITHOUT), turns=3)
+    assert row["seconds"] == 2.0
+    for name, times in row["times_without"].items():  # winograd may never be taken on the processor at hand
+        assert times == (1.0 if replace(DEFAULTS, **faster_ways.WITHOUT[name]) == DEFAULTS else 1.5)
 
 
 def test_comparisons_are_of_the_rows():
