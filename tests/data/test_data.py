@@ -780,3 +780,13 @@ def test_scan_names_every_bad_clip_and_goes_on(tmp_path):
         scan_clips(clips[-1:], ClipReader(16, 16), progress=False)
     with pytest.raises(ValueError, match=r"too short: 4 frames, at least 5 needed"):
         scan_clips(clips, ClipReader(16, 16), min_frames=5, progress=False)
+
+
+# ---- chance ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_draw_belongs_to_its_numbers():
+    """Runs that are resumed, and receipts, rest on these streams: seed, purpose (0 order, 1 item), epoch, item."""
+    for purpose, number in (("order", 0), ("item", 1)):
+        expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence([7, number, 2, 5])))
+        np.testing.assert_array_equal(draws(7, purpose, 2, 5).random(3), expected.random(3))

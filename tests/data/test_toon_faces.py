@@ -15,6 +15,7 @@ from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import LABELS, ToonSubject, toon_clip, write_toon_faces
 from lfdm_diffusers.data.toon_faces.expressions import perform
 from lfdm_diffusers.data.toon_faces.people import HAIR_STYLES
+from lfdm_diffusers.data.toon_faces.redrawing import drawn_again
 from lfdm_diffusers.data.toon_faces.rendering import render
 from lfdm_diffusers.data.toon_faces.rig import Rig
 from lfdm_diffusers.data.true_motion import true_motion
@@ -405,6 +406,13 @@ def test_true_motion_of_a_file(tmp_path, format):
     (flow, visibility), (again, visible) = map(true_motion, clips)
     assert flow.shape == (4, 2, 32, 32) and visibility.shape == (4, 1, 32, 32) and visibility.dtype == bool
     assert np.abs(flow - again).max() < 2e-3 and (visibility == visible).all()  # half precision in the file
+
+
+def test_a_file_is_drawn_again_and_so_are_later_takes(tmp_path):
+    write_toon_faces(tmp_path, 1, 0, labels=("fear",), takes=2, num_frames=2, size=16, seed=3, progress=False)
+    for later in (0, 1):
+        drawn = drawn_again(tmp_path / "train/fear/0000_01", takes_later=later)
+        np.testing.assert_array_equal(drawn.frames, toon_clip(3, 0, "fear", 1 + later, num_frames=2, size=16).frames)
 
 
 def test_true_motion_that_is_not_known(tmp_path):

@@ -318,6 +318,19 @@ def test_callbacks_change_latents_and_interrupt(pipe):
     assert steps == [0, 1]
 
 
+def test_callbacks_change_the_text(pipe):
+    (other,) = pipe.encode_prompt("surprise")
+    seen = []
+    pipe.unet.register_forward_pre_hook(lambda _, args: seen.append(args[2]))
+    call(
+        pipe,
+        callback_on_step_end=lambda *_: {"prompt_embeds": other},
+        callback_on_step_end_tensor_inputs=["prompt_embeds"],
+    )
+    torch.testing.assert_close(seen[0], pipe.encode_prompt("anger")[0])
+    torch.testing.assert_close(seen[1], other)
+
+
 def test_callback_tensors_are_checked(pipe):
     with pytest.raises(ValueError, match="`callback_on_step_end_tensor_inputs` must be among"):
         call(pipe, callback_on_step_end_tensor_inputs=["nonsense"])
