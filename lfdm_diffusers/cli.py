@@ -84,6 +84,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add(
         sets,
+        "people",
+        "render people in three dimensions making seven expressions, from a seed",
+        data_command.add_people_arguments,
+        data_command.run_people,
+    )
+    _add(
+        sets,
         "i3d",
         "make the network ready that FVD is measured with",
         data_command.add_i3d_arguments,

@@ -1,9 +1,10 @@
-"""`lfdm data toon-faces` draws the data set that anyone can have, `lfdm data i3d` makes ready what FVD is measured with."""
+"""`lfdm data toon-faces` and `lfdm data people` make data sets that anyone can have, `lfdm data i3d` readies what FVD is measured with."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from .command_tools import add_json_argument, whole_number, with_exit_codes
@@ -20,8 +21,8 @@ examples:
 """
 
 
-def add_toon_faces_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `data toon-faces`."""
+def add_toon_faces_arguments(parser: argparse.ArgumentParser, num_frames: int = 40, styles: bool = True) -> None:
+    """The options of `data toon-faces`; other people have other defaults, and no styles."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument("output", metavar="OUTPUT", help="folder to write; an interrupted run goes on there")
     count = whole_number(1)
@@ -35,7 +36,9 @@ def add_toon_faces_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--takes", type=count, default=1, metavar="N", help="clips of each person and label (default: 1)"
     )
-    parser.add_argument("--num-frames", type=count, default=40, metavar="N", help="of a clip (default: 40)")
+    parser.add_argument(
+        "--num-frames", type=count, default=num_frames, metavar="N", help=f"of a clip (default: {num_frames})"
+    )
     parser.add_argument(
         "--size", type=whole_number(16), default=128, metavar="N", help="pixels of a side (default: 128)"
     )
@@ -49,9 +52,13 @@ def add_toon_faces_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-flow", action="store_true", help="also write the true flow and visibility of each clip"
     )
-    parser.add_argument(
-        "--style", choices=STYLES, default="painted", help="ink: outlines and flat washes, the same people and motion"
-    )
+    if styles:
+        parser.add_argument(
+            "--style",
+            choices=STYLES,
+            default="painted",
+            help="ink: outlines and flat washes, the same people and motion",
+        )
     parser.add_argument(
         "--workers", type=whole_number(0), default=0, metavar="N", help="processes (default: this one alone)"
     )
@@ -61,10 +68,15 @@ def add_toon_faces_arguments(parser: argparse.ArgumentParser) -> None:
 @with_exit_codes
 def run_toon_faces(args: argparse.Namespace) -> int:
     """Draw; returns 0."""
+    return write_and_tell(args, write_toon_faces)
+
+
+def write_and_tell(args: argparse.Namespace, write: Callable[..., Path]) -> int:
+    """Have a data set written by `write`, and say what is there; returns 0."""
     output = Path(args.output)
     if output.exists() and not output.is_dir():
         raise ValueError(f"OUTPUT must be a folder, but {output} is a file.")
-    metadata = write_toon_faces(
+    metadata = write(
         output,
         num_subjects=args.num_subjects,
         num_test_subjects=args.num_test_subjects,
@@ -76,7 +88,7 @@ def run_toon_faces(args: argparse.Namespace) -> int:
         format=args.format,
         fps=args.fps,
         with_flow=args.with_flow,
-        style=args.style,
+        **({"style": args.style} if "style" in args else {}),
         workers=args.workers,
     )
     rows = [json.loads(line) for line in metadata.read_text().splitlines()]
@@ -95,6 +107,36 @@ def run_toon_faces(args: argparse.Namespace) -> int:
         f"{', '.join(splits)}; {metadata} lists them"
     )
     return 0
+
+
+PEOPLE_EXAMPLES = """
+examples:
+  two hundred people in three dimensions, forty of them for testing (the extra [people] has what this needs):
+    %(prog)s people --num-subjects 200 --num-test-subjects 40 --format webp --workers 2
+  one label, with the true flow, to look at as videos:
+    %(prog)s people --num-subjects 4 --labels happiness --size 256 --format mp4 --with-flow
+"""
+
+
+def add_people_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `data people`."""
+    add_toon_faces_arguments(parser, num_frames=24, styles=False)
+    parser.epilog = PEOPLE_EXAMPLES
+
+
+@with_exit_codes
+def run_people(args: argparse.Namespace) -> int:
+    """Render; returns 0."""
+    from .data.people.packages import required
+
+    try:
+        required("anny")
+        required("numba")
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    from .data.people.dataset import write_people
+
+    return write_and_tell(args, write_people)
 
 
 I3D_EXAMPLES = f"""

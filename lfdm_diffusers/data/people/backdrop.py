@@ -10,19 +10,39 @@ INDOORS = {"room": 4, "shelves": 2, "window": 2, "wall": 2, "texture": 1, "light
 OUTDOORS = {"street": 3, "park": 4, "sky": 1.5, "sea": 1, "texture": 1, "lights": 0.3}
 STUDIO = {"studio": 5, "plain": 2, "texture": 1}
 NIGHT = {"lights": 5, "room": 2, "street": 1}
-WALLS = ("e8e2d6", "d9d4c8", "c9d2d8", "b8c4b4", "d8c4b0", "a8b4c4", "8a9488", "c4a890", "f0eeea", "6e7a86", "5a4a42", "3c4650")
+WALLS = (
+    "e8e2d6",
+    "d9d4c8",
+    "c9d2d8",
+    "b8c4b4",
+    "d8c4b0",
+    "a8b4c4",
+    "8a9488",
+    "c4a890",
+    "f0eeea",
+    "6e7a86",
+    "5a4a42",
+    "3c4650",
+)
 
 
 def backdrop(rng: np.random.Generator, size: int, light: str) -> np.ndarray:
     """A picture (size, size, 3) of linear light, mostly in [0, 1]; `light` is the kind of light."""
-    kinds = {"studio": STUDIO, "night": NIGHT, "overcast": OUTDOORS, "sun": OUTDOORS, "evening": OUTDOORS}.get(light, INDOORS)
+    kinds = {"studio": STUDIO, "night": NIGHT, "overcast": OUTDOORS, "sun": OUTDOORS, "evening": OUTDOORS}.get(
+        light, INDOORS
+    )
     if kinds is OUTDOORS and rng.random() < 0.15:
         kinds = INDOORS
     kind = one_of(rng, kinds)
     picture = PAINTERS[kind](rng, size)
     from scipy.ndimage import gaussian_filter
 
-    blur = {"plain": 0, "texture": rng.uniform(0, 0.02), "wall": rng.uniform(0, 0.02), "lights": rng.uniform(0.004, 0.012)}.get(kind)
+    blur = {
+        "plain": 0,
+        "texture": rng.uniform(0, 0.02),
+        "wall": rng.uniform(0, 0.02),
+        "lights": rng.uniform(0.004, 0.012),
+    }.get(kind)
     if blur is None:
         blur = rng.uniform(0.002, 0.012) if rng.random() < 0.35 else rng.uniform(0.012, 0.05)
     if blur > 0:
@@ -32,7 +52,9 @@ def backdrop(rng: np.random.Generator, size: int, light: str) -> np.ndarray:
     return np.clip(picture * level * rng.uniform(0.6, 1.2) * tint, 0, 1.5)
 
 
-def field(rng: np.random.Generator, size: int, cells: float, octaves: int = 3, stretch: tuple[float, float] = (1, 1)) -> np.ndarray:
+def field(
+    rng: np.random.Generator, size: int, cells: float, octaves: int = 3, stretch: tuple[float, float] = (1, 1)
+) -> np.ndarray:
     """Smooth noise (size, size) of about [-1, 1], `cells` features across."""
     from scipy.ndimage import zoom
 
@@ -57,7 +79,7 @@ def ramp(size: int, angle: float) -> np.ndarray:
 def box(picture: np.ndarray, x0: float, y0: float, x1: float, y1: float, value: np.ndarray) -> None:
     """Fill a box given in shares of the picture."""
     size = len(picture)
-    a, b, c, d = (int(round(v * size)) for v in (y0, y1, x0, x1))
+    a, b, c, d = (round(v * size) for v in (y0, y1, x0, x1))
     picture[max(a, 0) : max(b, 0), max(c, 0) : max(d, 0)] = value
 
 
@@ -68,7 +90,10 @@ def plain(rng: np.random.Generator, size: int) -> np.ndarray:
 def studio(rng: np.random.Generator, size: int) -> np.ndarray:
     base = colour(rng, (*WALLS, "2a2c30", "14151a", "23344a", "4a2a2a", "6a7f8f"))
     t = np.linspace(-1, 1, size)
-    spot = np.exp(-(((t[None] - rng.uniform(-0.5, 0.5)) / rng.uniform(0.5, 1.2)) ** 2) - ((t[:, None] - rng.uniform(-0.4, 0.6)) / rng.uniform(0.5, 1.2)) ** 2)
+    spot = np.exp(
+        -(((t[None] - rng.uniform(-0.5, 0.5)) / rng.uniform(0.5, 1.2)) ** 2)
+        - ((t[:, None] - rng.uniform(-0.4, 0.6)) / rng.uniform(0.5, 1.2)) ** 2
+    )
     cloud = 0.12 * rng.random() * field(rng, size, 3)
     return base * (rng.uniform(0.3, 0.9) + rng.uniform(0.3, 1.0) * spot + cloud)[..., None]
 
@@ -77,8 +102,7 @@ def wall(rng: np.random.Generator, size: int) -> np.ndarray:
     out = colour(rng) * (0.6 + 0.5 * ramp(size, rng.uniform(0, 6.3))) * np.ones((size, size, 1))
     out *= 1 + 0.06 * field(rng, size, 30)[..., None]
     if rng.random() < 0.5:  # a shadow or a corner
-        x = rng.uniform(0.1, 0.9)
-        box(out, x, 0, 1, 1, out[:, int(x * size) :, :][:size] * rng.uniform(0.6, 0.9))
+        out[:, int(rng.uniform(0.1, 0.9) * size) :] *= rng.uniform(0.6, 0.9)
     if rng.random() < 0.6:
         w, h, x, y = rng.uniform(0.15, 0.4), rng.uniform(0.15, 0.4), rng.uniform(-0.1, 0.9), rng.uniform(-0.1, 0.5)
         box(out, x - 0.012, y - 0.012, x + w + 0.012, y + h + 0.012, colour(rng, ("1a1a1a", "8a6a4a", "e8e4da")))
@@ -168,7 +192,10 @@ def foliage(rng: np.random.Generator, out: np.ndarray, amount: float) -> np.ndar
 
 
 def sky(rng: np.random.Generator, size: int) -> np.ndarray:
-    top, low = colour(rng, ("5a8ac8", "8fb3d4", "b8c8d4", "4a6a9a", "d8dce0")), colour(rng, ("d8e4ec", "e8e4da", "f0e0c8"))
+    top, low = (
+        colour(rng, ("5a8ac8", "8fb3d4", "b8c8d4", "4a6a9a", "d8dce0")),
+        colour(rng, ("d8e4ec", "e8e4da", "f0e0c8")),
+    )
     y = np.linspace(0, 1, size)[:, None, None]
     out = top + (low - top) * y
     cloud = np.clip(field(rng, size, 3, 4, (1.0, 0.5)) + rng.uniform(-0.6, 0.4), 0, 1)[..., None] * rng.uniform(0, 1)
@@ -219,7 +246,11 @@ def lights(rng: np.random.Generator, size: int) -> np.ndarray:
     """Lamps far out of focus."""
     out = studio(rng, size) * 0.25 + room(rng, size) * 0.15
     for _ in range(int(rng.integers(8, 40))):
-        tint = np.array([1.0, rng.uniform(0.4, 0.95), rng.uniform(0.15, 0.9)]) if rng.random() < 0.75 else rng.dirichlet([1, 1, 1]) * 2
+        tint = (
+            np.array([1.0, rng.uniform(0.4, 0.95), rng.uniform(0.15, 0.9)])
+            if rng.random() < 0.75
+            else rng.dirichlet([1, 1, 1]) * 2
+        )
         disc(out, rng.random(), rng.random(), rng.uniform(0.015, 0.06), tint * rng.uniform(0.1, 0.7), add=True)
     return out
 

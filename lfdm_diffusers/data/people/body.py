@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from .draws import stream
-from .expressions import Performance
+from .expressions import ACTIONS, Performance
 from .figure import EYE, MOUTH, SKIN, TONGUE, load_figure
 from .hair import BEARD, FRAME, SCALP, FrontMap, Strands, beard, brows, lashes
 from .hairstyles import scalp
@@ -109,15 +109,18 @@ class Body:
         grown = grow(person)
         self.person, self.figure, self.grown, self.outfit = person, figure, grown, outfit
         frames, lenses = glasses(figure, person, grown.carrier, GLASSES_POINTS)
-        pieces = [*teeth(figure, person, grown.carrier), *clothes(figure, outfit, grown.vertices, grown.normals, grown.carrier)]
+        pieces = [
+            *teeth(figure, person, grown.carrier),
+            *clothes(figure, outfit, grown.vertices, grown.normals, grown.carrier),
+        ]
         pieces += [*hat(figure, person, grown.vertices, grown.normals, grown.carrier), *lenses]
         self._mesh(pieces)
         self._strands([*grown.strands, *([frames] if frames else [])])
         self.reach = np.ones(len(self.canonical), np.float32)
         self.look = look_of(person, outfit, take)
         gum = np.linalg.norm(figure.canonical - [0, -0.0178, -0.0831], axis=1).argsort()[:3]
-        jaw = [i for i, name in enumerate(figure.action_names) if name.startswith("jaw")]
-        self.jaw_actions = np.zeros((len(figure.action_names), 3))
+        jaw = [i for i, name in enumerate(ACTIONS) if name.startswith("jaw")]
+        self.jaw_actions = np.zeros((len(ACTIONS), 3))
         self.jaw_actions[jaw] = figure.actions[jaw][:, gum].mean(1)
 
     def _mesh(self, pieces: list[Piece]) -> None:
@@ -128,11 +131,26 @@ class Body:
         start = len(grown.vertices)
         cut = np.ones(start)
         # Skin deep under cloth would only poke through it.
-        cut[neckline(figure.canonical, "scoop neck" if self.outfit.kind == "jacket" else self.outfit.kind if self.outfit.kind in ("v neck", "scoop neck") else "crew neck") > 0.03] = -1
+        cut[
+            neckline(
+                figure.canonical,
+                "scoop neck"
+                if self.outfit.kind == "jacket"
+                else self.outfit.kind
+                if self.outfit.kind in ("v neck", "scoop neck")
+                else "crew neck",
+            )
+            > 0.03
+        ] = -1
         if self.person.hat == "scarf":
             cut[figure.ears > 0.1] = -1
         vertices, canonical, weights = [grown.vertices], [figure.canonical], [figure.weights]
-        triangles, material, cuts, jaws = [figure.triangles], [np.vectorize(kinds.get)(figure.kinds)], [cut], [np.zeros(start)]
+        triangles, material, cuts, jaws = (
+            [figure.triangles],
+            [np.vectorize(kinds.get)(figure.kinds)],
+            [cut],
+            [np.zeros(start)],
+        )
         for piece in pieces:
             triangles.append(piece.triangles + start)
             material.append(np.full(len(piece.triangles), piece.material))
@@ -156,16 +174,23 @@ class Body:
     def _strands(self, groups: list[Strands]) -> None:
         self.groups = [g for g in groups if len(g.points)]
         segments, widths, colours, shade, glossy, start = [], [], [], [], [], 0
+        fewer: dict[int, list[np.ndarray]] = {2: [], 4: []}
         for group in self.groups:
             count, steps = group.points.shape[:2]
             number = start + np.arange(count * steps).reshape(count, steps)
             segments.append(np.stack([number[:, :-1], number[:, 1:]], -1).reshape(-1, 2))
+            for part, some in fewer.items():
+                some.append(
+                    segments[-1].reshape(count, steps - 1, 2)[:: part if group.kind[0] != FRAME else 1].reshape(-1, 2)
+                )
             widths.append(group.width.ravel())
             colours.append(np.repeat(group.colour, steps, 0))
             shade.append(group.shade.ravel())
             glossy.append(np.repeat(np.choose(np.minimum(group.kind, 4), [1.0, 0.3, 0.0, 0.5, 1.5]), steps))
             start += count * steps
         self.segments = np.concatenate(segments).astype(np.int32)
+        # For shadows: one strand in so many, and how much wider it is.
+        self.fewer = {part: (np.concatenate(some).astype(np.int32), part**0.7) for part, some in fewer.items()}
         self.widths = np.concatenate(widths)
         self.colours = np.concatenate(colours).astype(np.float32)
         self.shade = np.concatenate(shade).astype(np.float32)
@@ -209,7 +234,7 @@ class Body:
         bones = [transforms[figure.bone_names.index(name), :, :3].T for name in ("eye.L", "eye.R")]
 
         def strength(*names: str) -> float:
-            return float(np.mean([amounts[i] for i, n in enumerate(figure.action_names) if n.startswith(names)]))
+            return float(np.mean([amounts[i] for i, n in enumerate(ACTIONS) if n.startswith(names)]))
 
         moment = Moment(
             raised=min(strength("browInnerUp", "browOuterUp") / 1.3, 1.0), frown=min(strength("browDown"), 1.0),
@@ -227,7 +252,9 @@ def look_of(person: Person, outfit: Outfit, take: int) -> Look:
     face = load_figure().canonical
     face = face[(face[:, 2] > -0.12) & (face[:, 2] < 0.05) & (face[:, 1] < 0.02)]
     moles = np.concatenate([face[rng.integers(len(face), size=count)], rng.uniform(0.0007, 0.0017, (count, 1))], 1)
-    stubble = {"none": 0.0, "stubble": rng.uniform(0.2, 0.55), "moustache": 0.35, "goatee": 0.35, "full": 0.55}[person.beard]
+    stubble = {"none": 0.0, "stubble": rng.uniform(0.2, 0.55), "moustache": 0.35, "goatee": 0.35, "full": 0.55}[
+        person.beard
+    ]
     if person.beard == "none" and person.sex == "male" and person.years != "child":
         stubble = rng.uniform(0.0, 0.16)
     scalp = person.hair * (0.8 if person.hair_style != "bald" else 1.0)
@@ -235,7 +262,7 @@ def look_of(person: Person, outfit: Outfit, take: int) -> Look:
         seed=int(rng.integers(2**20)), skin=person.skin, tone=person.tone, redness=person.redness, blotches=person.blotches,
         freckles=person.freckles, wrinkles=person.wrinkles, shine=person.shine, under_eye=person.dark_under_eyes, lip=person.lip,
         lipstick=person.lipstick, eyeshadow=person.eyeshadow, shadow_colour=person.skin * rng.uniform(0.2, 0.7, 3), stubble=stubble,
-        beard_colour=np.minimum(person.hair * 0.8 + 0.006, 0.35) + [0.0, 0.002, 0.004], hair=scalp, brow=person.brow,
+        beard_colour=np.minimum(person.hair * 0.8 + 0.006, 0.35) + np.array([0.0, 0.002, 0.004]), hair=scalp, brow=person.brow,
         moles=np.ascontiguousarray(moles), iris=person.iris, iris_radius=person.iris_radius,
         pupil=float(rng.uniform(0.3, 0.5)), teeth=person.teeth, cloth=np.ascontiguousarray(outfit.colours[:2]),
         inner=np.ascontiguousarray(outfit.colours[[2, 2]]), pattern=PATTERNS.index(outfit.pattern), pattern_scale=outfit.scale,

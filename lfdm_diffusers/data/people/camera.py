@@ -15,6 +15,7 @@ class Camera:
     distance: float
     exposure: float  # stops
     balance: np.ndarray  # (3,) gains
+    adaptation: float  # share of the light's colour that the white balance takes out
     contrast: float
     saturation: float
     lift: float
@@ -31,6 +32,7 @@ class Camera:
             distance=float(np.exp(rng.uniform(np.log(0.5), np.log(2.2)))),
             exposure=float(rng.normal(0, 0.33)),
             balance=np.exp(rng.normal(0, [0.05, 0.015, 0.07])),
+            adaptation=float(rng.uniform(0.45, 0.9)),
             contrast=float(rng.uniform(0.85, 1.3)),
             saturation=0.0 if rng.random() < 0.03 else float(rng.uniform(0.75, 1.2)),
             lift=float(max(rng.normal(0, 0.02), 0)),
@@ -41,13 +43,17 @@ class Camera:
             jpeg=int(rng.integers(60, 96)) if rng.random() < 0.7 else 0,
         )
 
-    def develop(self, light: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-        """A picture (S, S, 3) uint8 from linear light (S, S, 3), of which `level` shall become a middle tone."""
+    def develop(self, light: np.ndarray, level: float, white: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A picture (S, S, 3) uint8 from linear light (S, S, 3).
+
+        `level` of it shall become a middle tone, and `white` (3,), what a white surface looks like, nearly white.
+        """
         from PIL import Image
         from scipy.ndimage import gaussian_filter
 
         size = len(light)
-        x = light * (0.30 / level * 2**self.exposure) * self.balance
+        adapted = (white.mean() / np.maximum(white, 1e-6)) ** self.adaptation
+        x = light * (0.30 / level * 2**self.exposure) * self.balance * adapted
         if self.vignette:
             t = np.linspace(-1, 1, size)
             x = x * (1 - self.vignette * 0.5 * (t[None] ** 2 + t[:, None] ** 2))[..., None]

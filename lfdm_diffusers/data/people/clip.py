@@ -1,22 +1,21 @@
 """One clip of a person: its frames, and where every point of every frame is in every other.
 
-    clip = people_clip(seed=0, subject=3, label="happiness", num_frames=24, size=128)
-    clip.frames                             # (24, 128, 128, 3) uint8
-    flow, visibility = clip.flow(0, 12)     # (2, 128, 128), (1, 128, 128): frame 12 sampled from frame 0
+clip = people_clip(seed=0, subject=3, label="happiness", num_frames=24, size=128)
+clip.frames                             # (24, 128, 128, 3) uint8
+flow, visibility = clip.flow(0, 12)     # (2, 128, 128), (1, 128, 128): frame 12 sampled from frame 0
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .backdrop import backdrop
-from .body import Body
+from .body import Body, vertex_normals
 from .camera import Camera
 from .draws import stream
 from .expressions import LABELS, Performance, perform
-from .figure import load_figure
 from .framing import frame_of_face, jittered
 from .hair import SCALP
 from .light import SHADOW_SIZE, SHADOW_SPAN, Light
@@ -25,7 +24,9 @@ from .rasteriser import draw_strands, draw_triangles, new_buffers
 from .shading import Lights, shade
 from .wear import Outfit
 
-BEHIND = 0.012  # metres that a point may lie behind what its pixel shows and still count as seen: hair is a bundle
+# Metres that a point may lie behind what its pixel shows and still count as seen. Hair is a bundle: strands hide one another.
+BEHIND, BEHIND_HAIR = 0.008, 0.06
+MIDDLE = np.array([0, 0.05, -0.06])  # of head and shoulders, from the middle of the eyes, metres
 FINE = 3  # samples a pixel's side, odd, so that one sample is at its centre
 
 
@@ -96,7 +97,12 @@ class PeopleClip:
         on_mesh = (number >= 0) & (number < len(self.triangles))
         on_strand = number >= len(self.triangles)
         for on, points, corners, shares in (
-            (on_mesh, self.mesh[reference], self.triangles, np.stack([1 - place.sum(-1), place[..., 0], place[..., 1]], -1)),
+            (
+                on_mesh,
+                self.mesh[reference],
+                self.triangles,
+                np.stack([1 - place.sum(-1), place[..., 0], place[..., 1]], -1),
+            ),
             (on_strand, self.strands[reference], self.segments, np.stack([1 - place[..., 0], place[..., 0]], -1)),
         ):
             first = 0 if on is on_mesh else len(self.triangles)
@@ -118,9 +124,10 @@ class PeopleClip:
         fine = self.nearness[reference]
         index = np.clip((there[..., :2] * len(fine) / size).astype(int), 0, len(fine) - 1)
         seen = fine[index[..., 1], index[..., 0]]
-        with np.errstate(divide="ignore"):
-            hidden = np.where(number < 0, seen > 0, (seen > 0) & (1 / np.maximum(seen, 1e-9) < 1 / np.maximum(there[..., 2], 1e-9) - BEHIND))
-            # At an outline the point may be just off what the sample shows: the backdrop there is no reason to call it hidden.
+        # At an outline the point may be just off what the sample shows: the backdrop there is no reason to call it hidden.
+        slack = np.where(on_strand, BEHIND_HAIR, BEHIND)
+        covered = (seen > 0) & (1 / np.maximum(seen, 1e-9) < 1 / np.maximum(there[..., 2], 1e-9) - slack)
+        hidden = np.where(number < 0, seen > 0, covered)
         visible = inside & ~hidden
         return flow.transpose(2, 0, 1).astype(np.float32), visible[None].astype(np.float32)
 
@@ -133,6 +140,11 @@ class PeopleClip:
 def require_integer(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{name} must be an integer of {least} or more, got {value!r}")
+
+
+def clip_number(label: str, take: int) -> int:
+    """A number of its own for each clip of a person: scene, clothes and pose know the label only as this, which scatters them."""
+    return int(take) * len(LABELS) + LABELS.index(label)
 
 
 def people_clip(
@@ -159,13 +171,11 @@ def people_clip(
     require_integer("size", size, 16)
     if label not in LABELS:
         raise ValueError(f"label must be one of {', '.join(LABELS)}; got {label!r}")
-    figure = load_figure()
     if not isinstance(subject, Person):
         require_integer("subject", subject, 0)
         subject = Person.sample(int(seed), int(subject))
-    # Scene, clothes and pose of a clip know its label only as a number that scatters them.
-    number = int(take) * len(LABELS) + LABELS.index(label)
-    performance = perform(subject, label, number, int(num_frames), int(seed), figure.action_names)
+    number = clip_number(label, take)
+    performance = perform(subject, label, number, int(num_frames), int(seed))
     rng = stream(int(seed), subject.index, 71, number)
     outfit, light, camera = Outfit.sample(subject, number), Light.sample(rng), Camera.sample(rng)
     body = Body(subject, outfit, number)
@@ -176,13 +186,14 @@ def render(body: Body, performance: Performance, light: Light, camera: Camera, r
            seed: int, size: int) -> PeopleClip:  # fmt: skip
     """All frames of a clip."""
     count = len(performance.level)
-    points, normals, strands, _ = body.at(performance, 0)
+    # Framed by the face at rest: a mouth that smiles or is open already does not change how large the face is.
+    points = body.at(replace(performance, actions=np.zeros_like(performance.actions)), 0)[0]
     figure = body.figure
     own = len(body.grown.vertices)
     eyes = np.stack([points[:own][figure.eye_of == side].mean(0) for side in (1, 2)])
     mouth = points[:own][figure.lips > 0.5].mean(0)
     middle = 0.5 * (eyes.mean(0) + mouth)
-    lens = middle + [0, -camera.distance, 0]
+    lens = middle + np.array([0, -camera.distance, 0])
 
     def image_plane(p: np.ndarray) -> np.ndarray:
         """Right and down over depth, of places (..., 3)."""
@@ -192,13 +203,15 @@ def render(body: Body, performance: Performance, light: Light, camera: Camera, r
     centre, side = jittered(rng, *frame_of_face(image_plane(eyes), image_plane(mouth)))
     behind = backdrop(rng, size, light.kind)
     fine = FINE if size >= 48 else 2 * FINE - 1
+    points, _, strands, _ = body.at(performance, 0)
     body.reach = reach_of(body, points, strands)
 
     def project(p: np.ndarray, scale: float) -> np.ndarray:
         plane = (image_plane(p) - centre) / side + 0.5
         return np.concatenate([plane * scale, 1 / (p[:, 1:2] - lens[1])], 1).astype(np.float32)
 
-    level = light.front() * float(np.exp(0.55 * np.log(0.32) + 0.45 * np.log(body.person.skin.mean() + 0.02)))
+    seen_as = light.front()
+    level = float(seen_as.mean()) * float(np.exp(0.55 * np.log(0.32) + 0.45 * np.log(body.person.skin.mean() + 0.02)))
     frames = np.empty((count, size, size, 3), np.uint8)
     nearness = np.empty((count, size * fine, size * fine), np.float32)
     mesh = np.empty((count, len(points), 3), np.float32)
@@ -223,7 +236,9 @@ def render(body: Body, performance: Performance, light: Light, camera: Camera, r
         filled = (surface >= 0).reshape(size, fine, size, fine).mean((1, 3))[..., None]
         # A very bright sample must not outshine its pixel: highlights stay a sample wide.
         picture = np.minimum(blocks, 4 * level).mean((1, 3)) + (1 - filled) * behind * level / 0.3
-        frames[frame] = camera.develop(picture, level, stream(seed, body.person.index, 72, take, LABELS.index(label), frame))
+        frames[frame] = camera.develop(
+            picture, level, seen_as, stream(seed, body.person.index, 72, take, LABELS.index(label), frame)
+        )
         nearness[frame] = near
         half = fine // 2
         surfaces.append(Surface(surface[half::fine, half::fine].copy(), place[half::fine, half::fine].copy()))
@@ -258,8 +273,17 @@ def axes(towards: np.ndarray) -> np.ndarray:
     return np.stack([right, np.cross(towards, right), towards])
 
 
-def shadow_map(body: Body, points: np.ndarray, strands: np.ndarray, frame: np.ndarray, centre: np.ndarray, size: int, span: float) -> np.ndarray:
-    """Nearness to a light (N, N), 1 + metres towards it from the centre."""
+def shadow_map(
+    body: Body,
+    points: np.ndarray,
+    strands: np.ndarray,
+    frame: np.ndarray,
+    centre: np.ndarray,
+    size: int,
+    span: float,
+    part: float,
+) -> np.ndarray:
+    """Nearness to a light (N, N), 1 + metres towards it from the centre. One strand in `part` stands for all, and is wider."""
     scale = size / span
 
     def seen(p: np.ndarray) -> np.ndarray:
@@ -268,16 +292,16 @@ def shadow_map(body: Body, points: np.ndarray, strands: np.ndarray, frame: np.nd
 
     near, surface, place = new_buffers(size)
     draw_triangles(seen(points), body.cut, body.triangles, 0, near, surface, place, 0.0)
-    widths = (body.widths * scale).astype(np.float32)
-    draw_strands(seen(strands), widths, body.segments, len(body.triangles), near, surface, place, 0.35)
+    chosen, wider = body.fewer[part]
+    draw_strands(seen(strands), body.widths * (scale * wider), chosen, len(body.triangles), near, surface, place, 0.35)
     return near
 
 
 def shadows(body: Body, light: Light, points: np.ndarray, strands: np.ndarray) -> Lights:
     """The lights with their shadow maps of a moment."""
-    centre = points[: len(body.grown.vertices)][body.figure.eye_of > 0].mean(0) + [0, 0.05, -0.06]
+    centre = points[: len(body.grown.vertices)][body.figure.eye_of > 0].mean(0) + MIDDLE
     frames = np.stack([axes(d) for d in light.directions])
-    maps = np.stack([shadow_map(body, points, strands, f, centre, SHADOW_SIZE, SHADOW_SPAN) for f in frames])
+    maps = np.stack([shadow_map(body, points, strands, f, centre, SHADOW_SIZE, SHADOW_SPAN, 2) for f in frames])
     return Lights(light.directions, light.colours, light.softness, maps, frames, centre, SHADOW_SPAN, light.harmonics)
 
 
@@ -287,16 +311,14 @@ def reach_of(body: Body, points: np.ndarray, strands: np.ndarray, count: int = 2
     z = 1 - 1.75 * k / count  # little from straight below
     angle = np.pi * (1 + 5**0.5) * k
     sides = np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], 1)
-    normals = np.zeros_like(points)
-    from .body import vertex_normals
 
     normals = vertex_normals(points, body.triangles, body.sums)
-    centre = points[: len(body.grown.vertices)][body.figure.eye_of > 0].mean(0) + [0, 0.05, -0.06]
+    centre = points[: len(body.grown.vertices)][body.figure.eye_of > 0].mean(0) + MIDDLE
     size, span = 112, 0.62
     total, reached = np.full(len(points), 1e-3), np.zeros(len(points))
     for towards in sides:
         frame = axes(towards)
-        near = shadow_map(body, points, strands, frame, centre, size, span)
+        near = shadow_map(body, points, strands, frame, centre, size, span, 4)
         q = (points + 0.004 * normals - centre) @ frame.T
         column = np.clip(q[:, 0] * size / span + size / 2, 0, size - 1).astype(int)
         row = np.clip(size / 2 - q[:, 1] * size / span, 0, size - 1).astype(int)

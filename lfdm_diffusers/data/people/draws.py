@@ -14,7 +14,9 @@ def one_of(rng: np.random.Generator, chances: dict[str, float]) -> str:
     """A name, drawn with the chances given (they need not sum to 1)."""
     names = list(chances)
     shares = np.array([chances[name] for name in names], float)
-    return names[min(int(np.searchsorted(np.cumsum(shares) / shares.sum(), rng.random(), side="right")), len(names) - 1)]
+    return names[
+        min(int(np.searchsorted(np.cumsum(shares) / shares.sum(), rng.random(), side="right")), len(names) - 1)
+    ]
 
 
 def linear(srgb: str) -> np.ndarray:

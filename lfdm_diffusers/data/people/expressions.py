@@ -13,6 +13,61 @@ from .draws import smoothstep, stream
 from .person import Person
 
 LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+# Of Anny, in its order.
+ACTIONS = (
+    "browDownLeft",
+    "browDownRight",
+    "browInnerUp",
+    "browOuterUpLeft",
+    "browOuterUpRight",
+    "cheekPuff",
+    "cheekSquintLeft",
+    "cheekSquintRight",
+    "eyeBlinkLeft",
+    "eyeBlinkRight",
+    "eyeLookDownLeft",
+    "eyeLookDownRight",
+    "eyeLookInLeft",
+    "eyeLookInRight",
+    "eyeLookOutLeft",
+    "eyeLookOutRight",
+    "eyeLookUpLeft",
+    "eyeLookUpRight",
+    "eyeSquintLeft",
+    "eyeSquintRight",
+    "eyeWideLeft",
+    "eyeWideRight",
+    "jawForward",
+    "jawLeft",
+    "jawOpen",
+    "jawRight",
+    "mouthClose",
+    "mouthDimpleLeft",
+    "mouthDimpleRight",
+    "mouthFrownLeft",
+    "mouthFrownRight",
+    "mouthFunnel",
+    "mouthLeft",
+    "mouthLowerDownLeft",
+    "mouthLowerDownRight",
+    "mouthPressLeft",
+    "mouthPressRight",
+    "mouthPucker",
+    "mouthRight",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "mouthSmileLeft",
+    "mouthSmileRight",
+    "mouthStretchLeft",
+    "mouthStretchRight",
+    "mouthUpperUpLeft",
+    "mouthUpperUpRight",
+    "noseSneerLeft",
+    "noseSneerRight",
+    "tongueOut",
+)
 # What each expression does at its apex; a name without a side stands for both.
 APEX: dict[str, dict[str, float]] = {
     "anger": dict(  # AU 4 5 7 23 24
@@ -27,7 +82,9 @@ APEX: dict[str, dict[str, float]] = {
         browInnerUp=1.5, browOuterUp=0.5, browDown=0.35, eyeWide=1.1, mouthStretch=0.9, jawOpen=0.22, mouthLowerDown=0.35,
         mouthFrown=0.2,
     ),
-    "happiness": dict(mouthSmile=0.8, cheekSquint=0.8, eyeSquint=0.3, mouthDimple=0.2, browOuterUp=0.1),  # AU 6 12
+    "happiness": dict(  # AU 6 12 25
+        mouthSmile=0.85, cheekSquint=0.8, eyeSquint=0.3, mouthDimple=0.2, browOuterUp=0.1, mouthUpperUp=0.15, jawOpen=0.04,
+    ),
     "neutral": dict(),
     "sadness": dict(  # AU 1 4 15 17
         browInnerUp=1.3, browDown=0.4, mouthFrown=1.3, mouthShrugLower=0.55, eyeBlink=0.22, cheekSquint=0.1, mouthRollLower=0.1,
@@ -45,7 +102,7 @@ OPTIONAL: dict[str, dict[str, dict[str, float]]] = {
     "disgust": {"tongue": dict(jawOpen=0.3, mouthLowerDown=0.4), "lips": dict(mouthPucker=0.3), "jaw": dict(mouthLeft=0.5)},
     "fear": {"jaw": dict(jawOpen=0.35), "teeth": dict(mouthLowerDown=0.5)},
     "happiness": {
-        "teeth": dict(jawOpen=0.3, mouthUpperUp=0.7, mouthLowerDown=0.35, mouthSmile=0.3), "brows": dict(browInnerUp=0.5, browOuterUp=0.5),
+        "teeth": dict(jawOpen=0.22, mouthUpperUp=1.0, mouthLowerDown=0.7, mouthSmile=0.3), "brows": dict(browInnerUp=0.5, browOuterUp=0.5),
         "squint": dict(eyeSquint=0.8),
     },
     "neutral": {},
@@ -61,7 +118,7 @@ class Performance:
     """A clip's motion: F frames of A actions.
 
     Attributes:
-        actions: (F, A) strengths, 0 at rest, 1 as far as the action goes, a little beyond at most; `names` (A,).
+        actions: (F, A) strengths of `ACTIONS`, 0 at rest, 1 as far as the action goes, up to 1.7.
         head: (F, 3) yaw (towards the figure's left > 0), pitch (down > 0), roll, radians, against the room.
         torso: (F, 3) the same of the upper body.
         shift: (F, 3) of the whole figure, metres.
@@ -70,7 +127,6 @@ class Performance:
         before: label and strength of the face in the first frame.
     """
 
-    names: tuple[str, ...]
     actions: np.ndarray
     head: np.ndarray
     torso: np.ndarray
@@ -108,12 +164,13 @@ def drift(rng: np.random.Generator, time: np.ndarray, size: float) -> np.ndarray
     return size * out
 
 
-def perform(person: Person, label: str, take: int, num_frames: int, seed: int, names: tuple[str, ...]) -> Performance:
+def perform(person: Person, label: str, take: int, num_frames: int, seed: int) -> Performance:
     """The performance of a label by a person: onset, apex, offset over `num_frames` frames.
 
     Pose, gaze, blinks and the face of the first frame come from a stream that does not know the label, so that the first frame
     cannot give the label away; for the same person and take it is the same for all labels.
     """
+    names = ACTIONS
     time = np.arange(num_frames) / max(num_frames - 1, 1)
     rng = stream(seed, person.index, 21, take)
     live = person.liveliness
@@ -122,7 +179,9 @@ def perform(person: Person, label: str, take: int, num_frames: int, seed: int, n
     # The room's view of head and body, and how they sway.
     facing = np.clip(rng.normal(0, [0.20, 0.10, 0.06]), [-0.43, -0.26, -0.16], [0.43, 0.26, 0.16])
     sway = np.stack([drift(rng, time, s * live) for s in (0.045, 0.03, 0.03)], 1)
-    torso = np.array([facing[0] * rng.uniform(0.2, 1.0) + rng.normal(0, 0.12), rng.normal(0, 0.04), rng.normal(0, 0.03)])
+    torso = np.array(
+        [facing[0] * rng.uniform(0.2, 1.0) + rng.normal(0, 0.12), rng.normal(0, 0.04), rng.normal(0, 0.03)]
+    )
     torso = torso + np.stack([drift(rng, time, s * live) for s in (0.012, 0.008, 0.008)], 1)
     shift = np.stack([drift(rng, time, s * live) for s in (0.003, 0.002, 0.002)], 1)
     # Mostly into the lens, sometimes elsewhere; eyes hold still and jump.
@@ -145,7 +204,11 @@ def perform(person: Person, label: str, take: int, num_frames: int, seed: int, n
                 idle[i] += amount
     # A photograph often smiles already.
     odds, others = rng.random(), rng.integers(len(LABELS))
-    before = ("neutral", 0.0) if odds < 0.5 else ("happiness" if odds < 0.85 else LABELS[others], float(rng.uniform(0.25, 0.9)))
+    before = (
+        ("neutral", 0.0)
+        if odds < 0.5
+        else ("happiness" if odds < 0.85 else LABELS[others], float(rng.uniform(0.25, 0.9)))
+    )
     first = before[1] * apex(person, before[0], names, rng)
 
     rng = stream(seed, person.index, 22, LABELS.index(label), take)
@@ -185,4 +248,4 @@ def perform(person: Person, label: str, take: int, num_frames: int, seed: int, n
     head = facing + sway + level[:, None] * np.array([turn, nod, tilt])
     if label == "sadness":
         gaze = gaze + level[:, None] * np.array([0.0, rng.uniform(0, 0.2)])
-    return Performance(names, np.clip(actions, 0, 1.7), head, torso, shift, gaze, level, before)
+    return Performance(np.clip(actions, 0, 1.7), head, torso, shift, gaze, level, before)

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from .expressions import ACTIONS
 from .packages import required
 
 ROOM_BELOW = 0.62  # metres of figure kept below the top of the template's head: to the chest
@@ -27,7 +28,7 @@ class Figure:
         template: (V, 3) of the average person; `canonical` is the same, from the middle between the eyes.
         triangles: (T, 3) numbers of vertices, `kinds` (T,) of `KINDS`.
         blendshapes: (K, V, 3), `bone_shapes` (K, J, 3): what coefficients of phenotype and local changes add.
-        actions: (A, V, 3), named by `action_names`; eyeballs stand still in them, as bones turn those.
+        actions: (A, V, 3), those of `expressions.ACTIONS`; eyeballs stand still in them, as bones turn those.
         weights: (V, J) sparse, of linear blend skinning.
         lips, lids, ears, inside: (V,) in [0, 1], where skin is that.
         eye_of: (V,) 0 none, 1 left eyeball, 2 right.
@@ -43,7 +44,6 @@ class Figure:
     bone_names: tuple[str, ...]
     bone_parents: tuple[int, ...]
     actions: np.ndarray
-    action_names: tuple[str, ...]
     weights: object
     lips: np.ndarray
     lids: np.ndarray
@@ -122,7 +122,7 @@ def load_figure() -> Figure:
     masks = {name: _mask(anny, name, uv) for name in ("lips", "eyelids", "ears", "inside-mouth")}
     names = model.blendshape_labels
     shapes, bone_shapes = model.blendshapes.numpy(), model.bone_heads_blendshapes.numpy()
-    moving = [i for i, name in enumerate(names) if name.startswith("facial_action:")]
+    moving = [names.index(f"facial_action:{name}") for name in ACTIONS]
     actions = shapes[moving][:, used].astype(np.float32)
     blendshapes = shapes[:, used].astype(np.float32)
     blendshapes[moving] = 0
@@ -147,7 +147,7 @@ def load_figure() -> Figure:
         template=template, canonical=template - eyes, triangles=faces, kinds=kinds, blendshapes=blendshapes,
         bones=model.template_bone_heads.numpy(), bone_shapes=bone_shapes, bone_names=bone_names,
         bone_parents=tuple(model.bone_parents), actions=actions,
-        action_names=tuple(names[i].split(":")[1] for i in moving), weights=sparse.csr_matrix(weights),
+        weights=sparse.csr_matrix(weights),
         lips=masks["lips"], lids=masks["eyelids"], ears=masks["ears"], inside=masks["inside-mouth"], eye_of=eye_of,
         model=model,
     )  # fmt: skip

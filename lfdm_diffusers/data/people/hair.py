@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .draws import smoothstep, stream
+from .expressions import ACTIONS
 from .figure import SKIN, Figure
 from .person import Person
 
@@ -56,12 +57,12 @@ def hairline(canonical: np.ndarray, receding: float = 0.0) -> np.ndarray:
 
 def hat_edge(y: np.ndarray) -> np.ndarray:
     """Height of a hat's edge over how far back it is, canonical metres."""
-    return 0.062 - 0.36 * np.clip(y + 0.02, 0, 0.2)
+    return 0.052 - 0.34 * np.clip(y + 0.02, 0, 0.2)
 
 
 def crown(canonical: np.ndarray) -> np.ndarray:
     """1 on top of the head, where hair goes first, 0 at its sides, (V,)."""
-    x, y, z = canonical.T
+    x, _, z = canonical.T
     return smoothstep(0.055, 0.095, z) * smoothstep(0.075, 0.05, np.abs(x))
 
 
@@ -69,7 +70,11 @@ def beard_density(canonical: np.ndarray, lips: np.ndarray, style: str) -> np.nda
     """Where a beard grows, in [0, 1], (V,)."""
     x, y, z = np.abs(canonical[:, 0]), canonical[:, 1], canonical[:, 2]
     line = np.interp(x, [0.0, 0.012, 0.03, 0.05, 0.066, 0.08], [-0.051, -0.052, -0.060, -0.058, -0.020, 0.02])
-    on = smoothstep(-0.004, 0.004, line - z) * smoothstep(0.085, 0.06, y) * smoothstep(-0.122, -0.106, z - 0.12 * np.clip(y, 0, 0.1))
+    on = (
+        smoothstep(-0.004, 0.004, line - z)
+        * smoothstep(0.085, 0.06, y)
+        * smoothstep(-0.122, -0.106, z - 0.12 * np.clip(y, 0, 0.1))
+    )
     on *= 1 - smoothstep(0.05, 0.6, lips)
     on *= 1 - 0.7 * np.exp(-((x / 0.014) ** 2) - ((z + 0.086) / 0.006) ** 2)  # thin below the lower lip
     moustache = smoothstep(0.032, 0.026, x) * smoothstep(-0.074, -0.068, z)
@@ -81,7 +86,9 @@ def beard_density(canonical: np.ndarray, lips: np.ndarray, style: str) -> np.nda
     return on
 
 
-def frames_of(points: np.ndarray, triangles: np.ndarray, normals: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def frames_of(
+    points: np.ndarray, triangles: np.ndarray, normals: np.ndarray, shares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Places (N, 3) on triangles (N, 3), and frames (N, 3, 3) whose columns are a tangent, another, and the normal."""
     corners = points[triangles]
     place = np.einsum("nc,ncd->nd", shares, corners)
@@ -93,7 +100,9 @@ def frames_of(points: np.ndarray, triangles: np.ndarray, normals: np.ndarray, sh
     return place, np.stack([tangent, np.cross(normal, tangent), normal], 2)
 
 
-def scatter(figure: Figure, density: np.ndarray, vertices: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def scatter(
+    figure: Figure, density: np.ndarray, vertices: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Roots: triangles (N,) of the skin and shares of their corners (N, 3), by area times a density of vertices (V,)."""
     triangles = np.flatnonzero(figure.kinds == SKIN)
     corners = vertices[figure.triangles[triangles]]
@@ -106,7 +115,10 @@ def scatter(figure: Figure, density: np.ndarray, vertices: np.ndarray, count: in
     a, b = rng.random((2, count))
     fold = a + b > 1
     a, b = np.where(fold, 1 - a, a), np.where(fold, 1 - b, b)
-    keep = rng.random(count) < np.einsum("nc,nc->n", np.stack([1 - a - b, a, b], 1), density[figure.triangles[chosen]]) * 1.5
+    keep = (
+        rng.random(count)
+        < np.einsum("nc,nc->n", np.stack([1 - a - b, a, b], 1), density[figure.triangles[chosen]]) * 1.5
+    )
     return chosen[keep], np.stack([1 - a - b, a, b], 1)[keep]
 
 
@@ -118,7 +130,7 @@ def colours(person: Person, base: np.ndarray, count: int, rng: np.random.Generat
     """Colours (N, 3) of strands: some grey, all a little different."""
     out = base * np.exp(rng.normal(0, 0.22, (count, 1))) * np.exp(rng.normal(0, 0.04, (count, 3)))
     white = np.array([0.34, 0.33, 0.31]) * np.exp(rng.normal(0, 0.2, (count, 1)))
-    share = np.clip(person.grey * 1.1 + rng.normal(0, 0.28, (count, 1)), 0, 1) if person.grey > 0 else 0.0
+    share = np.clip(person.grey * 1.1 + rng.normal(0, min(0.22, 0.6 * person.grey), (count, 1)), 0, 1)
     return np.clip(out + share * (white - out), 0.003, 0.9)
 
 
@@ -126,11 +138,13 @@ def rooted(figure: Figure, person: Person, vertices: np.ndarray, normals: np.nda
            direction: np.ndarray, length: np.ndarray, lift: float, bend: np.ndarray, width: float, kind: int,
            base: np.ndarray, rng: np.random.Generator, steps: int = 4) -> Strands:  # fmt: skip
     """Short strands that follow the skin: from the root along `direction` (N, 3), raised by `lift` of their length."""
-    place, frames = frames_of(vertices, figure.triangles[root], normals, shares)
+    _, frames = frames_of(vertices, figure.triangles[root], normals, shares)
     normal = frames[:, :, 2]
     along = unit(direction - normal * np.einsum("nd,nd->n", direction, normal)[:, None])
     t = np.linspace(0, 1, steps)[None, :, None]
-    path = length[:, None, None] * (t * along[:, None] + lift * t * (1.2 - 0.6 * t) * normal[:, None] + t * t * bend[:, None])
+    path = length[:, None, None] * (
+        t * along[:, None] + lift * t * (1.2 - 0.6 * t) * normal[:, None] + t * t * bend[:, None]
+    )
     path += 0.0004 * normal[:, None]
     count = len(root)
     return Strands(
@@ -147,8 +161,17 @@ def brows(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndar
     s = rng.random(2 * count)  # from the inner to the outer end
     side = np.repeat([1, -1], count)
     x = 0.0105 + 0.043 * s
-    middle = 0.0175 + 0.007 * np.sin(np.pi * np.clip(s, 0, 1) ** 0.8) * (0.5 + person.brow_arch) - 0.004 * smoothstep(0.6, 1, s)
-    half = 0.0034 * person.brow_thickness * (1 - 0.72 * smoothstep(0.25, 1.05, s)) * (0.55 + 0.45 * smoothstep(0, 0.15, s))
+    middle = (
+        0.0165
+        + 0.0042 * np.sin(np.pi * np.clip(s, 0, 1) ** 1.15) * (0.6 + person.brow_arch)
+        - 0.0035 * smoothstep(0.6, 1, s)
+    )
+    half = (
+        0.0034
+        * person.brow_thickness
+        * (1 - 0.72 * smoothstep(0.25, 1.05, s))
+        * (0.55 + 0.45 * smoothstep(0, 0.15, s))
+    )
     z = middle + half * rng.uniform(-1, 1, 2 * count)
     root, shares = front.roots(side * x, z)
     angle = np.radians(72 - 75 * smoothstep(0, 0.75, s) + rng.normal(0, 9, 2 * count))
@@ -173,7 +196,7 @@ def lashes(figure: Figure, person: Person, vertices: np.ndarray, normals: np.nda
         triangle_of[figure.triangles[skin, corner]] = skin
     for side in (1, -1):
         eye = canonical[figure.eye_of == (1 if side > 0 else 2)].mean(0)
-        blink = figure.actions[figure.action_names.index("eyeBlinkLeft" if side > 0 else "eyeBlinkRight"), :, 2]
+        blink = figure.actions[ACTIONS.index("eyeBlinkLeft" if side > 0 else "eyeBlinkRight"), :, 2]
         offset = canonical - eye
         ring = on & (np.abs(np.linalg.norm(offset, axis=1) - 0.0155) < 0.0032) & (offset[:, 1] < -0.006)
         for upper in (True, False):
@@ -195,7 +218,7 @@ def lashes(figure: Figure, person: Person, vertices: np.ndarray, normals: np.nda
     direction = np.array([p[2] for p in parts])
     length = np.array([p[3] for p in parts]) * (0.0055 + 0.0035 * person.lashes) * rng.uniform(0.8, 1.15, len(parts))
     up = np.where(direction[:, 2] > 0, 0.35, -0.25)
-    place, frames = frames_of(vertices, figure.triangles[root], normals, shares)
+    _, frames = frames_of(vertices, figure.triangles[root], normals, shares)
     t = np.linspace(0, 1, 4)[None, :, None]
     path = length[:, None, None] * (t * unit(direction)[:, None] + t * t * up[:, None, None] * np.array([0, 0, 1.0]))
     count = len(root)
@@ -213,22 +236,30 @@ def beard(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndar
         return empty(4)
     rng = stream(person.seed, person.index, 33)
     density = beard_density(figure.canonical, figure.lips, person.beard)
-    root, shares = scatter(figure, density, vertices, {"full": 8000, "goatee": 3000, "moustache": 1300}[person.beard], rng)
+    root, shares = scatter(
+        figure, density, vertices, {"full": 8000, "goatee": 3000, "moustache": 1300}[person.beard], rng
+    )
     place = np.einsum("nc,ncd->nd", shares, figure.canonical[figure.triangles[root]])
     count = len(root)
     moustache = smoothstep(-0.072, -0.066, place[:, 2])
-    direction = np.stack([np.sign(place[:, 0]) * (0.15 + 1.0 * moustache), 0.1 - 0.25 * (1 - moustache), -1.0 + 0.3 * moustache], 1)
+    direction = np.stack(
+        [np.sign(place[:, 0]) * (0.15 + 1.0 * moustache), 0.1 - 0.25 * (1 - moustache), -1.0 + 0.3 * moustache], 1
+    )
     direction += rng.normal(0, 0.28, (count, 3))
     length = person.beard_length * rng.uniform(0.5, 1.2, count) * (1 - 0.45 * moustache)
     length *= 0.5 + 0.5 * smoothstep(-0.06, -0.09, place[:, 2])
-    bend = rng.normal(0, 0.25, (count, 3)) + [0, 0, -0.2]
+    bend = rng.normal(0, 0.25, (count, 3)) + np.array([0, 0, -0.2])
     base = person.hair * np.array([1.1, 0.95, 0.9])
-    return rooted(figure, person, vertices, normals, root, shares, direction, length, 0.4, bend, 0.0003, BEARD, base, rng)
+    return rooted(
+        figure, person, vertices, normals, root, shares, direction, length, 0.4, bend, 0.0003, BEARD, base, rng
+    )
 
 
 def empty(steps: int) -> Strands:
     zero = np.zeros
-    return Strands(zero((0, steps, 3)), zero(0, int), zero((0, 3)), zero((0, steps)), zero((0, 3)), zero(0, int), zero((0, steps)))
+    return Strands(
+        zero((0, steps, 3)), zero(0, int), zero((0, 3)), zero((0, steps)), zero((0, 3)), zero(0, int), zero((0, steps))
+    )
 
 
 class FrontMap:

@@ -89,13 +89,20 @@ def scalp(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndar
         if tied:
             heading = unit(0.35 * heading + unit(goal - here))
         else:
-            pull = weight * (0.35 + 0.65 * t) * np.array([0, 0, -1.0])
+            pull = weight * (0.45 + 0.55 * t) * np.array([0, 0, -1.0])
             loose = 0.03 + 0.08 * person.hair_curl
-            heading = unit(heading + 0.5 * comb * max(1 - 1.6 * t, 0.0) + pull + loose * rng.normal(0, 1, (count, 3)))
+            heading = unit(
+                (0.75 if weight > 0.8 else 1.0) * heading
+                + 0.5 * comb * max(1 - 2.2 * t, 0.0)
+                + pull
+                + loose * rng.normal(0, 1, (count, 3))
+            )
             ahead = here - middle
             over_face = (ahead[:, 1] < 0.04) & (ahead[:, 2] < 0.05) & (np.abs(ahead[:, 0]) < 0.062)
             if person.hair_style not in ("fringe", "crop"):
-                heading[over_face] += np.stack([np.sign(ahead[:, 0]) * 0.5, np.full(count, 0.9), np.zeros(count)], 1)[over_face]
+                heading[over_face] += np.stack([np.sign(ahead[:, 0]) * 0.5, np.full(count, 0.9), np.zeros(count)], 1)[
+                    over_face
+                ]
                 heading = unit(heading)
         there = here + step[:, None] * heading
         _, nearest = tree.query(there)
@@ -110,25 +117,36 @@ def scalp(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndar
         height = np.maximum(height, np.minimum(off + push, 0.1))
         points[:, k] = there
         heading = unit(there - here)
-    points = clumped(points, clumping, rng)
-    points = curled(points, person, rng)
+    points = curled(clumped(points, clumping, rng), person, rng)
+    stray = rng.random(count) < 0.03
+    ahead = points - middle
+    crosses = (
+        (np.abs(ahead[..., 0]) < 0.056) & (ahead[..., 1] < 0.012) & (ahead[..., 2] < 0.035) & (ahead[..., 2] > -0.13)
+    ).any(1)
+    keep = stray | ~crosses if person.hair_style not in ("fringe", "crop") else np.ones(count, bool)
     t = np.linspace(0, 1, steps)[None]
     colour = colours(person, person.hair, count, rng)
     depth = np.clip(layer, 0, 1)[:, None]
-    shade = 0.35 + 0.65 * np.clip(0.35 * t + 0.75 * depth, 0, 1) if person.hair_length > 0.01 else np.full((count, steps), 0.8)
+    shade = (
+        0.35 + 0.65 * np.clip(0.35 * t + 0.75 * depth, 0, 1)
+        if person.hair_length > 0.01
+        else np.full((count, steps), 0.8)
+    )
     strands = Strands(
         points, np.full(count, -1), np.zeros((count, 3)), np.broadcast_to(width * (1 - 0.5 * t**2), (count, steps)).copy(),
         colour, np.full(count, SCALP), np.broadcast_to(shade, (count, steps)).copy(),
     )  # fmt: skip
     if covered is not None:
-        keep = canonical[:, 2] < hat_edge(canonical[:, 1]) - 0.004
-        strands = taken(strands, keep)
+        keep &= canonical[:, 2] < hat_edge(canonical[:, 1]) - 0.004
+    strands = taken(strands, keep)
     if tied:
         strands = joined([strands, knot(person, goal, steps, rng)])
     return strands
 
 
-def combed(person: Person, canonical: np.ndarray, normal: np.ndarray, top: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def combed(
+    person: Person, canonical: np.ndarray, normal: np.ndarray, top: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Where hair is combed to, and the direction of its roots, (N, 3) each."""
     count = len(canonical)
     whorl = unit(canonical - np.array([0.006, 0.115, 0.125]))
@@ -141,7 +159,9 @@ def combed(person: Person, canonical: np.ndarray, normal: np.ndarray, top: np.nd
         way = np.stack([np.zeros(count), np.full(count, 1.0), 0.1 - 0.8 * (1 - top)], 1)
     elif style in ("side part",):
         side = np.where(canonical[:, 0] > 0.045 * np.sign(person.hair_part), 1.0, -1.0)
-        way = np.stack([side * 1.0, np.full(count, 0.25 - 0.5 * (person.habits["brows"] > 0.5)), np.full(count, 0.1)], 1)
+        way = np.stack(
+            [side * 1.0, np.full(count, 0.25 - 0.5 * (person.habits["brows"] > 0.5)), np.full(count, 0.1)], 1
+        )
         way = top[:, None] * way + (1 - top[:, None]) * down
     elif style in ("bob", "long straight", "long wavy", "long curly"):
         way = np.stack([side * 1.0, np.full(count, 0.35), np.full(count, -0.1)], 1)

@@ -43,45 +43,71 @@ class Light:
             lights.append((towards(rng.uniform(-60, 60), rng.uniform(45, 75)), white * rng.uniform(0.25, 0.7), 0.09))
         elif kind == "sun":
             sky, walls = np.array([0.45, 0.62, 0.95]) * rng.uniform(0.6, 1.0), white * rng.uniform(0.2, 0.5)
-            lights.append((towards(side * rng.uniform(15, 150), rng.uniform(25, 65)), (0.5 * warm + 0.5 * white) * rng.uniform(1.6, 3.0), 0.006))
+            lights.append(
+                (
+                    towards(side * rng.uniform(15, 150), rng.uniform(25, 65)),
+                    (0.5 * warm + 0.5 * white) * rng.uniform(1.6, 3.0),
+                    0.006,
+                )
+            )
         elif kind == "window":
             sky, walls = white * rng.uniform(0.2, 0.5), white * rng.uniform(0.15, 0.5)
-            lights.append((towards(side * rng.uniform(25, 95), rng.uniform(5, 40)), cool * rng.uniform(0.9, 1.8), 0.06))
+            lights.append(
+                (towards(side * rng.uniform(25, 95), rng.uniform(5, 40)), cool * rng.uniform(0.9, 1.8), 0.06)
+            )
             if rng.random() < 0.4:
-                lights.append((towards(-side * rng.uniform(60, 150), rng.uniform(10, 50)), warm * rng.uniform(0.1, 0.5), 0.04))
+                lights.append(
+                    (towards(-side * rng.uniform(60, 150), rng.uniform(10, 50)), warm * rng.uniform(0.1, 0.5), 0.04)
+                )
         elif kind == "studio":
             sky, walls = white * rng.uniform(0.15, 0.45), white * rng.uniform(0.15, 0.4)
-            lights.append((towards(side * rng.uniform(20, 55), rng.uniform(20, 50)), white * rng.uniform(0.8, 1.4), 0.05))
-            lights.append((towards(-side * rng.uniform(30, 70), rng.uniform(0, 30)), white * rng.uniform(0.15, 0.5), 0.08))
-            lights.append((towards(side * rng.uniform(130, 175), rng.uniform(20, 50)), white * rng.uniform(0.3, 1.2), 0.03))
+            lights.append(
+                (towards(side * rng.uniform(20, 55), rng.uniform(20, 50)), white * rng.uniform(0.8, 1.4), 0.05)
+            )
+            lights.append(
+                (towards(-side * rng.uniform(30, 70), rng.uniform(0, 30)), white * rng.uniform(0.15, 0.5), 0.08)
+            )
+            lights.append(
+                (towards(side * rng.uniform(130, 175), rng.uniform(20, 50)), white * rng.uniform(0.3, 1.2), 0.03)
+            )
         elif kind == "flash":
             sky, walls = warm * rng.uniform(0.1, 0.3), warm * rng.uniform(0.05, 0.25)
             lights.append((towards(rng.uniform(-10, 10), rng.uniform(2, 18)), white * rng.uniform(1.0, 1.6), 0.006))
         elif kind == "evening":
             sky, walls = np.array([0.4, 0.45, 0.65]) * rng.uniform(0.4, 0.8), warm * rng.uniform(0.2, 0.5)
-            lights.append((towards(side * rng.uniform(30, 130), rng.uniform(4, 22)), warm * rng.uniform(1.2, 2.4), 0.012))
+            lights.append(
+                (towards(side * rng.uniform(30, 130), rng.uniform(4, 22)), warm * rng.uniform(1.2, 2.4), 0.012)
+            )
         elif kind == "lamp":
             sky, walls = warm * rng.uniform(0.25, 0.7), warm * rng.uniform(0.15, 0.4)
             lights.append((towards(rng.uniform(-80, 80), rng.uniform(40, 80)), warm * rng.uniform(0.7, 1.4), 0.035))
             if rng.random() < 0.5:
-                lights.append((towards(rng.uniform(-100, 100), rng.uniform(10, 50)), white * rng.uniform(0.2, 0.6), 0.03))
+                lights.append(
+                    (towards(rng.uniform(-100, 100), rng.uniform(10, 50)), white * rng.uniform(0.2, 0.6), 0.03)
+                )
         else:  # night: lights of many colours
             sky, walls = cool * rng.uniform(0.1, 0.3), warm * rng.uniform(0.1, 0.3)
             for k in range(2):
                 tint = np.clip(rng.dirichlet([1.5, 1.5, 1.5]) * 2.2, 0.15, 1.5)
-                lights.append((towards((side if k else -side) * rng.uniform(15, 120), rng.uniform(5, 50)), (0.6 * white + 0.4 * tint) * rng.uniform(0.5, 1.2), 0.03))
+                lights.append(
+                    (
+                        towards((side if k else -side) * rng.uniform(15, 120), rng.uniform(5, 50)),
+                        (0.6 * white + 0.4 * tint) * rng.uniform(0.5, 1.2),
+                        0.03,
+                    )
+                )
         directions = unit(np.array([light[0] for light in lights], float))
         return cls(
             kind, directions, np.array([light[1] for light in lights]), np.array([light[2] for light in lights]),
             harmonics(sky, walls, floor * np.mean(walls + sky), side, rng.uniform(0.5, 1.8, 2)),
         )  # fmt: skip
 
-    def front(self) -> float:
-        """How bright a white surface is that faces the camera, a little upwards: for the exposure."""
+    def front(self) -> np.ndarray:
+        """How bright a white surface is that faces the camera, a little upwards, (3,): for exposure and white balance."""
         normals = unit(np.array([[0, -1, 0.15], [0.55, -0.8, 0.1], [-0.55, -0.8, 0.1]], float))
         direct = np.maximum(normals @ self.directions.T, 0) @ self.colours
         around = np.array([irradiance(self.harmonics, n) for n in normals])
-        return float((direct + around).mean())
+        return (direct + around).mean(0)
 
 
 def basis(n: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ SKIN_TONES = tuple(
 )  # from lightest to darkest
 HAIR_COLOURS = {
     "black": "0d0b0a", "dark brown": "20150f", "brown": "3d2818", "light brown": "6a4a2e", "dark blond": "8a6c46",
-    "blond": "b99a66", "auburn": "5c2a18", "red": "93461f", "grey": "8c8a86", "white": "cfccc4", "dyed": "7a2f55",
+    "blond": "b99a66", "auburn": "5c2a18", "red": "93461f", "grey": "76736f", "white": "b4b0a8", "dyed": "7a2f55",
 }  # fmt: skip
 HAIR_STYLES = (
     "buzz", "crop", "side part", "slicked back", "curly short", "afro", "bob", "long straight", "long wavy", "long curly",
@@ -23,7 +23,6 @@ HAIR_STYLES = (
 IRIS_COLOURS = {
     "dark brown": "2a1a10", "brown": "4a2e18", "hazel": "6a5228", "green": "5d6e46", "blue": "5d7f9e", "grey": "7d868c",
 }  # fmt: skip
-CLOTHES = ("crew neck", "v neck", "scoop neck", "turtleneck", "shirt", "jacket", "hoodie")
 PATTERNS = ("plain", "stripes", "checks", "dots", "heather", "blocks")
 FABRICS = (
     "f2f0ec", "e8e4da", "1a1a1c", "26262a", "3a3d44", "6e7278", "1d2b4a", "2f4a7a", "5a86b8", "8fb3d4", "7a1f26",
@@ -110,7 +109,7 @@ class Person:
         mix = uniform(0.0, 0.45)
         ancestry = {name: mix * share + (1 - mix) * (name == main) for name, share in ancestry.items()}
         phenotype = dict(
-            gender=float(np.clip((0.86 if male else 0.14) + rng.normal(0, 0.1), 0, 1)),
+            gender=float(np.clip((0.92 if male else 0.06) + rng.normal(0, 0.07), 0, 1)),
             age=age,
             muscle=float(np.clip(rng.normal(0.5, 0.15), 0, 1)),
             weight=float(np.clip(rng.normal(0.52, 0.2), 0, 1)),
@@ -160,7 +159,12 @@ class Person:
             "long curly": uniform(0.2, 0.34), "ponytail": 0.2, "bun": 0.2, "fringe": uniform(0.05, 0.085),
             "balding": uniform(0.006, 0.03), "bald": 0.0015,
         }[style]  # fmt: skip
-        curl = {"afro": 1.0, "long curly": uniform(0.55, 0.9), "curly short": uniform(0.6, 1.0), "long wavy": uniform(0.2, 0.45)}
+        curl = {
+            "afro": 1.0,
+            "long curly": uniform(0.55, 0.9),
+            "curly short": uniform(0.6, 1.0),
+            "long wavy": uniform(0.2, 0.45),
+        }
         beard = "none"
         if male and years != "child":
             beard = one_of(rng, {"none": 5, "stubble": 3, "moustache": 0.8, "goatee": 1.0, "full": 2.0})
@@ -188,7 +192,7 @@ class Person:
             hair=hair, grey=grey if hair_name not in ("grey", "white") else 0.3, hair_length=length,
             hair_curl=curl.get(style, uniform(0, 0.12)), hair_part=float(rng.choice([-1, 1]) * uniform(0.1, 0.8)),
             receding=(uniform(0, 0.6) if elder else uniform(0, 0.3)) if male and years != "child" else uniform(0, 0.08),
-            brow=np.minimum(hair * uniform(0.45, 0.9), 0.16 + 0.2 * grey), brow_thickness=uniform(0.75, 1.3) if male else uniform(0.5, 1.0),
+            brow=np.minimum(hair * uniform(0.5, 1.0) + (0.0 if male else 0.012), 0.13 + 0.08 * grey), brow_thickness=uniform(0.7, 1.2) if male else uniform(0.35, 0.8),
             brow_arch=uniform(-0.2, 0.5) if male else uniform(0.1, 1.0), lashes=uniform(0.2, 0.6) if male else uniform(0.5, 1.0),
             beard=beard, beard_length=uniform(0.006, 0.014) if beard != "full" else float(rng.choice([0.008, 0.014, 0.03])),
             iris=linear(IRIS_COLOURS[iris]) * np.exp(rng.normal(0, 0.15, 3)), iris_name=iris, iris_radius=uniform(0.0056, 0.0063),

@@ -75,7 +75,7 @@ def draw_triangles(points, cut, triangles, first, nearness, surface, place, bias
 
 
 @njit(cache=True)
-def draw_strands(points, widths, segments, first, nearness, surface, place, least):
+def draw_strands(points, widths, segments, first, nearness, surface, place, least, step=1):
     """Draw segments between points as thick lines, over what is there already.
 
     Args:
@@ -85,9 +85,10 @@ def draw_strands(points, widths, segments, first, nearness, surface, place, leas
         first: number of the first one among surfaces.
         nearness, surface, place: of `new_buffers`; place gets the share of the second point, and the offset across in [-1, 1].
         least: half width in samples that thinner ones are drawn with.
+        step: draw every so manieth segment of the list only.
     """
     height, width = nearness.shape
-    for s in range(len(segments)):
+    for s in range(0, len(segments), step):
         i, j = segments[s, 0], segments[s, 1]
         x0, y0, w0 = points[i, 0], points[i, 1], points[i, 2]
         x1, y1, w1 = points[j, 0], points[j, 1], points[j, 2]
@@ -104,18 +105,20 @@ def draw_strands(points, widths, segments, first, nearness, surface, place, leas
         dx, dy = x1 - x0, y1 - y0
         squared = dx * dx + dy * dy
         length = np.sqrt(squared)
+        inverse = 1.0 / squared if squared > 1e-12 else 0.0
+        growth = half1 - half0
         for row in range(top, bottom + 1):
             py = row + 0.5 - y0
             for column in range(left, right + 1):
                 px = column + 0.5 - x0
-                t = (px * dx + py * dy) / squared if squared > 1e-12 else 0.0
+                t = (px * dx + py * dy) * inverse
                 t = min(max(t, 0.0), 1.0)
-                ex, ey = px - t * dx, py - t * dy
-                here = half0 + t * (half1 - half0)
-                if ex * ex + ey * ey > here * here:
-                    continue
                 near = w0 + t * (w1 - w0)
                 if near <= nearness[row, column]:
+                    continue
+                ex, ey = px - t * dx, py - t * dy
+                here = half0 + t * growth
+                if ex * ex + ey * ey > here * here:
                     continue
                 nearness[row, column] = near
                 surface[row, column] = first + s

@@ -11,56 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .noise import cell_noise, hash3, value_noise
-from .skin import (BEARD, BLUSH, BROW, CROW, FOLD, FOREHEAD, GLABELLA, INSIDE, LID, LIPS, OIL, RED, SCALP, UNDER_EYE)  # fmt: skip
+from .albedo import Look, Moment, fabric, skin_albedo
+from .noise import value_noise
+from .skin import BEARD, INSIDE, LIPS, OIL, SCALP
 from .wear import M_CLOTH, M_CLOTH2, M_EYE, M_HAT, M_LENS, M_MOUTH, M_SKIN, M_TEETH, M_TONGUE
-
-
-class Look(NamedTuple):
-    """Amounts that shading reads of a person; see `Person`. Colours (3,), amounts floats, `seed` of the noise."""
-
-    seed: int
-    skin: np.ndarray
-    tone: float
-    redness: float
-    blotches: float
-    freckles: float
-    wrinkles: float
-    shine: float
-    under_eye: float
-    lip: np.ndarray
-    lipstick: float
-    eyeshadow: float
-    shadow_colour: np.ndarray
-    stubble: float
-    beard_colour: np.ndarray
-    hair: np.ndarray
-    brow: np.ndarray
-    moles: np.ndarray  # (N, 4) canonical place and radius
-    iris: np.ndarray
-    iris_radius: float
-    pupil: float
-    teeth: np.ndarray
-    cloth: np.ndarray  # (2, 3) main and second
-    inner: np.ndarray  # (2, 3) of what is under a jacket
-    pattern: int
-    pattern_scale: float
-    hat: np.ndarray
-    knit: float
-
-
-class Moment(NamedTuple):
-    """What changes from frame to frame: strengths of wrinkles, and where the eyes are and look."""
-
-    raised: float  # brows up
-    frown: float
-    smile: float
-    sneer: float
-    squint: float
-    jaw: float
-    eyes: np.ndarray  # (2, 3)
-    eye_frames: np.ndarray  # (2, 3, 3) rows: left, back, up of each eyeball
-    eye_radius: float
 
 
 class Lights(NamedTuple):
@@ -83,6 +37,10 @@ def ambient(h, x, y, z, channel):
             + h[5, channel] * y * z + h[6, channel] * (3 * z * z - 1) + h[7, channel] * x * z + h[8, channel] * (x * x - y * y))  # fmt: skip
 
 
+# Where a shadow map is looked up around a place, in units of the light's softness: a sunflower of 12 points.
+LOOKUPS = np.array([[np.sqrt((k + 0.5) / 12) * f(2.39996 * k) for f in (np.sin, np.cos)] for k in range(12)])
+
+
 @njit(cache=True)
 def lit(lights, which, px, py, pz, bias):
     """Share of a light that reaches a place, in [0, 1]: a mean over 12 points of its shadow map."""
@@ -96,116 +54,10 @@ def lit(lights, which, px, py, pz, bias):
     reach = max(lights.softness[which] * scale, 1.0)
     total = 0.0
     for k in range(12):
-        angle = 2.39996 * k
-        r = reach * np.sqrt((k + 0.5) / 12)
-        i, j = int(v + r * np.sin(angle)), int(u + r * np.cos(angle))
+        i, j = int(v + reach * LOOKUPS[k, 0]), int(u + reach * LOOKUPS[k, 1])
         if i < 0 or j < 0 or i >= size or j >= size or lights.maps[which, i, j] <= near:
             total += 1
     return total / 12
-
-
-@njit(cache=True)
-def skin_albedo(look, moment, m, x, y, z, out, bump):
-    """Colour of skin (3,) into `out` and the tilt of its surface (3,) into `bump`, at canonical x, y, z with masks m."""
-    s = look.seed
-    broad = value_noise(x * 45, y * 45, z * 45, s)
-    spots = value_noise(x * 130, y * 130, z * 130, s + 1)
-    fine = value_noise(x * 420, y * 420, z * 420, s + 2)
-    pores = value_noise(x * 900, y * 900, z * 900, s + 3)
-    fair = 1.0 - look.tone
-    tint = 1.0 + 0.07 * broad + look.blotches * 0.07 * spots + 0.06 * fine + 0.05 * pores
-    red = look.redness * (0.34 * fair + 0.10) * m[RED] * (1 + 0.5 * spots) + 0.09 * look.blotches * max(spots, 0.0) * fair
-    red += (0.03 + 0.05 * fair) * broad
-    dark = look.under_eye * m[UNDER_EYE] * (0.30 + 0.15 * look.tone) + 0.14 * m[LID]
-    r, g, b = look.skin[0] * tint, look.skin[1] * tint, look.skin[2] * tint
-    r, g, b = r * (1 + 0.12 * red), g * (1 - 0.75 * red), b * (1 - 0.65 * red)
-    r, g, b = r * (1 - 0.8 * dark), g * (1 - dark), b * (1 - 0.75 * dark)
-    if look.freckles > 0:
-        d, own = cell_noise(x * 260, y * 260, z * 260, s + 7)
-        on = look.freckles * max(0.0, 1 - d / (0.16 + 0.28 * own)) * min(1.0, 0.25 + m[RED] + m[BLUSH] + 0.3 * m[OIL]) * (own > 0.35)
-        r, g, b = r * (1 - 0.35 * on), g * (1 - 0.55 * on), b * (1 - 0.65 * on)
-    for i in range(len(look.moles)):
-        dx, dy, dz = x - look.moles[i, 0], y - look.moles[i, 1], z - look.moles[i, 2]
-        d = np.sqrt(dx * dx + dy * dy + dz * dz) / look.moles[i, 3]
-        if d < 1.3:
-            on = 0.75 * min(1.0, (1.3 - d) * 2)
-            r, g, b = r * (1 - 0.7 * on), g * (1 - 0.8 * on), b * (1 - 0.8 * on)
-    # Wrinkles: lines of age that expressions deepen.
-    age = look.wrinkles
-    bz = 0.0
-    bx = 0.0
-    deep = m[FOREHEAD] * (0.55 * age * (0.4 + 0.6 * value_noise(x * 20, 0.0, z * 20, s + 5)) + 0.75 * moment.raised * (0.25 + 0.75 * age))
-    if deep > 0.01:
-        phase = (z + 0.0022 * value_noise(x * 55, y * 55, z * 25, s + 4)) * 690
-        line = np.exp(-6 * (1 + np.cos(phase)))
-        bz += 0.5 * deep * np.sin(phase) * np.exp(-2 * (1 + np.cos(phase)))
-        dark = 0.5 * deep * line
-        r, g, b = r * (1 - 0.8 * dark), g * (1 - dark), b * (1 - dark)
-    deep = m[CROW] * (0.5 * age + (0.15 + 0.75 * age) * moment.squint)
-    if deep > 0.01:
-        side = abs(x) - 0.041
-        phase = np.arctan2(z + 0.001, side) * 15 + 1.2 * value_noise(x * 90, y * 90, z * 90, s + 6)
-        dark = 0.42 * deep * np.exp(-4 * (1 + np.cos(phase)))
-        bz += 0.35 * deep * np.sin(phase)
-        r, g, b = r * (1 - 0.8 * dark), g * (1 - dark), b * (1 - dark)
-    deep = m[GLABELLA] * (0.3 * age + (0.35 + 0.65 * age) * moment.frown)
-    if deep > 0.01:
-        off = (abs(x) - 0.0058 - 0.1 * (z - 0.02)) / 0.0014
-        dark = 0.6 * deep * np.exp(-off * off)
-        bx += (1.0 if x > 0 else -1.0) * 0.9 * deep * off * np.exp(-0.5 * off * off)
-        r, g, b = r * (1 - 0.8 * dark), g * (1 - dark), b * (1 - dark)
-    deep = 0.5 * age + 0.10 + 0.55 * moment.smile + 0.45 * moment.sneer
-    width = 0.0024 + 0.0012 * age
-    off = m[FOLD] / width
-    if off < 3:
-        dark = 0.34 * min(deep, 1.0) * np.exp(-off * off)
-        r, g, b = r * (1 - 0.75 * dark), g * (1 - dark), b * (1 - dark)
-    # Hair that is too short to be strands, and roots.
-    if m[BEARD] > 0.01:
-        grain = 0.65 + 0.35 * (0.6 * fine + 0.8 * pores)
-        on = look.stubble * m[BEARD] * grain
-        on = min(max(on, 0.0), 0.9)
-        r, g, b = r + on * (look.beard_colour[0] - r), g + on * (look.beard_colour[1] - g), b + on * (look.beard_colour[2] - b)
-    if m[SCALP] > 0.01:
-        on = min(m[SCALP] * (0.80 + 0.25 * fine + 0.2 * pores), 0.95)
-        on = max(on, 0.0)
-        r, g, b = r + on * (0.55 * look.hair[0] - r), g + on * (0.55 * look.hair[1] - g), b + on * (0.55 * look.hair[2] - b)
-    on = 0.36 * m[BROW] * (1 - 0.3 * fine)
-    r, g, b = r + on * (look.brow[0] - r), g + on * (look.brow[1] - g), b + on * (look.brow[2] - b)
-    if look.eyeshadow > 0:
-        on = 0.7 * look.eyeshadow * m[LID]
-        r, g, b = r + on * (look.shadow_colour[0] - r), g + on * (look.shadow_colour[1] - g), b + on * (look.shadow_colour[2] - b)
-        on = 0.25 * look.eyeshadow * m[BLUSH]
-        g, b = g * (1 - on), b * (1 - 0.8 * on)
-    on = m[LIPS] * (0.78 + 0.2 * look.lipstick)
-    stripe = 1 + 0.12 * value_noise(x * 900, y * 100, z * 160, s + 8) - 0.05 * spots
-    r, g, b = r + on * (look.lip[0] * stripe - r), g + on * (look.lip[1] * stripe - g), b + on * (look.lip[2] * stripe - b)
-    out[0], out[1], out[2] = max(r, 0.004), max(g, 0.003), max(b, 0.003)
-    rough = 0.10 + 0.06 * age
-    bump[0] = bx + rough * fine + 0.08 * pores
-    bump[1] = rough * 0.5 * spots
-    bump[2] = bz + rough * spots * 0.7 - 0.08 * pores
-
-
-@njit(cache=True)
-def fabric(look, colours, pattern, scale, x, y, z, out):
-    """Colour (3,) of cloth at canonical x, y, z; patterns as in `person.PATTERNS`."""
-    u, v = x + 0.35 * y, z
-    second = 0.0
-    if pattern == 1:
-        second = 1.0 if np.sin(v * np.pi / scale) > 0.2 else 0.0
-    elif pattern == 2:
-        second = 0.5 * (np.sin(u * np.pi / scale) > 0) + 0.5 * (np.sin(v * np.pi / scale) > 0)
-    elif pattern == 3:
-        a, b = u / (2 * scale) % 1.0 - 0.5, v / (2 * scale) % 1.0 - 0.5
-        second = 1.0 if a * a + b * b < 0.055 else 0.0
-    elif pattern == 4:
-        second = 0.35 + 0.35 * value_noise(u * 500, y * 500, v * 160, look.seed + 20)
-    elif pattern == 5:
-        second = 1.0 if v < -0.2 - scale else 0.0
-    weave = 1 + 0.08 * value_noise(x * 700, y * 700, z * 700, look.seed + 21) + 0.10 * value_noise(x * 25, y * 25, z * 25, look.seed + 22)
-    for c in range(3):
-        out[c] = (colours[0, c] + second * (colours[1, c] - colours[0, c])) * weave
 
 
 @njit(cache=True)
@@ -253,7 +105,14 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                 glossy = strand_glossy[i]
                 for c in range(3):
                     colour = strand_colour[i, c]
-                    total = colour * 0.9 * dark * (0.5 * ambient(lights.harmonics, nx, ny, nz, c) + 0.5 * ambient(lights.harmonics, 0.0, 0.0, 1.0, c))
+                    total = (
+                        (colour * 0.9 + 0.012 * glossy)
+                        * dark
+                        * (
+                            0.5 * ambient(lights.harmonics, nx, ny, nz, c)
+                            + 0.5 * ambient(lights.harmonics, 0.0, 0.0, 1.0, c)
+                        )
+                    )
                     image[row, column, c] = max(total, 0.0)
                 for k in range(len(lights.directions)):
                     lx, ly, lz = lights.directions[k]
@@ -299,7 +158,9 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                     m[c] = b0 * masks[i, c] + b1 * masks[j, c] + b2 * masks[k, c]
                 skin_albedo(look, moment, m, x, y, z, albedo, bump)
                 hairy = max(m[SCALP], look.stubble * m[BEARD])
-                gloss = (0.16 + 0.42 * look.shine * m[OIL] + (0.25 + 0.5 * look.lipstick) * m[LIPS]) * (1 - 0.8 * hairy)
+                gloss = (0.16 + 0.42 * look.shine * m[OIL] + (0.25 + 0.5 * look.lipstick) * m[LIPS]) * (
+                    1 - 0.8 * hairy
+                )
                 power = 14.0 + 16 * m[OIL] + 22 * m[LIPS]
                 wrap[0], wrap[1], wrap[2] = 0.30, 0.16, 0.10
                 if m[INSIDE] > 0:
@@ -326,16 +187,16 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                     pupil = min(max((inner - look.pupil) / 0.10, 0.0), 1.0)
                     soft = min(max((1.06 - inner) / 0.12, 0.0), 1.0)
                     for c in range(3):
-                        white = 0.46
+                        white = 0.41
                         albedo[c] = white + soft * (look.iris[c] * value * ring * pupil + 0.004 - white)
                 else:
                     vein = value_noise(x * 500, y * 500, z * 500, look.seed + 31)
                     pink = min(max((off - 0.45) / 0.5, 0.0), 1.0)
-                    albedo[0] = 0.52 + 0.03 * vein - 0.06 * pink
-                    albedo[1] = 0.475 - 0.16 * pink - 0.03 * max(vein, 0.0)
-                    albedo[2] = 0.45 - 0.15 * pink - 0.03 * max(vein, 0.0)
+                    albedo[0] = 0.45 + 0.03 * vein - 0.06 * pink
+                    albedo[1] = 0.415 - 0.16 * pink - 0.03 * max(vein, 0.0)
+                    albedo[2] = 0.40 - 0.15 * pink - 0.03 * max(vein, 0.0)
                 lid = min(max(0.5 - 0.75 * nz, 0.0), 1.0)
-                open_ = near * (0.32 + 0.55 * lid)
+                open_ = near * (0.28 + 0.52 * lid)
                 wet = 1.0
             elif kind == M_TEETH:
                 gap = abs(np.sin(x * 410))
@@ -344,11 +205,11 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                 if z > -0.0567 or z < -0.0772:
                     gum = 0.8
                 for c in range(3):
-                    albedo[c] = look.teeth[c] * (0.72 + 0.28 * min(gap * 3, 1.0)) * (1 - 0.75 * back)
+                    albedo[c] = look.teeth[c] * (0.75 + 0.25 * min(gap * 3, 1.0)) * (1 - 0.65 * back)
                     albedo[c] += gum * ((0.45 if c == 0 else 0.17) * (1 - back) - albedo[c])
                 gloss, power = 0.25, 40.0
-                open_ = near * (0.55 - 0.3 * back)
-            elif kind == M_TONGUE or kind == M_MOUTH:
+                open_ = near**0.5 * (0.85 - 0.45 * back)
+            elif kind in (M_TONGUE, M_MOUTH):
                 back = min(max((y + 0.024) / 0.035, 0.0), 1.0)
                 deep = (1 - back) ** 1.6 if kind == M_MOUTH else 1 - 0.85 * back
                 albedo[0], albedo[1], albedo[2] = 0.34 * deep, 0.11 * deep, 0.11 * deep
@@ -410,7 +271,9 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                     if wrap[c] > 0:
                         diffuse *= diffuse * 0.35 + 0.65
                     soft = there if kind != M_SKIN else there ** (1.0 - 0.35 * (c == 0))
-                    image[row, column, c] += lights.colours[which, c] * soft * (albedo[c] * diffuse * (0.75 + 0.25 * open_) + spark)
+                    image[row, column, c] += (
+                        lights.colours[which, c] * soft * (albedo[c] * diffuse * (0.75 + 0.25 * open_) + spark)
+                    )
 
 
-__all__ = ["Lights", "Look", "Moment", "hash3", "shade"]
+__all__ = ["Lights", "Look", "Moment", "shade"]

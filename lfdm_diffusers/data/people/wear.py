@@ -9,7 +9,7 @@ import numpy as np
 from .draws import linear, one_of, smoothstep, stream
 from .figure import SKIN, Figure
 from .hair import FRAME, Strands, hairline, hat_edge
-from .person import CLOTHES, FABRICS, PATTERNS, Person
+from .person import FABRICS, Person
 
 # Materials of triangles.
 M_SKIN, M_EYE, M_MOUTH, M_TEETH, M_TONGUE, M_CLOTH, M_CLOTH2, M_HAT, M_LENS = range(9)
@@ -43,7 +43,6 @@ class Outfit:
         rng = stream(person.seed, person.index, 51, take)
         kind = one_of(rng, {"crew neck": 4, "v neck": 2, "scoop neck": 1.5 if person.sex == "female" else 0.2, "turtleneck": 1, "shirt": 3, "jacket": 2.5, "hoodie": 1.5})  # fmt: skip
         pattern = one_of(rng, {"plain": 6, "stripes": 1.2, "checks": 1.2, "dots": 0.5, "heather": 1.2, "blocks": 0.6})
-        assert kind in CLOTHES and pattern in PATTERNS
         chosen = [linear(FABRICS[i]) for i in rng.permutation(len(FABRICS))[:3]]
         return cls(kind, pattern, np.array(chosen), float(rng.uniform(0.008, 0.03)))
 
@@ -84,7 +83,9 @@ def grid_triangles(rows: int, columns: int, closed: bool = False) -> np.ndarray:
     """Triangles of a grid of vertices, row by row."""
     i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns if closed else columns - 1), indexing="ij")
     a, b = i * columns + j, i * columns + (j + 1) % columns
-    return np.concatenate([np.stack([a, b, a + columns], -1), np.stack([b, b + columns, a + columns], -1)]).reshape(-1, 3)
+    return np.concatenate([np.stack([a, b, a + columns], -1), np.stack([b, b + columns, a + columns], -1)]).reshape(
+        -1, 3
+    )
 
 
 def teeth(figure: Figure, person: Person, carrier: Carrier) -> list[Piece]:
@@ -129,8 +130,13 @@ def shell(figure: Figure, vertices: np.ndarray, normals: np.ndarray, cut: np.nda
         graph = sparse.diags(1 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1)) @ graph
         for _ in range(smooth):
             off = np.einsum("vd,vd->v", graph @ moved - vertices[used], normals[used])
-            moved = graph @ moved + np.maximum(0.5 * thickness[used] - off, 0)[:, None] * normals[used]
-    return Piece(moved, figure.canonical[used], figure.weights[used], triangles, material, cut[used], np.zeros(len(used)))
+            keep_out = np.where(
+                figure.ears[used] > 0.1, 0.0, np.maximum(0.5 * thickness[used] - off, 0)
+            )  # ears lie flat
+            moved = graph @ moved + keep_out[:, None] * normals[used]
+    return Piece(
+        moved, figure.canonical[used], figure.weights[used], triangles, material, cut[used], np.zeros(len(used))
+    )
 
 
 def neckline(canonical: np.ndarray, kind: str) -> np.ndarray:
@@ -168,10 +174,20 @@ def collar(carrier: Carrier, kind: str) -> Piece:
         rows.append(np.stack([x, y, z], 1))
     canonical = np.concatenate(rows)
     vertices, weights = carrier.carry(canonical, 20)
-    return Piece(vertices, canonical, weights, grid_triangles(4, len(angle)), M_CLOTH, np.ones(len(vertices)), np.zeros(len(vertices)))
+    return Piece(
+        vertices,
+        canonical,
+        weights,
+        grid_triangles(4, len(angle)),
+        M_CLOTH,
+        np.ones(len(vertices)),
+        np.zeros(len(vertices)),
+    )
 
 
-def clothes(figure: Figure, outfit: Outfit, vertices: np.ndarray, normals: np.ndarray, carrier: Carrier) -> list[Piece]:
+def clothes(
+    figure: Figure, outfit: Outfit, vertices: np.ndarray, normals: np.ndarray, carrier: Carrier
+) -> list[Piece]:
     """A garment, with what is under it."""
     canonical = figure.canonical
     fold = 0.003 * np.sin(canonical[:, 0] * 70 + canonical[:, 2] * 40) * np.sin(canonical[:, 2] * 55 + 1.0)
@@ -186,7 +202,9 @@ def clothes(figure: Figure, outfit: Outfit, vertices: np.ndarray, normals: np.nd
     pieces = []
     for cut, thickness, material in layers:
         body = smoothstep(0, 0.05, cut)
-        piece = shell(figure, vertices, normals, cut, (thickness + fold * body) * (0.6 + 0.4 * body), material, smooth=3)
+        piece = shell(
+            figure, vertices, normals, cut, (thickness + fold * body) * (0.6 + 0.4 * body), material, smooth=3
+        )
         pieces += [piece] if piece else []
     if outfit.kind in ("shirt", "hoodie") or (outfit.kind == "jacket" and outfit.scale > 0.015):
         pieces.append(collar(carrier, outfit.kind))
@@ -200,14 +218,16 @@ def hat(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndarra
         oval = np.hypot(x / 0.063, (z + 0.022) / 0.088) - 1
         cut = np.where(y < 0.075, oval * 0.06, 0.04)
         cut = np.minimum(cut, z + 0.20 + 0.1 * np.sin(9 * x))
-        thickness = 0.010 + 0.007 * smoothstep(-0.09, -0.13, z) + 0.008 * smoothstep(0.03, 0.09, y) * smoothstep(-0.1, 0, z)
-        piece = shell(figure, vertices, normals, cut, thickness, M_HAT, smooth=14)
+        thickness = (
+            0.010 + 0.007 * smoothstep(-0.09, -0.13, z) + 0.008 * smoothstep(0.03, 0.09, y) * smoothstep(-0.1, 0, z)
+        )
+        piece = shell(figure, vertices, normals, cut, thickness, M_HAT, smooth=40)
         return [piece] if piece else []
     if person.hat == "none":
         return []
     cut = z - hat_edge(y)
     top = smoothstep(0.05, 0.12, z)
-    thickness = 0.009 + (0.012 if person.hat == "beanie" else 0.006) * top
+    thickness = (0.012 if person.hat == "beanie" else 0.009) + (0.016 if person.hat == "beanie" else 0.008) * top
     pieces = [shell(figure, vertices, normals, cut, np.full(len(x), 1.0) * thickness, M_HAT, smooth=6)]
     if person.hat == "cap":
         angle = np.linspace(-1.15, 1.15, 25)
@@ -216,7 +236,11 @@ def hat(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndarra
             out = k / 5
             px = np.sin(angle) * (0.072 + 0.018 * out)
             py = 0.05 - np.cos(angle) * (0.082 + 0.066 * out * np.cos(angle * 0.9))
-            rows.append(np.stack([px, py, 0.060 + 0.004 * np.cos(angle) - 0.030 * out - 0.02 * np.sin(angle) ** 2 * (0.4 + out)], 1))
+            rows.append(
+                np.stack(
+                    [px, py, 0.054 + 0.004 * np.cos(angle) - 0.030 * out - 0.02 * np.sin(angle) ** 2 * (0.4 + out)], 1
+                )
+            )
         canonical = np.concatenate(rows)
         moved, _ = carrier.carry(canonical)
         pieces.append(Piece(
@@ -242,12 +266,16 @@ def glasses(figure: Figure, person: Person, carrier: Carrier, steps: int) -> tup
         chains += [loop[i : i + steps] for i in range(0, len(loop) - steps + 1, steps - 1)]
         outer = side * (0.0325 + half_x)
         t = np.linspace(0, 1, steps)
-        temple = np.stack([outer + side * (0.079 - abs(outer)) * t**0.5, bow(outer) + (0.075 - bow(outer)) * t, 0.006 + 0 * t], 1)
+        temple = np.stack(
+            [outer + side * (0.079 - abs(outer)) * t**0.5, bow(outer) + (0.075 - bow(outer)) * t, 0.006 + 0 * t], 1
+        )
         chains.append(temple)
         lenses.append(np.concatenate([[[side * 0.0325, bow(0.0325), -0.004]], loop]))
     t = np.linspace(-1, 1, steps)
     inner = 0.0325 - half_x
-    chains.append(np.stack([t * inner, np.full(steps, bow(inner)) - 0.001 * (1 - t * t), 0.002 + 0.003 * (1 - t * t)], 1))
+    chains.append(
+        np.stack([t * inner, np.full(steps, bow(inner)) - 0.001 * (1 - t * t), 0.002 + 0.003 * (1 - t * t)], 1)
+    )
     canonical = np.concatenate(chains)
     # Rigid glasses: the whole moves and grows with the face, but does not bend with it.
     eyes = np.stack([carrier.vertices[figure.eye_of == s].mean(0) for s in (1, 2)])
@@ -268,7 +296,9 @@ def glasses(figure: Figure, person: Person, carrier: Carrier, steps: int) -> tup
         for lens in lenses:
             rest = place(lens)
             fan = np.stack([np.zeros(len(lens) - 2, int), np.arange(1, len(lens) - 1), np.arange(2, len(lens))], 1)
-            pieces.append(Piece(rest, lens, head_only(figure, len(lens)), fan, M_LENS, np.ones(len(lens)), np.zeros(len(lens))))
+            pieces.append(
+                Piece(rest, lens, head_only(figure, len(lens)), fan, M_LENS, np.ones(len(lens)), np.zeros(len(lens)))
+            )
     return strands, pieces
 
 
