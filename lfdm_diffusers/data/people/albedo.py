@@ -83,7 +83,7 @@ def skin_albedo(look, moment, m, x, y, z, out, bump):
     fair = 1.0 - look.tone
     tint = 1.0 + 0.07 * broad + look.blotches * 0.07 * spots + 0.06 * fine + 0.05 * pores
     red = (
-        look.redness * (0.34 * fair + 0.10) * m[RED] * (1 + 0.5 * spots)
+        look.redness * (0.28 * fair + 0.08) * m[RED] * (1 + 0.5 * spots)
         + 0.09 * look.blotches * max(spots, 0.0) * fair
     )
     red += (0.03 + 0.05 * fair) * broad

@@ -103,7 +103,7 @@ class Person:
         uniform, chance = rng.uniform, lambda p: rng.random() < p
         male = chance(0.5)
         years = one_of(rng, {"child": 0.07, "adult": 0.70, "elder": 0.23})
-        age = {"child": uniform(0.36, 0.5), "adult": uniform(0.6, 0.84), "elder": uniform(0.84, 1.0)}[years]
+        age = {"child": uniform(0.27, 0.45), "adult": uniform(0.6, 0.84), "elder": uniform(0.84, 1.0)}[years]
         main = one_of(rng, {"african": 0.3, "asian": 0.3, "caucasian": 0.4})
         ancestry = dict(zip(("african", "asian", "caucasian"), rng.dirichlet([0.5, 0.5, 0.5])))
         mix = uniform(0.0, 0.45)
@@ -117,7 +117,7 @@ class Person:
             proportions=float(np.clip(rng.normal(0.55, 0.15), 0, 1)),
             cupsize=0.4, firmness=0.6, **ancestry,
         )  # fmt: skip
-        changes = {name: float(np.clip(rng.normal(0, 0.27), -0.75, 0.75)) for name in FACE_CHANGES}
+        changes = {name: float(np.clip(rng.normal(0, 0.27 if male else 0.22), -0.75, 0.75)) for name in FACE_CHANGES}
         lopsided = float(np.clip(rng.normal(0, 0.4), -1, 1))
         tone = {"african": uniform(0.5, 1.0), "asian": uniform(0.1, 0.55), "caucasian": uniform(0.0, 0.5)}[main]
         place = tone * (len(SKIN_TONES) - 1)
@@ -128,11 +128,11 @@ class Person:
         elder = years == "elder"
         hair_name = one_of(
             rng,
-            {"black": 5, "dark brown": 2.5, "brown": 0.4, "dyed": 0.1}
+            {"black": 5, "dark brown": 2.5, "brown": 0.4, "dyed": 0.0 if male else 0.12}
             if dark or main == "asian"
             else {
                 "black": 0.6, "dark brown": 2.2, "brown": 2.2, "light brown": 1.6, "dark blond": 1.1, "blond": 1.1, "auburn": 0.5,
-                "red": 0.5, "dyed": 0.15,
+                "red": 0.5, "dyed": 0.0 if male else 0.2,
             },
         )  # fmt: skip
         grey = uniform(0.25, 1.0) if elder else (uniform(0, 0.2) if years == "adult" and chance(0.3) else 0.0)

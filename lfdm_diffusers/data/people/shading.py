@@ -202,7 +202,7 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                 gap = abs(np.sin(x * 410))
                 back = min(max((y + 0.0225) / 0.022, 0.0), 1.0)
                 gum = 0.0
-                if z > -0.0567 or z < -0.0772:
+                if z > -0.0577 or z < -0.0795:
                     gum = 0.8
                 for c in range(3):
                     albedo[c] = look.teeth[c] * (0.75 + 0.25 * min(gap * 3, 1.0)) * (1 - 0.65 * back)

@@ -95,7 +95,7 @@ def teeth(figure: Figure, person: Person, carrier: Carrier) -> list[Piece]:
     for upper in (True, False):
         rows = []
         for level in (0.0, 0.5, 1.0):
-            z = (-0.0545 - 0.0128 * level) if upper else (-0.0790 + 0.0105 * level)
+            z = (-0.0550 - 0.0146 * level) if upper else (-0.0810 + 0.0092 * level)
             x = 0.0245 * np.sin(u * 1.25) / np.sin(1.25)
             y = -0.0222 + (0 if upper else 0.0018) + 0.034 * (1 - np.cos(u * 1.35)) + 0.001 * (level - 0.5)
             edge = 0.0006 * np.abs(np.sin(u * 14)) * (level == 1.0) * (1 if upper else -1)
@@ -225,7 +225,7 @@ def hat(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndarra
         return [piece] if piece else []
     if person.hat == "none":
         return []
-    cut = z - hat_edge(y)
+    cut = z - hat_edge(y) + (0.008 if person.hat == "cap" else 0.0)  # behind the peak
     top = smoothstep(0.05, 0.12, z)
     thickness = (0.012 if person.hat == "beanie" else 0.009) + (0.016 if person.hat == "beanie" else 0.008) * top
     pieces = [shell(figure, vertices, normals, cut, np.full(len(x), 1.0) * thickness, M_HAT, smooth=6)]
