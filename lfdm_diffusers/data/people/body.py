@@ -189,8 +189,11 @@ class Body:
             glossy.append(np.repeat(np.choose(np.minimum(group.kind, 4), [1.0, 0.3, 0.0, 0.5, 1.5]), steps))
             start += count * steps
         self.segments = np.concatenate(segments).astype(np.int32)
-        # For shadows: one strand in so many, and how much wider it is.
-        self.fewer = {part: (np.concatenate(some).astype(np.int32), part**0.7) for part, some in fewer.items()}
+        # For shadows, one strand in so many: its points, segments between those, and how much wider it is.
+        self.fewer = {}
+        for part, some in fewer.items():
+            used, renumbered = np.unique(np.concatenate(some), return_inverse=True)
+            self.fewer[part] = (used, renumbered.reshape(-1, 2).astype(np.int32), part**0.7)
         self.widths = np.concatenate(widths)
         self.colours = np.concatenate(colours).astype(np.float32)
         self.shade = np.concatenate(shade).astype(np.float32)

@@ -230,7 +230,7 @@ def render(body: Body, performance: Performance, light: Light, camera: Camera, r
         shade(
             surface, place, crevices(near, side, size * fine), body.triangles, body.material, normals, points, body.canonical,
             body.masks, body.reach, body.segments, strands, body.colours, body.shade, body.glossy, body.look, moment,
-            shadows(body, light, points, strands), lens, image,
+            shadows(body, light, points, strands), lens, fine, image,
         )  # fmt: skip
         blocks = image.reshape(size, fine, size, fine, 3)
         filled = (surface >= 0).reshape(size, fine, size, fine).mean((1, 3))[..., None]
@@ -292,8 +292,9 @@ def shadow_map(
 
     near, surface, place = new_buffers(size)
     draw_triangles(seen(points), body.cut, body.triangles, 0, near, surface, place, 0.0)
-    chosen, wider = body.fewer[part]
-    draw_strands(seen(strands), body.widths * (scale * wider), chosen, len(body.triangles), near, surface, place, 0.35)
+    chosen, some, wider = body.fewer[part]
+    widths = body.widths[chosen] * (scale * wider)
+    draw_strands(seen(strands[chosen]), widths, some, len(body.triangles), near, surface, place, 0.35)
     return near
 
 

@@ -42,8 +42,8 @@ LOOKUPS = np.array([[np.sqrt((k + 0.5) / 12) * f(2.39996 * k) for f in (np.sin, 
 
 
 @njit(cache=True)
-def lit(lights, which, px, py, pz, bias):
-    """Share of a light that reaches a place, in [0, 1]: a mean over 12 points of its shadow map."""
+def lit(lights, which, px, py, pz, bias, step):
+    """Share of a light that reaches a place, in [0, 1]: a mean over 12 / step points of its shadow map."""
     f = lights.frames[which]
     dx, dy, dz = px - lights.centre[0], py - lights.centre[1], pz - lights.centre[2]
     size = lights.maps.shape[1]
@@ -53,23 +53,26 @@ def lit(lights, which, px, py, pz, bias):
     near = 1.0 + f[2, 0] * dx + f[2, 1] * dy + f[2, 2] * dz + bias
     reach = max(lights.softness[which] * scale, 1.0)
     total = 0.0
-    for k in range(12):
+    for k in range(0, 12, step):
         i, j = int(v + reach * LOOKUPS[k, 0]), int(u + reach * LOOKUPS[k, 1])
         if i < 0 or j < 0 or i >= size or j >= size or lights.maps[which, i, j] <= near:
             total += 1
-    return total / 12
+    return total * step / 12
 
 
 @njit(cache=True)
 def shade(surface, place, occlusion, triangles, material, normals, points, canonical, masks, reach, segments, strand_points,
-          strand_colour, strand_shade, strand_glossy, look, moment, lights, camera, image):  # fmt: skip
+          strand_colour, strand_shade, strand_glossy, look, moment, lights, camera, fine, image):  # fmt: skip
     """Colours (S, S, 3) into `image` wherever the buffer shows something.
+
+    Of the samples of a pixel in one row, one is shaded; its neighbours on the same kind of skin or cloth take its colour.
 
     Args:
         surface, place: as `rasteriser` draws; occlusion: (S, S) in [0, 1], share of the light from all around, from the buffer.
         triangles (T, 3), material (T,): the mesh; normals, points, canonical (V, 3), masks (V, M), reach (V,): its vertices.
         segments (M, 2) of strand_points (P, 3); strand_colour (P, 3), strand_shade (P,), strand_glossy (P,): of the strands.
         camera: (3,) place of the lens.
+        fine: samples a pixel's side.
     """
     height, width = surface.shape
     count = len(triangles)
@@ -79,10 +82,19 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
     hat_colours[0], hat_colours[1] = look.hat, 0.5 * look.hat + 0.2
     wrap = np.zeros(3)
     for row in range(height):
-        for column in range(width):
+        for number in range(width):
+            block = number - number % fine
+            leader = block + row % fine
+            column = block + (row + number) % fine  # the leader first
             t = surface[row, column]
             if t < 0:
                 continue
+            if column != leader and t < count:
+                other = surface[row, leader]
+                plain = material[t] in (M_SKIN, M_CLOTH, M_CLOTH2, M_HAT)
+                if plain and 0 <= other < count and material[other] == material[t]:
+                    image[row, column] = image[row, leader]
+                    continue
             near = occlusion[row, column]
             if t >= count:  # a strand
                 i, j = segments[t - count, 0], segments[t - count, 1]
@@ -116,7 +128,7 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                     image[row, column, c] = max(total, 0.0)
                 for k in range(len(lights.directions)):
                     lx, ly, lz = lights.directions[k]
-                    there = lit(lights, k, px, py, pz, 0.004)
+                    there = lit(lights, k, px, py, pz, 0.004, 3)
                     if there <= 0:
                         continue
                     tl = lx * tx + ly * ty + lz * tz
@@ -253,7 +265,7 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                 cosine = nx * lx + ny * ly + nz * lz
                 if cosine < -0.35:
                     continue
-                there = lit(lights, which, px, py, pz, 0.0035 + 0.004 * (1 - max(cosine, 0.0)))
+                there = lit(lights, which, px, py, pz, 0.0035 + 0.004 * (1 - max(cosine, 0.0)), 1)
                 if there <= 0:
                     continue
                 hx, hy, hz = lx + vx, ly + vy, lz + vz
