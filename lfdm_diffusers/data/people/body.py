@@ -10,7 +10,7 @@ import numpy as np
 from .draws import stream
 from .expressions import ACTIONS, Performance
 from .figure import EYE, MOUTH, SKIN, TONGUE, load_figure
-from .hair import BEARD, FRAME, SCALP, FrontMap, Strands, beard, brows, lashes
+from .hair import FRAME, FrontMap, Strands, beard, brows, frames_of, lashes
 from .hairstyles import scalp
 from .person import PATTERNS, Person
 from .shading import Look, Moment
@@ -227,8 +227,6 @@ class Body:
             if group.root[0] < 0:
                 placed = group.points @ rigid[:, :3].T + rigid[:, 3]
             else:
-                from .hair import frames_of
-
                 root, frames = frames_of(points, self.triangles[group.root], normals, group.shares)
                 placed = root[:, None] + np.einsum("nij,npj->npi", frames, group.points)
             strands.append(placed.reshape(-1, 3))
@@ -271,6 +269,3 @@ def look_of(person: Person, outfit: Outfit, take: int) -> Look:
         inner=np.ascontiguousarray(outfit.colours[[2, 2]]), pattern=PATTERNS.index(outfit.pattern), pattern_scale=outfit.scale,
         hat=person.hat_colour, knit=1.0 if person.hat == "beanie" else 0.0,
     )  # fmt: skip
-
-
-__all__ = ["BEARD", "FRAME", "SCALP", "Body", "turn"]

@@ -44,13 +44,15 @@ def described(person: Person, outfit: Outfit) -> str:
     """Who is seen: "an elderly man with a full beard and glasses, in a shirt"."""
     noun = {"child": {"male": "boy", "female": "girl"}, "adult": {"male": "man", "female": "woman"}, "elder": {"male": "elderly man", "female": "elderly woman"}}[person.years][person.sex]  # fmt: skip
     seen = []
+    colour = "greying" if 0.3 < person.grey <= 0.55 else "grey" if person.grey > 0.55 else person.hair_colour_name
+    colour = {"dyed": "dyed red"}.get(colour, colour)
     if person.hat != "none":
         seen.append({"beanie": "a woollen hat", "cap": "a cap", "scarf": "a headscarf"}[person.hat])
     elif person.hair_style in ("bald", "balding"):
         seen.append("a bald head" if person.hair_style == "bald" else "thinning hair")
     else:
         shape = "long" if person.hair_length > 0.25 else "curly" if person.hair_curl > 0.5 else "tied" if person.hair_style in ("bun", "ponytail") else "short" if person.hair_length < 0.05 else ""  # fmt: skip
-        seen.append(" ".join(w for w in (shape, person.hair_colour_name.replace("dyed", "dyed red"), "hair") if w))
+        seen.append(" ".join(w for w in (shape, colour, "hair") if w))
     if person.beard in ("moustache", "goatee", "full"):
         seen.append({"full": "a full beard"}.get(person.beard, f"a {person.beard}"))
     if person.glasses != "none":
@@ -76,12 +78,12 @@ def captions(person: Person, outfit: Outfit, label: str, performance: Performanc
     does = DOES[label]
     who = described(person, outfit)
     strength = float(performance.actions.max(0).sum() - performance.actions[0].sum())
-    how = "" if label == "neutral" else "slightly " if strength < 3 else "strongly " if strength > 7 else ""
+    how = "" if label == "neutral" else ", only a little" if strength < 3 else ", strongly" if strength > 7 else ""
     out = [label, f"a person {does[int(rng.integers(len(does)))]}", f"{who}, {does[int(rng.integers(len(does)))]}"]
     found = moves(performance)[:3]
     if found:
         out.append("the person " + " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found))
     before = ALREADY.get(performance.before[0], "")
     start = f"at first {before}, then the person " if before and performance.before[1] > 0 else "from rest the person "
-    out.append(f"{start}{how}{does[int(rng.integers(len(does)))]}")
+    out.append(f"{start}{does[int(rng.integers(len(does)))]}{how}")
     return out

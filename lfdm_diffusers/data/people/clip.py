@@ -17,7 +17,6 @@ from .camera import Camera
 from .draws import stream
 from .expressions import LABELS, Performance, perform
 from .framing import frame_of_face, jittered
-from .hair import SCALP
 from .light import SHADOW_SIZE, SHADOW_SPAN, Light
 from .person import Person
 from .rasteriser import draw_strands, draw_triangles, new_buffers
@@ -329,4 +328,4 @@ def reach_of(body: Body, points: np.ndarray, strands: np.ndarray, count: int = 2
     return (0.12 + 0.88 * np.clip((reached + 1e-3) / total, 0, 1)).astype(np.float32)
 
 
-__all__ = ["LABELS", "SCALP", "PeopleClip", "people_clip"]
+__all__ = ["LABELS", "PeopleClip", "people_clip"]

@@ -16,10 +16,6 @@ HAIR_COLOURS = {
     "black": "0d0b0a", "dark brown": "20150f", "brown": "3d2818", "light brown": "6a4a2e", "dark blond": "8a6c46",
     "blond": "b99a66", "auburn": "5c2a18", "red": "93461f", "grey": "76736f", "white": "b4b0a8", "dyed": "7a2f55",
 }  # fmt: skip
-HAIR_STYLES = (
-    "buzz", "crop", "side part", "slicked back", "curly short", "afro", "bob", "long straight", "long wavy", "long curly",
-    "ponytail", "bun", "fringe", "balding", "bald",
-)  # fmt: skip
 IRIS_COLOURS = {
     "dark brown": "2a1a10", "brown": "4a2e18", "hazel": "6a5228", "green": "5d6e46", "blue": "5d7f9e", "grey": "7d868c",
 }  # fmt: skip

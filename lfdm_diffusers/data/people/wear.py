@@ -8,7 +8,7 @@ import numpy as np
 
 from .draws import linear, one_of, smoothstep, stream
 from .figure import SKIN, Figure
-from .hair import FRAME, Strands, hairline, hat_edge
+from .hair import FRAME, Strands, hat_edge
 from .person import FABRICS, Person
 
 # Materials of triangles.
@@ -305,6 +305,3 @@ def glasses(figure: Figure, person: Person, carrier: Carrier, steps: int) -> tup
 def covered_height(person: Person) -> float | None:
     """Of a hat, for hair: see `hairstyles.scalp`."""
     return {"none": None, "scarf": -1.0}.get(person.hat, 0.035)
-
-
-__all__ = ["Carrier", "Outfit", "Piece", "clothes", "covered_height", "glasses", "hairline", "hat", "teeth"]
