@@ -25,6 +25,7 @@ COMMANDS = {
 }
 DATA_COMMANDS = {
     "toon-faces": ("toon_faces", "draw people making seven expressions, from a seed"),
+    "people": ("people", "render people in three dimensions making seven expressions, from a seed"),
     "i3d": ("i3d", "prepare the network that measures FVD"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from ..arguments.types import whole_number
@@ -23,6 +24,17 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    add_set_arguments(parser, num_frames=40)
+    parser.add_argument(
+        "--style",
+        choices=STYLES,
+        default="painted",
+        help="painted, or ink: the same people and motion in outlines and flat washes (default: painted)",
+    )
+
+
+def add_set_arguments(parser: argparse.ArgumentParser, num_frames: int) -> None:
+    """The options of a data set of people making the seven expressions."""
     parser.add_argument("output", metavar="OUTPUT", help="folder to write; an interrupted run resumes there")
     count = whole_number(1)
     parser.add_argument(
@@ -38,7 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--takes", type=count, default=1, metavar="N", help="clips of each person and label (default: 1)"
     )
-    parser.add_argument("--num-frames", type=count, default=40, metavar="N", help="frames of a clip (default: 40)")
+    parser.add_argument(
+        "--num-frames",
+        type=count,
+        default=num_frames,
+        metavar="N",
+        help=f"frames of a clip (default: {num_frames})",
+    )
     parser.add_argument(
         "--size", type=whole_number(16), default=128, metavar="N", help="pixels of a side (default: 128)"
     )
@@ -59,12 +77,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--with-flow", action="store_true", help="also write the true flow and visibility of each clip"
     )
     parser.add_argument(
-        "--style",
-        choices=STYLES,
-        default="painted",
-        help="painted, or ink: the same people and motion in outlines and flat washes (default: painted)",
-    )
-    parser.add_argument(
         "--workers", type=whole_number(0), default=0, metavar="N", help="processes (default: this one alone)"
     )
     add_json_argument(parser)
@@ -72,10 +84,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw; returns 0."""
+    return write_and_tell(args, write_toon_faces)
+
+
+def write_and_tell(args: argparse.Namespace, write: Callable[..., Path]) -> int:
+    """Have a data set written by `write`, and say what is there; returns 0."""
     output = Path(args.output)
     if output.exists() and not output.is_dir():
         raise ValueError(f"OUTPUT must be a folder, but {output} is a file.")
-    metadata = write_toon_faces(
+    metadata = write(
         output,
         num_subjects=args.num_subjects,
         num_test_subjects=args.num_test_subjects,
@@ -87,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         format=args.format,
         fps=args.fps,
         with_flow=args.with_flow,
-        style=args.style,
+        **({"style": args.style} if "style" in args else {}),
         workers=args.workers,
     )
     rows = [json.loads(line) for line in metadata.read_text().splitlines()]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..drawn_sets import require_integer
 from .expressions import Performance, perform
 from .people import ToonSubject
 from .rendering import render
@@ -106,11 +107,6 @@ def share_of(wanted: np.ndarray, parts: np.ndarray, grid: np.ndarray) -> np.ndar
 def require_style(style: str) -> None:
     if style not in STYLES:
         raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
-
-
-def require_integer(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer of {least} or more, got {value!r}")
 
 
 def toon_clip(

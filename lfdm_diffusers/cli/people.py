@@ -1,0 +1,35 @@
+"""`lfdm data people`: people in three dimensions making expressions, rendered; for photographs."""
+
+from __future__ import annotations
+
+import argparse
+
+from .toon_faces import add_set_arguments, write_and_tell
+
+EXAMPLES = """
+examples:
+  two hundred people, forty of them for testing (the extra [people] has what this needs):
+    %(prog)s people --num-subjects 200 --num-test-subjects 40 --format webp --workers 2
+  one label, with the true flow, to look at as videos:
+    %(prog)s people --num-subjects 4 --labels happiness --size 256 --format mp4 --with-flow
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    add_set_arguments(parser, num_frames=24)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render; returns 0."""
+    from ..data.people.packages import required
+
+    try:
+        for name in ("anny", "numba"):
+            required(name)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    from ..data.people.dataset import write_people  # compiled by numba
+
+    return write_and_tell(args, write_people)

@@ -1,0 +1,1 @@
+"""Rendered people: clips of three-dimensional figures with facial actions, their true flow and visibility."""

@@ -1,0 +1,90 @@
+"""Sentences about a clip, from what is known of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..chance import random_stream
+from .actions import ACTIONS
+from .expressions import LABELS, Performance
+from .person import Person
+from .wear import Outfit
+
+DOES = {
+    "anger": ("gets angry", "frowns in anger", "looks furious", "lowers the eyebrows and glares"),
+    "disgust": (
+        "is disgusted",
+        "wrinkles the nose in disgust",
+        "pulls a face of disgust",
+        "looks at something revolting",
+    ),
+    "fear": ("gets scared", "looks frightened", "opens the eyes wide in fear", "is afraid"),
+    "happiness": ("smiles", "is happy", "breaks into a smile", "smiles with joy"),
+    "neutral": ("keeps a neutral face", "looks on calmly", "shows no emotion", "stays calm"),
+    "sadness": ("gets sad", "looks unhappy", "pulls down the corners of the mouth in sadness", "is about to cry"),
+    "surprise": ("is surprised", "raises the eyebrows in surprise", "looks astonished", "opens the mouth in surprise"),
+}
+MOVES = {
+    "browInnerUp": "raises the inner eyebrows", "browOuterUp": "raises the outer eyebrows", "browDown": "lowers the eyebrows",
+    "eyeWide": "widens the eyes", "cheekSquint": "lifts the cheeks", "noseSneer": "wrinkles the nose", "jawOpen": "opens the mouth",
+    "mouthSmile": "pulls the corners of the mouth up", "mouthFrown": "pulls the corners of the mouth down",
+    "mouthStretch": "stretches the lips", "mouthPress": "presses the lips together", "mouthUpperUp": "raises the upper lip",
+    "mouthLowerDown": "shows the lower teeth", "mouthPucker": "puckers the lips", "mouthFunnel": "rounds the lips",
+}  # fmt: skip
+ALREADY = {
+    "happiness": "smiling",
+    "anger": "angry",
+    "disgust": "disgusted",
+    "fear": "scared",
+    "sadness": "sad",
+    "surprise": "surprised",
+}
+
+
+def described(person: Person, outfit: Outfit) -> str:
+    """Who is seen: "an elderly man with a full beard and glasses, in a shirt"."""
+    noun = {"child": {"male": "boy", "female": "girl"}, "adult": {"male": "man", "female": "woman"}, "elder": {"male": "elderly man", "female": "elderly woman"}}[person.years][person.sex]  # fmt: skip
+    seen = []
+    colour = "greying" if 0.3 < person.grey <= 0.55 else "grey" if person.grey > 0.55 else person.hair_colour_name
+    colour = {"dyed": "dyed red"}.get(colour, colour)
+    if person.hat != "none":
+        seen.append({"beanie": "a woollen hat", "cap": "a cap", "scarf": "a headscarf"}[person.hat])
+    elif person.hair_style in ("bald", "balding"):
+        seen.append("a bald head" if person.hair_style == "bald" else "thinning hair")
+    else:
+        shape = "long" if person.hair_length > 0.25 else "curly" if person.hair_curl > 0.5 else "tied" if person.hair_style in ("bun", "ponytail") else "short" if person.hair_length < 0.05 else ""  # fmt: skip
+        seen.append(" ".join(w for w in (shape, colour, "hair") if w))
+    if person.beard in ("moustache", "goatee", "full"):
+        seen.append({"full": "a full beard"}.get(person.beard, f"a {person.beard}"))
+    if person.glasses != "none":
+        seen.append("sunglasses" if person.glasses == "sun" else "glasses")
+    article = "an" if noun[0] in "aeiou" else "a"
+    return f"{article} {noun} with {', '.join(seen[:-1])}{' and ' if len(seen) > 1 else ''}{seen[-1]}, in a {outfit.kind.replace('neck', 'neck shirt') if 'neck' in outfit.kind and outfit.kind != 'turtleneck' else outfit.kind}"  # fmt: skip
+
+
+def moves(performance: Performance) -> list[str]:
+    """What the strongest actions are, from their means over both sides, in words, the strongest first."""
+    gained = performance.actions.max(0) - performance.actions[0]
+    found = {}
+    for name, words in MOVES.items():
+        amount = float(np.mean([gained[i] for i, action in enumerate(ACTIONS) if action.startswith(name)]))
+        if amount > 0.3:
+            found[words] = amount
+    return sorted(found, key=found.get, reverse=True)
+
+
+def captions(person: Person, outfit: Outfit, label: str, performance: Performance, seed: int, take: int) -> list[str]:
+    """Several sentences of different kinds: short, with the person, with the action units, with how much and from what."""
+    rng = random_stream(seed, person.index, 81, take, LABELS.index(label))
+    does = DOES[label]
+    who = described(person, outfit)
+    strength = float(performance.actions.max(0).sum() - performance.actions[0].sum())
+    how = "" if label == "neutral" else ", only a little" if strength < 3 else ", strongly" if strength > 7 else ""
+    out = [label, f"a person {does[int(rng.integers(len(does)))]}", f"{who}, {does[int(rng.integers(len(does)))]}"]
+    found = moves(performance)[:3]
+    if found:
+        out.append("the person " + " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found))
+    before = ALREADY.get(performance.before[0], "")
+    start = f"at first {before}, then the person " if before and performance.before[1] > 0 else "from rest the person "
+    out.append(f"{start}{does[int(rng.integers(len(does)))]}{how}")
+    return out

@@ -1,0 +1,148 @@
+"""People as a data set on disk: what `lfdm data people` writes.
+
+root/{train,test}/label/subject_take, and root/metadata.jsonl, one line a clip, which grows with every person.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ...files.whole import write_text
+from ..drawn_sets import checked_settings, drawn, keep_settings, write_flow
+from ..video_writing import SUFFIXES, write_clip
+from .actions import ACTIONS
+from .captions import captions
+from .clip import clip_number, people_clip
+from .expressions import LABELS, perform
+from .packages import required
+from .person import Person
+from .wear import Outfit
+
+SETTINGS = "people.json"  # of a data set, at its root
+VERSION = 1  # raised whenever the same settings would draw other pixels
+LEAST = 0.02  # strength from which on an action is listed in the metadata
+
+
+def write_people(
+    root: str | Path,
+    num_subjects: int,
+    num_test_subjects: int | None = None,
+    test_fraction: float = 0.2,
+    labels: tuple[str, ...] = LABELS,
+    takes: int = 1,
+    num_frames: int = 24,
+    size: int = 128,
+    seed: int = 0,
+    format: str = "png",
+    fps: int = 25,
+    with_flow: bool = False,
+    workers: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Write a data set. A clip appears under its name only when it is complete, and clips that are there already are skipped, so
+    that an interrupted call can simply be repeated. Test people never appear in the training split.
+
+    Args:
+        root: folder; it is made if missing.
+        num_subjects: number of people, in both splits together.
+        num_test_subjects: people of the test split, the last ones; `test_fraction` of all, rounded, if None.
+        test_fraction: in [0, 1].
+        labels: expressions to draw, from `LABELS`.
+        takes: clips of each person and label.
+        num_frames, size, seed: as in `people_clip`.
+        format: "png" (a folder of lossless frames 0000.png ... per clip), "webp" (lossless animation), "mkv" (FFV1, lossless),
+            "mp4" (H.264) or "webm" (VP9); the last two lose a little and need an even size.
+        fps: frames a second of the animated formats.
+        with_flow: also write subject_take.flow.npz per clip: flow (F, 2, H, W) float16, visibility (F, 1, H, W) uint8, both
+            against frame 0 and as in `PeopleClip.flow`.
+        workers: processes that draw people side by side; 0 draws in this one.
+        progress: show a progress bar.
+
+    Returns:
+        The path of metadata.jsonl: see `metadata_row`.
+
+    Raises:
+        ValueError: if an argument is out of range, or root holds a data set of other settings.
+        ImportError: if anny or numba is not installed.
+    """
+    settings = dict(
+        version=VERSION, num_subjects=num_subjects, num_test_subjects=num_test_subjects, labels=labels, takes=takes,
+        num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow),
+    )  # fmt: skip
+    settings = checked_settings(settings, LABELS, workers, test_fraction)
+    required("anny")
+    root = Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    keep_settings(root / SETTINGS, settings)
+    job, clips_each = partial(write_subject, root, settings), len(settings["labels"]) * takes
+    order = drawing_order(num_subjects, settings["num_test_subjects"])
+    rows: dict[int, list[dict]] = {}
+    metadata = root / "metadata.jsonl"
+    for subject, done in drawn(job, order, clips_each, workers, "people", progress):
+        rows[subject] = done  # the metadata is complete for those listed at any time
+        write_text(metadata, "".join(json.dumps(row) + "\n" for s in sorted(rows) for row in rows[s]))
+    return metadata
+
+
+def drawing_order(num_subjects: int, num_test_subjects: int) -> list[int]:
+    """All subjects, those for testing spread among the others: what is there of an unfinished data set has both."""
+    first_test = num_subjects - num_test_subjects
+    place = [
+        (s + 0.5) / max(first_test, 1) if s < first_test else (s - first_test + 0.5) / num_test_subjects
+        for s in range(num_subjects)
+    ]
+    return sorted(range(num_subjects), key=lambda s: (place[s], s))
+
+
+def metadata_row(settings: dict, person: Person, label: str, take: int) -> dict:
+    """What metadata.jsonl says of a clip.
+
+    file_name, label, subject, split, take (and flow) as for toon faces; sex, years, skin (light, medium, dark) and style of the
+    person; before, the label and strength of the face in the first frame; level, the strength of the label's expression in each
+    frame; actions, the strength of each action in each frame, for those that move; head, yaw, pitch and roll in degrees in each
+    frame; captions, sentences.
+    """
+    split = "test" if person.index >= settings["num_subjects"] - settings["num_test_subjects"] else "train"
+    stem = f"{split}/{label}/{person.index:04d}_{take:02d}"
+    row = dict(
+        file_name=stem + SUFFIXES[settings["format"]], label=label, subject=person.index, split=split, take=take
+    )
+    if settings["with_flow"]:
+        row["flow"] = stem + ".flow.npz"
+    number = clip_number(label, take)
+    performance = perform(person, label, number, settings["num_frames"], settings["seed"])
+    outfit = Outfit.sample(person, number)
+    moving = [i for i in range(len(ACTIONS)) if performance.actions[:, i].max() >= LEAST]
+    return row | dict(
+        sex=person.sex, years=person.years, skin=person.group, hair=person.hair_style, beard=person.beard, glasses=person.glasses,
+        hat=person.hat, before=dict(label=performance.before[0], strength=round(performance.before[1], 3)),
+        level=[round(float(v), 3) for v in performance.level],
+        actions={ACTIONS[i]: [round(float(v), 2) for v in performance.actions[:, i]] for i in moving},
+        head=[[round(float(v), 1) for v in np.degrees(turn)] for turn in performance.head],
+        captions=captions(person, outfit, label, performance, settings["seed"], take),
+    )  # fmt: skip
+
+
+def write_subject(root: Path, settings: dict, subject: int, tick=lambda clips: None) -> list[dict]:  # noqa: ANN001
+    """Write all clips of a person that are missing; their metadata rows."""
+    person = Person.sample(settings["seed"], subject)
+    rows = []
+    for label in settings["labels"]:
+        for take in range(settings["takes"]):
+            row = metadata_row(settings, person, label, take)
+            target = root / row["file_name"]
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                clip = people_clip(settings["seed"], person, label, take, settings["num_frames"], settings["size"])
+                if settings["with_flow"]:
+                    write_flow(
+                        root / row["flow"], *clip.flow_from_first()
+                    )  # first: the clip's presence says that all is there
+                write_clip(target, clip.frames, settings["format"], settings["fps"])
+            rows.append(row)
+            tick(1)
+    return rows

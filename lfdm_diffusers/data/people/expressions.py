@@ -1,0 +1,198 @@
+"""What each label does to a face, and when: facial actions over the frames of a clip, gaze, blinks and the head.
+
+The cues follow the facial action coding system (AU below) in the names of face trackers, which Anny uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..chance import random_stream
+from .actions import ACTIONS
+from .draws import smoothstep
+from .person import Person
+
+LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+# What each expression does at its apex; a name without a side stands for both.
+APEX: dict[str, dict[str, float]] = {
+    "anger": dict(  # AU 4 5 7 23 24
+        browDown=1.25, eyeSquint=0.45, eyeWide=0.3, noseSneer=0.3, mouthPress=0.7, mouthRollUpper=0.3, mouthRollLower=0.3,
+        mouthFrown=0.35, jawForward=0.2,
+    ),
+    "disgust": dict(  # AU 4 7 9 10 16
+        noseSneer=1.1, mouthUpperUp=0.65, mouthFrown=0.7, browDown=0.7, eyeSquint=0.8, cheekSquint=0.6, mouthLowerDown=0.2,
+        mouthShrugLower=0.25,
+    ),
+    "fear": dict(  # AU 1 2 4 5 20 26
+        browInnerUp=1.5, browOuterUp=0.5, browDown=0.35, eyeWide=1.1, mouthStretch=0.9, jawOpen=0.22, mouthLowerDown=0.35,
+        mouthFrown=0.2,
+    ),
+    "happiness": dict(  # AU 6 12 25
+        mouthSmile=0.85, cheekSquint=0.8, eyeSquint=0.3, mouthDimple=0.2, browOuterUp=0.1, mouthUpperUp=0.15, jawOpen=0.04,
+    ),
+    "neutral": dict(),
+    "sadness": dict(  # AU 1 4 15 17
+        browInnerUp=1.3, browDown=0.4, mouthFrown=1.3, mouthShrugLower=0.55, eyeBlink=0.22, cheekSquint=0.1, mouthRollLower=0.1,
+    ),
+    "surprise": dict(  # AU 1 2 5 26
+        browInnerUp=1.5, browOuterUp=1.4, eyeWide=1.0, jawOpen=0.55, mouthFunnel=0.2, mouthUpperUp=0.1,
+    ),
+}  # fmt: skip
+# What people add who have the habit, for each unit of it above a half.
+OPTIONAL: dict[str, dict[str, dict[str, float]]] = {
+    "anger": {
+        "teeth": dict(mouthUpperUp=0.9, mouthLowerDown=1.1, mouthStretch=0.5, jawOpen=0.14, mouthPress=-1.3, mouthRollUpper=-0.6, mouthRollLower=-0.6),
+        "brows": dict(noseSneer=0.6), "jaw": dict(jawForward=0.6),
+    },
+    "disgust": {"tongue": dict(jawOpen=0.3, mouthLowerDown=0.4), "lips": dict(mouthPucker=0.3), "jaw": dict(mouthLeft=0.5)},
+    "fear": {"jaw": dict(jawOpen=0.35), "teeth": dict(mouthLowerDown=0.5)},
+    "happiness": {
+        "teeth": dict(jawOpen=0.22, mouthUpperUp=1.0, mouthLowerDown=0.7, mouthSmile=0.3), "brows": dict(browInnerUp=0.5, browOuterUp=0.5),
+        "squint": dict(eyeSquint=0.8),
+    },
+    "neutral": {},
+    "sadness": {"lips": dict(mouthPucker=0.4, mouthRollLower=0.4), "squint": dict(eyeBlink=0.3), "brows": dict(browDown=0.4)},
+    "surprise": {"jaw": dict(jawOpen=0.6), "lips": dict(mouthFunnel=0.6, mouthPucker=0.3), "squint": dict(eyeWide=0.5)},
+}  # fmt: skip
+# Turns of the head that go with a label, radians at the apex: pitch (down > 0), and how often and how far it turns aside.
+HEAD = {"sadness": (0.10, 0.03), "disgust": (-0.02, 0.08), "surprise": (-0.04, 0.0), "fear": (-0.05, 0.02), "anger": (0.05, 0.0), "happiness": (-0.02, 0.02)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Performance:
+    """A clip's motion: F frames of A actions.
+
+    Attributes:
+        actions: (F, A) strengths of `ACTIONS`, 0 at rest, 1 as far as the action goes, up to 1.7.
+        head: (F, 3) yaw (towards the figure's left > 0), pitch (down > 0), roll, radians, against the room.
+        torso: (F, 3) the same of the upper body.
+        shift: (F, 3) of the whole figure, metres.
+        gaze: (F, 2) turn of the eyes in the head, to the figure's left and down, radians.
+        level: (F,) strength of the label's expression over time, in [0, 1].
+        before: label and strength of the face in the first frame.
+    """
+
+    actions: np.ndarray
+    head: np.ndarray
+    torso: np.ndarray
+    shift: np.ndarray
+    gaze: np.ndarray
+    level: np.ndarray
+    before: tuple[str, float]
+
+
+def apex(person: Person, label: str, names: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
+    """Actions (A,) of a person's expression at its apex, with their habits, their lopsidedness and a little chance."""
+    amounts = dict(APEX[label])
+    for habit, extra in OPTIONAL[label].items():
+        much = max(0.0, min(person.habits[habit] + rng.normal(0, 0.12), 1.0) - 0.5)
+        for name, amount in extra.items():
+            amounts[name] = amounts.get(name, 0.0) + 2 * much * amount
+    gains = {name: person.intensity * rng.uniform(0.85, 1.15) for name in sorted(amounts)}
+    sided = rng.normal(0, 0.05) + person.asymmetry * {"disgust": 0.3, "neutral": 0.0}.get(label, 0.14)
+    out = np.zeros(len(names))
+    for i, name in enumerate(names):
+        base = name.removesuffix("Left").removesuffix("Right")
+        key = name if name in amounts else base
+        if key in amounts:
+            side = sided if name.endswith("Left") else -sided if name.endswith("Right") else 0.0
+            out[i] = np.clip(amounts[key] * gains[key] * (1 + side), 0, 1.6)
+    return out
+
+
+def drift(rng: np.random.Generator, time: np.ndarray, size: float) -> np.ndarray:
+    """A slow smooth wander of about +-`size` that starts at 0, (F,)."""
+    out = np.zeros(len(time))
+    for cycles in (0.5, 1.1, 2.1):
+        phase = rng.uniform(0, 2 * np.pi)
+        out += rng.uniform(0.2, 0.7) / cycles**0.7 * (np.sin(2 * np.pi * cycles * time + phase) - np.sin(phase))
+    return size * out
+
+
+def perform(person: Person, label: str, take: int, num_frames: int, seed: int) -> Performance:
+    """The performance of a label by a person: onset, apex, offset over `num_frames` frames.
+
+    Pose, gaze, blinks and the face of the first frame come from a stream that does not know the label, so that the first frame
+    cannot give the label away; for the same person and take it is the same for all labels.
+    """
+    names = ACTIONS
+    time = np.arange(num_frames) / max(num_frames - 1, 1)
+    rng = random_stream(seed, person.index, 21, take)
+    live = person.liveliness
+    actions = np.zeros((num_frames, len(names)))
+
+    # The room's view of head and body, and how they sway.
+    facing = np.clip(rng.normal(0, [0.20, 0.10, 0.06]), [-0.43, -0.26, -0.16], [0.43, 0.26, 0.16])
+    sway = np.stack([drift(rng, time, s * live) for s in (0.045, 0.03, 0.03)], 1)
+    torso = np.array(
+        [facing[0] * rng.uniform(0.2, 1.0) + rng.normal(0, 0.12), rng.normal(0, 0.04), rng.normal(0, 0.03)]
+    )
+    torso = torso + np.stack([drift(rng, time, s * live) for s in (0.012, 0.008, 0.008)], 1)
+    shift = np.stack([drift(rng, time, s * live) for s in (0.003, 0.002, 0.002)], 1)
+    # Mostly into the lens, sometimes elsewhere; eyes hold still and jump.
+    gaze = np.zeros((num_frames, 2))
+    away = rng.normal(0, [0.22, 0.10]) if rng.random() < 0.3 else rng.normal(0, 0.03, 2)
+    spots = [away] + [away + rng.normal(0, [0.10, 0.05]) * live for _ in range(2)]
+    moments = (-1.0, rng.uniform(0.15, 0.5), rng.uniform(0.55, 0.95))
+    for spot, last, moment in zip(spots, [np.zeros(2), *spots], moments):
+        gaze += (spot - last) * smoothstep(moment, moment + 0.06, time)[:, None]
+    blink = np.zeros(num_frames)
+    for half in range(2):
+        centre, odds = rng.uniform(0.06, 0.5) + 0.47 * half, rng.random()
+        if odds < 0.5:
+            blink = np.maximum(blink, np.maximum(1 - ((time - centre) / 0.07) ** 2, 0) ** 1.2)
+    idle = np.zeros(len(names))
+    for name in ("mouthSmile", "mouthFrown", "browInnerUp", "browDown", "mouthPress", "eyeSquint", "jawOpen"):
+        amount = abs(rng.normal(0, 0.07))
+        for i, full in enumerate(names):
+            if full.startswith(name):
+                idle[i] += amount
+    # A photograph often smiles already.
+    odds, others = rng.random(), rng.integers(len(LABELS))
+    before = (
+        ("neutral", 0.0)
+        if odds < 0.5
+        else ("happiness" if odds < 0.85 else LABELS[others], float(rng.uniform(0.25, 0.9)))
+    )
+    first = before[1] * apex(person, before[0], names, rng)
+
+    rng = random_stream(seed, person.index, 22, LABELS.index(label), take)
+    start, rise = rng.uniform(0.04, 0.16), rng.uniform(0.16, 0.28) / person.tempo
+    hold, fall = rng.uniform(0.22, 0.4), rng.uniform(0.18, 0.28) / person.tempo
+    stays = rng.random() < 0.15  # the expression is still there at the end
+    strength = rng.uniform(0.75, 1.1)
+    target = strength * apex(person, label, names, rng)
+    lags = rng.uniform(0, 0.04, len(names))  # parts of the face do not move as one
+    for i, name in enumerate(names):
+        lags[i] = lags[i - 1] if name.endswith("Right") and i else lags[i]
+
+    def envelope(lag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        up = smoothstep(start, start + rise, time[:, None] - lag)
+        down = 0.0 if stays else smoothstep(start + rise + hold, start + rise + hold + fall, time[:, None] - lag)
+        return up, up * (1 - down)
+
+    up, level = envelope(lags[None])
+    wobble = 1 + np.stack([drift(rng, time, 0.04)] * len(names), 1)
+    actions += idle + first * (1 - up) + 0.35 * first * (up - level) + target * level * wobble
+    for i, name in enumerate(names):
+        if name.startswith("eyeBlink"):
+            actions[:, i] = np.maximum(actions[:, i], blink)
+            wide = names.index(name.replace("Blink", "Wide"))
+            actions[:, wide] *= 1 - blink
+            actions[:, names.index(name.replace("Blink", "Squint"))] *= 1 - 0.7 * blink
+        # Lids follow the eyes.
+        if name.startswith("eyeLookDown"):
+            actions[:, i] += np.clip(gaze[:, 1] / 0.4, 0, 1) * (1 - blink)
+        if name.startswith("eyeLookUp"):
+            actions[:, i] += np.clip(-gaze[:, 1] / 0.4, 0, 1) * (1 - blink)
+    level = envelope(np.zeros((1, 1)))[1][:, 0]
+    pitch, aside = HEAD.get(label, (0.0, 0.0))
+    nod = rng.uniform(0.0, 1.4) * pitch * strength
+    turn = rng.normal(0, 1) * aside * strength
+    tilt = rng.normal(0, 0.03) * strength
+    head = facing + sway + level[:, None] * np.array([turn, nod, tilt])
+    if label == "sadness":
+        gaze = gaze + level[:, None] * np.array([0.0, rng.uniform(0, 0.2)])
+    return Performance(np.clip(actions, 0, 1.7), head, torso, shift, gaze, level, before)
