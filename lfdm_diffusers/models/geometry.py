@@ -31,9 +31,14 @@ class RegionParameters(BaseOutput):
     affine: torch.Tensor | None = None
     heatmap: torch.Tensor | None = None
 
-    def split(self, parts: Sequence[int]) -> list[RegionParameters]:
-        """The regions of the first `parts[0]` pictures, of the `parts[1]` after these, and so on."""
-        return [RegionParameters(*fields) for fields in zip(*(value.split(parts) for value in self.to_tuple()))]
+
+def split_regions(regions: RegionParameters, parts: Sequence[int]) -> list[RegionParameters]:
+    """The regions of the first `parts[0]` pictures, of the `parts[1]` after these, and so on.
+
+    A function, as torch.compile calls no method of an output class up to torch 2.6.
+    """
+    fields = (regions.shift, regions.covar, regions.affine, regions.heatmap)
+    return [RegionParameters(*some) for some in zip(*(field.split(parts) for field in fields))]
 
 
 # Variances below this (in grid units, squared) are those of a heatmap on one pixel: pixels are 0.06 apart at 32x32.

@@ -23,7 +23,7 @@ from .blocks_2d import ConvBlock, DownBlock2d, FastConv2d, ResBlock2d, UpBlock2d
 from .checks import check_choice, check_shape, check_sides
 from .decoder_files import DecoderFilesMixin
 from .flow_predictor import BackgroundPredictor, DenseFlowPredictor, LatentFlowOutput, RegionPredictor
-from .geometry import RegionParameters, relative_regions
+from .geometry import RegionParameters, relative_regions, split_regions
 
 
 @dataclass
@@ -291,7 +291,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         pictures = [reference, driving, *(x for x in (driving_reference, others) if x is not None)]
         pictures = [x.contiguous(memory_format=torch.channels_last) for x in pictures]
         parts = [len(x) for x in pictures]
-        regions = self.region_predictor(torch.cat(pictures), parts).split(parts)
+        regions = split_regions(self.region_predictor(torch.cat(pictures), parts), parts)
         reference, driving, *rest = pictures
         reference_regions, driving_regions, *rest_regions = regions
         start, start_regions = reference, None
