@@ -31,7 +31,8 @@ builtins.__import__ = windows
 import lfdm_diffusers
 
 for module in pkgutil.walk_packages(lfdm_diffusers.__path__, "lfdm_diffusers."):
-    if not module.name.endswith("__main__"):
+    # The rendered people need packages of their own, which are not always there.
+    if not module.name.endswith("__main__") and ".data.people." not in module.name:
         importlib.import_module(module.name)
 import torch
 

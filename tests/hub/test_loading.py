@@ -534,7 +534,7 @@ pipe = LFDMPipeline.from_pipe(pipe, scheduler=DDIMScheduler.from_config(pipe.sch
 config = pipe.scheduler.config
 result = [len(config.trained_betas), max(config.trained_betas), config.thresholding, config.sample_max_value]
 """
-    assert importing.run(code) == [1000, 0.9999, True, 1e9]
+    assert importing.run(code) == [1000, torch.tensor(0.9999).item(), True, 1e9]
 
 
 @pytest.mark.integration

@@ -298,7 +298,7 @@ def test_hub(loopback_hub, tmp_path):
     process = LoopbackPython(loopback_hub.url, tmp_path / "home")
     code = """
 import torch
-from lfdm_diffusers.metrics.feature_networks import load_perceptual
+from lfdm_diffusers.metrics.feature_weights import load_perceptual
 result = {}
 for name, layers in wanted:
     try:

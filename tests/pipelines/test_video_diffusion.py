@@ -20,13 +20,14 @@ def test_noise_has_the_schedulers_scale(kind):
     pipe = tiny_pipeline()
     pipe.scheduler = kind.from_config(pipe.scheduler.config, timestep_spacing="linspace")
     pipe.scheduler.set_timesteps(4)
+    side = 8 * pipe.downscale_factor  # in pixels
     given = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
     alpha = pipe.scheduler.alphas_cumprod[-1].item()
     scale = math.sqrt((1 - alpha) / alpha) if kind is EulerDiscreteScheduler else 1.0
     assert (scale > 10) == (kind is EulerDiscreteScheduler)
     expected = {"latents": given, "generator": torch.Generator().manual_seed(0)}
     for name, value in expected.items():  # noise that is given, and noise that is drawn
-        found = pipe.prepare_latents(1, 4, 8, 8, torch.device("cpu"), **{name: value})
+        found = pipe.prepare_latents(1, 4, side, side, **{name: value})
         torch.testing.assert_close(found, given * scale, rtol=1e-5, atol=0)
 
 

@@ -417,7 +417,11 @@ result = pipe.lfae.conv_out.weight.double().sum().item()
         assert python.run(load, source="me/run", options={"subfolder": "decoder", "revision": "main"}) == expected
         for source, options, message in (
             ("me/half", {}, "me/half is no decoder: it holds no decoder.safetensors"),
-            ("me/nothing", {}, "must be a folder or a Hub repository that holds a decoder, got 'me/nothing'"),
+            (
+                "me/no-decoder-at-all",
+                {},
+                "must be a folder or a Hub repository that holds a decoder, got 'me/no-decoder-at-all'",
+            ),
             ("me/my-decoder", {"revision": "0" * 40}, "got 'me/my-decoder'"),
         ):
             with pytest.raises(RemoteError) as error:
