@@ -47,6 +47,7 @@ from lfdm_diffusers.conversion.presets import PRESETS, Preset, get_preset
 from lfdm_diffusers.conversion.reference import plain_decode, plain_flow, plain_unet
 from lfdm_diffusers.conversion.verification import Verification, verify_folder, verify_lfae, verify_unet
 from lfdm_diffusers.files.torch_files import LeftOut, load_checkpoint
+from lfdm_diffusers.schedulers import released_scheduler
 
 ROOT = Path(__file__).parents[2]
 SMALL = reference.layout("small")
@@ -613,6 +614,12 @@ def test_verify_notices_a_folder_that_is_not_what_was_converted(tmp_path, files)
     fresh = convert_pipeline(lfae, unet, SMALL_PRESET, model_params=SMALL["model_params"])
     with pytest.raises(ValueError, match="`verify` found differences in: unet saved and loaded again"):
         verify_folder(tmp_path / "saved", fresh, lfae, unet)
+    fresh.save_pretrained(tmp_path / "same")
+    assert "bit by bit the same: lfae, unet" in verify_folder(tmp_path / "same", fresh, lfae, unet)[-1]
+    fresh.scheduler = released_scheduler([beta / 2 for beta in read_betas(unet)])
+    fresh.save_pretrained(tmp_path / "rescheduled")
+    with pytest.raises(ValueError, match="`verify` found differences in: scheduler saved and loaded again"):
+        verify_folder(tmp_path / "rescheduled", fresh, lfae, unet)
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

@@ -279,6 +279,7 @@ def test_results(scored, model, data):
     assert len(seen) == 24 and max(int(row["subject"]) for row in seen) < 6
     assert receipt["videos"] | {"generated": 24, "real": 12, "frames": FRAMES, "height": SIZE} == receipt["videos"]
     assert receipt["sampling"]["scheduler"] == "DDIMScheduler" and receipt["sampling"]["num_inference_steps"] == 2
+    assert receipt["sampling"]["dtype"] == "float32" and receipt["sampling"]["seed"] == 0
     assert receipt["sampling"]["seconds_a_video"] > 0 and receipt["hardware"]["peak_memory_bytes"] > 1e8
     assert all(len(receipt["model_sha256"][name]) == 64 for name in ("lfae", "unet"))
     assert receipt["detectors"]["video"]["sha256"] == "0" * 64 and receipt["rules"]["ddof"] == 1
@@ -328,7 +329,14 @@ def test_goes_on_after_a_kill(scored, model, data, detector, tmp_path, monkeypat
     assert resumed["receipt"]["generated_sha256"] == whole["receipt"]["generated_sha256"]
     assert resumed["scores"]["fvd"] == whole["scores"]["fvd"]
     capsys.readouterr()
-    for changed in (("--steps", 3), ("--seed", 1), ("--guidance-scale", 2), ("--no-label",), ("--scheduler", "ddpm")):
+    for changed in (
+        ("--steps", 3),
+        ("--seed", 1),
+        ("--guidance-scale", 2),
+        ("--no-label",),
+        ("--scheduler", "ddpm"),
+        ("--dtype", "bfloat16"),
+    ):
         assert evaluate(model, data, tmp_path / "b", *options, *changed) == 2
         assert "made with other settings" in capsys.readouterr().err
     (tmp_path / "full").mkdir()
@@ -568,6 +576,23 @@ def test_modes_are_put_back_even_if_an_evaluation_fails():
     with pytest.raises((ValueError, RuntimeError)):
         evaluate_reconstruction(lfae, pictures, pictures[..., :7])
     assert {name: module.training for name, module in lfae.named_modules()} == before
+
+
+def test_the_first_frame_is_no_witness_of_occlusion(data):
+    """Nothing is hidden in it; the statistics are those of the other frames."""
+    pipe = tiny_pipeline(lfae=tiny_lfae(flow_grid="centers", warp_padding="border"))
+    predict = pipe.lfae.predict_flow
+
+    def hidden_later(reference, driving):
+        motion = predict(reference, driving)
+        motion.occlusion = torch.full_like(motion.occlusion, 0.25)
+        motion.occlusion[:, :, 0] = 1
+        return motion
+
+    pipe.lfae.predict_flow = hidden_later
+    real = find_real_clips(data, "test", "auto", ClipReader(SIZE, SIZE), FRAMES, count=3, progress=False)
+    found = reconstruction_scores(["occlusion"], pipe, real, progress=False)["occlusion"]
+    assert found == {"value": 0.25, "mean": 0.25, "min": 0.25, "below_half": 1, "of_visible": 0.25}
 
 
 def test_reconstruction_of_an_auto_encoder_that_keeps_still(data):

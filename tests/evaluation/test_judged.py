@@ -102,6 +102,19 @@ def test_other_people_are_noticed(real):
     assert found["retrieval"] == pytest.approx(1 / 3) and found["value"] < found["real_value"] - 0.3
 
 
+def test_the_first_frame_is_no_witness_of_identity(real):
+    """It is the picture itself: clips that turn into another person from frame 1 on score as if all were that person."""
+    other = torch.from_numpy(toon_clip(0, 2, "neutral", 0, 1, SIZE).frames).permute(0, 3, 1, 2)
+    own = replace(real, clips=[clip for clip in real.clips if clip.subject == "1"])
+    values = []
+    for kept in (1, 0):
+        turned = changed(
+            own, lambda frames, kept=kept: torch.cat((frames[:kept], other.repeat(FRAMES - kept, 1, 1, 1)))
+        )
+        values.append(judge_scores(["identity"], RULES, real, turned, [0, 1, 2])["identity"]["value"])
+    assert values[0] == pytest.approx(values[1]) and values[0] < 0.6
+
+
 def test_a_brighter_background_is_measured(real):
     brighter = changed(real, lambda frames: torch.cat((frames[:1], frames[1:].clamp(max=204) + 51)))
     value = judge_scores(["background"], RULES, real, brighter, list(range(9)))["background"]["value"]
