@@ -121,13 +121,17 @@ class Axis:
             fade = torch.minimum(fade, (min(high, self.stop) - self.centres - 0.5) / border)
         fade = fade.clamp(0, 1)
         self.fade = fade**2 * (3 - 2 * fade)
+        self._matrices: dict[tuple[int, bool], torch.Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.centres)
 
     def matrix(self, values: int, cubic: bool) -> torch.Tensor:
         """`interpolation_matrix` from a map of `values` places along the box to its pixels."""
-        return interpolation_matrix((self.centres - self.low) * values / self.length - 0.5, values, cubic)
+        if (values, cubic) not in self._matrices:  # the same for all frames and bands
+            places = (self.centres - self.low) * values / self.length - 0.5
+            self._matrices[values, cubic] = interpolation_matrix(places, values, cubic)
+        return self._matrices[values, cubic]
 
 
 class Renderer:
