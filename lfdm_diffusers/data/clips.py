@@ -8,7 +8,7 @@ read_clip(clip, [0, 47])              # frames 100 and 147 of the file, cut to 2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,14 @@ class Clip:
         """The path, with the range of frames if it is not the whole file."""
         whole = self.start == 0 and self.stop is None
         return str(self.path) if whole else f"{self.path}[{self.start}:{'' if self.stop is None else self.stop}]"
+
+
+class ClipList(list[Clip]):
+    """Clips, and `notes`: sentences about what was not read as somebody may have thought."""
+
+    def __init__(self, clips: Iterable[Clip] = (), notes: Iterable[str] = ()):
+        super().__init__(clips)
+        self.notes = [*getattr(clips, "notes", ()), *notes]
 
 
 def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:

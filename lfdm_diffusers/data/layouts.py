@@ -6,15 +6,16 @@ find_clips(root, layout="mug", split="train")
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from .clips import Clip
+from ..files.names import printable
+from .clips import Clip, ClipList
 from .picture_files import ANIMATION_SUFFIXES, frame_files, is_animated, natural_order
 from .published_datasets import find_mhad, find_mug, find_natops
+from .tables import LABEL_COLUMNS, Row, find_table, read_table
 from .video_files import VIDEO_SUFFIXES
 
 SPLIT_NAMES = {
@@ -31,13 +32,13 @@ def find_clips(
     *,
     name: str = "root",
     split_name: str = "split",
-) -> list[Clip]:
+) -> ClipList:
     """The clips of a data set, without opening more than it takes to tell clips from frames.
 
     Args:
         root: the data set's folder.
         layout: "metadata": `metadata.jsonl` or `metadata.csv` in root or in its folders, with `file_name` (relative to
-            the metadata), and optionally `label` (or `text`), `subject`, `split`.
+            the metadata, and in root), and optionally `label` (or `text`, `caption`, `prompt`), `subject`, `split`.
             "label": root/[split/]label/clip.
             "subject": root/[split/]subject/label/clip.
             "mug", "mhad", "natops": as downloaded, with the paper's splits and label texts; see `published_datasets`.
@@ -47,7 +48,7 @@ def find_clips(
 
     Returns:
         Clips in natural order of their paths (metadata: in the order of the rows). Clips that metadata name and that
-        are not there are among them: the scan names them.
+        are not there are among them: the scan names them. What else there is to say is in `notes`.
 
     Raises:
         ValueError: if there is no such folder or layout, there are no clips, or there is no such split.
@@ -59,9 +60,9 @@ def find_clips(
         raise ValueError(
             f"`{name}` must be a folder, got {str(root)!r}, which is {'a file' if root.exists() else 'not'}."
         )
-    clips: list[Clip] = []
+    clips = ClipList()
     for find in AUTO if layout == "auto" else [LAYOUTS[layout]]:
-        clips = find(root)
+        clips = ClipList(find(root))
         if clips:
             break
     if not clips:
@@ -71,7 +72,7 @@ def find_clips(
         )
     if split is None:
         return clips
-    chosen = [clip for clip in clips if clip.split == SPLIT_NAMES.get(split, split)]
+    chosen = ClipList((clip for clip in clips if clip.split == SPLIT_NAMES.get(split, split)), clips.notes)
     if not chosen:
         there = sorted({clip.split for clip in clips if clip.split})
         raise ValueError(
@@ -123,61 +124,71 @@ def by_depth(root: Path, layout: str | None = None) -> list[Clip]:
         if len(rest) > 2 or (depth is not None and len(rest) != depth):
             kind = {1: "label/clip", 2: "subject/label/clip", None: "[subject/]label/clip"}[depth]
             raise ValueError(f"clips must lie in folders root/[split/]{kind}, got {path}.")
-        clips.append(
-            Clip(path, label=rest[-1] if rest else "", subject=rest[0] if len(rest) == 2 else "", split=split)
-        )
+        label, subject = printable(rest[-1]) if rest else "", printable(rest[0]) if len(rest) == 2 else ""
+        clips.append(Clip(path, label=label, subject=subject, split=split))
     return clips
 
 
 # ---- metadata -------------------------------------------------------------------------------------------------------
 
 
-def find_by_metadata(root: Path) -> list[Clip]:
+def find_by_metadata(root: Path) -> ClipList:
     """Clips that `metadata.jsonl` or `metadata.csv` name, in root or in the folders of its splits."""
-    clips = []
+    clips = ClipList()
     for folder in (root, *sorted(f for f in root.iterdir() if f.is_dir())):
-        tables = [folder / name for name in ("metadata.jsonl", "metadata.csv") if (folder / name).is_file()]
-        if not tables:
+        table = find_table(folder)
+        if table is None:
             continue
-        for place, row in read_table(tables[0]):
-            name = row.get("file_name")
-            if not name:
-                raise ValueError(f"{place}: every row must have a `file_name`, got the columns {', '.join(row)}.")
-            path = folder / str(name)
-            split = row.get("split") or path.relative_to(root).parts[0]
-            split = SPLIT_NAMES.get(str(split).lower(), str(split) if row.get("split") else "")
-            label, subject = (next((str(row[k]) for k in keys if _given(row.get(k))), "") for keys in _COLUMNS)
+        rows, notes = read_table(table)
+        clips.notes += notes
+        for row in rows:
+            path = _named_path(root, folder, row)
+            split = row.text("split") or path.relative_to(root).parts[0]
+            split = SPLIT_NAMES.get(split.lower(), row.text("split"))
+            label, subject = printable(row.text(*LABEL_COLUMNS)), printable(row.text("subject"))
             clips.append(Clip(path, label=label, subject=subject, split=split))
         if folder == root:
             break
     return clips
 
 
-_COLUMNS = ("label", "text"), ("subject",)
+def _named_path(root: Path, folder: Path, row: Row) -> Path:
+    """Where the clip of a row is, which must be in root; links are not followed for it (a cache of the Hub is made of links).
+
+    Raises:
+        ValueError: naming the row.
+    """
+    name = row.text("file_name")
+    if not name:
+        raise ValueError(f"{row.place}: every row must have a `file_name`, got the columns {', '.join(row.columns)}.")
+    roots = Path(os.path.normpath(root.absolute())), root.resolve()
+    first = None
+    for written in dict.fromkeys((name, name.replace("\\", "/"))):  # as on Windows, last
+        path = Path(os.path.normpath(folder.absolute() / written))
+        inside = next((path.relative_to(each) for each in roots if path != each and path.is_relative_to(each)), None)
+        if inside is None or "\0" in name:
+            raise ValueError(f"{row.place}: `file_name` must lie in {root}, got {name!r}.")
+        found = _existing(root, inside.parts)
+        if found is not None:
+            return found
+        first = first or root / inside
+    return first
 
 
-def _given(value: object) -> bool:
-    return value is not None and value != ""
-
-
-def read_table(path: Path) -> Iterator[tuple[str, dict]]:
-    """("file, line n", row) for each row of a .jsonl or .csv file with a header."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        if path.suffix == ".csv":
-            reader = csv.DictReader(file)
-            yield from ((f"{path}, line {reader.line_num}", row) for row in reader)
-            return
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            place = f"{path}, line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{place}: not a JSON object: {error}.") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"{place}: must be a JSON object, got {line.strip()[:40]}.")
-            yield place, row
+def _existing(root: Path, parts: Sequence[str]) -> Path | None:
+    """The path in root whose parts are these, however a Mac or another system keeps their accents; None if there is none."""
+    path = root
+    for part in parts:
+        if os.path.lexists(path / part):
+            path = path / part
+            continue
+        composed = unicodedata.normalize("NFC", part)
+        names = sorted(os.listdir(path)) if path.is_dir() and not composed.isascii() else []
+        found = next((name for name in names if unicodedata.normalize("NFC", name) == composed), None)
+        if found is None:
+            return None
+        path = path / found
+    return path
 
 
 LAYOUTS: dict[str, Callable[[Path], list[Clip]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .cache import ClipReader
 from .clips import Clip, UnreadableClipError
@@ -25,18 +25,22 @@ class ScanReport:
     Attributes:
         clips: those that can be used, in their order, with `num_frames`.
         bad: the others.
+        notes: what `find_clips` had to say.
     """
 
     clips: list[Clip]
     bad: list[BadClip]
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """One line a bad clip, and a line that counts."""
-        lines = [f"left out: {bad.reason}" for bad in self.bad]
+        """One line a note, one a bad clip, one that counts, and one that counts labels."""
+        lines = [*self.notes, *(f"left out: {bad.reason}" for bad in self.bad)]
         frames = sum(clip.num_frames or 0 for clip in self.clips)
-        return "\n".join(
-            [*lines, f"{len(self.clips)} clips with {frames} frames can be used, {len(self.bad)} cannot."]
-        )
+        labelled = sum(1 for clip in self.clips if clip.label)
+        lines.append(f"{len(self.clips)} clips with {frames} frames can be used, {len(self.bad)} cannot.")
+        if self.clips:
+            lines.append(f"{labelled} of {len(self.clips)} clips have a label.")
+        return "\n".join(lines)
 
 
 def scan_clips(
@@ -72,7 +76,9 @@ def scan_clips(
     with ThreadPoolExecutor(max(1, workers)) as pool:
         seen = map(look, clips) if workers == 0 else pool.map(look, clips)
         results = list(tqdm(seen, total=len(clips), unit="clip", desc="scan", disable=not progress))
-    report = ScanReport([r for r in results if isinstance(r, Clip)], [r for r in results if isinstance(r, BadClip)])
+    good = [result for result in results if isinstance(result, Clip)]
+    bad = [result for result in results if isinstance(result, BadClip)]
+    report = ScanReport(good, bad, list(getattr(clips, "notes", ())))
     if report.bad and (strict or not report.clips):
         raise ValueError(f"`clips` must be readable, with {min_frames} frames or more each.\n{report}")
     return report

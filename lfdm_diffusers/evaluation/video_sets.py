@@ -103,8 +103,8 @@ def find_real_clips(
             f"`{option}` must be one that {folder} has ({', '.join(splits) or f'it has none: leave {option} out'}), got {split!r}."
         )
     report = scan_clips(chosen, reader, min_frames=num_frames, progress=progress)
-    for bad in report.bad:
-        print(f"left out: {bad.reason}")
+    for told in (*found.notes, *(f"left out: {bad.reason}" for bad in report.bad)):
+        print(told)
     if count is not None and count > len(report.clips):
         raise ValueError(
             f"`num_real` must be at most {len(report.clips)}, the clips of {folder} that `{option}` chooses, got {count}."

@@ -59,6 +59,6 @@ def choose_clips(
     train = find_clips(root, layout, train_split, name="--train_data_dir", split_name="--train_split")
     split = validation_split or next((s for s in ("validation", "test") if s in splits - {train_split}), None)
     if split is None:
-        return train, train, "the training clips: the data have no split for validation"
+        return train, list(train), "the training clips: the data have no split for validation"
     held_out = find_clips(root, layout, split, name="--train_data_dir", split_name="--validation_split")
-    return train, held_out, f"the split {split}"
+    return train, list(held_out), f"the split {split}"  # what there is to say is said of `train`

@@ -1,0 +1,185 @@
+"""`metadata.jsonl` and `metadata.csv` -> rows: what people, Excel and the Hub write, read rightly or refused in one sentence."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+TABLES = ("metadata.jsonl", "metadata.csv")
+LABEL_COLUMNS = ("label", "text", "caption", "prompt")
+# The longer marks first: UTF-32's begins with UTF-16's.
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+DELIMITERS = ",;\t"  # Excel writes semicolons where the comma is the decimal sign
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        place: "file, line n", for messages.
+        cells: by the column's name in small letters; cells of blanks alone, null and NaN are not among them.
+        columns: all columns that the row might have.
+    """
+
+    place: str
+    cells: dict[str, object]
+    columns: tuple[str, ...]
+
+    def text(self, *columns: str) -> str:
+        """The first of `columns` that is given, as a text without blanks around it; "" if none is.
+
+        Raises:
+            ValueError: if it is neither a text nor a number, nor a list of one.
+        """
+        column = next((column for column in columns if column in self.cells), None)
+        if column is None:
+            return ""
+        value = self.cells[column]
+        if isinstance(value, list) and len(value) == 1:
+            (value,) = value
+        if not isinstance(value, (str, int, float)):
+            raise ValueError(f"{self.place}: `{column}` must be one text, got {json.dumps(value)[:80]}.")
+        return str(value).strip()
+
+
+def find_table(folder: Path) -> Path | None:
+    """The table of a folder, whatever the case of its name."""
+    names = {path.name.lower(): path for path in sorted(folder.iterdir(), reverse=True)}
+    return next((names[name] for name in TABLES if name in names and names[name].is_file()), None)
+
+
+def read_table(path: Path) -> tuple[list[Row], list[str]]:
+    """The rows of a .jsonl or a .csv file with a header, and sentences about what may not be as it was meant.
+
+    The text is UTF-8, what a byte-order mark says, or, with such a sentence, Windows-1252 where that gives words. Names of
+    columns count without case and blanks; commas, semicolons or tabs part cells.
+
+    Raises:
+        ValueError: naming the file and the line that cannot be read, or if there are no rows.
+    """
+    text, notes = _decoded(path)
+    rows = list((_csv_rows if path.suffix.lower() == ".csv" else _json_rows)(path, text))
+    if not rows:
+        raise ValueError(f"{path} has no rows: each names a clip by its `file_name`.")
+    columns = list(dict.fromkeys(column for row in rows for column in row.columns))
+    if not set(columns) & set(LABEL_COLUMNS):
+        wanted = f"{', '.join(LABEL_COLUMNS[:-1])} or {LABEL_COLUMNS[-1]}"
+        notes.append(f"{path} has no column {wanted}, only {', '.join(columns)}: its clips have no label.")
+    return rows, notes
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(DELIMITERS, key=header.count)
+    # strict: a quote that is never closed would swallow all rows behind it
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    columns: tuple[str, ...] = ()
+    try:
+        for cells in reader:
+            place = f"{path}, line {reader.line_num}"
+            cells = [cell.strip() for cell in cells]
+            while cells and not cells[-1]:  # a row that ends in commas
+                cells.pop()
+            if not cells:
+                continue
+            if not columns:
+                columns = _columns(place, cells)
+                if "file_name" not in columns:
+                    raise ValueError(f"{place}: the header must name a column `file_name`, got {', '.join(columns)}.")
+                continue
+            if len(cells) > len(columns):
+                raise ValueError(
+                    f"{place}: the row has {len(cells)} cells, more than the {len(columns)} of the header; put a text that "
+                    f"holds {delimiter!r} into double quotes."
+                )
+            yield _row(place, dict(zip(columns, cells)), columns)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: no row of a table ({error}).") from error
+
+
+def _json_rows(path: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number}"
+        try:
+            cells = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{place}: not a JSON object: {error}.") from error
+        if not isinstance(cells, dict):
+            raise ValueError(f"{place}: must be a JSON object, got {line.strip()[:40]}.")
+        columns = _columns(place, list(cells))
+        yield _row(place, dict(zip(columns, cells.values())), columns)
+
+
+def _columns(place: str, names: list[str]) -> tuple[str, ...]:
+    """The names of columns as they are looked up: in small letters, without blanks, `File Name` as `file_name`."""
+    columns = tuple(re.sub(r"[\s-]+", "_", name.strip().casefold()) for name in names)
+    if twice := next((column for column in columns if column and columns.count(column) > 1), None):
+        raise ValueError(f"{place}: there are two columns `{twice}`.")
+    return columns
+
+
+def _row(place: str, cells: dict[str, object], columns: tuple[str, ...]) -> Row:
+    return Row(place, {column: cell for column, cell in cells.items() if _given(cell)}, columns)
+
+
+def _given(cell: object) -> bool:
+    if isinstance(cell, float):
+        return not math.isnan(cell)
+    return cell is not None and cell != [] and not (isinstance(cell, str) and not cell.strip())
+
+
+def _decoded(path: Path) -> tuple[str, list[str]]:
+    data, notes = path.read_bytes(), []
+    mark, encoding = next(((mark, name) for mark, name in MARKS.items() if data.startswith(mark)), (b"", "utf-8"))
+    try:
+        text = data[len(mark) :].decode(encoding)
+    except UnicodeDecodeError as error:
+        text = "" if mark else data.decode("cp1252", "replace")
+        line = data[: len(mark) + error.start].count(b"\n")
+        if not _western_words(text):
+            raise ValueError(
+                f"{path}, line {line + 1}: not {encoding.upper()} text; save the table as UTF-8 (in Excel: CSV UTF-8)."
+            ) from error
+        notes.append(
+            f"{path} is not UTF-8 and was read as Windows-1252: line {line + 1} is {text.splitlines()[line][:80]!r}. Save it "
+            "as UTF-8 if that is wrong."
+        )
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{path}, line {line}: holds zero bytes; save the table as UTF-8 (in Excel: CSV UTF-8).")
+    return text, notes
+
+
+def _western_words(text: str) -> bool:
+    """Whether letters with accents stand among plain ones, as in Western words; other encodings read as Windows-1252 give no such.
+
+    Each word of more than one letter is in small letters but for its first, or in capitals; only letters, typographic quotes,
+    dashes and the signs of money, degree and ellipsis are taken.
+    """
+    words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
+    letters = "".join(words)
+    signs = set(text) - set(letters)
+    allowed = set("\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb\u2013\u2014\u2026\u20ac\u00a3\u00b0\u00a0\u00bf\u00a1")
+    return (
+        bool(words)
+        and all(sign.isascii() or sign in allowed for sign in signs if not sign.isalpha())
+        and all("LATIN" in unicodedata.name(letter, "") for letter in letters)
+        and all(word.isupper() or word[1:] == word[1:].lower() for word in words)
+        and sum(letter.isascii() for letter in letters) >= len(letters) / 2
+    )
