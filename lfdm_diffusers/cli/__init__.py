@@ -8,6 +8,7 @@ import signal
 import sys
 from functools import partial
 
+from ..files.names import print_anything
 from ..version import __version__
 from .errors import exit_code
 from .parser import CommandParser
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     if argv is None:  # the program itself: a cluster's SIGTERM then cleans up as Ctrl-C does
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print_anything()
     return exit_code(partial(_run, argv))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files.names import printable
 from .options import add_device_arguments, add_file_arguments, add_motion_arguments, add_picture_arguments
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def unique_names(paths: list[str]) -> dict[str, str]:
     """Each path once, by its name without suffix; numbered where names are the same."""
     names: dict[str, str] = {}
     for path in dict.fromkeys(paths):
-        stem = Path(path).stem
+        stem = printable(Path(path).stem)
         same = sum(1 for name in names if name == stem or name.startswith(f"{stem} "))
         names[stem if not same else f"{stem} {same + 1}"] = path
     return names

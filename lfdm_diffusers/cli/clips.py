@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ..data.picture_files import frame_files
 from ..data.picture_fitting import fit_picture, to_rgb_tensors
 from ..embedded import embedded_model, embedded_pictures
+from ..files.names import printable
 from ..pipelines import LFDMPipeline, LFDMPipelineOutput
 from ..pipelines.loading import DTYPES, choose_device, first_line, load_pipeline
 from ..visualization import as_pixels
@@ -121,7 +122,7 @@ def read_picture(path: Path, pipe: LFDMPipeline, fit: str) -> torch.Tensor:
             (picture,) = to_rgb_tensors(image)
             return fit_picture(picture, *pipe.frame_size([picture]), fit)
     except Exception as error:  # Pillow raises many kinds for broken files
-        raise ValueError(f"{path} cannot be used: {first_line(error)}.") from error
+        raise ValueError(f"{printable(path)} cannot be used: {first_line(error)}.") from error
 
 
 def read_mask(path: str | None) -> PIL.Image.Image | None:
@@ -179,7 +180,7 @@ def make_files(
             for seed, names in plan.names.items():
                 clips = {}
                 for label in names:
-                    bar.set_description(f"{picture.name}, {label or 'no label'}")
+                    bar.set_description(printable(f"{picture.name}, {label or 'no label'}"))
                     output = make(tensor, label, seed, tick)
                     clips[label] = as_pixels(output.frames[0])
                     about = {"picture": picture.name, "label": label, "seed": seed, **settings}
@@ -222,7 +223,9 @@ def report(args: argparse.Namespace, settings: dict, files: dict[Path, PictureFi
 def summary(picture: Path, plan: PictureFiles) -> list[str]:
     """Lines that say what was made of a picture."""
     count = sum(len(names) for names in plan.names.values())
-    lines = [f"wrote {count} {'clip' if count == 1 else 'clips'} of {picture.name} to {plan.folder}/"]
+    lines = [
+        f"wrote {count} {'clip' if count == 1 else 'clips'} of {printable(picture.name)} to {printable(plan.folder)}/"
+    ]
     for kind, what in {"grid": "all labels side by side", "sheet": "frames of all labels", "clips": ""}.items():
         names = [Path(file["path"]).name for file in plan.written if file["kind"] == kind]
         if names:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files.names import printable
 from .picture_files import ANIMATION_SUFFIXES, animation_frames, animation_length, folder_frames, frame_files
 from .video_files import VIDEO_SUFFIXES, video_frames
 
@@ -52,9 +53,9 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """The path, with the range of frames if it is not the whole file."""
+        """The path in printable characters, with the range of frames if it is not the whole file."""
         whole = self.start == 0 and self.stop is None
-        return str(self.path) if whole else f"{self.path}[{self.start}:{'' if self.stop is None else self.stop}]"
+        return printable(self.path) + ("" if whole else f"[{self.start}:{'' if self.stop is None else self.stop}]")
 
 
 class ClipList(list[Clip]):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..files.names import printable
 from .clips import Clip, ClipList
+from .folders import is_passed_over, walk
 from .picture_files import ANIMATION_SUFFIXES, frame_files, is_animated, natural_order
 from .published_datasets import find_mhad, find_mug, find_natops
 from .tables import LABEL_COLUMNS, Row, find_table, read_table
@@ -89,9 +90,7 @@ def clip_paths(root: Path) -> Iterator[Path]:
 
     An empty folder is a clip too: the scan names it.
     """
-    for folder, names, files in os.walk(root, followlinks=True):
-        folder = Path(folder)
-        names[:] = [name for name in names if not name.startswith((".", "__"))]
+    for folder, names, files in walk(root):
         files = sorted((folder / f for f in files if not f.startswith(".")), key=natural_order)
         videos = [f for f in files if f.suffix.lower() in (*VIDEO_SUFFIXES, ".gif")]
         pictures = frame_files(folder)
@@ -135,7 +134,7 @@ def by_depth(root: Path, layout: str | None = None) -> list[Clip]:
 def find_by_metadata(root: Path) -> ClipList:
     """Clips that `metadata.jsonl` or `metadata.csv` name, in root or in the folders of its splits."""
     clips = ClipList()
-    for folder in (root, *sorted(f for f in root.iterdir() if f.is_dir())):
+    for folder in (root, *sorted(f for f in root.iterdir() if f.is_dir() and not is_passed_over(f.name))):
         table = find_table(folder)
         if table is None:
             continue

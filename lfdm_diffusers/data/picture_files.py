@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
+from ..files.names import printable
 from .picture_fitting import to_rgb_tensors
 
 ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng")
@@ -45,7 +46,7 @@ def folder_frames(folder: Path, indices: Sequence[int] | None) -> Iterator[np.nd
             with PIL.Image.open(files[index]) as image:
                 yield rgb_array(image)
         except Exception as error:
-            raise OSError(f"{files[index].name}: {error}") from error
+            raise OSError(f"{printable(files[index].name)}: {error}") from error
 
 
 def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:

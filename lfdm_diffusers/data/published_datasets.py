@@ -5,12 +5,12 @@ Each function returns an empty list where the data set is not.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from .clips import Clip
+from .folders import is_passed_over, walk
 from .picture_files import frame_files, natural_order
 
 # Subjects of the paper's splits: those of the other split are never seen in training.
@@ -134,17 +134,17 @@ def read_natops_segments(path: Path) -> dict[tuple[int, int], dict[int, tuple[in
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted((f for f in root.iterdir() if f.is_dir() and not f.name.startswith(".")), key=natural_order)
+    return sorted((f for f in root.iterdir() if f.is_dir() and not is_passed_over(f.name)), key=natural_order)
 
 
 def _named(root: Path, pattern: re.Pattern) -> Iterator[tuple[Path, re.Match]]:
     """Files and folders below root whose whole name fits the pattern, in a fixed order; not what is inside of those."""
-    for folder, names, files in os.walk(root, followlinks=True):
+    for folder, names, files in walk(root):
         matched = []
         for name in sorted((*names, *files)):
             if match := pattern.fullmatch(name):
                 matched.append(name)
-                yield Path(folder, name), match
+                yield folder / name, match
         names[:] = sorted(set(names) - set(matched))
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files.names import printable
+
 TABLES = ("metadata.jsonl", "metadata.csv")
 LABEL_COLUMNS = ("label", "text", "caption", "prompt")
 # The longer marks first: UTF-32's begins with UTF-16's.
@@ -74,11 +76,11 @@ def read_table(path: Path) -> tuple[list[Row], list[str]]:
     text, notes = _decoded(path)
     rows = list((_csv_rows if path.suffix.lower() == ".csv" else _json_rows)(path, text))
     if not rows:
-        raise ValueError(f"{path} has no rows: each names a clip by its `file_name`.")
+        raise ValueError(f"{printable(path)} has no rows: each names a clip by its `file_name`.")
     columns = list(dict.fromkeys(column for row in rows for column in row.columns))
     if not set(columns) & set(LABEL_COLUMNS):
         wanted = f"{', '.join(LABEL_COLUMNS[:-1])} or {LABEL_COLUMNS[-1]}"
-        notes.append(f"{path} has no column {wanted}, only {', '.join(columns)}: its clips have no label.")
+        notes.append(f"{printable(path)} has no column {wanted}, only {', '.join(columns)}: its clips have no label.")
     return rows, notes
 
 
@@ -90,7 +92,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
     columns: tuple[str, ...] = ()
     try:
         for cells in reader:
-            place = f"{path}, line {reader.line_num}"
+            place = f"{printable(path)}, line {reader.line_num}"
             cells = [cell.strip() for cell in cells]
             while cells and not cells[-1]:  # a row that ends in commas
                 cells.pop()
@@ -108,14 +110,14 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
                 )
             yield _row(place, dict(zip(columns, cells)), columns)
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: no row of a table ({error}).") from error
+        raise ValueError(f"{printable(path)}, line {reader.line_num}: no row of a table ({error}).") from error
 
 
 def _json_rows(path: Path, text: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        place = f"{path}, line {number}"
+        place = f"{printable(path)}, line {number}"
         try:
             cells = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -154,15 +156,17 @@ def _decoded(path: Path) -> tuple[str, list[str]]:
         line = data[: len(mark) + error.start].count(b"\n")
         if not _western_words(text):
             raise ValueError(
-                f"{path}, line {line + 1}: not {encoding.upper()} text; save the table as UTF-8 (in Excel: CSV UTF-8)."
+                f"{printable(path)}, line {line + 1}: not {encoding.upper()} text; save the table as UTF-8 (in Excel: CSV UTF-8)."
             ) from error
         notes.append(
-            f"{path} is not UTF-8 and was read as Windows-1252: line {line + 1} is {text.splitlines()[line][:80]!r}. Save it "
+            f"{printable(path)} is not UTF-8 and was read as Windows-1252: line {line + 1} is {text.splitlines()[line][:80]!r}. Save it "
             "as UTF-8 if that is wrong."
         )
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(f"{path}, line {line}: holds zero bytes; save the table as UTF-8 (in Excel: CSV UTF-8).")
+        raise ValueError(
+            f"{printable(path)}, line {line}: holds zero bytes; save the table as UTF-8 (in Excel: CSV UTF-8)."
+        )
     return text, notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -50,7 +51,12 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
 
 def open_video(path: Path) -> av.container.InputContainer:
     """A video file to read from: titles and comments that are not UTF-8 (old avi files have them) do not matter."""
-    return av.open(str(path), **LENIENT_NAMES)
+    return av.open(ffmpeg_name(path), **LENIENT_NAMES)
+
+
+def ffmpeg_name(path: Path) -> str:
+    """The name of a file that FFmpeg takes for one: before a colon in a relative path it would see a protocol."""
+    return os.path.abspath(path)
 
 
 def frame_rate(path: Path) -> float | None:

@@ -10,6 +10,7 @@ import PIL.Image
 
 from ..files.whole import whole
 from .chance import random_stream
+from .video_files import ffmpeg_name
 
 SUFFIXES = {"gif": ".gif", "mp4": ".mp4", "webm": ".webm", "mkv": ".mkv", "webp": ".webp", "png": ""}
 CODECS = {
@@ -53,7 +54,10 @@ def write_clip(path: Path, frames: np.ndarray, format: str, fps: int) -> None:
             pictures = [PIL.Image.fromarray(frame) for frame in frames]
             _save_animation(part, pictures, frame_times(len(frames), fps, 1), lossless=True)
         else:
-            _write_video(part, frames, format, fps)
+            try:
+                _write_video(part, frames, format, fps)
+            except av.FFmpegError as error:
+                raise OSError(error.errno, f"the {format} encoder says: {error.strerror}", str(part)) from error
 
 
 def frame_times(count: int, fps: int, unit: int) -> list[int]:
@@ -94,7 +98,9 @@ def _write_video(path: Path, frames: np.ndarray, format: str, fps: int) -> None:
         frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
     # A browser plays an mp4 while it loads only if the index stands in front.
     container_options = {"movflags": "faststart"} if format == "mp4" else {}
-    with av.open(str(path), "w", format=CONTAINERS.get(format, format), options=container_options) as container:
+    with av.open(
+        ffmpeg_name(path), "w", format=CONTAINERS.get(format, format), options=container_options
+    ) as container:
         stream = container.add_stream(codec, rate=fps, options=options)
         stream.width, stream.height = frames.shape[2], frames.shape[1]
         if lossless:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import sys
+import tempfile
+from collections.abc import Iterator
 
 # Control characters (a terminal obeys them), marks that turn the direction of text, and the halves of characters that stand for
 # bytes of a name which is not UTF-8.
@@ -15,6 +20,26 @@ def printable(text: object) -> str:
     Different texts stay different.
     """
     return UNPRINTABLE.sub(_written_out, str(text))
+
+
+@contextlib.contextmanager
+def utf8_name(path: str | os.PathLike) -> Iterator[str]:
+    """A name of a file for libraries that take UTF-8 alone: its own, or that of a link to it while the block lasts."""
+    name = os.fspath(path)
+    if printable(name) == name:
+        yield name
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = os.path.join(folder, f"link{printable(os.path.splitext(name)[1])}")
+        os.symlink(os.path.abspath(name), link)
+        yield link
+
+
+def print_anything() -> None:
+    """From now on, characters that the terminal (or the file that it stands for) cannot take are printed written out."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _written_out(match: re.Match) -> str:

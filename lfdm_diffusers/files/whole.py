@@ -84,9 +84,12 @@ def whole(path: str | os.PathLike, replace: bool = True, durable: bool = True) -
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """A text file in UTF-8, whole or not at all; lines end as in `text` on every system."""
+    """A text file in UTF-8, whole or not at all; lines end as in `text` on every system.
+
+    What UTF-8 has no bytes for, as in the names of some files, is written out: \\udc83.
+    """
     with whole(path) as part:
-        part.write_bytes(text.encode("utf-8"))
+        part.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | os.PathLike, content: object, indent: int = 1) -> None:

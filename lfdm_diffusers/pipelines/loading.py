@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,7 @@ def read_model_config(model: str | Path) -> dict:
     Raises:
         ValueError: if there is neither, or it cannot be read; one sentence.
     """
+    model = os.path.expanduser(model)
     path, names = Path(model), ("model_index.json", "config.json")
     if path.is_file():
         raise ValueError(f"{path} is a file; name a model's folder or Hub id.")
@@ -135,6 +137,7 @@ def load_pipeline(
     Raises:
         ValueError: if there is none, or it cannot be loaded; one sentence.
     """
+    model = os.path.expanduser(model)
     found = class_name_of(read_model_config(model))
     if not issubclass(PIPELINES.get(found, object), kind):
         wanted = " or ".join(name for name, cls in PIPELINES.items() if issubclass(cls, kind))

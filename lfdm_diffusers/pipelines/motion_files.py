@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..files.names import printable, utf8_name
 from ..files.whole import whole
 
 FORMAT = "lfdm-motion 1"
@@ -29,7 +30,9 @@ def save_motion(
         about: further metadata, such as label and seed; written as text.
     """
     tensors = {"flow": flow.float().contiguous().cpu(), "occlusion": occlusion.float().contiguous().cpu()}
-    metadata = CONVENTIONS | {key: str(value) for key, value in (about or {}).items() if value is not None}
+    metadata = CONVENTIONS | {
+        printable(key): printable(value) for key, value in (about or {}).items() if value is not None
+    }
     with whole(Path(path)) as part:
         save_file(tensors, part, metadata=metadata)
 
@@ -44,7 +47,7 @@ def load_motion(path: str | os.PathLike) -> tuple[torch.Tensor, torch.Tensor, di
         ValueError: if the file is not there or holds something else.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with utf8_name(path) as name, safe_open(name, "pt") as file:
             metadata = file.metadata() or {}
             found = metadata.get("format")
             if found != FORMAT:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..arguments.types import number, whole_number
 from ..data.layouts import LAYOUTS
+from ..files.names import print_anything
 from ..models.text_encoders import TEXT_ENCODER
 
 
@@ -193,6 +194,7 @@ def add_sample_arguments(group: argparse._ArgumentGroup) -> None:
 def one_sentence(name: str) -> Iterator[None]:
     """What can go wrong without being a mistake of ours ends the script `name` with one sentence."""
     logging.getLogger("accelerate").setLevel(logging.ERROR)
+    print_anything()
     try:
         yield
     except FloatingPointError as error:

@@ -139,7 +139,8 @@ class PictureFiles:
 def file_name(text: str, taken: set[str], most: int = 60) -> str:
     """A file name, without suffix, that tells `text`, and that is not in `taken`; it is added there."""
     words = "".join(character if character.isalnum() else " " for character in text.lower()).split()
-    base = "-".join(words)[:most].rstrip("-") or "unnamed"
+    # 60 characters may be 240 bytes; file systems take 255, of which seed and suffix need some.
+    base = "-".join(words)[:most].encode()[: 3 * most].decode(errors="ignore").rstrip("-") or "unnamed"
     name, count = base, 1
     while name in taken:
         count += 1

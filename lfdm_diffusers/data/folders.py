@@ -1,0 +1,41 @@
+"""Walks through folders of data: hidden ones and what storage systems keep for themselves are passed over, circles end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+# Of Synology and QNAP, of Windows and of ext4: they hold thumbnails, deleted files and older states.
+SYSTEM_FOLDERS = {
+    "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
+    "lost+found",
+}  # fmt: skip
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a folder of this name is nobody's data."""
+    return name.startswith((".", "__")) or name.lower() in SYSTEM_FOLDERS
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As `os.walk`: each folder below `root`, its folders (of which the caller may take out some) and its files, both sorted.
+
+    Links are followed, but for those that lead back to a folder that they lie in.
+    """
+    above = {str(root): frozenset(map(_identity, root.resolve().parents))}
+    for folder, names, files in os.walk(str(root), followlinks=True):
+        ids = above.pop(folder) | {_identity(folder)}
+        names[:] = sorted(
+            name
+            for name in names
+            if not is_passed_over(name)
+            and (not os.path.islink(at := os.path.join(folder, name)) or _identity(at) not in ids)
+        )
+        above.update((os.path.join(folder, name), ids) for name in names)
+        yield Path(folder), names, sorted(files)
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    about = os.stat(folder)
+    return about.st_dev, about.st_ino
