@@ -13,7 +13,7 @@ from .hub.registration import register_with_diffusers
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .models import ImaginatorGenerator, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
+    from .models import FullSizePainter, ImaginatorGenerator, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
     from .pipelines import (
         Box,
         FrameDiffusionPipeline,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Box",
     "FrameDiffusionPipeline",
+    "FullSizePainter",
     "ImageToVideoPipeline",
     "ImaginatorGenerator",
     "ImaginatorPipeline",
@@ -45,7 +46,7 @@ __all__ = [
     "__version__",
 ]
 
-_MODELS = ("ImaginatorGenerator", "LabelEmbeddings", "LatentFlowAutoencoder", "UNet3DVideoModel")
+_MODELS = ("FullSizePainter", "ImaginatorGenerator", "LabelEmbeddings", "LatentFlowAutoencoder", "UNet3DVideoModel")
 _ROOMS = (
     "conversion",
     "data",

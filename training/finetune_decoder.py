@@ -10,11 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
 from lfdm_diffusers.data.dataset import PairDataset
 from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
-from lfdm_diffusers.ops.cpu import lay_channels_last
 from lfdm_diffusers.training.arguments import (
+    add_autoencoder_arguments,
     add_data_arguments,
     add_hub_arguments,
     add_loss_arguments,
@@ -25,7 +24,7 @@ from lfdm_diffusers.training.arguments import (
 )
 from lfdm_diffusers.training.batchnorm import synchronise_batchnorm
 from lfdm_diffusers.training.decoder import DecoderTask
-from lfdm_diffusers.training.networks import require_multiple
+from lfdm_diffusers.training.networks import load_autoencoder, require_multiple
 from lfdm_diffusers.training.reconstruction_loss import build_reconstruction_loss
 from lfdm_diffusers.training.run import TrainingRun
 
@@ -34,13 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = script_parser(__doc__)
     add_data_arguments(parser)
 
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--pretrained_model_name_or_path",
-        required=True,
-        help="pipeline or auto-encoder to adapt: a folder or Hub repository",
-    )
-    model.add_argument("--subfolder", help="of the auto-encoder; default: lfae in a pipeline, else none")
+    model = add_autoencoder_arguments(parser, "to adapt")
     model.add_argument("--base_model", help="its Hub id, for the model card, where it is loaded from a folder")
 
     add_loss_arguments(parser)
@@ -55,38 +48,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def load_base(args: argparse.Namespace) -> tuple[LatentFlowAutoencoder, bool]:
-    """The auto-encoder to adapt, and whether it is a pipeline's; fills in `args.resolution`.
-
-    Raises:
-        ValueError: if there is none, or the pictures' size does not fit it.
-    """
-    source, subfolder, pipeline = args.pretrained_model_name_or_path, args.subfolder, True
-    try:
-        LFDMPipeline.load_config(source)
-    except OSError:
-        pipeline = False
-    if pipeline and subfolder is None:
-        subfolder = "lfae"
-    try:
-        name = LatentFlowAutoencoder.load_config(source, subfolder=subfolder).get("_class_name")
-        if name != LatentFlowAutoencoder.__name__:
-            raise ValueError(f"a {name}.")
-        lfae = LatentFlowAutoencoder.from_pretrained(source, subfolder=subfolder)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            "`--pretrained_model_name_or_path` (with `--subfolder`) must be a pipeline or an auto-encoder, got "
-            f"{source!r}: {error}"
-        ) from error
-    args.resolution = args.resolution or lfae.config.sample_size
-    require_multiple(args.resolution, lfae.flow_stride)
-    return lay_channels_last(lfae.float()), pipeline
-
-
 def train(args: argparse.Namespace) -> None:
     """Train, and leave checkpoints, metrics.jsonl, samples/, lfae/ and decoder/ in the output folder."""
     run = TrainingRun(args, "finetune_decoder")
-    lfae, of_pipeline = load_base(args)
+    lfae, of_pipeline = load_autoencoder(args.pretrained_model_name_or_path, args.subfolder)
+    args.resolution = args.resolution or lfae.config.sample_size
+    require_multiple(args.resolution, lfae.flow_stride)
     source = args.pretrained_model_name_or_path
     if args.gradient_checkpointing:
         lfae.enable_gradient_checkpointing()

@@ -10,11 +10,15 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 
-from ..data.picture_fitting import frame_sides
+from ..data.picture_fitting import fit_picture, frame_sides
+from ..models import FullSizePainter
+from ..models.full_size_painter import agreement
 from .motion import Mask, mask_tensor
 from .rendering import Axis, Box, MovedSubject, Renderer
 
 SIZES = ("model", "picture")
+# Of a clip, painted in full size at a time.
+FRAMES_AT_ONCE = 4
 
 
 class FullSize:
@@ -90,18 +94,25 @@ class FullSize:
         return [crop(self.given[0], box) for box in self.boxes]
 
     def videos(
-        self, flow: torch.Tensor, decoded: torch.Tensor, warped: torch.Tensor, output_type: str
+        self,
+        flow: torch.Tensor,
+        occlusion: torch.Tensor,
+        decoded: torch.Tensor,
+        warped: torch.Tensor,
+        output_type: str,
+        painter: FullSizePainter | None = None,
     ) -> list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor:
         """The videos, in the form asked for: one for each motion, or with `subjects` one for as many motions as there are boxes.
 
         Args:
-            flow: `(B, F, 2, h, w)`.
+            flow, occlusion: `(B, F, 2, h, w)`, `(B, F, 1, h, w)`.
             decoded, warped: `(B, 3, F, H, W)`, the decoder's frames, and the model's pictures warped by the flow alone.
+            painter: says motion and what is painted at several times the model's size.
         """
-        moved = [
-            [x.float().cpu() for x in (flow[i], decoded[i].transpose(0, 1), warped[i].transpose(0, 1))]
-            for i in range(len(flow))
-        ]
+        moved = []
+        for i in range(len(flow)):
+            maps = (flow[i], occlusion[i], decoded[i].transpose(0, 1), warped[i].transpose(0, 1))
+            moved.append(self._details(i * len(self.boxes) // len(flow), [x.float() for x in maps], painter))
         videos = []
         for number, parts in self._groups(moved):
             picture, given = self.pictures[number], self.given[number]
@@ -112,6 +123,25 @@ class FullSize:
             ]
             videos.append(as_asked(Renderer(picture, subjects), output_type))
         return videos if output_type == "pil" else {"np": np.stack, "pt": torch.stack}[output_type](videos)
+
+    def _details(
+        self, place: int, maps: Sequence[torch.Tensor], painter: FullSizePainter | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Flow, what is painted and how much of it is taken, of the motion of the model's frame in box `place`."""
+        flow, _, decoded, warped = maps
+        if painter is None:
+            parts = (flow, decoded, 1 - agreement(warped, decoded))
+        else:
+            number = place if self.subjects is None else 0
+            height, width = (painter.config.scale * side for side in decoded.shape[-2:])
+            picture = fit_picture(crop(self.given[number], self.boxes[place]), height, width, "center_crop").to(
+                decoded.device
+            )
+            chunks = zip(*(x.split(FRAMES_AT_ONCE) for x in maps))
+            found = [painter(picture[None], *chunk) for chunk in chunks]
+            parts = (torch.cat([getattr(part, name) for part in found]) for name in ("flow", "painted", "share"))
+        flow, painted, share = (x.cpu() for x in parts)
+        return flow, painted, share
 
     def _groups(self, moved: list) -> list[tuple[int, list[tuple[Box, list[torch.Tensor]]]]]:
         """For each video the number of its picture, and the boxes that move in it with their motions."""

@@ -249,7 +249,11 @@ class ImageToVideoPipeline(HubPipeline):
             [python_code(code), self._prompt_advice(), *self.sampling_advice()],
             {
                 "output": output,
-                **{what: parameter_count(self.components[name]) for name, what in self.part_names.items()},
+                **{
+                    what: parameter_count(self.components[name])
+                    for name, what in self.part_names.items()
+                    if self.components.get(name) is not None
+                },
                 **self.sampling_facts(),
             },
             sections=sections | {"Limits": "\n".join(filter(None, [subject, self.limits, *others]))},

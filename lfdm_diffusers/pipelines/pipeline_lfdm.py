@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.picture_fitting import Picture, fit_picture, to_rgb_tensors
 from ..hub.cards import TAGS
-from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
+from ..models import FullSizePainter, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..ops.cpu import reuse_freed_memory
 from .checks import require_pairs
@@ -67,16 +68,19 @@ class LFDMPipeline(VideoDiffusionPipeline):
         label_embeddings: embeddings of a closed set of labels; a known label is looked up here first.
         default_num_inference_steps: denoising steps of a call that does not say; None leaves it to the scheduler: all
             trained steps for DDPM, at most 100 for others.
+        painter: makes what is painted as sharp as the picture where `output_size` is asked for.
     """
 
-    model_cpu_offload_seq = "text_encoder->label_embeddings->unet->lfae"
+    model_cpu_offload_seq = "text_encoder->label_embeddings->unet->lfae->painter"
+    _optional_components = [*VideoDiffusionPipeline._optional_components, "painter"]
+    painter: FullSizePainter | None = None
     title = "Latent flow diffusion"
     method = (
         "by [latent flow diffusion](https://arxiv.org/abs/2303.13744): a U-Net denoises a volume of optical flow and occlusion, and "
         "an auto-encoder warps, masks and decodes the picture's latent map by it."
     )
     tags = TAGS
-    part_names = {"lfae": "latent flow auto-encoder"}
+    part_names = {"lfae": "latent flow auto-encoder", "painter": "full-size painter"}
     limits = """* New domains (photographs for drawings, another drawing style): motion mostly carries over, painting does not; adapt the decoder
   with `training/finetune_decoder.py`, without labels.
 * Every frame is made from the one given picture: what it does not show (an open mouth's teeth, the back of a hand) is invented, and blurred."""
@@ -94,8 +98,12 @@ class LFDMPipeline(VideoDiffusionPipeline):
         tokenizer: PreTrainedTokenizerBase | None = None,
         label_embeddings: LabelEmbeddings | None = None,
         default_num_inference_steps: int | None = None,
+        *,
+        painter: FullSizePainter | None = None,
     ):
         self.register_modules(lfae=lfae)  # first, as in the list of parts
+        if "painter" in inspect.signature(type(self).__init__).parameters:  # some subclass may not know of it
+            self.register_modules(painter=painter)
         super().__init__(unet, scheduler, text_encoder, tokenizer, label_embeddings, default_num_inference_steps)
 
     @property
@@ -179,7 +187,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
             frames = (
                 self._postprocess(decoded.sample, output_type)
                 if full_size is None
-                else full_size.videos(flow, decoded.sample, decoded.warped, output_type)
+                else full_size.videos(flow, occlusion, decoded.sample, decoded.warped, output_type, self.painter)
             )
         return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
 

@@ -7,7 +7,8 @@ picture, warped, looks like d, the full one is right too, and sharp; elsewhere d
     g = exp(-(mean over colours and 3x3 places of |w - d| / s)^2)   agreement of the small picture, warped (w), with d
     frame = up(g) W + (1 - up(g)) up(d)
 
-At rest f is the identity and w = d, so W = x, g = 1, and the frame is the picture, to the bit.
+At rest f is the identity and w = d, so W = x, g = 1, and the frame is the picture, to the bit. A `FullSizePainter` says the three
+parts of that sum better: f, 1 - g and d at several times the model's size.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ import torch.nn.functional as F
 
 from ..ops.warp import sampling_grid
 
-# Least difference of colours that counts as another picture; of .08, .16 and .24 the best (reproduction/full_size.py).
-AGREEMENT = 0.16
 # The share of a crop's half side over which its motion fades out towards the photograph around it.
 BORDER = 0.15
 # Pixels of a frame that are worked on at a time: memory does not grow with the picture beyond the picture itself.
@@ -65,23 +64,16 @@ class MovedSubject:
     Attributes:
         box: where in the picture, in its pixels, the model's frame lies.
         flow: `(F, 2, h, w)`, absolute sampling grid (x, y) in [-1, 1] of the model's frame.
-        decoded: `(F, 3, h', w')` in [0, 1], the decoder's frames.
-        warped: `(F, 3, h', w')`, the small picture warped by the flow alone.
+        painted: `(F, 3, h', w')` in [0, 1], what the decoder or a painter made.
+        share: `(F, 1, h'', w'')` in [0, 1], how much of it is taken rather than the picture, warped.
         mask: `(H, W)` in [0, 1] of the picture's size: what may move. None is everything.
     """
 
     box: Box
     flow: torch.Tensor
-    decoded: torch.Tensor
-    warped: torch.Tensor
+    painted: torch.Tensor
+    share: torch.Tensor
     mask: torch.Tensor | None = None
-
-
-def agreement(warped: torch.Tensor, decoded: torch.Tensor, scale: float = AGREEMENT) -> torch.Tensor:
-    """g `(F, 1, h, w)` in [0, 1] of two videos `(F, 3, h, w)`: 1 where they are the same."""
-    error = (warped - decoded).abs().mean(dim=1, keepdim=True)
-    error = F.avg_pool2d(F.pad(error, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    return torch.exp(-((error / scale) ** 2))
 
 
 def interpolation_matrix(places: torch.Tensor, size: int, cubic: bool) -> torch.Tensor:
@@ -156,7 +148,6 @@ class Renderer:
             if box.left >= width or box.top >= height or box.right <= 0 or box.bottom <= 0:
                 raise ValueError(f"`subjects` must lie in the picture of {height}x{width} pixels, got {box}.")
         self.axes = [(Axis(s.box.top, s.box.bottom, height), Axis(s.box.left, s.box.right, width)) for s in subjects]
-        self.gates = [agreement(subject.warped, subject.decoded) for subject in subjects]
 
     def __len__(self) -> int:
         return self.num_frames
@@ -198,9 +189,9 @@ class Renderer:
             departure = flow - sampling_grid(*flow.shape[-2:], centers=True).permute(2, 0, 1)
             sides = torch.tensor([columns.length, rows.length]).view(2, 1, 1) / 2  # pixels for 1 of the grid
             shift[(slice(None), *here)] += weight * sides * self._enlarged(departure, rows, columns, y, cubic=True)
-            alpha = weight * (1 - self._enlarged(self.gates[n][index, 0], rows, columns, y))
+            alpha = weight * self._enlarged(subject.share[index, 0], rows, columns, y)
             painted[(slice(None), *here)] += alpha * self._enlarged(
-                subject.decoded[index], rows, columns, y, cubic=True
+                subject.painted[index], rows, columns, y, cubic=True
             ).clamp(0, 1)
             share_painted[here] += alpha
         moved = self._warped(shift, top, left)

@@ -116,6 +116,18 @@ def add_loss_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     return group
 
 
+def add_autoencoder_arguments(parser: argparse.ArgumentParser, purpose: str) -> argparse._ArgumentGroup:
+    """The trained auto-encoder that a script starts from, and in words what it is for; read by `load_autoencoder`."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--pretrained_model_name_or_path",
+        required=True,
+        help=f"pipeline or auto-encoder {purpose}: a folder or Hub repository",
+    )
+    group.add_argument("--subfolder", help="of the auto-encoder; default: lfae in a pipeline, else none")
+    return group
+
+
 def add_pair_arguments(group: argparse._ArgumentGroup, freeze_batchnorm_after: float, help: str) -> None:
     """To the group of the run: how an auto-encoder learns of pairs; with the script's own default and its reason."""
     group.add_argument("--freeze_batchnorm_after", type=number(0), default=freeze_batchnorm_after, help=help)

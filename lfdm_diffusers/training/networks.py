@@ -10,6 +10,10 @@ from pathlib import Path
 
 from torch import nn
 
+from ..models import LatentFlowAutoencoder
+from ..ops.cpu import lay_channels_last
+from ..pipelines import LFDMPipeline
+
 
 def read_network(path: Path, option: str) -> dict:
     """Arguments of a network from the JSON file that `option` names, without what diffusers notes beside them.
@@ -63,6 +67,32 @@ def require_multiple(resolution: int | None, stride: int) -> None:
     """Raise ValueError unless `--resolution` is a multiple of what a network needs."""
     if not resolution or resolution % stride:
         raise ValueError(f"`--resolution` must be a multiple of {stride} for this network, got {resolution}.")
+
+
+def load_autoencoder(source: str, subfolder: str | None) -> tuple[LatentFlowAutoencoder, bool]:
+    """The auto-encoder that `--pretrained_model_name_or_path` and `--subfolder` name, and whether it is a pipeline's.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    pipeline = True
+    try:
+        LFDMPipeline.load_config(source)
+    except OSError:
+        pipeline = False
+    if pipeline and subfolder is None:
+        subfolder = "lfae"
+    try:
+        name = LatentFlowAutoencoder.load_config(source, subfolder=subfolder).get("_class_name")
+        if name != LatentFlowAutoencoder.__name__:
+            raise ValueError(f"a {name}.")
+        lfae = LatentFlowAutoencoder.from_pretrained(source, subfolder=subfolder)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "`--pretrained_model_name_or_path` (with `--subfolder`) must be a pipeline or an auto-encoder, got "
+            f"{source!r}: {error}"
+        ) from error
+    return lay_channels_last(lfae.float()), pipeline
 
 
 def take_fitting_weights(model: nn.Module, source: nn.Module) -> list[str]:

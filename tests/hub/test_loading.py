@@ -103,6 +103,7 @@ def test_index_names_the_package_and_no_module(tmp_path):
         "label_embeddings": ["lfdm_diffusers", "LabelEmbeddings"],
         "scheduler": ["diffusers", "DDPMScheduler"],
         "text_encoder": ["transformers", "BertModel"],
+        "painter": [None, None],
         "default_num_inference_steps": 10,
     }
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lfdm_diffusers.models.full_size_painter import AGREEMENT, agreement
 from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.pipelines import rendering
-from lfdm_diffusers.pipelines.rendering import Box, MovedSubject, Renderer, agreement, interpolation_matrix
+from lfdm_diffusers.pipelines.rendering import Box, MovedSubject, Renderer, interpolation_matrix
 
 
 def still_subject(
@@ -18,8 +19,8 @@ def still_subject(
     """A model's frame of which every place reads `shift` (in units of the grid) further on, and whose decoder agrees."""
     flow = sampling_grid(small, small, centers=True).permute(2, 0, 1).repeat(frames, 1, 1, 1)
     flow = flow + torch.tensor(shift).view(2, 1, 1)
-    decoded = torch.rand(frames, 3, small, small)
-    return MovedSubject(**{"box": box, "flow": flow, "decoded": decoded, "warped": decoded.clone()} | changes)
+    painted, share = torch.rand(frames, 3, small, small), torch.zeros(frames, 1, small, small)
+    return MovedSubject(**{"box": box, "flow": flow, "painted": painted, "share": share} | changes)
 
 
 def test_a_still_picture_is_itself_to_the_bit():
@@ -48,17 +49,17 @@ def test_the_full_picture_moves_as_the_small_frame_says():
 
 
 def test_where_the_warp_is_wrong_the_decoder_is_taken():
-    picture, painted = torch.zeros(3, 32, 32), torch.ones(2, 3, 8, 8)
-    subject = still_subject(Box(0, 0, 32, 32), decoded=painted, warped=torch.zeros(2, 3, 8, 8))
-    frame = Renderer(picture, [subject]).frame(1)
-    assert torch.allclose(frame, 1 - agreement(subject.warped, painted)[1, 0, 0, 0].expand(3, 32, 32), atol=1e-6)
+    picture, decoded = torch.zeros(3, 32, 32), torch.ones(2, 3, 8, 8)
+    share = 1 - agreement(torch.zeros_like(decoded), decoded)
+    frame = Renderer(picture, [still_subject(Box(0, 0, 32, 32), painted=decoded, share=share)]).frame(1)
+    assert torch.allclose(frame, share[1, 0, 0, 0].expand(3, 32, 32), atol=1e-6)
     assert frame.min() > 0.99
 
 
 def test_agreement_is_one_for_equals_and_falls_with_the_difference():
     one = torch.rand(1, 3, 6, 6)
     assert torch.equal(agreement(one, one), torch.ones(1, 1, 6, 6))
-    gate = agreement(torch.zeros(1, 3, 6, 6), torch.full((1, 3, 6, 6), rendering.AGREEMENT))
+    gate = agreement(torch.zeros(1, 3, 6, 6), torch.full((1, 3, 6, 6), AGREEMENT))
     assert torch.allclose(gate, torch.tensor(np.exp(-1), dtype=torch.float32).expand_as(gate))
 
 
@@ -66,7 +67,7 @@ def test_no_seam_at_the_border_of_a_crop():
     """At the border the result is the photograph, to the bit, and differences grow from there without a step."""
     picture = torch.rand(3, 64, 80)
     box = Box(10, 8, 58, 56)
-    subject = still_subject(box, shift=(0.2, 0.1), decoded=torch.ones(2, 3, 8, 8), warped=torch.zeros(2, 3, 8, 8))
+    subject = still_subject(box, shift=(0.2, 0.1), painted=torch.ones(2, 3, 8, 8), share=torch.ones(2, 1, 8, 8))
     changed = (Renderer(picture, [subject]).frame(0) - picture).abs().sum(dim=0)
     outside = torch.ones(64, 80, dtype=torch.bool)
     outside[9:55, 11:57] = False  # the box without its first and last row and column

@@ -1,0 +1,114 @@
+"""Training of a `FullSizePainter` beside a frozen auto-encoder: its losses in one forward pass, and the task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from ..data.dataset import FramePair
+from ..evaluation.full_size import evaluate_painter, small_motion
+from ..hub.cards import CardFacts
+from ..models import FullSizePainter, LatentFlowAutoencoder
+from ..models.full_size_painter import composed
+from .task import Losses, Result, Task, Validation
+
+
+class PainterLoss(nn.Module):
+    """A frozen auto-encoder, the painter, and its losses in one forward pass.
+
+    Args:
+        lfae: finds the motion between pictures made smaller by the painter's scale, and decodes.
+        painter: learns.
+        reconstruction: a `PerceptualPyramidLoss` or `PixelPyramidLoss`.
+        painted_weight: of the same loss where all is painted that is active: what is painted is good before it is trusted.
+        motion_weight: as in `LFAELoss`.
+    """
+
+    def __init__(
+        self,
+        lfae: LatentFlowAutoencoder,
+        painter: FullSizePainter,
+        reconstruction: nn.Module,
+        painted_weight: float = 0.25,
+        motion_weight: float = 0.0,
+    ):
+        super().__init__()
+        self.lfae, self.painter, self.reconstruction = lfae.requires_grad_(False).eval(), painter, reconstruction
+        self.painted_weight, self.motion_weight = painted_weight, motion_weight
+
+    def forward(self, reference: torch.Tensor, driving: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Weighted losses by name, to be summed, for pictures `(B, 3, S h, S w)` in [0, 1]."""
+        details = self.painter(reference, *small_motion(self.lfae, reference, driving, self.painter.config.scale))
+        weight = 1 + self.motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
+        weight = weight / weight.mean()
+
+        def compare(frames: torch.Tensor) -> torch.Tensor:
+            return self.reconstruction((driving + weight * (frames - driving)).float(), driving)
+
+        losses = {"reconstruction": compare(composed(reference, details))}
+        if self.painted_weight:
+            active = (details.share.detach() > 0.05).float()
+            losses["painted"] = self.painted_weight * compare(driving + active * (details.painted - driving))
+        return losses
+
+
+class PainterTask(Task):
+    """A painter of an auto-encoder's pictures.
+
+    Args:
+        lfae, painter, reconstruction, painted_weight, motion_weight: as in `PainterLoss`.
+        dataset: `PairDataset` of pictures of S times the auto-encoder's size.
+        pairs: held-out reference and driving pictures; None in processes that do not validate.
+        batch_size: of validation.
+    """
+
+    unit = "pairs of frames"
+
+    def __init__(
+        self,
+        lfae: LatentFlowAutoencoder,
+        painter: FullSizePainter,
+        reconstruction: nn.Module,
+        dataset: Dataset,
+        pairs: tuple[torch.Tensor, torch.Tensor] | None,
+        *,
+        painted_weight: float = 0.25,
+        motion_weight: float = 0.0,
+        batch_size: int = 8,
+    ):
+        self.module = PainterLoss(lfae, painter, reconstruction, painted_weight, motion_weight)
+        self.lfae, self.painter, self.models = lfae, painter, [painter]
+        self.dataset, self.pairs, self.batch_size = dataset, pairs, batch_size
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        return self.painter.parameters()
+
+    def start(self) -> Validation:
+        return self.validate()
+
+    def load(self, checkpoint: Path) -> None:
+        saved = FullSizePainter.from_pretrained(checkpoint / "painter")
+        self.painter.load_state_dict(saved.state_dict())
+
+    def losses(self, module: nn.Module, batch: FramePair, draws: range) -> Losses:
+        device = self.lfae.device
+        return Losses(module(batch.reference.to(device), batch.driving.to(device)), {})
+
+    def validate(self) -> Validation:
+        numbers, sheet = evaluate_painter(self.lfae, self.painter, *self.pairs, batch_size=self.batch_size)
+        return Validation(numbers, {"samples": sheet})
+
+    def save(self, folder: Path) -> None:
+        self.painter.save_pretrained(folder / "painter")
+
+    def results(self) -> list[Result]:
+        return [Result("painter", self.write_painter, "FullSizePainter.from_pretrained({})")]
+
+    def write_painter(self, folder: Path, facts: CardFacts, repo_id: str | None) -> None:
+        """The painter and its card."""
+        self.painter.save_pretrained(folder)
+        self.painter.card(repo_id=repo_id, facts=facts).save(folder / "README.md")
