@@ -23,7 +23,7 @@ from .clips import Clip, UnreadableClipError, count_frames, iterate_frames, read
 from .picture_files import frame_files
 from .picture_fitting import FITS, place_picture, scale_to_fit
 
-VERSION = 1  # raised whenever the same clip and settings would give other pixels or another file
+VERSION = 2  # raised whenever the same clip and settings would give other pixels or another file
 
 
 class WebPFrames:

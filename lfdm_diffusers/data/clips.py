@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files.names import printable
+from .cut_files import CUT_OFF, missing_bytes
 from .picture_files import ANIMATION_SUFFIXES, animation_frames, animation_length, folder_frames, frame_files
 from .video_files import VIDEO_SUFFIXES, video_frames
 
@@ -98,7 +99,7 @@ def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None
     except UnreadableClipError:
         raise
     except Exception as error:  # decoders raise many kinds: FFmpegError, OSError, SyntaxError, EOFError, ...
-        raise UnreadableClipError(f"{clip.name}: {_reason(error)}") from error
+        raise UnreadableClipError(f"{clip.name}: {_reason(error, clip.path)}") from error
 
 
 def read_clip(
@@ -151,9 +152,12 @@ def count_frames(clip: Clip | str | Path) -> int:
     return max(0, (length if clip.stop is None else min(clip.stop, length)) - clip.start)
 
 
-def _reason(error: Exception) -> str:
-    """In words; system and FFmpeg errors repeat number and path in their text."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _reason(error: Exception, path: Path) -> str:
+    """In words; system and FFmpeg errors repeat number and path in their text. A decoder that stumbles seldom says that a file is cut."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if CUT_OFF in words or not path.is_file() or not missing_bytes(path):
+        return words
+    return f"{CUT_OFF} ({words})"
 
 
 def _is_video(path: Path) -> bool:
@@ -170,7 +174,7 @@ def _open(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
     if path.suffix.lower() in ANIMATION_SUFFIXES:
         return animation_frames(path, indices)
     known = ", ".join(sorted({*VIDEO_SUFFIXES, *ANIMATION_SUFFIXES}))
-    raise OSError(f"clips are folders of pictures or files ending in {known}")
+    raise UnreadableClipError(f"{printable(path)}: clips are folders of pictures or files ending in {known}")
 
 
 def _file_length(clip: Clip) -> int:
@@ -182,7 +186,7 @@ def _file_length(clip: Clip) -> int:
             return sum(1 for _ in video_frames(clip.path))
         return animation_length(clip.path)
     except Exception as error:
-        raise UnreadableClipError(f"{clip.name}: {_reason(error)}") from error
+        raise UnreadableClipError(f"{clip.name}: {_reason(error, clip.path)}") from error
 
 
 def _cropped(frame: np.ndarray, crop: tuple[int, int, int, int] | None) -> np.ndarray:

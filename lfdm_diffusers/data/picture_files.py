@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 
 from ..files.names import printable
+from .cut_files import CUT_OFF, missing_bytes
 from .picture_fitting import to_rgb_tensors
 
 ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng")
@@ -59,6 +60,8 @@ def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.n
                 return
             image.seek(index)
             yield rgb_array(image)
+    if indices is None and missing_bytes(path):
+        raise OSError(f"{CUT_OFF}: it ends inside of a frame")
 
 
 def animation_length(path: Path) -> int:

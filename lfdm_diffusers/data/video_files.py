@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv")
+from .cut_files import CUT_OFF, missing_bytes
+
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".asf", ".3gp", ".3g2", ".mts", ".m2ts", ".ts",
+    ".flv", ".ogv", ".vob", ".mjpeg",
+)  # fmt: skip
 
 # Decoding this many frames costs about as much as reading a file's table of times and seeking in it.
 SEEK_GAP = 48
@@ -36,17 +42,17 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
     if wanted == []:
         return
     with open_video(path) as container:
-        frame, found = None, 0
-        for index, frame in enumerate(_decoded(container)):
+        stream, found = _Stream(container), 0
+        for index, frame in enumerate(stream.frames()):
             if wanted is None:
-                yield _rgb(frame)
+                yield stream.pixels(frame)
             elif index == wanted[found]:
-                yield _rgb(frame)
+                yield stream.pixels(frame)
                 found += 1
                 if found == len(wanted):
                     return
-        if wanted is None and frame is not None:
-            _require_complete(container, frame)
+        if wanted is None:
+            stream.require_complete(path)
 
 
 def open_video(path: Path) -> av.container.InputContainer:
@@ -71,38 +77,89 @@ def frame_rate(path: Path) -> float | None:
         return None
 
 
-def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
-    if not container.streams.video:
-        raise OSError("it has no video stream")
-    # One thread: data loaders and scans run many readers side by side.
-    container.streams.video[0].codec_context.thread_count = 1
-    return container.decode(container.streams.video[0])
+class _Stream:
+    """The first video stream of a container: its frames, what it has seen of them, and their pixels.
 
-
-def _require_complete(container: av.container.InputContainer, last: av.VideoFrame) -> None:
-    """Raise OSError if the frames end well before the file's duration: avi and Matroska play on when they are cut off.
-
-    With sound the duration may be the sound's, so that only the video stream's own is believed.
+    Attributes:
+        count: frames decoded.
+        end: of the last packet seen, in seconds; None before the first.
+        corrupt: whether the last packet or frame was incomplete.
     """
-    stream = container.streams.video[0]
-    if stream.duration is not None:
-        duration = float(stream.duration * stream.time_base)
-    elif container.duration is not None and len(container.streams) == 1:
-        duration = container.duration / av.time_base
-    else:
-        return
-    if last.time is None or stream.average_rate is None:
-        return
-    first = 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
-    end = last.time - first + float(1 / stream.average_rate)
-    if end < 0.9 * duration - 0.05:
-        raise OSError(f"it is cut off: its frames end after {end:.2f} of {duration:.2f} seconds")
 
+    def __init__(self, container: av.container.InputContainer):
+        if not container.streams.video:
+            raise OSError("it has no video stream")
+        self.container, self.stream = container, container.streams.video[0]
+        self.decoder = self.stream.codec_context
+        # One thread: data loaders and scans run many readers side by side.
+        self.decoder.thread_count = 1
+        self.count, self.end, self.corrupt = 0, None, False
 
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    array = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4  # counter-clockwise
-    return np.ascontiguousarray(np.rot90(array, turns)) if turns else array
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Frames in the order they are shown, from where the container is."""
+        frame_time = 1 / self.stream.average_rate if self.stream.average_rate else 0
+        for packet in self.container.demux(self.stream):
+            if packet.size:
+                self.corrupt = packet.is_corrupt
+            if packet.pts is not None:
+                end = float(packet.pts * packet.time_base + (packet.duration * packet.time_base or frame_time))
+                self.end = end if self.end is None else max(self.end, end)
+            for frame in self.decoder.decode(packet):
+                self.count += 1
+                self.corrupt = self.corrupt or frame.is_corrupt
+                yield frame
+
+    def pixels(self, frame: av.VideoFrame) -> np.ndarray:
+        """(H, W, 3) uint8 of a frame as it is shown."""
+        array = frame.to_ndarray(format="rgb24")
+        turns = round(frame.rotation / 90) % 4  # counter-clockwise
+        return np.ascontiguousarray(np.rot90(array, turns)) if turns else array
+
+    def require_complete(self, path: Path) -> None:
+        """Raise OSError if frames are missing that the file promises: most containers play on when they are cut off.
+
+        A file that is all there is whole, however long its last frame is held, and however long its sound goes on. Of one that is
+        not, nothing may be missing but what stands behind the frames, such as an index.
+        """
+        if self.stream.frames and self.count >= self.stream.frames:
+            return
+        promised, missing = self._promised_seconds(), missing_bytes(path)
+        start = 0.0 if self.stream.start_time is None else float(self.stream.start_time * self.stream.time_base)
+        end = 0.0 if self.end is None else self.end - start
+        if not self.count:
+            least = promised = None
+        elif missing:
+            least = promised and promised - 0.5 / float(self.stream.average_rate or 25)
+        elif missing is None or self._counts_frames():
+            least = promised and 0.9 * promised - 0.05
+        else:
+            return
+        if promised is not None and end < least:
+            raise OSError(f"{CUT_OFF}: its frames end after {end:.2f} of {promised:.2f} seconds")
+        if promised is None and missing:
+            raise OSError(f"{CUT_OFF}: it lacks {missing} bytes or more")
+        if missing is None and self.corrupt:
+            raise OSError(f"{CUT_OFF}: its last frame is incomplete")
+
+    def _counts_frames(self) -> bool:
+        """Whether `stream.frames` are frames; in AVI they are places for frames, of which any may be empty."""
+        return bool(self.stream.frames) and self.container.format.name != "avi"
+
+    def _promised_seconds(self) -> float | None:
+        """How long the frames should take by the file's header; None where it does not say, or the end was looked for."""
+        stream, rate = self.stream, self.stream.average_rate
+        names = set(self.container.format.name.split(","))
+        if names & {"mpeg", "mpegts"}:
+            return None
+        if names == {"avi"} and stream.frames and rate:  # its duration is guessed from the size of the file
+            return float(stream.frames / rate)
+        if stream.duration is not None:
+            return float(stream.duration * stream.time_base)
+        if match := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):  # Matroska
+            return 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
+        if self.container.duration is not None and len(self.container.streams) == 1:  # else it may be the sound's
+            return self.container.duration / av.time_base
+        return None
 
 
 def _frame_times(container: av.container.InputContainer) -> list[int] | None:
@@ -134,12 +191,12 @@ def _seeking(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
     number = {time: index for index, time in enumerate(times)}
     wanted = [index for index in wanted if index < len(times)]
     with open_video(path) as container:
-        stream = container.streams.video[0]
-        frames, position = _decoded(container), -1
+        stream = _Stream(container)
+        frames, position = stream.frames(), -1
         for index in wanted:
             if index - position > SEEK_GAP:
-                container.seek(times[index], stream=stream, backward=True)
-                frames, expected = container.decode(stream), None
+                container.seek(times[index], stream=stream.stream, backward=True)
+                frames, expected = stream.frames(), None
             else:
                 expected = position + 1
             for frame in frames:
@@ -148,7 +205,7 @@ def _seeking(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
                     return
                 expected = position + 1
                 if position == index:
-                    yield _rgb(frame)
+                    yield stream.pixels(frame)
                     break
             else:
                 return

@@ -15,6 +15,11 @@ CODECS = {
     ".avi": "mpeg4",
     ".webm": "libvpx-vp9",
     ".mkv": "libvpx",
+    ".wmv": "wmv2",
+    ".3gp": "mpeg4",
+    ".ts": "libx264",
+    ".flv": "flv1",
+    ".mjpeg": "mjpeg",
 }
 # (a b u, c d v) of a track's matrix as it is, and a quarter turn to the right (ISO/IEC 14496-12, 8.3.2).
 MATRICES = ((1, 0, 0, 0, 1, 0), (0, 1, 0, -1, 0, 0))
@@ -48,7 +53,8 @@ def write_video(path: Path, frames: np.ndarray, title: str = "", **options: str)
         if title:
             container.metadata["title"] = title
         stream = container.add_stream(CODECS[path.suffix], rate=20, options=options)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuvj420p" if path.suffix == ".mjpeg" else "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
