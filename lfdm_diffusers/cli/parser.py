@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import NoReturn
 
+from ..files.names import printable
+
 
 class CommandParser(argparse.ArgumentParser):
     """A parser whose options are spelled with dashes, and taken with underscores as well.
@@ -31,7 +33,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One sentence, without the list of all options."""
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"error: {printable(message)} (see {self.prog} --help)\n")
 
 
 def dashed(words: Sequence[str]) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..files.fingerprints import file_sha256
+from ..files.reading import read_json
 from ..files.torch_files import load_checkpoint
 from ..files.whole import whole
 from ..hub.cards import CONVERTED_LICENSE, CardFacts
@@ -134,8 +134,8 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if not overwrite:
         raise ValueError(f"`output` {output} is not empty; name another folder, or give `overwrite`.")
     for name, class_name in OUR_FOLDERS.items():
-        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-            if class_name in json.loads((output / name).read_text(encoding="utf-8")).get("_class_name"):
+        with contextlib.suppress(ValueError, TypeError):
+            if class_name in read_json(output / name).get("_class_name"):
                 return
     raise ValueError(f"`output` {output} holds something else than a model, so `overwrite` does not touch it.")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..files.torch_files import strange_kind
 from ..models import LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..pipelines import LFDMPipeline
 from ..schedulers import released_scheduler
@@ -46,9 +47,15 @@ def _require(checkpoint: object, names: tuple[str, ...], what: str) -> None:
 
 
 def _holds_tensors(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(_holds_tensors(v) for v in value.values())
-    return torch.is_tensor(value) or (isinstance(value, (list, tuple)) and any(_holds_tensors(v) for v in value))
+    waiting, seen = [value], set()
+    while waiting:
+        value = waiting.pop()
+        if torch.is_tensor(value):
+            return True
+        if isinstance(value, (Mapping, list, tuple)) and id(value) not in seen:  # a dict may hold itself
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, Mapping) else value
+    return False
 
 
 def _tensors(name: str, state_dict: object) -> dict[str, torch.Tensor]:
@@ -58,8 +65,12 @@ def _tensors(name: str, state_dict: object) -> dict[str, torch.Tensor]:
             f"`checkpoint[{name!r}]` must be a state dict (names to tensors), got {type(state_dict).__name__}."
         )
     for key, value in state_dict.items():
+        if not isinstance(key, str):
+            raise ValueError(f"`checkpoint[{name!r}]` must map names to tensors, got the name {key!r:.80}.")
         if not torch.is_tensor(value):
             raise ValueError(f"`checkpoint[{name!r}][{key!r}]` must be a tensor, got {type(value).__name__}.")
+        if (kind := strange_kind(value)) is not None:
+            raise ValueError(f"`checkpoint[{name!r}][{key!r}]` must be a plain tensor of numbers, got {kind}.")
     # An anti-alias kernel of scale 1 is never used, and NaN in released files (0/0); `convert_lfae_checkpoint` looks at it.
     weights = {k: v for k, v in state_dict.items() if k.split(".")[-2:] != ["down", "weight"]}
     broken = [k for k, v in weights.items() if v.is_floating_point() and not torch.isfinite(v).all()]

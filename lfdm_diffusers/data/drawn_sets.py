@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..files.reading import read_json
 from ..files.whole import whole, write_json
 
 FORMATS = ("png", "webp", "mkv", "mp4", "webm")
@@ -58,7 +58,7 @@ def checked_settings(settings: dict, known: Sequence[str], workers: int, test_fr
 def keep_settings(path: Path, settings: dict, before: dict | None = None) -> None:
     """Write a data set's settings into its folder, or check that those there are the same; `before`: what older files left out."""
     if path.exists():
-        there = (before or {}) | json.loads(path.read_text(encoding="utf-8"))
+        there = (before or {}) | read_json(path)
         differing = [k for k in settings if there.get(k) != settings[k]]
         if differing:
             what = ", ".join(f"{k}: {there.get(k)} there, {settings[k]} now" for k in differing)

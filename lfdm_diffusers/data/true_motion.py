@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..files.reading import UnreadableFileError, reading
 from .clips import Clip
 from .toon_faces.redrawing import redrawn_motion
 
@@ -33,9 +34,9 @@ def true_motion(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
                 f"The true motion of {path} is not known: there is no {file.name} beside it, and {error}"
             ) from error
     try:
-        with np.load(file) as arrays:
+        with reading(file, "an archive of arrays"), np.load(file) as arrays:
             flow, visibility = arrays["flow"].astype(np.float32), arrays["visibility"].astype(bool)
-    except (OSError, ValueError, KeyError) as error:
+    except UnreadableFileError as error:
         raise ValueError(f"{file} must hold arrays `flow` and `visibility`: {error}") from error
     if flow.ndim != 4 or flow.shape[1] != 2 or visibility.shape != (len(flow), 1, *flow.shape[2:]):
         raise ValueError(

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 from tqdm.auto import tqdm
 
+from ..files.reading import UnreadableFileError, reading
 from ..files.whole import whole
 from ..metrics import (
     VideoDetector,
@@ -56,9 +57,9 @@ class FeatureStore:
         about = json.dumps([clips.fingerprint, detector.name, detector.sha256])
         path = self.folder / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.safetensors"
         try:
-            with safe_open(path, "pt") as file:
+            with reading(path, "features"), safe_open(path, "pt") as file:
                 return file.get_tensor("features")
-        except (OSError, SafetensorError):  # not there, or cut short
+        except UnreadableFileError:  # not there, or cut short
             pass
         features = self._compute(detector, clips)
         with whole(path) as part:

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from ..data.chance import draw_generator
 from ..data.video_writing import write_clip
+from ..files.reading import read_json
 from ..files.whole import write_json, write_text
 from ..pipelines import ImageToVideoPipeline
 from .video_sets import VideoSet, spread_draws
@@ -130,7 +131,7 @@ def claim_folder(folder: Path, settings: dict, plan: Sequence[PlannedClip]) -> N
     """Begin a folder, or make sure that it was begun for the same clips."""
     path = folder / SETTINGS
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_json(path)
         changed = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
         if changed:
             told = "; ".join(f"{name} was {before.get(name)!r}, is {settings.get(name)!r}" for name in changed)

@@ -42,6 +42,11 @@ def print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def printable_lines(text: object) -> str:
+    """`printable` of each line, for texts of several."""
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
 def _written_out(match: re.Match) -> str:
     code = ord(match[0])
     if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of a name that is not UTF-8 (PEP 383)

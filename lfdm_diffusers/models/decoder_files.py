@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ..files.reading import read_json, reading, why
 from ..files.whole import whole, write_json
 
 CONFIG, WEIGHTS = "decoder_config.json", "decoder.safetensors"
@@ -81,10 +80,12 @@ class DecoderFilesMixin:
         source = os.fspath(pretrained_model_name_or_path)
         folder = _fetch(source, subfolder or "", revision, token, cache_dir)
         try:
-            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            given, fingerprints = load_file(folder / WEIGHTS), set(config["frozen_sha256"].values())
-        except (ValueError, TypeError, LookupError, AttributeError, SafetensorError) as error:
-            raise ValueError(f"{source} does not hold a whole decoder: {error!r}.") from error
+            config = read_json(folder / CONFIG)
+            with reading(folder / WEIGHTS, "safetensors"):
+                given = load_file(folder / WEIGHTS)
+            fingerprints = set(config["frozen_sha256"].values())
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise ValueError(f"{source} does not hold a whole decoder: {why(error)}.") from error
         about = f"the decoder {source} (base model: {config.get('base_model') or 'not stated'})"
         own = self.decoder.state_dict()
         if any(value.is_meta for value in own.values()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from .. import models
+from ..files.reading import read_json
 from . import PIPELINES, ImageToVideoPipeline, LFDMPipeline
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -81,11 +81,7 @@ def read_model_config(model: str | Path) -> dict:
     file = next(iter(files), None)
     if file is None:
         raise ValueError(f"{model} holds no model: neither {names[0]} nor {names[1]} is in it.")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not a JSON file: {first_line(error)}.") from error
-    return config if isinstance(config, dict) else {}
+    return read_json(file)
 
 
 def _hub_file(repo_id: str, name: str) -> Path | None:

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ..files.names import printable, utf8_name
+from ..files.reading import UnreadableFileError, reading
 from ..files.whole import whole
 
 FORMAT = "lfdm-motion 1"
@@ -47,14 +48,14 @@ def load_motion(path: str | os.PathLike) -> tuple[torch.Tensor, torch.Tensor, di
         ValueError: if the file is not there or holds something else.
     """
     try:
-        with utf8_name(path) as name, safe_open(name, "pt") as file:
+        with reading(path, "safetensors"), utf8_name(path) as name, safe_open(name, "pt") as file:
             metadata = file.metadata() or {}
-            found = metadata.get("format")
-            if found != FORMAT:
-                raise ValueError(
-                    f"`path` {str(path)!r} must be a motion saved by this package ({FORMAT}), got {found!r}."
-                )
-            flow, occlusion = file.get_tensor("flow"), file.get_tensor("occlusion")
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"`path` must be a motion saved by this package, got {str(path)!r}: {error}") from error
+            ours = metadata.get("format") == FORMAT
+            flow, occlusion = (file.get_tensor(part) if ours else None for part in ("flow", "occlusion"))
+    except UnreadableFileError as error:
+        raise ValueError(f"`path` must be a motion saved by this package: {error}") from error
+    if not ours:
+        raise ValueError(
+            f"`path` {str(path)!r} must be a motion saved by this package ({FORMAT}), got {metadata.get('format')!r}."
+        )
     return flow, occlusion, {key: value for key, value in metadata.items() if key not in CONVENTIONS}

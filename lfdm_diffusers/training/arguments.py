@@ -9,9 +9,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..arguments.faults import is_full_memory, report_fault
 from ..arguments.types import number, whole_number
 from ..data.layouts import LAYOUTS
-from ..files.names import print_anything
+from ..files.names import print_anything, printable_lines
 from ..models.text_encoders import TEXT_ENCODER
 
 
@@ -215,7 +216,12 @@ def one_sentence(name: str) -> Iterator[None]:
             "`--resume_from_checkpoint latest` and a lower --learning_rate, or without --mixed_precision."
         ) from error
     except (ValueError, OSError) as error:
-        raise SystemExit(f"{name}: {error}") from error
+        raise SystemExit(printable_lines(f"{name}: {error}")) from error
+    except Exception as error:
+        if is_full_memory(error):
+            raise SystemExit(f"{name}: out of memory; take smaller batches ({printable_lines(error)})") from error
+        report_fault(error)
+        raise SystemExit(1) from error
 
 
 def public_command(argv: list[str], script: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torch import nn
 
+from ..files.reading import UnreadableFileError, read_json
 from ..models import LatentFlowAutoencoder
 from ..ops.cpu import lay_channels_last
 from ..pipelines import LFDMPipeline
@@ -22,11 +22,9 @@ def read_network(path: Path, option: str) -> dict:
         ValueError: if it cannot be read, or holds anything else.
     """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"`{option}` must be a JSON file: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"`{option}` must hold a JSON object of arguments, got {config!r}.")
+        config = read_json(path)
+    except UnreadableFileError as error:
+        raise ValueError(f"`{option}` must be a JSON file with an object of arguments: {error}") from error
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 

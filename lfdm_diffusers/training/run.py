@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import operator
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from tqdm.auto import tqdm
 from ..data.batches import StepBatchSampler
 from ..data.cache import CachedClipReader, ClipReader
 from ..data.scan import scan_clips
+from ..files.reading import reading
+from ..files.torch_files import load_state
 from ..files.whole import whole
 from ..hub.cards import CardFacts
 from ..hub.push import push_folder
@@ -277,16 +280,18 @@ class TrainingRun:
         if self.checkpoint is None:
             return
         task.load(self.checkpoint)
-        state = torch.load(self.checkpoint / STATE_FILE, "cpu", weights_only=True)
-        self.step = state["step"]
+        file = self.checkpoint / STATE_FILE
+        state = load_state(file)
         asked = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
-        self._optimizer.load_state_dict(state["optimizer"])
+        with reading(file, "the state of such a run"):
+            self.step, was = operator.index(state["step"]), dict(state["settings"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            task.load_state(state["more"])
+            if self.accelerator.scaler is not None and state["scaler"]:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
         for group, settings in zip(self._optimizer.param_groups, asked):
             group.update(settings)  # what is asked for now, not what the checkpoint's run was asked for
-        task.load_state(state["more"])
-        if self.accelerator.scaler is not None and state["scaler"]:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        was, now = state["settings"], self._settings
+        now = self._settings
         changed = [
             f"{key} was {was[key]}, is {now[key]}"
             for key in sorted(was.keys() & now.keys() - {*MAY_CHANGE})

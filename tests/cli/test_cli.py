@@ -404,7 +404,7 @@ def test_output_of_no_use_is_an_error(model, pictures, tmp_path, capsys, monkeyp
         (["--model", "MODEL/lfae"], "holds a LatentFlowAutoencoder, but a whole LFDMPipeline is needed"),
         (["--model", "damaged"], "damaged could not be loaded"),
         (["info", "other"], "none of this package's models"),
-        (["info", "broken"], "model_index.json is not a JSON file"),
+        (["info", "broken"], "model_index.json cannot be read as JSON"),
         (["info", "missing"], "the Hub cannot be reached"),
         (["data", "toon-faces", "face.png"], "OUTPUT must be a folder, but face.png is a file."),
         (["data", "toon-faces", "toon", "--labels", "joy"], "labels must be different ones of anger"),
@@ -443,13 +443,21 @@ def test_out_of_memory_is_told(model, pictures, tmp_path, capsys, monkeypatch):
     assert "out of memory; ask for less at once" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_other_errors_keep_their_traceback(model, pictures, tmp_path, monkeypatch):
+def test_faults_of_the_package_keep_their_traceback_and_say_so(model, pictures, tmp_path, capsys, monkeypatch):
     def broken(*arguments, **options):
         raise RuntimeError("a mistake of this package")
 
     monkeypatch.setattr(LFDMPipeline, "__call__", broken)
-    with pytest.raises(RuntimeError, match="a mistake of this package"):
-        lfdm("generate", pictures[0], "--model", model, "--output", tmp_path)
+    assert lfdm("generate", pictures[0], "--model", model, "--output", tmp_path) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("Traceback") for line in told) and told[-2] == "RuntimeError: a mistake of this package"
+    assert "a fault of lfdm_diffusers" in told[-1]
+
+
+def test_no_message_commands_the_terminal(capsys):
+    assert lfdm("generate", "none\x1b]0;owned\x07.png") == 2
+    assert lfdm("generate", "--steps", "1\x1b[2J") == 2
+    assert "\x1b" not in capsys.readouterr().err.replace("\\x1b", "")
 
 
 @pytest.mark.parametrize("arguments", [(), ("data",)])

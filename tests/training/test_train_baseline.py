@@ -361,7 +361,7 @@ def test_refusals(faces, tmp_path, capsys):
     assert "argument --target_scale: must be a number of more than 0" in capsys.readouterr().err
     assert "`--model_config` must be a JSON file" in refusal(arguments(faces, new, "vdm", model_config="none.json"))
     for content, message in (
-        ("[1]", "must hold a JSON object"),
+        ("[1]", "must hold an object of JSON"),
         ('{"width": 3}', "must hold arguments of UNet3DVideoModel ("),
         ('{"num_frames": 3}', "got num_frames"),
         ('{"target_std": [1, 1, 1], "text_embed_dim": 4}', "got target_std, text_embed_dim"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from ...files.reading import read_json
 from ..clips import Clip, read_clip
 from .clips import VERSION, ToonClip, toon_clip
 from .writing import SETTINGS
@@ -23,10 +23,10 @@ def drawn_again(path: Path, takes_later: int = 0) -> ToonClip:
         ValueError: if it is none, or an earlier version of this package drew it.
     """
     try:
-        settings = json.loads((path.parents[2] / SETTINGS).read_text(encoding="utf-8"))
+        settings = read_json(path.parents[2] / SETTINGS)
         subject, take = map(int, (path.name if path.is_dir() else path.stem).split("_"))
         version, what = settings["version"], [settings[name] for name in ("seed", "num_frames", "size")]
-    except (OSError, ValueError, IndexError, KeyError) as error:
+    except (ValueError, IndexError, KeyError) as error:
         raise ValueError(f"{path} is not in a data set that `lfdm data toon-faces` wrote.") from error
     if version != VERSION:
         raise ValueError(

@@ -1,0 +1,116 @@
+"""Files of users are read here or inside `reading`: whatever is wrong with one is one sentence that names it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .names import printable
+
+MOST_TEXT = 64 << 20  # bytes of a configuration or a table; the largest honest ones have a few megabytes
+KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
+class UnreadableFileError(ValueError):
+    """A file of the user's that cannot be used; the message names it, and says why."""
+
+
+def require_plain_file(path: str | os.PathLike) -> int:
+    """Refuse what is no plain file: a pipe or a device would be waited for, for ever.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        UnreadableFileError: says what it is instead, or that it is not there.
+    """
+    shown = printable(os.fspath(path))
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise UnreadableFileError(f"{shown} does not exist.") from None
+    except (OSError, ValueError) as error:  # a link in a circle, no permission; a zero byte in the name
+        raise UnreadableFileError(f"{shown} cannot be read: {why(error)}.") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((word for test, word in KINDS.items() if test(found.st_mode)), "something else")
+        raise UnreadableFileError(f"{shown} is {kind}, not a file.")
+    return found.st_size
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike, what: str) -> Iterator[None]:
+    """Around calls of libraries that read the plain file `path`: whatever they raise becomes one sentence.
+
+    Only such calls belong into the block, since decoders raise anything on damaged bytes, and a mistake of this package there
+    would be told as the file's.
+
+    Args:
+        what: it should be, such as "a PyTorch checkpoint".
+
+    Raises:
+        UnreadableFileError: naming the file.
+        MemoryError: as it comes.
+    """
+    require_plain_file(path)
+    try:
+        yield
+    except (UnreadableFileError, MemoryError):
+        raise
+    except Exception as error:
+        raise UnreadableFileError(f"{printable(os.fspath(path))} cannot be read as {what}: {why(error)}.") from error
+
+
+def read_text(path: str | os.PathLike, what: str = "a text", most: int = MOST_TEXT) -> str:
+    """A plain file's text in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        UnreadableFileError: also for a file of more than `most` bytes.
+    """
+    size = require_plain_file(path)
+    if size > most:
+        raise UnreadableFileError(
+            f"{printable(os.fspath(path))} has {size} bytes, too many for {what}: at most {most}."
+        )
+    with reading(path, what):
+        return Path(path).read_text(encoding="utf-8-sig")
+
+
+def read_json(path: str | os.PathLike, kind: type = dict) -> Any:
+    """What a JSON file holds, which must be of the type `kind`.
+
+    Raises:
+        UnreadableFileError: naming the file.
+    """
+    text = read_text(path, "JSON")
+    with reading(path, "JSON"):
+        content = json.loads(text)
+    if not isinstance(content, kind):
+        names = {dict: "an object", list: "a list"}
+        raise UnreadableFileError(
+            f"{printable(os.fspath(path))} must hold {names[kind]} of JSON, got {type(content).__name__}."
+        )
+    return content
+
+
+def why(error: BaseException) -> str:
+    """What an error says, as one line without a full stop, for the end of a sentence."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = [printable(line).strip() for line in str(error).replace("\r", "\n").split("\n") if line.strip()]
+    text = next((line for line in lines if not line.endswith(":")), lines[0] if lines else "")
+    if isinstance(error, KeyError):
+        text = f"{text} is missing"
+    return text[:300].rstrip(".:") or type(error).__name__
