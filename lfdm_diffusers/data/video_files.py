@@ -17,6 +17,8 @@ VIDEO_SUFFIXES = (
     ".flv", ".ogv", ".vob", ".mjpeg",
 )  # fmt: skip
 
+SQUARE = 1 / 8, 8  # shapes of pixels beyond these are mistakes of a header
+
 # Decoding this many frames costs about as much as reading a file's table of times and seeking in it.
 SEEK_GAP = 48
 
@@ -84,13 +86,15 @@ class _Stream:
         count: frames decoded.
         end: of the last packet seen, in seconds; None before the first.
         corrupt: whether the last packet or frame was incomplete.
+        shape: width of a stored pixel by its height, where the file says that it is no square.
     """
 
     def __init__(self, container: av.container.InputContainer):
         if not container.streams.video:
             raise OSError("it has no video stream")
         self.container, self.stream = container, container.streams.video[0]
-        self.decoder = self.stream.codec_context
+        self.decoder, shape = _decoder(self.stream), self.stream.sample_aspect_ratio
+        self.shape = shape if shape and SQUARE[0] <= shape <= SQUARE[1] and abs(shape - 1) > 0.01 else 1
         # One thread: data loaders and scans run many readers side by side.
         self.decoder.thread_count = 1
         self.count, self.end, self.corrupt = 0, None, False
@@ -110,10 +114,11 @@ class _Stream:
                 yield frame
 
     def pixels(self, frame: av.VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 of a frame as it is shown."""
-        array = frame.to_ndarray(format="rgb24")
-        turns = round(frame.rotation / 90) % 4  # counter-clockwise
-        return np.ascontiguousarray(np.rot90(array, turns)) if turns else array
+        """(H, W, 3) uint8 of a frame as it is shown: with square pixels, upright and not mirrored, transparency over white."""
+        clear = any(component.is_alpha for component in frame.format.components)
+        size = {} if self.shape == 1 else {"width": max(1, round(frame.width * self.shape)), "height": frame.height}
+        array = frame.to_ndarray(format="rgba" if clear else "rgb24", **size)
+        return placed(over_white(array) if clear else array, frame.side_data.get("DISPLAYMATRIX"))
 
     def require_complete(self, path: Path) -> None:
         """Raise OSError if frames are missing that the file promises: most containers play on when they are cut off.
@@ -160,6 +165,38 @@ class _Stream:
         if self.container.duration is not None and len(self.container.streams) == 1:  # else it may be the sound's
             return self.container.duration / av.time_base
         return None
+
+
+def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
+    """FFmpeg's own decoder; libvpx's for VP8 and VP9 with transparency, which FFmpeg's own leave out."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if name is None or stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return stream.codec_context
+    decoder = av.CodecContext.create(name, "r")
+    decoder.extradata = stream.codec_context.extradata
+    return decoder
+
+
+def over_white(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 4) uint8 -> (H, W, 3) uint8, laid over white."""
+    colors, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
+    return ((colors * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def placed(pixels: np.ndarray, matrix: bytes | None) -> np.ndarray:
+    """(H, W, 3) pixels turned and mirrored by a display matrix, as far as quarter turns go.
+
+    Args:
+        matrix: nine int32, a b u, c d v, x y w: a pixel at (x, y) is shown at (a x + c y, b x + d y), wherever that is (ISO/IEC
+            14496-12, 8.3.2); None leaves all as it is.
+    """
+    if matrix is None:
+        return pixels
+    a, b, _, c, d = np.frombuffer(matrix, np.int32, 5).tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):  # columns become rows
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return np.ascontiguousarray(pixels)
 
 
 def _frame_times(container: av.container.InputContainer) -> list[int] | None:
