@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import PIL.Image
+import PIL.ImageOps
 import torch
 from tqdm import tqdm
 
@@ -135,7 +136,7 @@ def read_mask(path: str | None) -> PIL.Image.Image | None:
         return None
     try:
         with PIL.Image.open(path) as image:
-            return image.convert("L")
+            return PIL.ImageOps.exif_transpose(image)  # a copy, with all its numbers
     except Exception as error:  # Pillow raises many kinds for broken files
         raise ValueError(f"`--motion-mask` {path} cannot be used: {first_line(error)}.") from error
 

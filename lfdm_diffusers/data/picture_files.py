@@ -11,6 +11,7 @@ import PIL.Image
 
 from ..files.names import printable
 from .cut_files import CUT_OFF, missing_bytes
+from .picture_colors import is_plain
 from .picture_fitting import to_rgb_tensors
 
 ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng")
@@ -18,8 +19,8 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", "
 
 
 def rgb_array(image: PIL.Image.Image) -> np.ndarray:
-    """(H, W, 3) uint8, turned upright as EXIF says, transparency laid over white, 16 bits cut to 8."""
-    if image.mode == "RGB" and "transparency" not in image.info and not image.getexif():
+    """(H, W, 3) uint8 in sRGB, turned upright as EXIF says, transparency laid over white, 16 bits cut to 8."""
+    if is_plain(image):
         return np.array(image)  # a copy: PIL's own memory is read-only
     (tensor,) = to_rgb_tensors(image)
     return (tensor * 255).round().byte().permute(1, 2, 0).numpy()
@@ -53,12 +54,12 @@ def folder_frames(folder: Path, indices: Sequence[int] | None) -> Iterator[np.nd
 def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
     """The frames of an animation, one by one. They build on each other, so all before the last wanted are decoded."""
     with PIL.Image.open(path) as image:
-        count = getattr(image, "n_frames", 1)
+        first, count = _first_and_count(image)
         wanted = range(count) if indices is None else indices
         for index in wanted:
             if index >= count:
                 return
-            image.seek(index)
+            image.seek(first + index)
             yield rgb_array(image)
     if indices is None and missing_bytes(path):
         raise OSError(f"{CUT_OFF}: it ends inside of a frame")
@@ -67,7 +68,13 @@ def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.n
 def animation_length(path: Path) -> int:
     """Number of frames, as the file's own structure says."""
     with PIL.Image.open(path) as image:
-        return getattr(image, "n_frames", 1)
+        return _first_and_count(image)[1]
+
+
+def _first_and_count(image: PIL.Image.Image) -> tuple[int, int]:
+    """Where the frames begin that are shown, and their number: a PNG may hold a picture for viewers without animation."""
+    first = int(getattr(image, "default_image", False))
+    return first, getattr(image, "n_frames", 1) - first
 
 
 def is_animated(path: Path) -> bool | None:
@@ -76,6 +83,6 @@ def is_animated(path: Path) -> bool | None:
         return False
     try:
         with PIL.Image.open(path) as image:
-            return getattr(image, "is_animated", False)
+            return _first_and_count(image)[1] > 1
     except Exception:  # Pillow raises many kinds for broken files; the scan names them
         return None

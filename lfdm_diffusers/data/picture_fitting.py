@@ -6,28 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import torch
 import torch.nn.functional as F
 
+from .picture_colors import picture_array
+
 Picture = PIL.Image.Image | np.ndarray | torch.Tensor
 FITS = ("letterbox", "center_crop")
-
-
-def _pil_to_array(image: PIL.Image.Image) -> np.ndarray:
-    """`(H, W, c)` uint8 (or grey `(H, W)` of 16 bits or floats), upright as EXIF says, palettes resolved, with any alpha."""
-    image = PIL.ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which some files and versions of Pillow hold in 32
-        array = np.asarray(image)
-        if array.min() < 0 or array.max() > 65535:
-            raise ValueError(f"a picture of mode {image.mode} must hold values from 0 to 65535, got {array.max()}")
-        return array.astype(np.uint16)
-    if image.mode == "F":
-        return np.asarray(image)
-    if image.mode in ("La", "RGBa"):  # premultiplied alpha
-        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
-    transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-    return np.asarray(image.convert("RGBA" if transparent else "RGB"))
 
 
 def _to_rgb(picture: torch.Tensor, name: str) -> torch.Tensor:
@@ -55,7 +40,7 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
     """The pictures in `image`, each `(3, H, W)` float32 in [0, 1].
 
     Args:
-        image: PIL image of any mode (turned as its EXIF says, transparency laid over white); array `(H, W)`,
+        image: PIL image of any mode (turned as its EXIF says, in sRGB by its profile, transparency laid over white); array `(H, W)`,
             `(H, W, c)` or `(N, H, W, c)`; tensor `(c, H, W)` or `(N, c, H, W)`; uint8 or float in [0, 1]; or a list of
             these, of any sizes.
 
@@ -68,7 +53,7 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
         return [tensor for item in image for tensor in to_rgb_tensors(item, name)]
     if isinstance(image, PIL.Image.Image):
         try:
-            image = _pil_to_array(image)
+            image = picture_array(image)
         except (ValueError, OSError) as error:
             raise ValueError(f"`{name}` cannot be read: {error}.") from error
     if isinstance(image, np.ndarray):

@@ -12,6 +12,7 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 
+from ..data.picture_colors import grey_array
 from ..ops.warp import resize_motion, sampling_grid
 from .checks import require_number, require_tensor
 from .motion_files import load_motion, save_motion
@@ -260,22 +261,22 @@ def require_loop(loop: object) -> None:
 
 
 def mask_tensor(mask: Mask) -> torch.Tensor:
-    """`(H, W)` float32 in [0, 1] of a grey picture, an array or a tensor.
+    """`(H, W)` float32 in [0, 1] of a picture (see `grey_array`), an array or a tensor.
 
     Raises:
-        ValueError: for other shapes, or values outside [0, 1] (0 to 255 in uint8).
+        ValueError: for other shapes, or values outside [0, 1] (0 to 255 in uint8, 0 to 65535 in uint16).
     """
     if isinstance(mask, PIL.Image.Image):
-        mask = np.asarray(mask.convert("L"))
+        mask = grey_array(mask)
     if isinstance(mask, np.ndarray):
         mask = torch.from_numpy(np.array(mask))  # a copy: PIL's own memory is read-only
     if not torch.is_tensor(mask) or mask.squeeze().ndim != 2:
         came = tuple(mask.shape) if torch.is_tensor(mask) else type(mask).__name__
         raise ValueError(f"`motion_mask` must be a grey picture, or an array or tensor (height, width), got {came}.")
     mask = mask.squeeze()
-    mask = mask.float() / 255 if mask.dtype == torch.uint8 else mask.float()
+    mask = mask.float() / {torch.uint8: 255, torch.uint16: 65535}.get(mask.dtype, 1)
     if not (mask.min() >= 0 and mask.max() <= 1):  # NaN fails too
         raise ValueError(
-            f"`motion_mask` must lie in [0, 1] (0 to 255 in uint8), got values from {mask.min():.3g} to {mask.max():.3g}."
+            f"`motion_mask` must lie in [0, 1] (0 to 255 in uint8, 0 to 65535 in uint16), got values from {mask.min():.3g} to {mask.max():.3g}."
         )
     return mask

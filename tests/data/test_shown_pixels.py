@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
 import av
 import numpy as np
+import PIL.Image
 import pytest
 
-from lfdm_diffusers.data.clips import read_clip
+from lfdm_diffusers.cli.clips import read_mask
+from lfdm_diffusers.data import picture_colors
+from lfdm_diffusers.data.clips import count_frames, read_clip
+from lfdm_diffusers.data.picture_colors import grey_array
+from lfdm_diffusers.data.picture_files import is_animated, rgb_array
 from lfdm_diffusers.data.video_files import placed
+from lfdm_diffusers.pipelines.motion import mask_tensor
 
 pytestmark = pytest.mark.fast
 
@@ -100,3 +107,88 @@ def test_a_selfie_is_mirrored_as_its_file_says(tmp_path):
     path.write_bytes(data)
     frames = read_clip(path)
     assert frames[:, :, :44].max() < 40 and frames[:, :, 52:].min() > 180
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+
+def test_the_default_image_of_an_animated_png_is_no_frame(tmp_path):
+    first, *others = [PIL.Image.new("RGB", (8, 8), (level, 0, 0)) for level in (255, 10, 20, 30)]
+    first.save(tmp_path / "a.png", save_all=True, append_images=others, default_image=True, duration=50)
+    assert count_frames(tmp_path / "a.png") == 3
+    assert read_clip(tmp_path / "a.png")[:, 0, 0, 0].tolist() == [10, 20, 30]
+    assert read_clip(tmp_path / "a.png", [2])[0, 0, 0, 0] == 30
+    first.save(tmp_path / "b.png", save_all=True, append_images=others[:1], default_image=True)
+    assert not is_animated(tmp_path / "b.png")  # one frame for those who can, one picture for those who cannot
+
+
+# Columns are red, green and blue in CIE XYZ under D50, of sRGB and of Display P3.
+SRGB = np.array([[0.4361, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7139]])
+P3 = np.array([[0.5151, 0.2920, 0.1571], [0.2412, 0.6922, 0.0666], [-0.0010, 0.0419, 0.7841]])
+
+
+def profile(primaries: np.ndarray, space: bytes = b"RGB ") -> bytes:
+    """An ICC profile (ICC.1) of these primaries and a gamma of 2.2."""
+
+    def xyz(values: np.ndarray) -> bytes:
+        return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(2.2 * 256)) + bytes(2)
+    text = b"desc" + bytes(4) + struct.pack(">I", 5) + b"wide\0" + bytes(78)
+    parts = {b"desc": text + bytes(1), b"wtpt": xyz(np.array([0.9642, 1, 0.8249]))}
+    parts |= {name: xyz(column) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries.T)}
+    parts |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    at, table, data = 128 + 4 + 12 * len(parts), struct.pack(">I", len(parts)), b""
+    for name, part in parts.items():
+        part += bytes(-len(part) % 4)
+        table += struct.pack(">4sII", name, at + len(data), len(part))
+        data += part
+    size = at + len(data)
+    head = struct.pack(">I4xI4s4s4s", size, 0x02400000, b"mntr", space, b"XYZ ") + bytes(12) + b"acsp"
+    return (head + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)).ljust(128, b"\0") + table + data
+
+
+def test_wide_colours_become_srgb(tmp_path):
+    color = np.array([200, 100, 60])
+    light = np.clip(np.linalg.solve(SRGB, P3 @ (color / 255) ** 2.2), 0, 1)
+    expected = 255 * np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light)
+    assert np.abs(expected - color).max() > 10
+    for mode, suffix in (("RGB", "png"), ("RGBA", "png"), ("RGB", "webp")):
+        path = tmp_path / f"{mode}.{suffix}"
+        lossless = {"lossless": True} if suffix == "webp" else {}
+        PIL.Image.new(mode, (8, 8), (*color, 255)[: len(mode)]).save(path, icc_profile=profile(P3), **lossless)
+        with PIL.Image.open(path) as image:
+            np.testing.assert_allclose(rgb_array(image)[4, 4], expected, atol=2)
+
+
+@pytest.mark.parametrize("bad", [b"no profile", profile(P3)[:200], profile(P3, b"CMYK")], ids=range(3))
+def test_a_profile_that_cannot_be_used_is_said(caplog, bad):
+    picture_colors._warn_once.cache_clear()
+    image = PIL.Image.new("RGB", (8, 8), (200, 100, 60))
+    image.info["icc_profile"] = bad
+    assert rgb_array(image)[0, 0].tolist() == [200, 100, 60]
+    assert "colour profile cannot be used" in caplog.text
+
+
+def test_masks_keep_their_numbers_turn_and_use_alpha(tmp_path):
+    deep = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    PIL.Image.fromarray(deep).save(tmp_path / "deep.png")
+    np.testing.assert_allclose(mask_tensor(read_mask(str(tmp_path / "deep.png"))), deep / 65535, atol=1e-6)
+    np.testing.assert_allclose(mask_tensor(deep), deep / 65535, atol=1e-6)
+    top = np.zeros((8, 12), np.uint8)
+    top[:4] = 255
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter to the right
+    PIL.Image.fromarray(top).save(tmp_path / "turned.png", exif=exif)
+    turned = mask_tensor(read_mask(str(tmp_path / "turned.png")))
+    assert turned.shape == (12, 8) and (turned[:, 4:] == 1).all() and (turned[:, :4] == 0).all()
+    clear = np.full((4, 4, 4), 255, np.uint8)
+    clear[:, 0, 3], clear[:, 1, 3] = 0, 51
+    assert grey_array(PIL.Image.fromarray(clear))[0].tolist() == pytest.approx([0, 0.2, 1, 1])
+    palette = PIL.Image.fromarray(top).convert("P")
+    palette.info["transparency"] = 255
+    assert (grey_array(palette) == 0).all()  # what was white is transparent
+    for mode in ("1", "L", "RGB", "LA", "F"):
+        plain = PIL.Image.fromarray(top).convert(mode)
+        plain = plain.point(lambda value: value / 255) if mode == "F" else plain
+        assert (grey_array(plain) == top / 255).all()
