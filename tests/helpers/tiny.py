@@ -14,6 +14,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTok
 from video import tiny_image, tiny_video  # noqa: F401 (part of this module for whoever imports it)
 
 from lfdm_diffusers import (
+    FullSizePainter,
     ImaginatorGenerator,
     ImaginatorPipeline,
     LabelEmbeddings,
@@ -116,6 +117,16 @@ def tiny_label_embeddings(seed: int = 0, labels: tuple[str, ...] = LABELS) -> La
     """A table of 16 numbers for each of three labels."""
     rows = torch.randn(len(labels), TEXT_DIM, generator=torch.Generator().manual_seed(seed))
     return LabelEmbeddings.from_embeddings(labels, rows)
+
+
+def tiny_painter(seed: int = 0, **changes) -> FullSizePainter:
+    """Paints at twice the size, by random weights in all layers."""
+    torch.manual_seed(seed)
+    painter = FullSizePainter(
+        **{"scale": 2, "base_channels": 4, "coarse_channels": 4, "num_blocks": 1} | changes
+    ).eval()
+    torch.nn.init.normal_(painter.conv_out.weight, std=0.5)
+    return painter
 
 
 def tiny_pipeline(

@@ -13,7 +13,7 @@ import accelerate.hooks
 import pytest
 import torch
 from diffusers.hooks.group_offloading import ModuleGroup
-from tiny import tiny_baseline, tiny_pipeline, tiny_text_encoder
+from tiny import tiny_baseline, tiny_painter, tiny_pipeline, tiny_text_encoder
 from video import tiny_image, tiny_video
 
 
@@ -132,7 +132,11 @@ def test_baselines(poison, name):
 def test_the_offload_order_names_every_model(name):
     encoder, tokenizer = tiny_text_encoder()
     make = tiny_pipeline if name == "lfdm" else functools.partial(tiny_baseline, name)
-    pipe = make(**{"text_encoder": True} if name == "lfdm" else {"text_encoder": encoder, "tokenizer": tokenizer})
+    pipe = make(
+        **{"text_encoder": True, "painter": tiny_painter()}
+        if name == "lfdm"
+        else {"text_encoder": encoder, "tokenizer": tokenizer}
+    )
     models = {name for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
     order = pipe.model_cpu_offload_seq.split("->")
     assert set(order) == models and len(order) == len(models)
