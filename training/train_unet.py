@@ -213,6 +213,7 @@ def train(args: argparse.Namespace) -> None:
         text_encoder=encoder if args.save_text_encoder else None,
         tokenizer=tokenizer if args.save_text_encoder else None,
         default_num_inference_steps=args.num_inference_steps,
+        painter=pipe.painter if pipe and args.lfae is None else None,  # it paints frames of its own auto-encoder's
     )
     made.set_progress_bar_config(disable=True)
     run.say(

@@ -21,7 +21,7 @@ from tiny import tiny_lfae
 from torch import nn
 from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
 
-from lfdm_diffusers import LatentFlowAutoencoder
+from lfdm_diffusers import LatentFlowAutoencoder, UNet3DVideoModel
 from lfdm_diffusers.data import chance
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.metrics.feature_networks import VGGFeatures
@@ -32,7 +32,7 @@ from lfdm_diffusers.training.checkpoints import checkpoints
 from lfdm_diffusers.training.clips import choose_clips
 from lfdm_diffusers.training.equivariance import RandomTransform
 from lfdm_diffusers.training.lfae import LFAELoss
-from lfdm_diffusers.training.presets import LFAE_CONFIGS, get_lfae_config
+from lfdm_diffusers.training.presets import LFAE_CONFIGS, get_lfae_config, get_unet_config
 from lfdm_diffusers.training.reconstruction_loss import (
     PerceptualPyramidLoss,
     PixelPyramidLoss,
@@ -328,6 +328,21 @@ def test_presets(name):
     else:
         assert lfae.config.region_padding == 0
     assert {"mug128", "natops128", "vox256", "taichi256"} < set(LFAE_CONFIGS)
+
+
+def test_people128_is_small_and_starts_from_toon64():
+    """With its U-Net less than 23 MB in half precision; regions and flow of toon64's sizes, whose weights fit."""
+    with torch.device("meta"):
+        lfae = LatentFlowAutoencoder(**get_lfae_config("people128"))
+        toon = LatentFlowAutoencoder(**get_lfae_config("toon64"))
+        sizes = {"sample_size": 32, "image_latent_channels": lfae.latent_channels, "text_embed_dim": 384}
+        unet = UNet3DVideoModel(**get_unet_config("people128") | sizes)
+    assert lfae.config.sample_size // lfae.downscale_factor == 32
+    assert 2 * sum(p.numel() for model in (lfae, unet) for p in model.parameters()) < 23e6
+    shapes = {name: value.shape for name, value in toon.state_dict().items()}
+    motion = [name for name in lfae.state_dict() if name.split(".")[0].endswith("predictor")]
+    assert len(motion) > 100
+    assert all(shapes[name] == lfae.state_dict()[name].shape for name in motion)
 
 
 def test_pixel_pyramid():
