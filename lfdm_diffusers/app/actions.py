@@ -13,6 +13,7 @@ from ..pipelines import LFDMPipeline
 from .engine import Engine
 
 LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
+SIZES = ("picture", "model")
 AS_TRAINED = "the model's own"
 BRUSH_ALPHA = 0.7  # of the brush that paints where the picture may move
 PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
@@ -64,6 +65,7 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         editor: dict | None,
         fit: str,
         frames: float,
+        size: str,
         progress: gr.Progress = PROGRESS,
     ) -> tuple:
         options = {
@@ -77,6 +79,7 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
             "mask": painted_mask((editor or {}).get("layers") or [], BRUSH_ALPHA),
             "fit": fit,
             "num_frames": int(frames),
+            "output_size": size,
             "progress": shown_progress(progress),
         }
         if all_labels:
@@ -100,10 +103,11 @@ def transferred(engine: Engine) -> Callable:
         scale: float,
         loop: str,
         fit: str,
+        size: str,
         progress: gr.Progress = PROGRESS,
     ) -> tuple:
         made = told(engine.transfer)(
-            picture, driving, relative, model, scale, LOOPS[loop], fit, shown_progress(progress)
+            picture, driving, relative, model, scale, LOOPS[loop], fit, shown_progress(progress), size
         )
         return made.clip, made.views, made.downloads
 
@@ -114,9 +118,9 @@ def animated(engine: Engine) -> Callable:
     """What the third tab's button does: a picture with a motion that was kept."""
 
     def run(
-        picture: PIL.Image.Image | None, motion: str | None, model: str, scale: float, loop: str, fit: str
+        picture: PIL.Image.Image | None, motion: str | None, model: str, scale: float, loop: str, fit: str, size: str
     ) -> tuple:
-        made = told(engine.animate)(picture, motion, model, scale, LOOPS[loop], fit)
+        made = told(engine.animate)(picture, motion, model, scale, LOOPS[loop], fit, size)
         return made.clip, made.views, made.downloads
 
     return run

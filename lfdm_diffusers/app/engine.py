@@ -17,7 +17,7 @@ import PIL.Image
 import torch
 
 from ..data.clips import Clip, iterate_frames
-from ..data.picture_fitting import FITS, fit_picture, to_rgb_tensors
+from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
 from ..data.video_files import frame_rate
 from ..embedded import embedded_model
 from ..pipelines import LFDMPipeline, LFDMPipelineOutput, Motion
@@ -26,10 +26,12 @@ from ..pipelines.motion import Mask
 from ..schedulers import scheduler_by_name
 from ..visualization import as_pixels, enlarge
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name
+from ..visualization.clip_views import clip_views
 
 MOST_STEPS = 1000
 MOST_FRAMES = 160
 MOST_PIXELS = 50_000_000  # of a picture that is read
+SIZE = "picture"  # of clips, by default
 KEPT = 3600  # seconds that files are kept; a page has copied them long before
 
 Progress = Callable[[float, str], None]
@@ -64,6 +66,7 @@ class ClipOptions:
     loop: str | None = None
     mask: Mask | None = None
     num_frames: int | None = None
+    output_size: str = SIZE
 
 
 def quiet(share: float, what: str) -> None:
@@ -119,7 +122,8 @@ class Engine:
             ValueError: if it is too large, or cannot be used.
         """
         pipe = self.pipeline(model)
-        pixels = as_pixels(self._fitted(picture, fit, pipe).permute(1, 2, 0).numpy())
+        tensor = over_white(self._usable(picture))
+        pixels = as_pixels(fit_picture(tensor, *pipe.frame_size([tensor]), fit).permute(1, 2, 0).numpy())
         return PIL.Image.fromarray(enlarge(pixels, default_scale(pipe.lfae.config.sample_size) * 2))
 
     def generate(
@@ -141,9 +145,10 @@ class Engine:
         """
         with self._lock:
             pipe, asked = self.pipeline(model), ClipOptions(**options)
-            make = self._sampler(pipe, asked, progress)
-            tensor = self._fitted(picture, fit, pipe)
-            return self._made(pipe, tensor, label or "clip", make(tensor, label, 0, 1), asked.seed)
+            make = self._sampler(pipe, asked, fit, progress)
+            tensor = self._usable(picture)
+            files = self._files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], asked.output_size)
+            return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed)
 
     def all_labels(
         self,
@@ -163,13 +168,16 @@ class Engine:
         """
         with self._lock:
             pipe, asked = self.pipeline(model), ClipOptions(**options)
-            make = self._sampler(pipe, asked, progress)
+            make = self._sampler(pipe, asked, fit, progress)
             if not pipe.labels:
                 raise ValueError("This model has no list of labels: write a text instead.")
-            tensor = self._fitted(picture, fit, pipe)
-            outputs = {label: make(tensor, label, i, len(pipe.labels)) for i, label in enumerate(pipe.labels)}
-            files = self._files(pipe, list(outputs), asked.seed, ["clips", "grid", "motion"])
-            self._write(files, tensor, outputs, asked.seed)
+            tensor, clips = self._usable(picture), {}
+            files = self._files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], asked.output_size)
+            for i, label in enumerate(pipe.labels):  # written one after the other: they may be large
+                views = clip_views(make(tensor, label, i, len(pipe.labels)), tensor, fit)
+                files.write_one(label, asked.seed, views, {"label": label, "seed": asked.seed})
+                clips[label] = views.beside()
+            files.write_all(asked.seed, clips)
             mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
             clips = files.folder / "all-labels.zip"
             with zipfile.ZipFile(clips, "w") as archive:
@@ -188,6 +196,7 @@ class Engine:
         loop: str | None = None,
         fit: str = FITS[0],
         progress: Progress = quiet,
+        output_size: str = SIZE,
     ) -> Made:
         """A picture that moves as a clip does.
 
@@ -201,13 +210,15 @@ class Engine:
             raise ValueError("Choose a driving clip first.")
         with self._lock:
             pipe = self.pipeline(model)
-            tensor = self._fitted(picture, fit, pipe)
+            tensor = self._usable(picture)
             progress(0.1, "finding the motion of the clip")
             frames = itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES)
             motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit)
             progress(0.7, "animating the picture")
-            output = pipe.animate(tensor, motion, motion_scale=motion_scale, loop=loop or None, output_type="np")
-            return self._made(pipe, tensor, "transfer", output, 0, frame_rate(Path(driving)))
+            output = pipe.animate(tensor, motion, **self._shown(fit, output_size, motion_scale, loop))
+            rate = frame_rate(Path(driving))
+            files = self._files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate)
+            return self._made(files, tensor, fit, "transfer", output, 0)
 
     def animate(
         self,
@@ -217,6 +228,7 @@ class Engine:
         motion_scale: float = 1.0,
         loop: str | None = None,
         fit: str = FITS[0],
+        output_size: str = SIZE,
     ) -> Made:
         """A picture with a motion that was kept as safetensors.
 
@@ -227,16 +239,17 @@ class Engine:
             raise ValueError("Choose a motion file first.")
         with self._lock:
             pipe = self.pipeline(model)
-            tensor, loaded = self._fitted(picture, fit, pipe), Motion.load(motion)
+            tensor, loaded = self._usable(picture), Motion.load(motion)
             if len(loaded) > MOST_FRAMES:
                 raise ValueError(f"The motion has {len(loaded)} frames; at most {MOST_FRAMES} are taken.")
-            output = pipe.animate(tensor, loaded, motion_scale=motion_scale, loop=loop or None, output_type="np")
-            return self._made(pipe, tensor, "animated", output, 0)
+            output = pipe.animate(tensor, loaded, **self._shown(fit, output_size, motion_scale, loop))
+            files = self._files(pipe, ["animated"], 0, ["clips", "motion"], output_size)
+            return self._made(files, tensor, fit, "animated", output, 0)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 
     def _sampler(
-        self, pipe: LFDMPipeline, asked: ClipOptions, progress: Progress
+        self, pipe: LFDMPipeline, asked: ClipOptions, fit: str, progress: Progress
     ) -> Callable[[torch.Tensor, str | None, int, int], LFDMPipelineOutput]:
         """A function that samples clip `i` of `count`; the checks are done before the first one."""
         steps = int(asked.steps or pipe.default_steps())
@@ -261,28 +274,44 @@ class Engine:
                 num_inference_steps=steps,
                 guidance_scale=asked.guidance_scale,
                 generator=torch.Generator().manual_seed(asked.seed),
-                motion_scale=asked.motion_scale,
                 motion_mask=asked.mask,
-                loop=asked.loop or None,
-                output_type="np",
+                **self._shown(fit, asked.output_size, asked.motion_scale, asked.loop),
                 callback_on_step_end=tick,
             )
 
         return sample
 
-    def _fitted(self, picture: PIL.Image.Image | None, fit: str, pipe: LFDMPipeline) -> torch.Tensor:
-        """`(3, H, W)` in [0, 1] of the model's size."""
+    @staticmethod
+    def _shown(fit: str, output_size: str, motion_scale: float, loop: str | None) -> dict[str, Any]:
+        """Arguments of the pipeline about what becomes of a motion."""
+        return {
+            "image_fit": fit,
+            "output_size": output_size,
+            "motion_scale": motion_scale,
+            "loop": loop or None,
+            "output_type": "stream",
+        }
+
+    @staticmethod
+    def _usable(picture: PIL.Image.Image | None) -> torch.Tensor:
+        """`(3, H, W)` in [0, 1], or `(4, H, W)` with alpha."""
         if picture is None:
             raise ValueError("Choose a picture first.")
         if picture.width * picture.height > MOST_PIXELS:
             raise ValueError(
                 f"The picture has {picture.width}x{picture.height} pixels; at most {MOST_PIXELS // 10**6} million are taken."
             )
-        (tensor,) = to_rgb_tensors(picture)
-        return fit_picture(tensor, *pipe.frame_size([tensor]), fit)
+        (tensor,) = to_tensors(picture)
+        return tensor
 
     def _files(
-        self, pipe: LFDMPipeline, names: list[str], seed: int, kinds: list[str], rate: float | None = None
+        self,
+        pipe: LFDMPipeline,
+        names: list[str],
+        seed: int,
+        kinds: list[str],
+        output_size: str,
+        rate: float | None = None,
     ) -> PictureFiles:
         """Files in a new folder; those that are old make room."""
         for folder in Path(self._folder.name).iterdir():
@@ -295,31 +324,14 @@ class Engine:
             kinds=kinds,
             formats=["mp4", "gif"],
             fps=default_fps(pipe.unet.config.num_frames, rate),
-            scale=default_scale(pipe.lfae.config.sample_size),
+            scale=default_scale(pipe.lfae.config.sample_size) if output_size == "model" else 1,
         )
 
     @staticmethod
-    def _write(files: PictureFiles, tensor: torch.Tensor, outputs: dict[str, LFDMPipelineOutput], seed: int) -> None:
-        reference, clips = as_pixels(tensor.permute(1, 2, 0).numpy()), {}
-        for name, output in outputs.items():
-            clips[name], motion = as_pixels(output.frames[0]), output.motion()
-            maps = motion.flow.cpu(), motion.occlusion.cpu()
-            files.write_one(
-                name, seed, reference, clips[name], as_pixels(output.warped[0]), *maps, {"label": name, "seed": seed}
-            )
-        files.write_all(seed, reference, clips)
-
     def _made(
-        self,
-        pipe: LFDMPipeline,
-        tensor: torch.Tensor,
-        name: str,
-        output: LFDMPipelineOutput,
-        seed: int,
-        rate: float | None = None,
+        files: PictureFiles, tensor: torch.Tensor, fit: str, name: str, output: LFDMPipelineOutput, seed: int
     ) -> Made:
-        files = self._files(pipe, [name], seed, ["clips", "motion"], rate)
-        self._write(files, tensor, {name: output}, seed)
+        files.write_one(name, seed, clip_views(output, tensor, fit), {"label": name, "seed": seed})
         found = {(file["kind"], Path(file["path"]).suffix): str(file["path"]) for file in files.written}
         clip, gif, kept = found["clips", ".mp4"], found["clips", ".gif"], found["motion", ".safetensors"]
         return Made(clip, found["motion", ".mp4"], found["motion", ".png"], [clip, gif, kept])

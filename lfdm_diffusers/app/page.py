@@ -14,6 +14,7 @@ from .actions import (
     AS_TRAINED,
     BRUSH_ALPHA,
     LOOPS,
+    SIZES,
     animated,
     describe,
     framed,
@@ -76,7 +77,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             go = gr.Button("Animate", variant="primary", elem_id="go")
             go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all")
         with gr.Accordion("Motion", open=False):
-            scale, loop = _strength(), _repetition()
+            scale, loop, size = _strength(), _repetition(), _size()
             frames = gr.Slider(4, 4 * num_frames, num_frames, step=1, label="Frames")
         with gr.Accordion("Framing, and where it may move", open=False):
             fit = _framing()
@@ -106,7 +107,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             grid = _video("All labels", elem_id="grid")
             grid_files = _files("To take home: the grid as mp4 and GIF, and all clips with their motion", "grid-files")
 
-    asked = [picture, label, text, model, scheduler, steps, seed, guidance, scale, loop, editor, fit, frames]
+    asked = [picture, label, text, model, scheduler, steps, seed, guidance, scale, loop, editor, fit, frames, size]
     go.click(sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them], **WORK)
     go_all.click(sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
     framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
@@ -125,11 +126,11 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
         relative = gr.Checkbox(
             True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
         )
-        scale, loop, fit = _strength(), _repetition(), _framing()
+        scale, loop, fit, size = _strength(), _repetition(), _framing(), _size()
         go = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
     with gr.Column():
         results = _results("moved")
-    go.click(transferred(engine), [picture, driving, relative, model, scale, loop, fit], results, **WORK)
+    go.click(transferred(engine), [picture, driving, relative, model, scale, loop, fit, size], results, **WORK)
 
 
 def _kept_tab(engine: Engine, model: gr.State) -> None:
@@ -139,11 +140,11 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
         )
         picture = _picture(2)
         kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion")
-        scale, loop, fit = _strength(), _repetition(), _framing()
+        scale, loop, fit, size = _strength(), _repetition(), _framing(), _size()
         go = gr.Button("Animate", variant="primary", elem_id="go-kept")
     with gr.Column():
         results = _results("kept")
-    go.click(animated(engine), [picture, kept, model, scale, loop, fit], results, **WORK)
+    go.click(animated(engine), [picture, kept, model, scale, loop, fit, size], results, **WORK)
 
 
 def _model_tab(engine: Engine, model: gr.State, shaped: list[gr.Component]) -> None:
@@ -180,6 +181,11 @@ def _repetition() -> gr.Radio:
 def _framing() -> gr.Radio:
     choices = list(zip(("whole picture", "cut to fill"), FITS))
     return gr.Radio(choices, value=FITS[0], label="Pictures that are not square")
+
+
+def _size() -> gr.Radio:
+    choices = list(zip(("the picture's own", "the model's"), SIZES))
+    return gr.Radio(choices, value=SIZES[0], label="Size of the clip")
 
 
 def _video(label: str, **options: Any) -> gr.Video:

@@ -41,6 +41,17 @@ def number(least: float = -math.inf, most: float = math.inf, *, above: float = -
     return parse
 
 
+def frame_size(text: str) -> str | tuple[int, int]:
+    """An option's `type`: "picture", "model", or height and width as in 720x1280."""
+    word = text.strip().lower()
+    if word in ("picture", "model"):
+        return word
+    height, cross, width = word.partition("x")
+    if cross and height.isdecimal() and width.isdecimal() and int(height) and int(width):
+        return int(height), int(width)
+    raise argparse.ArgumentTypeError(f"must be picture, model, or HEIGHTxWIDTH in pixels, got {text!r}")
+
+
 def some_of(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
     """An option's `type`: a list with commas of some of `allowed`, each once, in the order given."""
 

@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         "model": model,
         "sources": names,
         "relative": None if args.motion else not args.absolute,
+        "output_size": args.output_size,
         "motion_scale": args.motion_scale,
         "motion_mask": args.motion_mask,
         "loop": args.loop,
@@ -95,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
             frames = iterate_frames(clips[name])  # one after the other: a clip at its full size may be large
             motion = pipe.transfer(picture, frames, relative=not args.absolute, image_fit=args.image_fit)
         edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop}
-        return pipe.animate(picture, motion, output_type="np", **edit)
+        size = {"image_fit": args.image_fit, "output_size": args.output_size}
+        return pipe.animate(picture, motion, output_type="stream", **size, **edit)
 
     return make_files(args, pipe, files, settings, make)
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import PIL.Image
@@ -14,13 +15,13 @@ import torch
 from tqdm import tqdm
 
 from ..data.picture_files import frame_files
-from ..data.picture_fitting import fit_picture, to_rgb_tensors
+from ..data.picture_fitting import fitted_size, to_tensors
 from ..embedded import embedded_model, embedded_pictures
 from ..files.names import printable
 from ..pipelines import LFDMPipeline, LFDMPipelineOutput
 from ..pipelines.loading import DTYPES, choose_device, first_line, load_pipeline
-from ..visualization import as_pixels
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name
+from ..visualization.clip_views import ClipViews, clip_views
 
 
 def load_chosen_pipeline(args: argparse.Namespace) -> tuple[LFDMPipeline, str]:
@@ -100,7 +101,8 @@ def plan_files(
             kinds=args.kinds,
             formats=args.formats,
             fps=args.fps or default_fps(num_frames, rate),
-            scale=args.scale or default_scale(pipe.lfae.config.sample_size),
+            scale=args.scale or (default_scale(pipe.lfae.config.sample_size) if args.output_size == "model" else 1),
+            tile_scale=args.scale if args.output_size == "model" else None,
         )
         for picture in pictures
     }
@@ -111,19 +113,22 @@ def plan_files(
     return files
 
 
-def read_picture(path: Path, pipe: LFDMPipeline, fit: str) -> torch.Tensor:
-    """The picture as the model sees it, `(3, H, W)` in [0, 1].
+def read_picture(path: Path, pipe: LFDMPipeline, args: argparse.Namespace, plan: PictureFiles) -> torch.Tensor:
+    """The picture, `(3, H, W)` in [0, 1], or `(4, H, W)` with alpha.
 
     Raises:
-        ValueError: if it cannot be read or fitted.
+        ValueError: if it cannot be read, fitted to the model, or written to the formats of `plan`.
     """
     try:
         with PIL.Image.open(path) as image:
             image.load()
-            (picture,) = to_rgb_tensors(image)
-            return fit_picture(picture, *pipe.frame_size([picture]), fit)
+            (picture,) = to_tensors(image)
+        source, frame = tuple(picture.shape[-2:]), pipe.frame_size([picture])
+        fitted_size(source, *frame, args.image_fit)
+        plan.check(*{"picture": source, "model": frame}.get(args.output_size, args.output_size))
+        return picture
     except Exception as error:  # Pillow raises many kinds for broken files
-        raise ValueError(f"{printable(path)} cannot be used: {first_line(error)}.") from error
+        raise ValueError(f"{path} cannot be used: {first_line(error)}.") from error
 
 
 def read_mask(path: str | None) -> PIL.Image.Image | None:
@@ -154,9 +159,9 @@ def make_files(
     Args:
         files: of each picture (`plan_files`).
         settings: what the files of motion say about themselves.
-        make: called with a picture `(3, H, W)`, a name (a label), a seed, and a callback for each of `steps` denoising steps;
-            returns one clip as arrays. Each clip is a call of its own, so that it does not depend, in any bit, on what else is
-            made.
+        make: called with a picture `(3 or 4, H, W)`, a name (a label), a seed, and a callback for each of `steps` denoising steps;
+            returns one clip, to be streamed. Each clip is a call of its own, so that it does not depend, in any bit, on what else
+            is made.
 
     Returns:
         The command's exit code: 1 if a picture was left out, else 0.
@@ -164,7 +169,8 @@ def make_files(
     failed: dict[Path, str] = {}
     per_clip = steps + 1  # the last is for decoding and writing
     per_picture = per_clip * sum(len(names) for names in next(iter(files.values())).names.values())
-    with tqdm(total=per_picture * len(files), unit="step", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+    bar_format = "{l_bar}{bar}| {elapsed}<{remaining}"
+    with tqdm(total=per_picture * len(files), unit="step", bar_format=bar_format) as bar, Behind() as behind:
 
         def tick(pipe: LFDMPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
             bar.update()
@@ -172,26 +178,71 @@ def make_files(
 
         for picture, plan in files.items():
             try:
-                tensor = read_picture(picture, pipe, args.image_fit)
+                tensor = read_picture(picture, pipe, args, plan)
             except ValueError as error:
                 failed[picture] = str(error)
                 bar.update(per_picture)
                 continue
-            reference = as_pixels(tensor.permute(1, 2, 0).numpy())
             for seed, names in plan.names.items():
-                clips = {}
+                clips: dict[str | None, ClipViews] = {}
                 for label in names:
-                    bar.set_description(printable(f"{picture.name}, {label or 'no label'}"))
+                    bar.set_description(f"{picture.name}, {label or 'no label'}")
                     output = make(tensor, label, seed, tick)
-                    clips[label] = as_pixels(output.frames[0])
                     about = {"picture": picture.name, "label": label, "seed": seed, **settings}
-                    motion = output.flow[0].float().cpu(), output.occlusion[0].float().cpu()
-                    plan.write_one(label, seed, reference, clips[label], as_pixels(output.warped[0]), *motion, about)
+                    # Frames are rendered and written while the next clip is denoised.
+                    behind.do(write_clip_of, plan, label, seed, output, tensor, args.image_fit, about, clips)
                     bar.update()
-                plan.write_all(seed, reference, clips)
+                behind.do(plan.write_all, seed, clips)
+        behind.wait()
         bar.set_description("done")
     report(args, settings, files, failed)
     return 1 if failed else 0
+
+
+def write_clip_of(
+    plan: PictureFiles,
+    label: str | None,
+    seed: int,
+    output: LFDMPipelineOutput,
+    picture: torch.Tensor,
+    image_fit: str,
+    about: dict,
+    clips: dict[str | None, ClipViews],
+) -> None:
+    """Write one clip; what others are shown beside is kept in `clips`."""
+    views = clip_views(output, picture, image_fit)
+    plan.write_one(label, seed, views, about)
+    clips[label] = views.beside()
+
+
+class Behind:
+    """A second thread that does one thing after the other, while the first goes on; at most one waits to be done.
+
+    What it raises is raised by the next call of `do` or `wait`, or at the end of the block.
+    """
+
+    def __init__(self) -> None:
+        self._pool, self._last = ThreadPoolExecutor(max_workers=1), None
+
+    def __enter__(self) -> Behind:
+        return self
+
+    def __exit__(self, kind: type | None, *error: object) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def do(self, function: Callable, *arguments: object) -> None:
+        """Do it when what was asked for before is done, which is waited for."""
+        self.wait()
+        self._last = self._pool.submit(function, *arguments)
+
+    def wait(self) -> None:
+        """Until everything is done."""
+        if self._last is not None:
+            self._last.result()
 
 
 def report(args: argparse.Namespace, settings: dict, files: dict[Path, PictureFiles], failed: dict[Path, str]) -> None:
@@ -231,6 +282,16 @@ def summary(picture: Path, plan: PictureFiles) -> list[str]:
         names = [Path(file["path"]).name for file in plan.written if file["kind"] == kind]
         if names:
             lines.append(f"  {', '.join(names)}{what and ': '}{what}")
+    grown = {
+        Path(file["path"]).suffix[1:]: file["added_rows_and_columns"]
+        for file in plan.written
+        if "added_rows_and_columns" in file and file["kind"] == "clips"
+    }
+    for format, (rows, columns) in grown.items():
+        what = " and ".join(filter(None, ["a row" if rows else "", "a column" if columns else ""]))
+        lines.append(
+            f"  {format} has {what} more than the clip, its last one twice: H.264 takes even sides alone, webm and others any"
+        )
     if "motion" in plan.kinds:
         lines.append("  motion/: flow and occlusion of each clip, as .safetensors and as pictures")
     return lines

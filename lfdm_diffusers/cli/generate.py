@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         "steps": steps,
         "guidance_scale": args.guidance_scale,
         "eta": args.eta,
+        "output_size": args.output_size,
         "motion_scale": args.motion_scale,
         "motion_mask": args.motion_mask,
         "loop": args.loop,
@@ -113,7 +114,9 @@ def run(args: argparse.Namespace) -> int:
             motion_mask=mask,
             loop=args.loop,
             generator=torch.Generator().manual_seed(seed),
-            output_type="np",
+            image_fit=args.image_fit,
+            output_size=args.output_size,
+            output_type="stream",
             callback_on_step_end=tick,
         )
         if not math.isfinite(output.flow.sum()):

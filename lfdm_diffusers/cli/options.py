@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from ..arguments.types import number, some_of, whole_number
+from ..arguments.types import frame_size, number, some_of, whole_number
 
 # What options take, written out here; a test holds each list to the module that knows what the words mean.
 DTYPES = ("float32", "float16", "bfloat16")
 FITS = ("letterbox", "center_crop")
-FORMATS = ("gif", "mp4", "webm", "mkv", "webp", "png")
+FORMATS = ("gif", "mp4", "webm", "mkv", "webp", "png", "apng", "mov")
 KINDS = ("clips", "grid", "sheet", "motion")
 LOOPS = ("ping_pong", "ease")
 MOST_FPS = 50
@@ -76,7 +76,15 @@ def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
         type=_underscored,
         choices=FITS,
         default=FITS[0],
-        help="how to fit pictures of other proportions: whole on black, or cropped (default: letterbox)",
+        help="how to fit pictures of other proportions to the model: whole on black, or cropped (default: letterbox)",
+    )
+    group.add_argument(
+        "--output-size",
+        type=frame_size,
+        default="picture",
+        metavar="SIZE",
+        help="of clips: picture (each picture's own: it is warped itself), model (what the model decodes), or HEIGHTxWIDTH "
+        "(default: picture)",
     )
 
 
@@ -90,7 +98,9 @@ def add_motion_arguments(group: argparse._ArgumentGroup) -> None:
         help="strength of the motion: 0 is still, 1 as generated, more exaggerates (default: 1)",
     )
     group.add_argument(
-        "--motion-mask", metavar="FILE", help="grey picture of the model's size; only its white places move"
+        "--motion-mask",
+        metavar="FILE",
+        help="grey picture; only its white places move. One of the picture's size is kept to its pixels",
     )
     group.add_argument(
         "--loop",
@@ -112,7 +122,8 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         type=some_of(FORMATS),
         default=["gif", "mp4"],
         metavar="A,B",
-        help=f"formats of clips, some of {','.join(FORMATS)}; png is a folder of frames (default: gif,mp4)",
+        help=f"formats of clips, some of {','.join(FORMATS)}; png is a folder of frames; gif and mp4 have white behind transparent "
+        "pictures (default: gif,mp4)",
     )
     files.add_argument(
         "--kinds",
@@ -132,7 +143,7 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale",
         type=whole_number(1, 64),
         metavar="N",
-        help="enlarge clips N times (default: to about 256 pixels; 1 keeps exact pixels)",
+        help="enlarge clips N times (default: those of the model's size to about 256 pixels, others not)",
     )
     files.add_argument("--overwrite", action="store_true", help="replace files of an earlier run")
     add_json_argument(files)

@@ -15,8 +15,8 @@ Picture = PIL.Image.Image | np.ndarray | torch.Tensor
 FITS = ("letterbox", "center_crop")
 
 
-def _to_rgb(picture: torch.Tensor, name: str) -> torch.Tensor:
-    """Float RGB `(N, 3, H, W)` in [0, 1] of a float or uint8 `(N, c, H, W)` of 1, 2, 3 or 4 channels."""
+def _to_colours(picture: torch.Tensor, name: str) -> torch.Tensor:
+    """Float `(N, 3 or 4, H, W)` in [0, 1], RGB and any alpha, of a float or uint8 `(N, c, H, W)` of 1, 2, 3 or 4 channels."""
     if picture.dtype == torch.uint8:
         picture = picture.float() / 255
     if not picture.is_floating_point():
@@ -29,20 +29,33 @@ def _to_rgb(picture: torch.Tensor, name: str) -> torch.Tensor:
         raise ValueError(
             f"`{name}` holds floats from {low:.3g} to {high:.3g}; allowed are floats in [0, 1] (or uint8 in [0, 255])."
         )
-    channels = picture.shape[1]
-    if channels in (2, 4):  # transparency: over white, as pages show it
-        picture, alpha = picture[:, :-1], picture[:, -1:]
-        picture = picture * alpha + (1 - alpha)
-    return picture.clamp(0, 1).expand(-1, 3, -1, -1)
+    if low < 0 or high > 1:  # else no copy: a picture may be large
+        picture = picture.clamp(0, 1)
+    if picture.shape[1] == 2:
+        return torch.cat((picture[:, :1].expand(-1, 3, -1, -1), picture[:, 1:]), dim=1)
+    return picture if picture.shape[1] == 4 else picture.expand(-1, 3, -1, -1)
+
+
+def over_white(picture: torch.Tensor) -> torch.Tensor:
+    """`(3, H, W)` of a picture `(4, H, W)` with alpha, as pages show it; three channels stay as they are."""
+    if len(picture) == 3:
+        return picture
+    colours, alpha = picture[:3], picture[3:]
+    return (colours * alpha + (1 - alpha)).clamp(0, 1)
 
 
 def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> list[torch.Tensor]:
-    """The pictures in `image`, each `(3, H, W)` float32 in [0, 1].
+    """`to_tensors`, with transparency laid over white: each `(3, H, W)` float32 in [0, 1]."""
+    return [over_white(picture) for picture in to_tensors(image, name)]
+
+
+def to_tensors(image: Picture | Sequence[Picture], name: str = "image") -> list[torch.Tensor]:
+    """The pictures in `image`, each `(3, H, W)` float32 in [0, 1], or `(4, H, W)` with alpha.
 
     Args:
-        image: PIL image of any mode (turned as its EXIF says, in sRGB by its profile, transparency laid over white); array `(H, W)`,
-            `(H, W, c)` or `(N, H, W, c)`; tensor `(c, H, W)` or `(N, c, H, W)`; uint8 or float in [0, 1]; or a list of
-            these, of any sizes.
+        image: PIL image of any mode (turned as its EXIF says, in sRGB by its profile); array `(H, W)`, `(H, W, c)` or
+            `(N, H, W, c)`; tensor `(c, H, W)` or `(N, c, H, W)`; uint8 or float in [0, 1]; or a list of these, of any sizes. A
+            float tensor is not copied.
 
     Raises:
         ValueError: naming what came and what is allowed.
@@ -50,7 +63,7 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
     if isinstance(image, (list, tuple)):
         if not image:
             raise ValueError(f"`{name}` is an empty list; at least one picture is needed.")
-        return [tensor for item in image for tensor in to_rgb_tensors(item, name)]
+        return [tensor for item in image for tensor in to_tensors(item, name)]
     if isinstance(image, PIL.Image.Image):
         try:
             image = picture_array(image)
@@ -87,7 +100,7 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
         raise ValueError(
             f"`{name}` must be a PIL image, an array, a tensor, or a list of these, got {type(image).__name__}.{hint}"
         )
-    return list(_to_rgb(image, name))
+    return list(_to_colours(image, name))
 
 
 def fitted_size(source: tuple[int, int], height: int, width: int, fit: str = "letterbox") -> tuple[int, int]:

@@ -1,7 +1,14 @@
-"""Clips as files: GIF, animated WebP, H.264, VP9 or FFV1 video, or a folder of PNG; each whole or not there at all."""
+"""Clips as files: GIF, WebP, APNG, H.264, VP9, ProRes or FFV1, or a folder of PNG; each whole or not there at all.
+
+Frames are encoded as they come, so that a clip may be larger than memory. All but PNG goes through FFmpeg, which PyAV carries.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,14 +19,57 @@ from ..files.whole import whole
 from .chance import random_stream
 from .video_files import ffmpeg_name
 
-SUFFIXES = {"gif": ".gif", "mp4": ".mp4", "webm": ".webm", "mkv": ".mkv", "webp": ".webp", "png": ""}
-CODECS = {
-    "mp4": ("libx264", {"crf": "12", "preset": "medium"}),
-    "webm": ("libvpx-vp9", {"crf": "12", "b": "0"}),
-    "mkv": ("ffv1", {}),
-}
-CONTAINERS = {"mkv": "matroska"}
+
+@dataclass(frozen=True)
+class Format:
+    """How FFmpeg writes a format.
+
+    Attributes:
+        suffix: of files.
+        container, codec: FFmpeg's names.
+        pixels: how frames are stored.
+        transparent: how frames with alpha are stored; None where they are laid over white.
+        codec_options, container_options: FFmpeg's, besides `look_ahead`.
+        look_ahead: the codec's option for how many frames it holds to decide about the next.
+        unit: milliseconds of which times are multiples; None for multiples of a frame's.
+        most: pixels that a side may have.
+        even: whether sides must be even; an odd one gets its last row or column twice.
+    """
+
+    suffix: str
+    container: str
+    codec: str
+    pixels: str
+    transparent: str | None = None
+    codec_options: dict[str, str] = field(default_factory=dict)
+    container_options: dict[str, str] = field(default_factory=dict)
+    look_ahead: str | None = None
+    unit: int | None = None
+    most: int = 65535
+    even: bool = False
+
+
+FORMATS: dict[str, Format | None] = {
+    "gif": Format(".gif", "gif", "gif", "pal8", unit=10),
+    # A browser plays an mp4 while it loads only if the index stands in front.
+    "mp4": Format(
+        ".mp4", "mp4", "libx264", "yuv420p", None, {"crf": "12", "preset": "medium"}, {"movflags": "faststart"},
+        look_ahead="rc-lookahead", most=16384, even=True,
+    ),
+    "webm": Format(
+        ".webm", "webm", "libvpx-vp9", "yuv420p", "yuva420p",
+        {"crf": "12", "b": "0", "row-mt": "1", "cpu-used": "4"}, look_ahead="lag-in-frames",
+    ),
+    "mkv": Format(".mkv", "matroska", "ffv1", "bgr0", "bgra"),
+    "webp": Format(".webp", "webp", "libwebp_anim", "bgra", "bgra", {"lossless": "1"}, {"loop": "0"}, unit=1, most=16383),
+    "png": None,
+    "apng": Format(".apng", "apng", "apng", "rgb24", "rgba", container_options={"plays": "0"}),
+    "mov": Format(".mov", "mov", "prores_ks", "yuv444p10le", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}),
+}  # fmt: skip
+SUFFIXES = {name: format.suffix if format else "" for name, format in FORMATS.items()}
 PALETTE_PIXELS = 2**15  # what a palette is made from; more take longer and change it little
+AHEAD_PIXELS = 2**27  # that a codec may hold in frames to come; at most `AHEAD` frames
+AHEAD = 25
 
 
 def clip_path(folder: Path, name: str, format: str) -> Path:
@@ -27,37 +77,74 @@ def clip_path(folder: Path, name: str, format: str) -> Path:
     return folder / f"{name}{SUFFIXES[format]}"
 
 
-def write_clip(path: Path, frames: np.ndarray, format: str, fps: int) -> None:
-    """Write frames under a temporary name, then rename; an earlier clip of that name is replaced.
+def check_format(format: str, height: int = 1, width: int = 1) -> None:
+    """Raise a ValueError for an unknown format, or one that does not hold frames of this size."""
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}.")
+    most = FORMATS[format].most if FORMATS[format] else None
+    if most is not None and max(height, width) > most:
+        raise ValueError(
+            f"`format` {format} holds sides of at most {most} pixels, got {height}x{width}; png holds any."
+        )
+
+
+def added_pixels(format: str, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns that a file of this format has beyond its frames: H.264 in 4:2:0 has even sides alone."""
+    even = FORMATS[format] is not None and FORMATS[format].even
+    return (height % 2, width % 2) if even else (0, 0)
+
+
+def write_clip(
+    path: Path, frames: Sequence[np.ndarray] | np.ndarray, format: str, fps: int, colours: np.ndarray | None = None
+) -> None:
+    """`write_clips` for one file."""
+    write_clips({path: format}, frames, fps, colours)
+
+
+def write_clips(
+    targets: Mapping[Path, str],
+    frames: Sequence[np.ndarray] | np.ndarray,
+    fps: int,
+    colours: np.ndarray | None = None,
+) -> None:
+    """Write frames to files of several formats under temporary names, then rename; earlier clips of these names are replaced.
 
     Args:
-        path: of the file, or for "png" of the folder that gets 0000.png, 0001.png, ...
-        frames: `(F, H, W, 3)` uint8.
-        format: "gif" (one palette of 256 colours for the clip, without dithering), "webp" (animated, lossless,
-            but frames like the one before are merged into it), "mp4" (H.264), "webm" (VP9; both 4:2:0, nearly lossless, an odd
-            side gets its last row or column twice), "mkv" (FFV1 in RGB: lossless, every frame), or "png".
+        targets: the format of each path, which for "png" is of the folder that gets 0000.png, 0001.png, ...: "gif" (one palette of
+            256 colours for the clip, without dithering), "webp" (animated, lossless, but frames like the one before are merged
+            into it), "apng" (lossless), "mp4" (H.264; an odd side gets its last row or column twice: `added_pixels`), "webm" (VP9;
+            both 4:2:0, nearly lossless), "mov" (ProRes 4444, 10 bits), "mkv" (FFV1 in RGB: lossless, every frame), or "png".
+        frames: `(F, H, W, C)` uint8, or any sequence of `(H, W, C)`, which is gone through once. With C = 4, the last is alpha;
+            GIF and H.264 have white behind it.
         fps: frames a second, 1 or more; a GIF holds whole hundredths of a second, so that its frames may differ by one.
+        colours: `(..., 3)` uint8, such as the same clip at a smaller size: what a GIF's palette is made of. By default the frames,
+            all of which are then looked at first.
 
     Raises:
-        ValueError: for another format.
+        ValueError: for another format, frames of other forms, or larger ones than a format holds.
     """
-    if format not in SUFFIXES:
-        raise ValueError(f"`format` must be one of {', '.join(SUFFIXES)}, got {format!r}.")
-    with whole(path) as part:
-        if format == "png":
-            part.mkdir()
-            for i, frame in enumerate(frames):
-                PIL.Image.fromarray(frame).save(part / f"{i:04d}.png")
-        elif format == "gif":
-            _save_animation(part, _with_one_palette(frames), frame_times(len(frames), fps, 10), optimize=False)
-        elif format == "webp":
-            pictures = [PIL.Image.fromarray(frame) for frame in frames]
-            _save_animation(part, pictures, frame_times(len(frames), fps, 1), lossless=True)
-        else:
-            try:
-                _write_video(part, frames, format, fps)
-            except av.FFmpegError as error:
-                raise OSError(error.errno, f"the {format} encoder says: {error.strerror}", str(part)) from error
+    for format in targets.values():
+        check_format(format)
+    if len(frames) == 0:
+        raise ValueError("`frames` must hold at least one frame, got none.")
+    palette = None
+    if "gif" in targets.values():
+        palette = _palette(pixels_over_white(np.asarray(frames)) if colours is None else colours)
+    with ExitStack() as stack:
+        encoders = []
+        for path, format in targets.items():
+            part, times = stack.enter_context(whole(path)), (len(frames), fps)
+            encoder = _Pictures(part) if format == "png" else _Encoder(part, format, *times, palette)
+            encoders.append(stack.enter_context(encoder))
+        shape = None
+        for frame in frames:
+            shape = shape or frame.shape
+            if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] not in (3, 4) or frame.shape != shape:
+                raise ValueError(
+                    f"`frames` must be uint8 of one shape (height, width, 3 or 4), got {frame.dtype} of {frame.shape}."
+                )
+            for encoder in encoders:
+                encoder.add(frame)
 
 
 def frame_times(count: int, fps: int, unit: int) -> list[int]:
@@ -66,19 +153,116 @@ def frame_times(count: int, fps: int, unit: int) -> list[int]:
     return [end - start for start, end in zip([0, *ends], ends)]
 
 
-def _save_animation(path: Path, pictures: list[PIL.Image.Image], durations: list[int], **options) -> None:
-    first, *others = pictures
-    if not others:
-        durations = durations[0]
-    first.save(path, save_all=True, append_images=others, duration=durations, loop=0, **options)
+class _Pictures:
+    """A folder of PNG."""
+
+    def __init__(self, part: Path):
+        part.mkdir()
+        self.part, self.count = part, 0
+
+    def __enter__(self) -> _Pictures:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def add(self, frame: np.ndarray) -> None:
+        PIL.Image.fromarray(frame).save(self.part / f"{self.count:04d}.png")
+        self.count += 1
 
 
-def _with_one_palette(frames: np.ndarray) -> list[PIL.Image.Image]:
-    """Frames in the 256 colours that suit all of them best: what stands still then looks still.
+class _Encoder:
+    """A file that FFmpeg writes, frame by frame; it is complete when the block ends."""
+
+    def __init__(self, part: Path, format: str, count: int, fps: int, palette: PIL.Image.Image | None):
+        self.part, self.name, self.format, self.fps, self.palette = part, format, FORMATS[format], fps, palette
+        self.number, self.container = 0, None
+        # Either in frames, or in the format's own unit.
+        self.unit = Fraction(1, fps) if self.format.unit is None else Fraction(self.format.unit, 1000)
+        times = [1] * count
+        if self.format.unit is not None:
+            times = [time // self.format.unit for time in frame_times(count, fps, self.format.unit)]
+        self.durations, self.starts = times, [0, *np.cumsum(times).tolist()]
+
+    def __enter__(self) -> _Encoder:
+        return self
+
+    def __exit__(self, kind: type | None, *error: object) -> None:
+        if self.container is not None:
+            with self._told():
+                if kind is None:
+                    self.container.mux(self.stream.encode())
+                self.container.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """FFmpeg's errors say whose they are."""
+        try:
+            yield
+        except av.FFmpegError as error:
+            why = f"the {self.name} encoder says: {error.strerror}"
+            raise OSError(error.errno, why, str(self.part)) from error
+
+    def add(self, frame: np.ndarray) -> None:
+        transparent = frame.shape[2] == 4
+        if transparent and self.format.transparent is None:
+            frame, transparent = pixels_over_white(frame), False
+        rows, columns = added_pixels(self.name, *frame.shape[:2])
+        if rows or columns:
+            frame = np.pad(frame, ((0, rows), (0, columns), (0, 0)), mode="edge")
+        check_format(self.name, *frame.shape[:2])
+        with self._told():
+            if self.container is None:
+                self._open(*frame.shape[:2], transparent)
+            self._encode(frame)
+
+    def _encode(self, frame: np.ndarray) -> None:
+        if self.name == "gif":
+            places = PIL.Image.fromarray(frame).quantize(palette=self.palette, dither=PIL.Image.Dither.NONE)
+            colours = np.zeros((256, 4), np.uint8)  # alpha, red, green, blue
+            listed = np.reshape(self.palette.getpalette("RGB"), (-1, 3))
+            colours[:, 0], colours[: len(listed), 1:] = 255, listed
+            picture = av.VideoFrame.from_ndarray((np.asarray(places), colours), format="pal8")
+        else:
+            form = "rgba" if frame.shape[2] == 4 else "rgb24"
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=form)
+            # Here, because what the stream would do by itself differs in a bit from one time to the next (PyAV 18).
+            picture = picture.reformat(format=self.stream.pix_fmt)
+        picture.pts, picture.time_base = self.starts[self.number], self.unit
+        picture.duration = self.durations[self.number]
+        self.number += 1
+        self.container.mux(self.stream.encode(picture))
+
+    def _open(self, height: int, width: int, transparent: bool) -> None:
+        format, options, container = self.format, dict(self.format.codec_options), dict(self.format.container_options)
+        if format.look_ahead:
+            options[format.look_ahead] = str(max(1, min(AHEAD, AHEAD_PIXELS // (height * width))))
+        if self.name == "gif":
+            container["final_delay"] = str(self.durations[-1])
+        self.container = av.open(ffmpeg_name(self.part), "w", format=format.container, options=container)
+        self.stream = stream = self.container.add_stream(format.codec, rate=self.fps, options=options)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = format.transparent if transparent else format.pixels
+        stream.codec_context.time_base = self.unit
+        if stream.pix_fmt.startswith("yuv"):
+            # FFmpeg converts by SMPTE 170M (BT.601), limited range, and the file says so.
+            stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1
+
+
+def pixels_over_white(frames: np.ndarray) -> np.ndarray:
+    """`(..., 4)` uint8 on white, `(..., 3)`; three channels stay as they are."""
+    if frames.shape[-1] != 4:
+        return frames
+    alpha = frames[..., 3:].astype(np.uint16)
+    return ((frames[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _palette(pixels: np.ndarray) -> PIL.Image.Image:
+    """The 256 colours that suit pixels `(..., 3)` best: one palette for all frames, so that what stands still looks still.
 
     Colours count by the root of their frequency, so that a wide background leaves some for eyes and mouth.
     """
-    pixels = frames.reshape(-1, 3)
+    pixels = pixels_over_white(pixels).reshape(-1, 3)
     if len(pixels) > PALETTE_PIXELS:
         pixels = pixels[random_stream(0).integers(0, len(pixels), PALETTE_PIXELS)]
     packed, counts = np.unique(
@@ -86,29 +270,4 @@ def _with_one_palette(frames: np.ndarray) -> list[PIL.Image.Image]:
     )
     colours = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
     weighted = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(int), axis=0)
-    palette = PIL.Image.fromarray(weighted[None]).quantize(256, method=PIL.Image.Quantize.MEDIANCUT, kmeans=1)
-    return [PIL.Image.fromarray(f).quantize(palette=palette, dither=PIL.Image.Dither.NONE) for f in frames]
-
-
-def _write_video(path: Path, frames: np.ndarray, format: str, fps: int) -> None:
-    """Encode with PyAV; but for FFV1, RGB is converted to 4:2:0 by the BT.601 matrix, and the file says so."""
-    codec, options = CODECS[format]
-    lossless = codec == "ffv1"
-    if not lossless:
-        frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
-    # A browser plays an mp4 while it loads only if the index stands in front.
-    container_options = {"movflags": "faststart"} if format == "mp4" else {}
-    with av.open(
-        ffmpeg_name(path), "w", format=CONTAINERS.get(format, format), options=container_options
-    ) as container:
-        stream = container.add_stream(codec, rate=fps, options=options)
-        stream.width, stream.height = frames.shape[2], frames.shape[1]
-        if lossless:
-            stream.pix_fmt = "bgr0"
-        else:
-            stream.pix_fmt = "yuv420p"
-            # SMPTE 170M (BT.601), limited range
-            stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-        container.mux(stream.encode())
+    return PIL.Image.fromarray(weighted[None]).quantize(256, method=PIL.Image.Quantize.MEDIANCUT, kmeans=1)

@@ -10,11 +10,12 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 
-from ..data.picture_fitting import fit_picture, frame_sides
+from ..data.picture_fitting import fit_picture, frame_sides, over_white
 from ..models import FullSizePainter
 from ..models.full_size_painter import agreement
 from .motion import Mask, mask_tensor
-from .rendering import Axis, Box, MovedSubject, Renderer
+from .rendering import Axis, Box, MovedSubject, Renderer, resized_picture
+from .videos import RenderedVideo, rendered
 
 SIZES = ("model", "picture")
 # Of a clip, painted in full size at a time.
@@ -25,7 +26,7 @@ class FullSize:
     """Videos at another size than the model's (`output_size`), whose motion may be that of parts of a picture (`subjects`).
 
     Args:
-        pictures: `(3, H, W)` in [0, 1], as they were given.
+        pictures: `(3, H, W)` in [0, 1], or `(4, H, W)` with alpha, as they were given.
         output_size: "picture", or height and width of the frames.
         frame: height and width of the model's frames.
         image_fit: how pictures are fitted to it; boxes always fill it.
@@ -81,17 +82,20 @@ class FullSize:
             return None
         output_size = "picture" if output_size == "model" else output_size
         sizes = sorted({tuple(picture.shape[-2:]) for picture in pictures})
-        if output_size == "picture" and output_type != "pil" and len(sizes) > 1:
+        if output_size == "picture" and output_type in ("np", "pt") and len(sizes) > 1:
             raise ValueError(
-                f"`output_type` must be 'pil' for pictures of several sizes ({', '.join(map(str, sizes))}), got {output_type!r}."
+                f"`output_type` must be 'pil' or 'stream' for pictures of several sizes ({', '.join(map(str, sizes))}), "
+                f"got {output_type!r}."
             )
+        if output_type in ("np", "pt") and any(len(picture) == 4 for picture in pictures):
+            pictures = [opaque(picture) for picture in pictures]
         return cls(pictures, output_size, frame, image_fit, subjects, motion_mask)
 
     def model_pictures(self) -> list[torch.Tensor]:
         """What the model sees: the pictures, or what is in the boxes, continued by its border where a box reaches beyond it."""
         if self.subjects is None:
-            return list(self.given)
-        return [crop(self.given[0], box) for box in self.boxes]
+            return [over_white(picture) for picture in self.given]
+        return [over_white(crop(self.given[0], box)) for box in self.boxes]
 
     def videos(
         self,
@@ -99,34 +103,39 @@ class FullSize:
         occlusion: torch.Tensor,
         decoded: torch.Tensor,
         warped: torch.Tensor,
+        references: torch.Tensor,
         output_type: str,
         painter: FullSizePainter | None = None,
-    ) -> list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor:
+    ) -> list[list[PIL.Image.Image]] | list[RenderedVideo] | np.ndarray | torch.Tensor:
         """The videos, in the form asked for: one for each motion, or with `subjects` one for as many motions as there are boxes.
 
         Args:
             flow, occlusion: `(B, F, 2, h, w)`, `(B, F, 1, h, w)`.
             decoded, warped: `(B, 3, F, H, W)`, the decoder's frames, and the model's pictures warped by the flow alone.
+            references: `(B, 3, H, W)` or `(1, 3, H, W)`, the model's pictures.
             painter: says motion and what is painted at several times the model's size.
         """
         moved = []
         for i in range(len(flow)):
-            maps = (flow[i], occlusion[i], decoded[i].transpose(0, 1), warped[i].transpose(0, 1))
-            moved.append(self._details(i * len(self.boxes) // len(flow), [x.float() for x in maps], painter))
+            maps = [x.float() for x in (flow[i], occlusion[i], decoded[i].transpose(0, 1), warped[i].transpose(0, 1))]
+            details = self._details(i * len(self.boxes) // len(flow), maps, painter)
+            reference = references[i if len(references) > 1 else 0]
+            moved.append({**details, "reference": reference.float().cpu(), "decoded": maps[2].cpu()})
         videos = []
         for number, parts in self._groups(moved):
             picture, given = self.pictures[number], self.given[number]
             down, across = (new / old for new, old in zip(picture.shape[-2:], given.shape[-2:]))
             boxes = [box.scaled(across, down) for box, _ in parts]
             subjects = [
-                MovedSubject(box, *motion, mask=self._mask(picture, box)) for box, (_, motion) in zip(boxes, parts)
+                MovedSubject(box=box, mask=self._mask(picture, box), **motion)
+                for box, (_, motion) in zip(boxes, parts)
             ]
-            videos.append(as_asked(Renderer(picture, subjects), output_type))
-        return videos if output_type == "pil" else {"np": np.stack, "pt": torch.stack}[output_type](videos)
+            videos.append(rendered(Renderer(picture, subjects), output_type))
+        return {"np": np.stack, "pt": torch.stack}.get(output_type, list)(videos)
 
     def _details(
         self, place: int, maps: Sequence[torch.Tensor], painter: FullSizePainter | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> dict[str, torch.Tensor]:
         """Flow, what is painted and how much of it is taken, of the motion of the model's frame in box `place`."""
         flow, _, decoded, warped = maps
         if painter is None:
@@ -134,16 +143,14 @@ class FullSize:
         else:
             number = place if self.subjects is None else 0
             height, width = (painter.config.scale * side for side in decoded.shape[-2:])
-            picture = fit_picture(crop(self.given[number], self.boxes[place]), height, width, "center_crop").to(
-                decoded.device
-            )
+            part = over_white(crop(self.given[number], self.boxes[place]))
+            picture = fit_picture(part, height, width, "center_crop").to(decoded.device)
             chunks = zip(*(x.split(FRAMES_AT_ONCE) for x in maps))
             found = [painter(picture[None], *chunk) for chunk in chunks]
             parts = (torch.cat([getattr(part, name) for part in found]) for name in ("flow", "painted", "share"))
-        flow, painted, share = (x.cpu() for x in parts)
-        return flow, painted, share
+        return dict(zip(("flow", "painted", "share"), (x.cpu() for x in parts)))
 
-    def _groups(self, moved: list) -> list[tuple[int, list[tuple[Box, list[torch.Tensor]]]]]:
+    def _groups(self, moved: list[dict]) -> list[tuple[int, list[tuple[Box, dict]]]]:
         """For each video the number of its picture, and the boxes that move in it with their motions."""
         count = len(self.boxes)
         each = max(1, len(moved) // count)  # videos of each picture or box, which follow one another
@@ -169,14 +176,7 @@ class FullSize:
 
     @staticmethod
     def _sized(picture: torch.Tensor, output_size: str | tuple[int, int]) -> torch.Tensor:
-        if output_size == "picture":
-            return picture
-        size = tuple(output_size)
-        if size == tuple(picture.shape[-2:]):
-            return picture
-        return F.interpolate(picture[None], size=size, mode="bicubic", align_corners=False, antialias=True)[0].clamp(
-            0, 1
-        )
+        return picture if output_size == "picture" else resized_picture(picture, *output_size)
 
 
 def check_output_size(output_size: object) -> None:
@@ -190,6 +190,11 @@ def check_output_size(output_size: object) -> None:
         )
 
 
+def opaque(picture: torch.Tensor) -> torch.Tensor:
+    """`(4, H, W)` with alpha, which is 1 where there was none."""
+    return picture if len(picture) == 4 else torch.cat((picture, torch.ones_like(picture[:1])))
+
+
 def crop(picture: torch.Tensor, box: Box) -> torch.Tensor:
     """What is in a box of a picture `(3, H, W)`, to the nearest pixel; beyond the picture its border goes on."""
     height, width = picture.shape[-2:]
@@ -197,14 +202,3 @@ def crop(picture: torch.Tensor, box: Box) -> torch.Tensor:
     rows = torch.arange(top, max(bottom, top + 1)).clamp(0, height - 1)
     columns = torch.arange(left, max(right, left + 1)).clamp(0, width - 1)
     return picture[:, rows[:, None], columns]
-
-
-def as_asked(frames: Renderer, output_type: str) -> list[PIL.Image.Image] | np.ndarray | torch.Tensor:
-    """Frames as PIL pictures, an array `(F, H, W, C)` or a tensor `(F, C, H, W)` in [0, 1]."""
-    if output_type == "pil":
-        return [
-            PIL.Image.fromarray((frame.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()) for frame in frames
-        ]
-    if output_type == "np":
-        return np.stack([frame.permute(1, 2, 0).numpy() for frame in frames])
-    return torch.stack(list(frames))

@@ -203,6 +203,11 @@ class Motion:
         return frame_weights(name, value, len(self)).to(self.flow).view(-1, 1, 1, 1)
 
 
+def stacked(motions: Sequence[Motion]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flow `(B, F, 2, h, w)` and occlusion `(B, F, 1, h, w)`."""
+    return tuple(torch.stack([getattr(motion, name) for motion in motions]) for name in ("flow", "occlusion"))
+
+
 @dataclass(frozen=True)
 class MotionEdit:
     """What is asked to be done to a motion before it is seen, as the arguments of a call name it; see `Motion.edited`."""

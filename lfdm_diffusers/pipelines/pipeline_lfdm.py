@@ -15,20 +15,19 @@ from diffusers.schedulers import SchedulerMixin
 from diffusers.utils import BaseOutput
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..data.picture_fitting import Picture, fit_picture, to_rgb_tensors
+from ..data.picture_fitting import Picture, fit_picture, over_white, to_rgb_tensors, to_tensors
 from ..hub.cards import TAGS
 from ..models import FullSizePainter, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..ops.cpu import reuse_freed_memory
 from .checks import require_pairs
+from .driving import driven_motion, driving_frames
 from .full_size import FullSize
 from .image_to_video import eval_mode
-from .motion import Mask, Motion, MotionEdit, mask_tensor, volume_to_motion
+from .motion import Mask, Motion, MotionEdit, mask_tensor, stacked, volume_to_motion
 from .rendering import Box
 from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
-
-# Of a driving clip, which may be long. More at once are hardly faster on a CPU, and take memory.
-FRAMES_AT_ONCE = 16
+from .videos import RenderedVideo, pixels_of
 
 
 @dataclass
@@ -37,17 +36,18 @@ class LFDMPipelineOutput(BaseOutput):
 
     Attributes:
         frames: the videos: a list of lists of PIL images, an array `(B, F, H, W, 3)`, a tensor `(B, F, 3, H, W)` in
-            [0, 1], or with `output_type="latent"` the denoised volumes `(B, 3, F, h, w)`.
+            [0, 1], with "stream" a list of sequences of uint8 arrays `(H, W, C)`, or with "latent" the denoised volumes
+            `(B, 3, F, h, w)`. Frames of pictures with transparency have alpha too, unless they have the model's size.
         flow: `(B, F, 2, h, w)` tensor: for each place of a frame, where in the picture it comes from; absolute
             sampling grid (x, y) in [-1, 1].
         occlusion: `(B, F, 1, h, w)` tensor in [0, 1]: 1 keeps the warped picture, 0 inpaints.
         warped: the picture warped by the flow alone, in the form of `frames`; None for "latent".
     """
 
-    frames: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
+    frames: list[list[PIL.Image.Image]] | list[RenderedVideo] | list[np.ndarray] | np.ndarray | torch.Tensor
     flow: torch.Tensor
     occlusion: torch.Tensor
-    warped: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor | None
+    warped: list[list[PIL.Image.Image]] | list[np.ndarray] | np.ndarray | torch.Tensor | None
 
     def motion(self, index: int = 0) -> Motion:
         """The motion of one video, to change, to save, or to animate other pictures with (`LFDMPipeline.animate`)."""
@@ -80,6 +80,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         "an auto-encoder warps, masks and decodes the picture's latent map by it."
     )
     tags = TAGS
+    output_types = ("pil", "np", "pt", "latent", "stream")
     part_names = {"lfae": "latent flow auto-encoder", "painter": "full-size painter"}
     limits = """* New domains (photographs for drawings, another drawing style): motion mostly carries over, painting does not; adapt the decoder
   with `training/finetune_decoder.py`, without labels.
@@ -167,13 +168,13 @@ class LFDMPipeline(VideoDiffusionPipeline):
         finer = []
         if edit.changes:
             motions = [Motion(*row) for row in zip(flow, occlusion)]
-            flow, occlusion = _stack([edit.of(motion) for motion in motions])
+            flow, occlusion = stacked([edit.of(motion) for motion in motions])
             centers = self.lfae.config.flow_grid == "centers"
             if output_type != "latent" and (edit.motion_mask is not None or (edit.scales and not centers)):
                 # The decoder resizes motion to each feature map. A mask has finer edges than the flow, and a resized grid with corners
                 # at -1 and 1 does not keep still pictures still, so these edits are made on each size instead.
                 sizes = {tuple(feature.shape[-2:]) for feature in (*encoded.skips, encoded.image)} - {flow.shape[-2:]}
-                finer = [_stack([edit.of(motion.resized(*size, centers)) for motion in motions]) for size in sizes]
+                finer = [stacked([edit.of(motion.resized(*size, centers)) for motion in motions]) for size in sizes]
         batch_size = max(len(encoded.image), len(flow))
         flow, occlusion = (x.expand(batch_size, -1, -1, -1, -1) for x in (flow, occlusion))
         frames = warped = None
@@ -187,9 +188,16 @@ class LFDMPipeline(VideoDiffusionPipeline):
             frames = (
                 self._postprocess(decoded.sample, output_type)
                 if full_size is None
-                else full_size.videos(flow, occlusion, decoded.sample, decoded.warped, output_type, self.painter)
+                else full_size.videos(
+                    flow, occlusion, decoded.sample, decoded.warped, encoded.image, output_type, self.painter
+                )
             )
         return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
+
+    def _postprocess(self, videos: torch.Tensor, output_type: str) -> list | np.ndarray | torch.Tensor:
+        if output_type == "stream":
+            return list(pixels_of(videos.float().transpose(1, 2)))
+        return super()._postprocess(videos, output_type)
 
     @staticmethod
     def _framed_mask(
@@ -249,7 +257,9 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 CPU's, which is the same everywhere, is waited for in every step that draws some.
             latents: initial noise `(B, 3, F, h, w)` to start from.
             prompt_embeds: text embeddings `(B, D)`, instead of `prompt`.
-            output_type: "pil", "np", "pt", or "latent" for the denoised volume without decoding (edits show in flow and occlusion alone).
+            output_type: "pil", "np", "pt", "latent" for the denoised volume without decoding (edits show in flow and occlusion alone),
+                or "stream": each video a sequence of arrays `(H, W, C)`, uint8, whose frames are rendered when they are asked for
+                (`RenderedVideo`), so that large ones need not all be in memory. The picture must not be changed meanwhile.
             return_dict: whether to return an `LFDMPipelineOutput` rather than a tuple of its fields.
             decode_chunk_size: frames of each video to decode at once; by default as many as suit the device.
             motion_scale: 0 is still, 1 as generated, more exaggerates; or one for each frame (`Motion.scaled`).
@@ -274,7 +284,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
         # 1. Resolve defaults, and check all arguments before any work is done.
-        pictures, edit = to_rgb_tensors(image), MotionEdit(motion_scale, motion_mask, loop)
+        pictures, edit = to_tensors(image), MotionEdit(motion_scale, motion_mask, loop)
         asked = DenoisingArguments(
             prompt=prompt,
             num_frames=num_frames,
@@ -298,7 +308,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         edit.check(asked.num_frames)
         size = (asked.height, asked.width)
         full_size = FullSize.asked(pictures, output_size, size, image_fit, subjects, motion_mask, output_type)
-        pictures = pictures if full_size is None else full_size.model_pictures()
+        pictures = list(map(over_white, pictures)) if full_size is None else full_size.model_pictures()
 
         # 2. Encode pictures and texts, each once.
         encoded, condition = self.encode_inputs(pictures, asked)
@@ -351,7 +361,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         Raises:
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
-        pictures = to_rgb_tensors(image)
+        pictures = to_tensors(image)
         motions = [motion] if isinstance(motion, Motion) else motion
         if not isinstance(motions, (list, tuple)) or not motions or not all(isinstance(m, Motion) for m in motions):
             raise ValueError(f"`motion` must be a Motion or a non-empty list of them, got {type(motion).__name__}.")
@@ -363,19 +373,21 @@ class LFDMPipeline(VideoDiffusionPipeline):
         edit.check(len(motions[0]))
         height, width = self.frame_size(pictures, height, width)
         if output_type == "latent":
-            raise ValueError("`output_type` must be 'pil', 'np' or 'pt', got 'latent': nothing is denoised here.")
+            raise ValueError(
+                "`output_type` must be 'pil', 'np', 'pt' or 'stream', got 'latent': nothing is denoised here."
+            )
         self._check_output(height, width, image_fit, output_type, decode_chunk_size)
         full_size = FullSize.asked(
             pictures, output_size, (height, width), image_fit, subjects, motion_mask, output_type
         )
-        pictures = pictures if full_size is None else full_size.model_pictures()
+        pictures = list(map(over_white, pictures)) if full_size is None else full_size.model_pictures()
         require_pairs(len(pictures), "motion", len(motions))
         reuse_freed_memory()
         device = self._execution_device
         edit = replace(edit, motion_mask=self._framed_mask(motion_mask, pictures, (height, width), image_fit))
         with eval_mode(self.lfae):
             encoded = self.encode_image(pictures, height, width, image_fit, device)
-            motion = (x.to(device, torch.float32) for x in _stack(motions))
+            motion = (x.to(device, torch.float32) for x in stacked(motions))
             output = self._moved(encoded, *motion, edit, decode_chunk_size, output_type, full_size)
         self.maybe_free_model_hooks()
         return output if return_dict else output.to_tuple()
@@ -389,7 +401,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         image_fit: str = "letterbox",
         height: int | None = None,
         width: int | None = None,
-    ) -> Motion:
+        subjects: Sequence[Box] | None = None,
+    ) -> Motion | list[Motion]:
         """The motion of a clip, for a picture, by the auto-encoder alone: no label and no denoising.
 
         Args:
@@ -400,14 +413,16 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 is taken over (as in MRAA); else they go to where the clip's are, which fits only if its first frame looks like
                 the picture.
             image_fit, height, width: as in `__call__`; of the picture and of the clip.
+            subjects: as in `__call__`, each of which is to move as the clip does.
 
         Returns:
-            A motion of as many frames as the clip, to `animate` the picture with.
+            A motion of as many frames as the clip, to `animate` the picture with, at any `output_size`; with `subjects`, to be given
+            to `animate` too, a list of one for each.
 
         Raises:
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
-        pictures = to_rgb_tensors(image)
+        pictures = to_tensors(image)
         if len(pictures) != 1:
             raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
         # A detour over regions needs sides that its networks can halve more often than the U-Net does.
@@ -415,28 +430,19 @@ class LFDMPipeline(VideoDiffusionPipeline):
         height, width = self.frame_size(pictures, height, width, stride=stride)
         self._check_output(height, width, image_fit, "pt", None, stride)
 
+        parts = FullSize.asked(
+            pictures, "picture", (height, width), image_fit, subjects, None, "stream"
+        ).model_pictures()
+
         reuse_freed_memory()
 
         def fitted(tensor: torch.Tensor) -> torch.Tensor:
             return fit_picture(tensor, height, width, image_fit).to(self._execution_device, self.lfae.dtype)
 
-        whole = isinstance(driving, (np.ndarray, torch.Tensor, PIL.Image.Image)) or not isinstance(driving, Iterable)
-        items = [driving] if whole else driving
-        frames = [fitted(tensor) for item in items for tensor in to_rgb_tensors(item, "driving")]
+        frames = [fitted(frame) for frame in driving_frames(driving)]
         if not frames:
             raise ValueError("`driving` holds no frames; at least one is needed.")
-        picture, first = fitted(pictures[0])[None], frames[0][None] if relative else None
-        flow, occlusion = [], []
         with eval_mode(self.lfae):
-            for start in range(0, len(frames), FRAMES_AT_ONCE):
-                clip = torch.stack(frames[start : start + FRAMES_AT_ONCE], dim=1)[None]  # (1, 3, F, H, W)
-                found = self.lfae.predict_flow(picture, clip, driving_reference=first)
-                flow.append(found.flow[0].transpose(0, 1).float())
-                occlusion.append(found.occlusion[0].transpose(0, 1).float())
+            motions = [driven_motion(self.lfae, fitted(part), frames, relative) for part in parts]
         self.maybe_free_model_hooks()
-        return Motion(torch.cat(flow), torch.cat(occlusion))
-
-
-def _stack(motions: Sequence[Motion]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flow `(B, F, 2, h, w)` and occlusion `(B, F, 1, h, w)`."""
-    return tuple(torch.stack([getattr(motion, name) for motion in motions]) for name in ("flow", "occlusion"))
+        return motions[0] if subjects is None else motions

@@ -14,8 +14,9 @@ parts of that sum better: f, 1 - g and d at several times the model's size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -67,6 +68,7 @@ class MovedSubject:
         painted: `(F, 3, h', w')` in [0, 1], what the decoder or a painter made.
         share: `(F, 1, h'', w'')` in [0, 1], how much of it is taken rather than the picture, warped.
         mask: `(H, W)` in [0, 1] of the picture's size: what may move. None is everything.
+        reference, decoded: `(3, h, w)` and `(F, 3, h, w)`, the model's picture and its decoder's frames, to be shown beside.
     """
 
     box: Box
@@ -74,6 +76,27 @@ class MovedSubject:
     painted: torch.Tensor
     share: torch.Tensor
     mask: torch.Tensor | None = None
+    reference: torch.Tensor | None = None
+    decoded: torch.Tensor | None = None
+
+    def scaled(self, height: int, width: int, of: tuple[int, int]) -> MovedSubject:
+        """The same part of the picture at another size than `of`."""
+        box, mask = self.box.scaled(width / of[1], height / of[0]), self.mask
+        if mask is not None:
+            mask = F.interpolate(mask[None, None], size=(height, width), mode="bilinear", antialias=True)[0, 0]
+        return replace(self, box=box, mask=mask)
+
+
+def resized_picture(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """A picture `(C, H, W)` in [0, 1] at another size, bicubic; what is transparent has no colour to give."""
+    if tuple(picture.shape[-2:]) == (height, width):
+        return picture
+    if len(picture) == 4:
+        picture = torch.cat((picture[:3] * picture[3:], picture[3:]))
+    out = F.interpolate(picture[None], size=(height, width), mode="bicubic", align_corners=False, antialias=True)[0]
+    if len(out) == 4:
+        out = torch.cat((out[:3] / out[3:].clamp(min=1e-3), out[3:]))
+    return out.clamp(0, 1)
 
 
 def interpolation_matrix(places: torch.Tensor, size: int, cubic: bool) -> torch.Tensor:
@@ -157,15 +180,34 @@ class Renderer:
 
     def frame(self, index: int) -> torch.Tensor:
         """Frame `index`, `(C, H, W)`."""
-        out = self.picture.clone()
-        height, width = out.shape[-2:]
-        rows_at_once = max(1, BAND_PIXELS // width)
-        for top in range(0, height, rows_at_once):
-            self._band(out, index, top, min(height, top + rows_at_once))
+        return torch.cat([rows for _, _, rows in self._bands(index)], dim=1)
+
+    def pixels(self, index: int) -> np.ndarray:
+        """Frame `index`, `(H, W, C)` uint8."""
+        channels, height, width = self.picture.shape
+        out = np.empty((height, width, channels), np.uint8)
+        for top, bottom, rows in self._bands(index):
+            out[top:bottom] = (rows * 255).round_().to(torch.uint8).permute(1, 2, 0).numpy()
         return out
 
+    def resized(self, height: int, width: int) -> Renderer:
+        """The same frames at another size."""
+        size = self.picture.shape[-2:]
+        subjects = [subject.scaled(height, width, tuple(size)) for subject in self.subjects]
+        return Renderer(resized_picture(self.picture, height, width), subjects)
+
+    def _bands(self, index: int) -> Iterator[tuple[int, int, torch.Tensor]]:
+        """Frame `index` in parts: first row, the row after the last, and what is between, `(C, rows, W)`."""
+        height, width = self.picture.shape[-2:]
+        rows_at_once = max(1, BAND_PIXELS // width)
+        for top in range(0, height, rows_at_once):
+            bottom = min(height, top + rows_at_once)
+            rows = self.picture[:, top:bottom].clone()
+            self._band(rows, index, top, bottom)
+            yield top, bottom, rows
+
     def _band(self, out: torch.Tensor, index: int, top: int, bottom: int) -> None:
-        """Rows `top` to `bottom` of frame `index`, written into `out`, which holds the picture."""
+        """Rows `top` to `bottom` of frame `index`, written into `out`, which holds those of the picture."""
         parts = [
             (n, rows, columns)
             for n, (rows, columns) in enumerate(self.axes)
@@ -195,9 +237,13 @@ class Renderer:
             ).clamp(0, 1)
             share_painted[here] += alpha
         moved = self._warped(shift, top, left)
+        if len(moved) == 4:  # the decoder saw, and paints, transparent colours on white
+            alpha = moved[3].clamp(min=1 / 255)
+            painted = ((painted - share_painted * (1 - alpha)) / alpha).clamp(min=0)
+            painted = torch.minimum(painted, share_painted)
         moved[:3] = moved[:3] * (1 - share_painted) + painted
         still = (shift == 0).all(dim=0) & (share_painted == 0)
-        part = out[:, top:bottom, left:right]
+        part = out[:, :, left:right]
         part.copy_(torch.where(still, part, moved.clamp(0, 1)))
 
     def _warped(self, shift: torch.Tensor, top: int, left: int) -> torch.Tensor:

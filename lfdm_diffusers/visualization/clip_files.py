@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import torch
 
-from ..data.video_writing import clip_path, write_clip
+from ..data.video_writing import added_pixels, check_format, clip_path, write_clips
 from ..files.whole import whole
 from ..pipelines.motion_files import save_motion
-from . import clip_grid, clips_sheet, enlarge, grid_columns, motion_clip, motion_sheet
+from ..pipelines.videos import RenderedVideo
+from . import clip_grid, clips_sheet, grid_columns, motion_clip, motion_sheet
+from .clip_views import WATCHABLE, ClipViews
 
 KINDS = ("clips", "grid", "sheet", "motion")
 SECONDS = 1.6  # what a clip of the trained length takes by default: 10 frames a second for 16, 25 for 40
 MOST_FPS = 50
-WATCHABLE = 256  # small pictures are enlarged to about so many pixels
 GRID_WIDTH = 1280  # a grid's tiles are enlarged less where it would become wider
 
 
@@ -42,7 +42,10 @@ class PictureFiles:
         formats: of everything that moves; see `write_clip`.
         fps: frames a second.
         scale: a whole factor by which clips are enlarged.
-        written: what has been written: path, kind, label and seed of each file or folder of frames.
+        tile_scale: the same of what stands beside others; None brings it to about `WATCHABLE` pixels.
+        subjects: how many motions a clip has.
+        written: what has been written: path, kind, label and seed of each file or folder of frames, and of one that has rows and
+            columns beyond its frames (`added_pixels`) how many.
     """
 
     folder: Path
@@ -51,7 +54,9 @@ class PictureFiles:
     formats: list[str]
     fps: int
     scale: int
-    written: list[dict[str, str | int | None]] = field(default_factory=list)
+    tile_scale: int | None = None
+    subjects: int = 1
+    written: list[dict[str, object]] = field(default_factory=list)
 
     def _moving(self, folder: Path, name: str) -> list[Path]:
         return [clip_path(folder, name, format) for format in self.formats]
@@ -65,46 +70,36 @@ class PictureFiles:
         for seed, names in self.names.items():
             for name in names.values():
                 paths += self._moving(self.folder, name) if "clips" in self.kinds else []
-                if "motion" in self.kinds:
-                    paths += [*self._moving(motion, name), motion / f"{name}.png", motion / f"{name}.safetensors"]
+                for each in self._of_subjects(name) if "motion" in self.kinds else []:
+                    paths += [*self._moving(motion, each), motion / f"{each}.png", motion / f"{each}.safetensors"]
             paths += self._moving(self.folder, self._of_all("grid", seed)) if "grid" in self.kinds else []
             paths += [self.folder / f"{self._of_all('sheet', seed)}.png"] if "sheet" in self.kinds else []
         return paths
 
-    def write_one(
-        self,
-        label: str | None,
-        seed: int,
-        reference: np.ndarray,
-        frames: np.ndarray,
-        warped: np.ndarray,
-        flow: torch.Tensor,
-        occlusion: torch.Tensor,
-        about: dict[str, object],
-    ) -> None:
-        """The clip of one label and seed, and its motion.
+    def check(self, height: int, width: int) -> None:
+        """Raise a ValueError, before any work, for clips of this size that some format does not hold."""
+        for format in self.formats if "clips" in self.kinds else []:
+            check_format(format, height * self.scale, width * self.scale)
 
-        Args:
-            reference: `(H, W, 3)` uint8, the picture as the model sees it.
-            frames, warped: `(F, H, W, 3)` uint8.
-            flow, occlusion: `(F, 2, h, w)`, `(F, 1, h, w)`.
-            about: what the motion's file says about itself.
-        """
+    def write_one(self, label: str | None, seed: int, views: ClipViews, about: dict[str, object]) -> None:
+        """The clip of one label and seed, and its motion; `about` is what the motion's file says about itself."""
         name, of = self.names[seed][label], {"label": label, "seed": seed}
         if "clips" in self.kinds:
-            self._write_moving(self.folder, name, enlarge(frames, self.scale), kind="clips", **of)
-        if "motion" in self.kinds:
-            folder, views = self.folder / "motion", (reference, frames, warped, flow.numpy(), occlusion.numpy())
-            clip = motion_clip(*views, self._tile_scale(5, reference))
-            self._write_moving(folder, name, clip, kind="motion", **of)
-            self._write_picture(folder / f"{name}.png", motion_sheet(*views), kind="motion", **of)
-            path = folder / f"{name}.safetensors"
-            save_motion(path, flow, occlusion, about)
+            self._write_moving(self.folder, name, views.resized(self.scale), views.tiles, kind="clips", **of)
+        for each, motion in zip(self._of_subjects(name), views.motions) if "motion" in self.kinds else []:
+            folder = self.folder / "motion"
+            shown = motion.reference, motion.frames, motion.warped, motion.flow.numpy(), motion.occlusion.numpy()
+            clip = motion_clip(*shown, self._tile_scale(5, motion.reference))
+            self._write_moving(folder, each, clip, clip, kind="motion", **of)
+            self._write_picture(folder / f"{each}.png", motion_sheet(*shown), kind="motion", **of)
+            path = folder / f"{each}.safetensors"
+            save_motion(path, motion.flow, motion.occlusion, about)
             self._note(path, kind="motion", **of)
 
-    def write_all(self, seed: int, reference: np.ndarray, clips: dict[str | None, np.ndarray]) -> None:
-        """The grid and the sheet of all labels' clips of one seed, `(F, H, W, 3)` uint8 each; shorter ones wait at their end."""
-        longest = max(map(len, clips.values()))
+    def write_all(self, seed: int, views: dict[str | None, ClipViews]) -> None:
+        """The grid and the sheet of all labels' clips of one seed; shorter ones wait at their end."""
+        clips = {label: each.tiles for label, each in views.items()}
+        longest, reference = max(map(len, clips.values())), next(iter(views.values())).tile
         clips = {
             name: np.concatenate((clip, clip[-1:].repeat(longest - len(clip), 0))) for name, clip in clips.items()
         }
@@ -113,26 +108,41 @@ class PictureFiles:
             tiles = [reference, *clips.values()]
             columns = grid_columns(len(tiles))
             grid = clip_grid(tiles, ["reference", *names], self._tile_scale(columns, reference), columns)
-            self._write_moving(self.folder, self._of_all("grid", seed), grid, kind="grid", label=None, seed=seed)
+            of = {"label": None, "seed": seed}
+            self._write_moving(self.folder, self._of_all("grid", seed), grid, grid, kind="grid", **of)
         if "sheet" in self.kinds:
             sheet = clips_sheet(reference, list(clips.values()), names)
             path = self.folder / f"{self._of_all('sheet', seed)}.png"
             self._write_picture(path, sheet, kind="sheet", label=None, seed=seed)
 
-    def _tile_scale(self, columns: int, reference: np.ndarray) -> int:
-        return max(1, min(self.scale, GRID_WIDTH // (columns * reference.shape[1])))
+    def _of_subjects(self, name: str) -> list[str]:
+        """Names of the files of a clip's motions."""
+        return [name, *(f"{name}-subject{number}" for number in range(2, self.subjects + 1))]
 
-    def _write_moving(self, folder: Path, name: str, frames: np.ndarray, **about: str | int | None) -> None:
-        for format, path in zip(self.formats, self._moving(folder, name)):
-            write_clip(path, frames, format, self.fps)
-            self._note(path, **about)
+    def _tile_scale(self, columns: int, reference: np.ndarray) -> int:
+        scale = self.tile_scale or default_scale(max(reference.shape[:2]))
+        return max(1, min(scale, GRID_WIDTH // (columns * reference.shape[1])))
+
+    def _write_moving(
+        self,
+        folder: Path,
+        name: str,
+        frames: np.ndarray | RenderedVideo,
+        colours: np.ndarray,
+        **about: str | int | None,
+    ) -> None:
+        targets = dict(zip(self._moving(folder, name), self.formats))
+        write_clips(targets, frames, self.fps, colours)
+        for path, format in targets.items():
+            added = added_pixels(format, *frames.shape[1:3])
+            self._note(path, **about, **({"added_rows_and_columns": list(added)} if any(added) else {}))
 
     def _write_picture(self, path: Path, picture: PIL.Image.Image, **about: str | int | None) -> None:
         with whole(path) as part:
             picture.save(part)
         self._note(path, **about)
 
-    def _note(self, path: Path, **about: str | int | None) -> None:
+    def _note(self, path: Path, **about: object) -> None:
         self.written.append({"path": str(path), **about})
 
 

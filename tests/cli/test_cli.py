@@ -76,9 +76,12 @@ def frames_of(folder: Path) -> np.ndarray:
 
 def test_generate_writes_all_kinds(model, pictures, tmp_path, capsys):
     assert (
-        lfdm("generate", pictures[0], "--model", model, "--output", tmp_path / "out", "--formats", "gif,mp4,webp,png")
+        lfdm(
+            "generate", pictures[0], "--model", model, "--output", tmp_path / "out", "--formats", "gif,mp4,webp,png",
+            "--output-size", "model",
+        )
         == 0
-    )
+    )  # fmt: skip
     folder = tmp_path / "out" / "face"
     printed = capsys.readouterr()
     assert f"wrote 3 clips of Face.png to {folder}/" in printed.out and "100%" in printed.err
@@ -134,6 +137,7 @@ def test_motion_controls(model, pictures, tmp_path):
     mask = tmp_path / "mask.png"
     PIL.Image.fromarray(np.repeat(np.uint8([[0] * 16 + [255] * 16]), 32, axis=0)).save(mask)
     options = ("--model", model, "--label", "anger", "--formats", "png", "--kinds", "clips,motion", "--scale", "1")
+    options = (*options, "--output-size", "model")
     changes = ("--motion-mask", mask, "--loop", "ping-pong", "--motion-scale", 2)
     assert lfdm("generate", pictures[0], *options, *changes, "--output", tmp_path / "out") == 0
     frames = frames_of(tmp_path / "out" / "face" / "anger")
@@ -144,6 +148,60 @@ def test_motion_controls(model, pictures, tmp_path):
     ).frames[0]  # fmt: skip
     assert len(frames) == 6 and np.array_equal(frames, np.stack([np.asarray(frame) for frame in expected]))
     assert (frames[:, :, :16] == frames[:1, :, :16]).all() and (frames[:, :, 16:] != frames[:1, :, 16:]).any()
+
+
+def test_clips_have_the_pictures_size(model, pictures, tmp_path, capsys):
+    """Of a picture with odd sides and transparency: as Python makes them, in every format as far as it goes."""
+    drawn = np.asarray(PIL.Image.open(pictures[0]).resize((301, 97)).convert("RGBA")).copy()
+    drawn[:, :40, 3] = 0
+    PIL.Image.fromarray(drawn).save(tmp_path / "wide.png")
+    options = (
+        "--model",
+        model,
+        "--label",
+        "anger",
+        "--output",
+        tmp_path / "out",
+        "--formats",
+        "png,mp4,webm,gif,apng",
+    )
+    assert lfdm("generate", tmp_path / "wide.png", *options) == 0
+    assert "mp4 has a row and a column more than the clip" in capsys.readouterr().out
+    folder = tmp_path / "out" / "wide"
+    pipe = LFDMPipeline.from_pretrained(model)
+    output = pipe(
+        PIL.Image.open(tmp_path / "wide.png"),
+        "anger",
+        generator=torch.Generator().manual_seed(0),
+        output_size="picture",
+    )
+    frames = frames_of(folder / "anger")
+    assert frames.shape == (4, 97, 301, 4) and np.array_equal(
+        frames, np.stack(list(map(np.asarray, output.frames[0])))
+    )
+    assert not np.array_equal(frames[0], frames[3])
+    for suffix, size in ((".mp4", (302, 98)), (".webm", (301, 97)), (".gif", (301, 97)), (".apng", (301, 97))):
+        with av.open(str(folder / f"anger{suffix}")) as container:
+            video = container.streams.video[0]
+            assert (video.width, video.height) == size and len(list(container.decode(video))) == 4
+    with PIL.Image.open(folder / "sheet.png") as sheet, PIL.Image.open(folder / "motion" / "anger.png") as motion:
+        assert sheet.width > 500 and motion.width > 500
+    with safe_open(folder / "motion" / "anger.safetensors", "pt") as file:
+        assert torch.equal(file.get_tensor("flow"), output.flow[0]) and file.metadata()["output_size"] == "picture"
+
+
+def test_other_output_sizes(model, pictures, tmp_path, capsys):
+    options = ("--model", model, "--label", "anger", "--formats", "png", "--kinds", "clips", "--output")
+    assert lfdm("generate", pictures[1], *options, tmp_path / "a", "--output-size", "30x90") == 0
+    assert frames_of(tmp_path / "a" / "face" / "anger").shape == (4, 30, 90, 3)
+    assert lfdm("generate", pictures[1], *options, tmp_path / "b", "--scale", 2) == 0
+    assert frames_of(tmp_path / "b" / "face" / "anger").shape == (4, 80, 120, 3)
+    assert lfdm("generate", pictures[1], *options, tmp_path / "c", "--output-size", "wide") == 2
+    assert "must be picture, model, or HEIGHTxWIDTH in pixels, got 'wide'" in capsys.readouterr().err
+    large = ("--output-size", "20000x9", "--formats", "webp")
+    assert lfdm("generate", pictures[1], *options, tmp_path / "d", *large) == 1
+    assert "`format` webp holds sides of at most 16383 pixels, got 20000x9" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
 
 
 # ---- animate --------------------------------------------------------------------------------------------------------
@@ -173,7 +231,7 @@ def test_animate_with_a_clip(model, pictures, tmp_path):
     (tmp_path / "again").mkdir()
     write_clip(tmp_path / "again" / "surprise.webp", drawn[:3], "webp", 10)
     clips = [tmp_path / "surprise.webp", tmp_path / "again" / "surprise.webp"]
-    options = ("--model", model, "--formats", "png", "--scale", "1", "--output")
+    options = ("--model", model, "--formats", "png", "--scale", "1", "--output-size", "model", "--output")
     assert lfdm("animate", pictures[0], "--driving", *clips, *options, tmp_path / "out") == 0
     folder = tmp_path / "out" / "face"
     pipe = LFDMPipeline.from_pretrained(model)
@@ -205,7 +263,7 @@ def test_animate_mistakes(model, pictures, tmp_path, capsys):
 
 
 def test_a_seed_gives_the_same_clip_whatever_else_is_made(model, pictures, tmp_path):
-    common = ("--model", model, "--formats", "png", "--kinds", "clips", "--scale", "1")
+    common = ("--model", model, "--formats", "png", "--kinds", "clips")
     assert lfdm("generate", *pictures, *common, "--output", tmp_path / "all", "--num-videos", "2") == 0
     alone = (pictures[1], *common, "--label", "happiness", "--output")
     assert lfdm("generate", *alone, tmp_path / "alone", "--seed", "1") == 0
@@ -214,7 +272,8 @@ def test_a_seed_gives_the_same_clip_whatever_else_is_made(model, pictures, tmp_p
     assert not np.array_equal(frames_of(tmp_path / "all" / "face-2" / "happiness-seed0"), among)
     # The same in Python.
     pipe = LFDMPipeline.from_pretrained(model)
-    video = pipe(PIL.Image.open(pictures[1]), "happiness", generator=torch.Generator().manual_seed(1)).frames[0]
+    options = {"generator": torch.Generator().manual_seed(1), "output_size": "picture"}
+    video = pipe(PIL.Image.open(pictures[1]), "happiness", **options).frames[0]
     assert np.array_equal(np.stack([np.asarray(frame) for frame in video]), among)
 
 
@@ -282,15 +341,15 @@ def test_nothing_is_replaced_unasked(model, pictures, tmp_path, capsys):
 
 
 def test_interrupted(model, pictures, tmp_path, capsys, monkeypatch):
-    write, calls = generated_files.write_clip, []
+    write, calls = generated_files.write_clips, []
 
-    def interrupted_later(path, *arguments):
-        calls.append(path)
+    def interrupted_later(targets, *arguments):
+        calls.append(targets)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        write(path, *arguments)
+        write(targets, *arguments)
 
-    monkeypatch.setattr(generated_files, "write_clip", interrupted_later)
+    monkeypatch.setattr(generated_files, "write_clips", interrupted_later)
     options = ("--model", model, "--output", tmp_path, "--kinds", "clips", "--formats", "gif")
     assert lfdm("generate", pictures[0], *options) == 130
     assert "interrupted" in capsys.readouterr().err

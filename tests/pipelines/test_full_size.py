@@ -11,7 +11,7 @@ from tiny import IMAGE_SIZE, LABELS, tiny_pipeline
 from lfdm_diffusers import Motion
 from lfdm_diffusers.data.picture_fitting import fit_picture, frame_sides
 from lfdm_diffusers.ops.warp import sampling_grid
-from lfdm_diffusers.pipelines.rendering import Box
+from lfdm_diffusers.pipelines.rendering import Box, Renderer
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,55 @@ def test_other_sizes_and_forms(pipe):
     assert pipe(picture, num_inference_steps=1).frames[0][0].size == (IMAGE_SIZE, IMAGE_SIZE)
 
 
+def test_streamed_frames_are_the_same_and_rendered_when_asked_for(pipe, monkeypatch):
+    pictures, rendered = [photograph(40, 50), photograph(30, 60)], []
+    options = dict(num_inference_steps=1, output_size="picture")
+    expected = pipe(pictures, generator=seeded(), **options).frames
+    videos = pipe(pictures, generator=seeded(), output_type="stream", **options).frames
+    pixels = Renderer.pixels
+    monkeypatch.setattr(Renderer, "pixels", lambda self, index: rendered.append(index) or pixels(self, index))
+    for video, frames, size in zip(videos, expected, ((40, 50), (30, 60))):
+        assert video.shape == (pipe.num_frames, *size, 3) and len(video) == len(frames) and not rendered
+        assert np.array_equal(video[1], np.asarray(frames[1])) and rendered == [1]
+        assert all(np.array_equal(ours, np.asarray(frame)) for ours, frame in zip(video, frames))
+        assert len(video[1:3]) == 2 and np.array_equal(video[-1], np.asarray(frames[-1]))
+        rendered.clear()
+    small = pipe(pictures, num_inference_steps=1, generator=seeded(), output_type="stream")
+    assert np.array_equal(
+        small.frames[1], [np.asarray(f) for f in pipe(pictures, num_inference_steps=1, generator=seeded()).frames[1]]
+    )
+    assert small.warped[0].shape == small.frames[0].shape == (pipe.num_frames, IMAGE_SIZE, IMAGE_SIZE, 3)
+
+
+def test_a_streamed_video_at_another_size(pipe):
+    picture = np.kron(np.asarray(photograph(10, 20)), np.ones((12, 12, 1), np.uint8))
+    box, mask = Box(20, 10, 120, 110), np.ones((120, 240), np.float32)
+    options = dict(num_inference_steps=1, output_type="stream", subjects=[box], motion_mask=mask)
+    (video,) = pipe(picture, generator=seeded(), **options).frames
+    small = video.resized(60, 120)
+    assert small.shape == (pipe.num_frames, 60, 120, 3) and video.shape[1:3] == (120, 240)
+    shrunk = np.asarray(PIL.Image.fromarray(video[2]).resize((120, 60), PIL.Image.BICUBIC)).astype(float)
+    assert np.abs(small[2] - shrunk).mean() < 0.5 * np.abs(small[2] - small.picture().astype(float)).mean()
+    (subject,) = video.subjects
+    assert subject.reference.shape == (3, IMAGE_SIZE, IMAGE_SIZE) and subject.decoded.shape[0] == len(video)
+
+
+def test_transparent_pictures_give_transparent_videos(pipe):
+    pixels = np.asarray(photograph(40, 60))
+    alpha = np.zeros((40, 60, 1), np.uint8)
+    alpha[:, 20:] = 255
+    picture = PIL.Image.fromarray(np.concatenate((pixels, alpha), axis=-1))
+    options = dict(num_inference_steps=1, generator=seeded(), output_size="picture")
+    still = pipe(picture, motion_scale=0, **options).frames[0]
+    assert all(frame.mode == "RGBA" and np.array_equal(np.asarray(frame), np.asarray(picture)) for frame in still)
+    assert pipe([picture, photograph(40, 60)], output_type="pt", **options).frames.shape[2] == 4
+    assert pipe(picture, **options | {"output_size": "model"}).frames[0][0].mode == "RGB"
+    shifted = sampling_grid(8, 8, centers=True).permute(2, 0, 1).repeat(1, 1, 1, 1) + torch.tensor([[[0.25]], [[0.0]]])
+    moved = pipe.animate(picture, Motion(shifted, torch.ones(1, 1, 8, 8)), output_size="picture").frames[0][0]
+    opaque = np.asarray(moved)[20, :, 3] > 127
+    assert 8 <= opaque.argmax() <= 16 and opaque[20:].all()  # an eighth of 60 pixels to the left
+
+
 def test_boxes_move_each_by_its_own_prompt(pipe):
     picture = photograph(60, 120)
     boxes = [Box(4, 10, 44, 50), Box(70, 10, 110, 50)]
@@ -81,6 +130,20 @@ def test_boxes_move_each_by_its_own_prompt(pipe):
     given = torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255
     assert torch.equal(both[0, -1][:, :, 50:65], given[:, :, 50:65])
     assert not torch.equal(both[0, -1][:, 20:40, 10:40], given[:, 20:40, 10:40])
+
+
+def test_subjects_move_as_a_clip_does(pipe):
+    """The motion of each box's part of the picture, found and given back at the picture's size."""
+    picture, boxes = photograph(48, 90), [Box(2, 4, 42, 44), Box(46, 4, 86, 44)]
+    clip = torch.rand(3, 3, IMAGE_SIZE, IMAGE_SIZE)
+    motions = pipe.transfer(picture, clip, subjects=boxes)
+    assert [len(motion) for motion in motions] == [3, 3]
+    alone = pipe.transfer(picture.crop((46, 4, 86, 44)), clip)
+    torch.testing.assert_close(motions[1].flow, alone.flow, rtol=0, atol=1e-5)
+    frames = pipe.animate(picture, motions, subjects=boxes).frames[0]
+    assert frames[0].size == (90, 48) and len(frames) == 3
+    assert not np.array_equal(np.asarray(frames[2])[8:40, 50:80], np.asarray(picture)[8:40, 50:80])
+    assert not isinstance(pipe.transfer(picture, clip), list)
 
 
 def test_several_videos_of_several_boxes(pipe):
@@ -131,7 +194,7 @@ def test_refusals(pipe, options, message):
 
 def test_refusals_of_several_pictures(pipe):
     pictures = [photograph(40, 40), photograph(50, 40)]
-    with pytest.raises(ValueError, match="`output_type` must be 'pil' for pictures of several sizes"):
+    with pytest.raises(ValueError, match="`output_type` must be 'pil' or 'stream' for pictures of several sizes"):
         pipe(pictures, num_inference_steps=1, output_size="picture", output_type="np")
     with pytest.raises(ValueError, match="`subjects` are of one picture, but `image` holds 2"):
         pipe(pictures, num_inference_steps=1, subjects=[Box(0, 0, 9, 9)])

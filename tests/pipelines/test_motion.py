@@ -10,7 +10,7 @@ from tiny import tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import LFDMPipeline, Motion
 from lfdm_diffusers.models.geometry import RegionParameters, matmul_2x2, principal_axes, relative_regions
-from lfdm_diffusers.pipelines import pipeline_lfdm
+from lfdm_diffusers.pipelines import driving
 from lfdm_diffusers.pipelines.motion import volume_to_motion
 
 
@@ -244,7 +244,7 @@ def test_animate_refuses(pipe):
         ({"motion": []}, "`motion` must be a Motion or a non-empty list"),
         ({"motion": [motion, motion.ping_pong()]}, "`motion` must hold motions of one length and size"),
         ({"motion": [motion] * 3, "image": [tiny_image()] * 2}, "`image` holds 2 pictures and `motion` 3 motions"),
-        ({"output_type": "latent"}, "`output_type` must be 'pil', 'np' or 'pt'"),
+        ({"output_type": "latent"}, "`output_type` must be 'pil', 'np', 'pt' or 'stream'"),
         ({"motion_scale": [1, 2]}, "`motion_scale` must be a finite number, or one for each of 4 frames"),
         ({"loop": "twice"}, "`loop` must be one of"),
         ({"height": 30}, "`height` must be a multiple of"),
@@ -278,7 +278,7 @@ def test_transfer(pipe, monkeypatch):
     for given in ((frame for frame in clip), np.stack([frame.permute(1, 2, 0).numpy() for frame in clip])):
         assert_same(pipe.transfer(other, given), pipe.transfer(other, clip))
     at_once = pipe.transfer(other, clip)
-    monkeypatch.setattr(pipeline_lfdm, "FRAMES_AT_ONCE", 2)
+    monkeypatch.setattr(driving, "FRAMES_AT_ONCE", 2)
     torch.testing.assert_close(pipe.transfer(other, clip).flow, at_once.flow, rtol=0, atol=1e-5)
 
 

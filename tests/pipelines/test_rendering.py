@@ -112,6 +112,25 @@ def test_alpha_moves_with_the_picture():
     assert torch.allclose(frame[:3, :, 10:24], picture[:3, :, 18:32], atol=1e-5)
 
 
+def test_paint_on_white_leaves_no_white_rim():
+    """The decoder paints transparent colours on white; beside alpha the colour itself is wanted."""
+    picture = torch.cat((torch.zeros(3, 32, 32), torch.full((1, 32, 32), 0.5)))  # black, half transparent
+    painted = torch.full((2, 3, 8, 8), 0.5)  # which on white is grey
+    subject = still_subject(Box(0, 0, 32, 32), painted=painted, share=torch.ones(2, 1, 8, 8))
+    frame = Renderer(picture, [subject]).frame(0)
+    assert frame[:3].max() < 1e-3 and torch.allclose(frame[3], torch.tensor(0.5))
+
+
+def test_pixels_are_the_frames_and_other_sizes_are_alike():
+    smooth = F.interpolate(torch.rand(1, 3, 6, 6), size=(48, 60), mode="bicubic")[0].clamp(0, 1)
+    renderer = Renderer(smooth, [still_subject(Box(4, 4, 44, 44), shift=(0.2, 0.1), mask=torch.ones(48, 60))])
+    frame = renderer.frame(1)
+    assert np.array_equal(renderer.pixels(1), (frame * 255).round().byte().permute(1, 2, 0).numpy())
+    small = renderer.resized(24, 30)
+    expected = F.interpolate(frame[None], size=(24, 30), mode="bilinear", antialias=True)[0]
+    assert (small.frame(1) - expected).abs().mean() < 0.01 and small.picture.shape == (3, 24, 30)
+
+
 def test_bands_change_nothing(monkeypatch):
     picture = torch.rand(3, 40, 30)
     subjects = [still_subject(Box(2, 3, 28, 38), shift=(0.1, 0.2)), still_subject(Box(0, 10, 20, 30), shift=(-0.1, 0))]

@@ -1,0 +1,47 @@
+"""The motion of a driving clip, for a picture, by the auto-encoder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import PIL.Image
+import torch
+
+from ..data.picture_fitting import Picture, to_rgb_tensors
+from ..models import LatentFlowAutoencoder
+from .motion import Motion
+
+# Of a driving clip, which may be long. More at once are hardly faster on a CPU, and take memory.
+FRAMES_AT_ONCE = 16
+
+
+def driving_frames(driving: Iterable[Picture] | np.ndarray | torch.Tensor) -> Iterator[torch.Tensor]:
+    """The frames of a clip, each `(3, H, W)` in [0, 1], as they come.
+
+    Raises:
+        ValueError: for what is no clip.
+    """
+    whole = isinstance(driving, (np.ndarray, torch.Tensor, PIL.Image.Image)) or not isinstance(driving, Iterable)
+    for item in [driving] if whole else driving:
+        yield from to_rgb_tensors(item, "driving")
+
+
+def driven_motion(
+    lfae: LatentFlowAutoencoder, picture: torch.Tensor, frames: Sequence[torch.Tensor], relative: bool
+) -> Motion:
+    """How a picture moves by a clip.
+
+    Args:
+        picture: `(3, h, w)` in [0, 1], of the model's size.
+        frames: of the clip, each like `picture`.
+        relative: as in `LFDMPipeline.transfer`.
+    """
+    flow, occlusion = [], []
+    first = frames[0][None] if relative else None
+    for start in range(0, len(frames), FRAMES_AT_ONCE):
+        clip = torch.stack(list(frames[start : start + FRAMES_AT_ONCE]), dim=1)[None]  # (1, 3, F, h, w)
+        found = lfae.predict_flow(picture[None], clip, driving_reference=first)
+        flow.append(found.flow[0].transpose(0, 1).float())
+        occlusion.append(found.occlusion[0].transpose(0, 1).float())
+    return Motion(torch.cat(flow), torch.cat(occlusion))

@@ -1,0 +1,71 @@
+"""Videos in the forms that a call may ask for, one of which renders frames when they are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import PIL.Image
+import torch
+
+from .rendering import MovedSubject, Renderer
+
+
+class RenderedVideo(Sequence):
+    """The frames of one video, `(H, W, C)` uint8 arrays that are rendered when asked for; none is kept.
+
+    `len(video)`, `video[3]`, `for frame in video`; `video[2:5]` is a list. With C = 4 the last channel is alpha.
+    """
+
+    def __init__(self, renderer: Renderer):
+        self._renderer = renderer
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(F, H, W, C)`."""
+        channels, height, width = self._renderer.picture.shape
+        return len(self), height, width, channels
+
+    @property
+    def subjects(self) -> Sequence[MovedSubject]:
+        """What moves in it, and how."""
+        return self._renderer.subjects
+
+    def __len__(self) -> int:
+        return len(self._renderer)
+
+    def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
+        numbers = range(len(self))[index]
+        return (
+            self._renderer.pixels(numbers)
+            if isinstance(numbers, int)
+            else [self._renderer.pixels(number) for number in numbers]
+        )
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self._renderer.pixels(number) for number in range(len(self)))
+
+    def picture(self) -> np.ndarray:
+        """The picture that moves, `(H, W, C)` uint8."""
+        return pixels_of(self._renderer.picture)
+
+    def resized(self, height: int, width: int) -> RenderedVideo:
+        """The same video at another size."""
+        return RenderedVideo(self._renderer.resized(height, width))
+
+
+def pixels_of(picture: torch.Tensor) -> np.ndarray:
+    """`(..., H, W, C)` uint8 of a picture, or several, `(..., C, H, W)` in [0, 1]."""
+    return (picture * 255).round().to(torch.uint8).movedim(-3, -1).cpu().numpy()
+
+
+def rendered(frames: Renderer, output_type: str) -> list[PIL.Image.Image] | RenderedVideo | np.ndarray | torch.Tensor:
+    """Frames as PIL pictures, a `RenderedVideo` ("stream"), an array `(F, H, W, C)` or a tensor `(F, C, H, W)` in [0, 1]."""
+    video = RenderedVideo(frames)
+    if output_type == "stream":
+        return video
+    if output_type == "pil":
+        return [PIL.Image.fromarray(frame) for frame in video]
+    if output_type == "np":
+        return np.stack([frame.permute(1, 2, 0).numpy() for frame in frames])
+    return torch.stack(list(frames))
