@@ -50,7 +50,7 @@ def to_rgb_tensors(image: Picture | Sequence[Picture], name: str = "image") -> l
 
 
 def to_tensors(image: Picture | Sequence[Picture], name: str = "image") -> list[torch.Tensor]:
-    """The pictures in `image`, each `(3, H, W)` float32 in [0, 1], or `(4, H, W)` with alpha.
+    """The pictures in `image`, each `(3, H, W)` float32 in [0, 1], or `(4, H, W)` with alpha where something shines through.
 
     Args:
         image: PIL image of any mode (turned as its EXIF says, in sRGB by its profile); array `(H, W)`, `(H, W, c)` or
@@ -100,7 +100,8 @@ def to_tensors(image: Picture | Sequence[Picture], name: str = "image") -> list[
         raise ValueError(
             f"`{name}` must be a PIL image, an array, a tensor, or a list of these, got {type(image).__name__}.{hint}"
         )
-    return list(_to_colours(image, name))
+    colours = _to_colours(image, name)
+    return [each[:3] if len(each) == 4 and bool((each[3] == 1).all()) else each for each in colours]
 
 
 def fitted_size(source: tuple[int, int], height: int, width: int, fit: str = "letterbox") -> tuple[int, int]:

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import torch
 
-from lfdm_diffusers.data.picture_fitting import fit_picture, to_rgb_tensors
+from lfdm_diffusers.data.picture_fitting import fit_picture, to_rgb_tensors, to_tensors
 
 
 def gradient(height: int = 6, width: int = 4) -> np.ndarray:
@@ -37,6 +37,15 @@ def expected(array: np.ndarray) -> torch.Tensor:
 def test_forms_agree(image):
     (tensor,) = to_rgb_tensors(image)
     torch.testing.assert_close(tensor, expected(gradient()), rtol=0, atol=1e-6)
+
+
+def test_alpha_is_kept_where_something_shines_through():
+    pixels = np.concatenate([gradient(), np.full((6, 4, 1), 255, np.uint8)], axis=-1)
+    assert to_tensors(pixels)[0].shape[0] == 3
+    pixels[2, 1, 3] = 100
+    (tensor,) = to_tensors(PIL.Image.fromarray(pixels))
+    assert torch.equal(tensor, expected(pixels)) and to_rgb_tensors(pixels)[0].shape[0] == 3
+    assert to_tensors([pixels[..., 2:], gradient()])[0].shape[0] == 4  # grey and alpha
 
 
 def test_lists_mix_forms_and_sizes():
