@@ -18,7 +18,8 @@ from .options import add_json_argument, add_sampling_arguments
 EXAMPLES = """
 examples:
   the model of this package on 40 drawn people that it has never seen:
-    lfdm data toon-faces toon --num-subjects 640 --num-test-subjects 40 --num-frames 16 --size 64 --format webp
+    lfdm data toon-faces toon --num-subjects 640 --num-test-subjects 40 --num-frames 16 --size 64 --format webp \
+        --split test
     %(prog)s --data toon --split test --metrics fvd,cfvd,kvd,accuracy --output toon-scores
   the same with another sampler, and what a still picture would get:
     %(prog)s --data toon --split test --scheduler ddim --steps 100 --output toon-ddim100

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..arguments.types import whole_number
+from ..data.drawn_sets import SPLITS
 from ..data.toon_faces import FORMATS, LABELS, write_toon_faces
 from ..data.toon_faces.styles import STYLES
 from .options import add_json_argument
@@ -16,6 +17,8 @@ EXAMPLES = """
 examples:
   what the small model of this package is trained on (4,480 clips of 64 pixels and 16 frames):
     %(prog)s toon --num-subjects 640 --num-test-subjects 40 --size 64 --num-frames 16 --format webp --workers 4
+  its 40 people for testing alone, to evaluate a model on:
+    %(prog)s toon --num-subjects 640 --num-test-subjects 40 --size 64 --num-frames 16 --format webp --split test
   two labels, five takes of each person, with the true flow, to look at as videos:
     %(prog)s toon --num-subjects 10 --labels happiness surprise --takes 5 --format mp4 --with-flow
 """
@@ -45,6 +48,9 @@ def add_set_arguments(parser: argparse.ArgumentParser, num_frames: int) -> None:
         type=whole_number(0),
         metavar="N",
         help="how many of them are for testing (default: a fifth)",
+    )
+    parser.add_argument(
+        "--split", choices=SPLITS, help="draw this split alone, such as the people to evaluate on (default: both)"
     )
     parser.add_argument("--labels", nargs="+", metavar="L", help=f"some of {', '.join(LABELS)} (default: all)")
     parser.add_argument(
@@ -106,6 +112,7 @@ def write_and_tell(args: argparse.Namespace, write: Callable[..., Path]) -> int:
         with_flow=args.with_flow,
         **({"style": args.style} if "style" in args else {}),
         workers=args.workers,
+        split=args.split,
     )
     rows = [json.loads(line) for line in metadata.read_text().splitlines()]
     splits = []

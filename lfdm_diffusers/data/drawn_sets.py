@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -14,6 +15,7 @@ from ..files.reading import read_json
 from ..files.whole import whole, write_json
 
 FORMATS = ("png", "webp", "mkv", "mp4", "webm")
+SPLITS = ("train", "test")
 
 
 def require_integer(name: str, value: object, least: int) -> None:
@@ -53,6 +55,33 @@ def checked_settings(settings: dict, known: Sequence[str], workers: int, test_fr
     if settings["format"] in ("mp4", "webm") and settings["size"] % 2:
         raise ValueError(f"size must be even for {settings['format']}, got {settings['size']}")
     return settings | {"num_test_subjects": testing, "labels": labels}
+
+
+def split_of(settings: dict, subject: int) -> str:
+    """The split of a person: the last ones are for testing."""
+    return "test" if subject >= settings["num_subjects"] - settings["num_test_subjects"] else "train"
+
+
+def chosen_subjects(settings: dict, split: str | None) -> list[int]:
+    """The people to draw: all, or those of one split.
+
+    Raises:
+        ValueError: if there is no such split, or nobody in it.
+    """
+    if split not in (None, *SPLITS):
+        raise ValueError(f"split must be one of {', '.join(SPLITS)} or None for both, got {split!r}")
+    chosen = [s for s in range(settings["num_subjects"]) if split in (None, split_of(settings, s))]
+    if not chosen:
+        raise ValueError(f"split {split!r} has nobody: num_test_subjects is {settings['num_test_subjects']}")
+    return chosen
+
+
+def rows_of_other_split(metadata: Path, split: str | None) -> list[dict]:
+    """What metadata.jsonl lists already of the split that is not drawn now."""
+    if split is None or not metadata.exists():
+        return []
+    rows = map(json.loads, metadata.read_text(encoding="utf-8").splitlines())
+    return [row for row in rows if row["split"] != split]
 
 
 def keep_settings(path: Path, settings: dict, before: dict | None = None) -> None:

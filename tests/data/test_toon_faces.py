@@ -280,6 +280,20 @@ def test_write_layout_metadata_and_resume(tmp_path):
         write_toon_faces(tmp_path / "toon", takes=2, with_flow=True, **(SMALL | dict(num_frames=4)))
 
 
+def test_a_split_alone_is_what_it_is_in_the_whole_set(tmp_path):
+    whole = write_toon_faces(tmp_path / "whole", **SMALL).read_text().splitlines(keepends=True)
+    metadata = write_toon_faces(tmp_path / "parts", split="test", **SMALL)
+    assert metadata.read_text() == "".join(line for line in whole if '"split": "test"' in line)
+    assert not (tmp_path / "parts" / "train").exists()
+    write_toon_faces(tmp_path / "parts", split="train", **SMALL)  # nothing that was there is lost
+    assert metadata.read_text() == "".join(whole)
+    with pytest.raises(ValueError, match="split 'test' has nobody: num_test_subjects is 0"):
+        write_toon_faces(tmp_path / "none", **(SMALL | dict(num_test_subjects=0)), split="test")
+    with pytest.raises(ValueError, match="split must be one of train, test or None for both, got 'tset'"):
+        write_toon_faces(tmp_path / "none", **SMALL, split="tset")
+    assert not (tmp_path / "none").exists()
+
+
 def test_interrupted_writing_leaves_only_whole_clips(tmp_path, monkeypatch):
     from PIL import Image
 

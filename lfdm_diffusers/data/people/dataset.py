@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from ...files.whole import write_text
-from ..drawn_sets import checked_settings, drawn, keep_settings, write_flow
+from ..drawn_sets import (
+    checked_settings,
+    chosen_subjects,
+    drawn,
+    keep_settings,
+    rows_of_other_split,
+    split_of,
+    write_flow,
+)
 from ..video_writing import SUFFIXES, write_clip
 from .actions import ACTIONS
 from .captions import captions
@@ -42,6 +50,7 @@ def write_people(
     with_flow: bool = False,
     workers: int = 0,
     progress: bool = True,
+    split: str | None = None,
 ) -> Path:
     """Write a data set. A clip appears under its name only when it is complete, and clips that are there already are skipped, so
     that an interrupted call can simply be repeated. Test people never appear in the training split.
@@ -61,6 +70,7 @@ def write_people(
             against frame 0 and as in `PeopleClip.flow`.
         workers: processes that draw people side by side; 0 draws in this one.
         progress: show a progress bar.
+        split: "train" or "test" draws that split alone, as if the other were drawn later.
 
     Returns:
         The path of metadata.jsonl: see `metadata_row`.
@@ -74,14 +84,17 @@ def write_people(
         num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow),
     )  # fmt: skip
     settings = checked_settings(settings, LABELS, workers, test_fraction)
+    subjects = set(chosen_subjects(settings, split))
     required("anny")
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     keep_settings(root / SETTINGS, settings)
     job, clips_each = partial(write_subject, root, settings), len(settings["labels"]) * takes
-    order = drawing_order(num_subjects, settings["num_test_subjects"])
+    order = [s for s in drawing_order(num_subjects, settings["num_test_subjects"]) if s in subjects]
     rows: dict[int, list[dict]] = {}
     metadata = root / "metadata.jsonl"
+    for row in rows_of_other_split(metadata, split):
+        rows.setdefault(row["subject"], []).append(row)
     for subject, done in drawn(job, order, clips_each, workers, "people", progress):
         rows[subject] = done  # the metadata is complete for those listed at any time
         write_text(metadata, "".join(json.dumps(row) + "\n" for s in sorted(rows) for row in rows[s]))
@@ -106,7 +119,7 @@ def metadata_row(settings: dict, person: Person, label: str, take: int) -> dict:
     frame; actions, the strength of each action in each frame, for those that move; head, yaw, pitch and roll in degrees in each
     frame; captions, sentences.
     """
-    split = "test" if person.index >= settings["num_subjects"] - settings["num_test_subjects"] else "train"
+    split = split_of(settings, person.index)
     stem = f"{split}/{label}/{person.index:04d}_{take:02d}"
     row = dict(
         file_name=stem + SUFFIXES[settings["format"]], label=label, subject=person.index, split=split, take=take

@@ -10,7 +10,15 @@ from functools import partial
 from pathlib import Path
 
 from ...files.whole import write_text
-from ..drawn_sets import checked_settings, drawn, keep_settings, write_flow
+from ..drawn_sets import (
+    checked_settings,
+    chosen_subjects,
+    drawn,
+    keep_settings,
+    rows_of_other_split,
+    split_of,
+    write_flow,
+)
 from ..video_writing import SUFFIXES, write_clip
 from .clips import VERSION, require_style, toon_clip
 from .expressions import LABELS
@@ -21,7 +29,7 @@ SETTINGS = "toon_faces.json"  # of a data set, at its root
 
 def write_subject(root: Path, settings: dict, subject: int, tick=lambda clips: None) -> list[dict]:
     """Write all clips of a person that are missing; their metadata rows."""
-    split = "test" if subject >= settings["num_subjects"] - settings["num_test_subjects"] else "train"
+    split = split_of(settings, subject)
     suffix = SUFFIXES[settings["format"]]
     person = ToonSubject.sample(settings["seed"], subject)
     rows = []
@@ -63,6 +71,7 @@ def write_toon_faces(
     workers: int = 0,
     progress: bool = True,
     style: str = "painted",
+    split: str | None = None,
 ) -> Path:
     """Write a data set: root/{train,test}/label/subject_take, and root/metadata.jsonl.
 
@@ -86,6 +95,7 @@ def write_toon_faces(
             usual `if __name__ == "__main__":`.
         progress: show a progress bar.
         style: as in `toon_clip`.
+        split: "train" or "test" draws that split alone, as if the other were drawn later.
 
     Returns:
         The path of metadata.jsonl: one line a clip with file_name, label, subject, split, take (and flow).
@@ -99,13 +109,15 @@ def write_toon_faces(
         num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow), style=style,
     )  # fmt: skip
     settings = checked_settings(settings, LABELS, workers, test_fraction)
+    subjects = chosen_subjects(settings, split)
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     keep_settings(root / SETTINGS, settings, before={"style": "painted"})  # there was no other once
     job, clips_each = partial(write_subject, root, settings), len(settings["labels"]) * takes
-    rows = [
-        row for _, done in drawn(job, range(num_subjects), clips_each, workers, "toon faces", progress) for row in done
-    ]
     metadata = root / "metadata.jsonl"
+    rows = rows_of_other_split(metadata, split)
+    for _, done in drawn(job, subjects, clips_each, workers, "toon faces", progress):
+        rows += done
+    rows.sort(key=lambda row: row["subject"])
     write_text(metadata, "".join(json.dumps(row) + "\n" for row in rows))
     return metadata
