@@ -71,7 +71,7 @@ def convert_files(
         with _naming("unet", unet):
             parts = convert_unet(unet_checkpoint, preset), read_betas(unet_checkpoint)
         result = join_pipeline(result, *parts, preset)
-        if str(text_encoder or NONE).lower() != NONE:
+        if text_encoder and text_encoder.lower() != NONE:
             say(f"embedding {len(preset.labels)} labels with {text_encoder}")
             add_texts(result, preset.labels, *load_text_encoder(text_encoder))
         else:
@@ -113,7 +113,7 @@ def _check_unet(unet: str | Path | None, preset: Preset) -> str | Path | None:
 
 def _check_names(files: Iterable[str | Path | None], preset: Preset) -> None:
     """Refuse what only file names tell: mug128 and mhad128 have the same tensors, but were released by other names."""
-    for file in filter(None, files):
+    for file in (file for file in files if file):
         for other in PRESETS.values():
             if Path(file).name in other.released_files and preset.name in PRESETS and preset.name != other.name:
                 raise ValueError(

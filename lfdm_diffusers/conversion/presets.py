@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 from ..data.published_datasets import MHAD_LABELS, MUG_LABELS, NATOPS_LABELS
 
 # The released YAML files agree in everything but the padding of the region predictor's last convolution.
-MODEL_PARAMS = {
+MODEL_PARAMS: dict[str, Any] = {
     "num_regions": 10,
     "num_channels": 3,
     "estimate_affine": True,

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 
-class PlainTensors(dict):
+class PlainTensors(dict[str, torch.Tensor]):
     """A state dict in float64, with the layers that read it by name."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], prefix: str = ""):
         kept = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         super().__init__({k: v.detach().cpu().double() for k, v in kept.items()})
 
-    def conv(self, name: str, x: torch.Tensor, **options) -> torch.Tensor:
+    def conv(self, name: str, x: torch.Tensor, **options: Any) -> torch.Tensor:
         convolve = F.conv3d if self[f"{name}.weight"].ndim == 5 else F.conv2d
         return convolve(x, self[f"{name}.weight"], self.get(f"{name}.bias"), **options)
 
@@ -173,8 +174,8 @@ def plain_unet(
 
 
 def _norm(t: PlainTensors, name: str, x: torch.Tensor) -> torch.Tensor:
-    parts = [t[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
-    return F.relu(F.batch_norm(x, *parts, training=False, eps=1e-5))
+    mean, var, weight, bias = (t[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+    return F.relu(F.batch_norm(x, mean, var, weight, bias, training=False, eps=1e-5))
 
 
 def _block(t: PlainTensors, name: str, x: torch.Tensor, padding: int = 1) -> torch.Tensor:
@@ -265,14 +266,14 @@ def plain_flow(
             precision = covar[:, k].inverse() if config["use_covar_heatmap"] else torch.eye(2).double()[None] / 0.01
             pair.append(torch.exp(-0.5 * ((d @ precision[:, None]) * d).sum(dim=-1)))
         maps.append(pair[0] - pair[1])
-    features = []
+    seen = []
     for heatmap, motion in zip(maps, motions):
-        features.append(heatmap[:, None])
+        seen.append(heatmap[:, None])
         if config["use_deformed_source"]:
-            features.append(_read(small, motion))
-    features = _hourglass(t, "hourglass", torch.cat(features, dim=1))
+            seen.append(_read(small, motion))
+    features = _hourglass(t, "hourglass", torch.cat(seen, dim=1))
     mask = t.conv("mask", features, padding=3).softmax(dim=1)
-    flow = sum(mask[:, k, ..., None] * motion for k, motion in enumerate(motions))
+    flow = sum((mask[:, k, ..., None] * motion for k, motion in enumerate(motions)), start=torch.zeros(()))
     return flow.permute(0, 3, 1, 2), t.conv("occlusion", features, padding=3).sigmoid()
 
 

@@ -170,7 +170,7 @@ def _lfae_config(model_params: Mapping) -> dict:
     }
 
 
-def convert_lfae_checkpoint(checkpoint: dict, model_params: dict) -> LatentFlowAutoencoder:
+def convert_lfae_checkpoint(checkpoint: dict, model_params: Mapping) -> LatentFlowAutoencoder:
     """Convert a released LFAE or MRAA checkpoint.
 
     Args:

@@ -93,7 +93,7 @@ class ClipReader:
         """
         return sum(1 for _ in iterate_frames(clip))
 
-    def read(self, clip: Clip, indices: Sequence[int]) -> np.ndarray:
+    def read(self, clip: Clip, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The frames `indices` (any order, repeats allowed) of a clip, (F, h, w, 3) uint8, without black bars.
 
         Raises:
@@ -140,12 +140,12 @@ class CachedClipReader(ClipReader):
     def check(self, clip: Clip) -> int:
         return len(self._frames(clip))
 
-    def read(self, clip: Clip, indices: Sequence[int]) -> np.ndarray:
+    def read(self, clip: Clip, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         frames = self._frames(clip)
-        indices = np.asarray(indices, dtype=np.int64)
-        if indices.size == 0 or indices.min() < 0 or indices.max() >= len(frames):
-            raise ValueError(f"`indices` must be from 0 to {len(frames) - 1} for {clip.name}, got {indices.tolist()}.")
-        return np.asarray(frames[indices])
+        asked = np.asarray(indices, dtype=np.int64)
+        if asked.size == 0 or asked.min() < 0 or asked.max() >= len(frames):
+            raise ValueError(f"`indices` must be from 0 to {len(frames) - 1} for {clip.name}, got {asked.tolist()}.")
+        return np.asarray(frames[asked])
 
     def path(self, clip: Clip) -> Path:
         """The cache's file for a clip, whether it is there or not."""

@@ -47,7 +47,7 @@ class Clip:
     crop: tuple[int, int, int, int] | None = None
     num_frames: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
         if self.start < 0 or (self.stop is not None and self.stop < self.start):
             raise ValueError(f"`start` and `stop` must be 0 <= start <= stop, got {self.start} and {self.stop}.")
@@ -80,7 +80,7 @@ def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None
     Raises:
         UnreadableClipError: naming the clip and the reason.
     """
-    clip = clip if isinstance(clip, Clip) else Clip(clip)
+    clip = clip if isinstance(clip, Clip) else Clip(Path(clip))
     if indices is not None:
         indices = [clip.start + index for index in indices if clip.stop is None or clip.start + index < clip.stop]
         if not indices:
@@ -104,7 +104,7 @@ def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None
 
 def read_clip(
     clip: Clip | str | Path,
-    indices: Sequence[int] | None = None,
+    indices: Sequence[int] | np.ndarray | None = None,
     change: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Frames of a clip, (F, H, W, 3) uint8.
@@ -119,7 +119,7 @@ def read_clip(
         UnreadableClipError: naming the clip and the reason, which may be that it has no frames.
         ValueError: for an index that the clip does not have.
     """
-    clip = clip if isinstance(clip, Clip) else Clip(clip)
+    clip = clip if isinstance(clip, Clip) else Clip(Path(clip))
     change = change or np.asarray
     if indices is None:
         frames = [change(frame) for frame in iterate_frames(clip)]
@@ -143,7 +143,7 @@ def count_frames(clip: Clip | str | Path) -> int:
     Raises:
         UnreadableClipError: naming the clip and the reason.
     """
-    clip = clip if isinstance(clip, Clip) else Clip(clip)
+    clip = clip if isinstance(clip, Clip) else Clip(Path(clip))
     if clip.num_frames is not None:
         return clip.num_frames
     if _is_video(clip.path):

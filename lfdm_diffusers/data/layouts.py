@@ -161,7 +161,7 @@ def _named_path(root: Path, folder: Path, row: Row) -> Path:
     if not name:
         raise ValueError(f"{row.place}: every row must have a `file_name`, got the columns {', '.join(row.columns)}.")
     roots = Path(os.path.normpath(root.absolute())), root.resolve()
-    first = None
+    missing: list[Path] = []
     for written in dict.fromkeys((name, name.replace("\\", "/"))):  # as on Windows, last
         path = Path(os.path.normpath(folder.absolute() / written))
         inside = next((path.relative_to(each) for each in roots if path != each and path.is_relative_to(each)), None)
@@ -170,8 +170,8 @@ def _named_path(root: Path, folder: Path, row: Row) -> Path:
         found = _existing(root, inside.parts)
         if found is not None:
             return found
-        first = first or root / inside
-    return first
+        missing.append(root / inside)
+    return missing[0]
 
 
 def _existing(root: Path, parts: Sequence[str]) -> Path | None:

@@ -104,7 +104,7 @@ def to_tensors(image: Picture | Sequence[Picture], name: str = "image") -> list[
     return [each[:3] if len(each) == 4 and bool((each[3] == 1).all()) else each for each in colours]
 
 
-def fitted_size(source: tuple[int, int], height: int, width: int, fit: str = "letterbox") -> tuple[int, int]:
+def fitted_size(source: Sequence[int], height: int, width: int, fit: str = "letterbox") -> tuple[int, int]:
     """Height and width that `scale_to_fit` gives a picture of the size `source`.
 
     Raises:
@@ -150,7 +150,7 @@ def scale_to_fit(picture: torch.Tensor, height: int, width: int, fit: str = "let
 
 
 def frame_sides(
-    source: tuple[int, int], height: int, width: int, fit: str = "letterbox"
+    source: Sequence[int], height: int, width: int, fit: str = "letterbox"
 ) -> tuple[float, float, float, float]:
     """Where in a picture of the size `source` the frame lies that `fit_picture` makes of it.
 

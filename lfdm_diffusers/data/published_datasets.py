@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .clips import Clip
 from .folders import is_passed_over, walk
@@ -61,7 +62,7 @@ def find_mhad(root: Path) -> list[Clip]:
     found: dict[tuple[int, int, int], tuple[Path, tuple | None]] = {}
     depths = set()
     for path, match in _named(root, MHAD_NAME):
-        key, kind = tuple(int(number) for number in match.groups()[:3]), match[4].lower()
+        key, kind = (int(match[1]), int(match[2]), int(match[3])), match[4].lower()
         if kind == "_depth.mat":
             depths.add(key)
         elif kind == "_color.avi":
@@ -94,7 +95,12 @@ def find_natops(root: Path) -> list[Clip]:
             continue
         if not 1 <= gesture <= len(NATOPS_LABELS):
             raise ValueError(f"NATOPS has the gestures 1 to {len(NATOPS_LABELS)}, got {path}.")
-        about = {"label": NATOPS_LABELS[gesture - 1], "subject": str(subject), "split": split, "crop": NATOPS_CROP}
+        about: dict[str, Any] = {
+            "label": NATOPS_LABELS[gesture - 1],
+            "subject": str(subject),
+            "split": split,
+            "crop": NATOPS_CROP,
+        }
         if match[3] and path.is_dir():
             clips[gesture, subject, int(match[3])] = Clip(path, **about)
         elif not match[3]:

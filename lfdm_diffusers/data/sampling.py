@@ -34,9 +34,10 @@ def sample_indices(strategy: str, length: int, count: int, rng: np.random.Genera
     for name, value in (("length", length), ("count", count)):
         if value < 1:
             raise ValueError(f"`{name}` must be 1 or more, got {value}.")
-    if strategy != "uniform" and rng is None:
-        raise ValueError(f"`rng` must be a numpy Generator for the strategy {strategy!r}, got None.")
-    if strategy == "very_random":
+    if rng is None:
+        if strategy != "uniform":
+            raise ValueError(f"`rng` must be a numpy Generator for the strategy {strategy!r}, got None.")
+    elif strategy == "very_random":
         indices = np.sort(rng.choice(length, count, replace=True))
         indices[0] = 0
         return indices
@@ -44,7 +45,7 @@ def sample_indices(strategy: str, length: int, count: int, rng: np.random.Genera
         return np.minimum(np.arange(count), length - 1)
     # In floats, as published: a few of these, such as number 13 of 40 from 46, are one less than exact division gives.
     indices = np.linspace(0, length - 1, count).astype(np.int64)
-    if strategy == "random" and count > 2:
+    if rng is not None and strategy == "random" and count > 2:
         steps = np.diff(indices)
         indices[1:-1] += rng.integers(1 - steps[:-1], steps[1:])
         indices.sort()

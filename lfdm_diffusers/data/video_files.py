@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -23,7 +24,7 @@ SQUARE = 1 / 8, 8  # shapes of pixels beyond these are mistakes of a header
 SEEK_GAP = 48
 
 # PyAV before 19 refuses names that are not UTF-8 unless it is told otherwise; PyAV 19 takes them and is not to be told.
-LENIENT_NAMES = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+LENIENT_NAMES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = True) -> Iterator[np.ndarray]:
@@ -237,7 +238,7 @@ def _seeking(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
             else:
                 expected = position + 1
             for frame in frames:
-                position = number.get(frame.pts, -1)
+                position = -1 if frame.pts is None else number.get(frame.pts, -1)
                 if position < 0 or position > index or (expected is not None and position != expected):
                     return
                 expected = position + 1

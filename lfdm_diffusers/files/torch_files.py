@@ -8,6 +8,7 @@ import tarfile
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,14 +34,14 @@ class LeftOut:
         pass
 
 
-def plain_dict(*_) -> dict:
+def plain_dict(*_: object) -> dict:
     """Takes `defaultdict`'s place: the weights-only unpickler fills plain dicts only."""
     return {}
 
 
 # MRAA's files hold a whole Adam object, whose state is a defaultdict(dict), beside the tensors. Nothing of it is needed,
 # so those names are allowed but stand for something that does nothing: not even Adam's own code is run.
-ALLOWED_GLOBALS = [(LeftOut, "torch.optim.adam.Adam"), (plain_dict, "collections.defaultdict"), dict]
+ALLOWED_GLOBALS: list[Any] = [(LeftOut, "torch.optim.adam.Adam"), (plain_dict, "collections.defaultdict"), dict]
 
 
 def load_checkpoint(path: str | Path) -> dict:

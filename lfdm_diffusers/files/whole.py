@@ -24,7 +24,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PREFIX = ".part-"
@@ -254,7 +254,7 @@ def _swap(part: Path, target: Path, old: Path) -> None:
 
 
 @functools.cache
-def _renameat2() -> ctypes._CFuncPtr | None:
+def _renameat2() -> Callable[..., int] | None:
     try:
         return ctypes.CDLL(None).renameat2
     except (OSError, AttributeError, TypeError):  # not Linux, or a C library of before 2018

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from diffusers import DiffusionPipeline
 from diffusers.models.modeling_utils import ModelMixin
 from huggingface_hub import ModelCard
 
 from .cards import CardFacts, component_card
+from .decorators import wraps
 from .push import FilledCardMixin, keeping_card
 from .registration import PACKAGE, PIPELINE_CODE, write_remote_code
 
@@ -42,8 +42,8 @@ class HubModel(FilledCardMixin, ModelMixin):
         return component_card(self, repo_id=repo_id, facts=facts, tags=self.tags)
 
     @keeping_card
-    @functools.wraps(ModelMixin.save_pretrained)
-    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
+    @wraps(ModelMixin.save_pretrained)
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         super().save_pretrained(save_directory, *args, **kwargs)
         # diffusers removes the shards of an earlier save but not their index, and would then look for them.
         for index in Path(save_directory).glob("*.index*.json"):
@@ -60,7 +60,7 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
 
     _remote_code = False
 
-    def __init_subclass__(cls, **kwargs) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # DiffusionPipeline.from_pretrained(..., text_encoder=None) leaves an optional part out only if the signature that
         # it reads shows no default; it would load the part all the same, and download it. Calls are not affected.
@@ -71,10 +71,12 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
         ]
         # A subclass may order its arguments so that this cannot be said; it then has diffusers' own behaviour.
         with contextlib.suppress(ValueError):
-            cls.__init__.__signature__ = signature.replace(parameters=parameters)
+            vars(cls.__init__)["__signature__"] = signature.replace(parameters=parameters)
 
     @keeping_card
-    def save_pretrained(self, save_directory: str | os.PathLike, *args, remote_code: bool = False, **kwargs) -> None:
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, *args: Any, remote_code: bool = False, **kwargs: Any
+    ) -> None:
         """Save as `DiffusionPipeline.save_pretrained` does.
 
         Args:
@@ -91,7 +93,7 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
         with self._writing_remote_code(remote_code):
             super().save_pretrained(save_directory, *args, **kwargs)
 
-    def push_to_hub(self, repo_id: str, *args, remote_code: bool = False, **kwargs) -> str:
+    def push_to_hub(self, repo_id: str, *args: Any, remote_code: bool = False, **kwargs: Any) -> str:
         """Push as `DiffusionPipeline.push_to_hub` does, with a filled card; `remote_code` as in `save_pretrained`."""
         with self._writing_remote_code(remote_code):
             return super().push_to_hub(repo_id, *args, **kwargs)
@@ -110,7 +112,7 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
         finally:
             self._remote_code = before
 
-    def save_config(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
+    def save_config(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         super().save_config(save_directory, *args, **kwargs)
         # Whatever is saved or pushed passes here, after its components and before it is uploaded.
         write_remote_code(Path(save_directory), type(self).__name__, self._remote_code)

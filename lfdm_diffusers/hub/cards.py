@@ -69,7 +69,7 @@ def make_card(
     citation: str = "",
     repo_id: str | None = None,
     facts: CardFacts | None = None,
-    **metadata: str | None,
+    **metadata: Any,
 ) -> ModelCard:
     """The card of an object that says what it is.
 
@@ -134,7 +134,7 @@ def _card(
     body: list[str],
     tags: Sequence[str],
     citation: str = "",
-    **metadata: str | None,
+    **metadata: Any,
 ) -> ModelCard:
     """Metadata, title, `body`, and the sections that every card ends with; `citation` is of what is not LFDM's own."""
     if unknown := sorted(set(facts) - set(CardFacts.__annotations__)):

@@ -7,13 +7,17 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
+from diffusers.utils import PushToHubMixin
 from huggingface_hub import CommitInfo, HfApi, ModelCard, file_exists
 from huggingface_hub.errors import HfHubHTTPError
 
 from .cards import CardFacts
 
 CARD = "README.md"
+
+Save = TypeVar("Save", bound=Callable[..., None])
 
 
 @contextlib.contextmanager
@@ -25,7 +29,7 @@ def _explained_refusals() -> Iterator[None]:
         advice = {
             401: "Pushing needs a token: log in with `hf auth login`, set HF_TOKEN, or pass `token`.",
             403: "This token may not write there: use one with the right to write, or another `repo_id`.",
-        }.get(getattr(error.response, "status_code", None))
+        }.get(getattr(error.response, "status_code", 0))
         if advice and advice not in str(error):
             error.append_to_message("\n" + advice)
         raise
@@ -47,18 +51,18 @@ def push_folder(
     try:
         with _explained_refusals():
             repo = api.create_repo(repo_id, private=private, exist_ok=True)
-            api.upload_folder(repo_id=repo.repo_id, folder_path=folder, commit_message=message)
+            api.upload_folder(repo_id=repo.repo_id, folder_path=os.fspath(folder), commit_message=message)
     except Exception as error:  # of whichever HTTP library the Hub client uses
         raise ConnectionError(f"{folder} is complete, but the push to {repo_id} failed: {error}") from error
     return str(repo)
 
 
-def keeping_card(save_pretrained: Callable) -> Callable:
+def keeping_card(save_pretrained: Save) -> Save:
     """`save_pretrained` that leaves a folder's README.md as it is; diffusers writes its own there before a push."""
 
     # diffusers reads the signature to learn what it may pass on, hence `wraps`.
     @functools.wraps(save_pretrained)
-    def wrapper(self: FilledCardMixin, save_directory: str | os.PathLike, *args, **kwargs) -> None:
+    def wrapper(self: FilledCardMixin, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         if os.path.isfile(save_directory):
             raise ValueError(f"`save_directory` must be a folder, got the file {os.fspath(save_directory)!r}.")
         readme = Path(save_directory, CARD)
@@ -74,10 +78,10 @@ def keeping_card(save_pretrained: Callable) -> Callable:
             elif not readme.is_file() or readme.read_bytes() != card:
                 readme.write_bytes(card)
 
-    return wrapper
+    return cast(Save, wrapper)
 
 
-class FilledCardMixin:
+class FilledCardMixin(PushToHubMixin):
     """Pushes a filled card where diffusers would push a stock text.
 
     A card that a person wrote stays: first the folder's, then the repository's, and only then is one made by `card`.
@@ -89,7 +93,7 @@ class FilledCardMixin:
         """The card, filled from what the object says of itself; see `HubModel.card`."""
         raise NotImplementedError
 
-    def _upload_folder(self, working_dir: str | os.PathLike, repo_id: str, *args, **kwargs) -> CommitInfo:
+    def _upload_folder(self, working_dir: str | os.PathLike, repo_id: str, *args: Any, **kwargs: Any) -> CommitInfo:
         if not kwargs.get("subfolder"):
             readme = Path(working_dir, CARD)
             if self._folder_card is not None:
@@ -106,7 +110,7 @@ class FilledCardMixin:
                 "repository is not left half-written; push again."
             ) from error
 
-    def push_to_hub(self, repo_id: str, *args, **kwargs) -> str:
+    def push_to_hub(self, repo_id: str, *args: Any, **kwargs: Any) -> str:
         """Push as diffusers does, with a filled card; see `save_pretrained`.
 
         Raises:

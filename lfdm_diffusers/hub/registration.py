@@ -59,7 +59,7 @@ def _lend(module: ModuleType, names: Collection[str]) -> None:
             return earlier(name)
         raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
 
-    module.__getattr__ = __getattr__
+    vars(module)["__getattr__"] = __getattr__
 
 
 class _AfterImport:
@@ -75,15 +75,16 @@ class _AfterImport:
             return None
         others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
-        if spec is not None:
-            execute = spec.loader.exec_module
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
                 if module.__name__ == self.name:  # a loader of archives may serve other modules too
                     self.then(module)
 
-            spec.loader.exec_module = exec_module
+            loader.exec_module = exec_module
         return spec
 
 

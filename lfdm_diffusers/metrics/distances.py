@@ -227,9 +227,9 @@ def train_test_gap(
             raise ValueError(
                 f"`{name}_seen` and `{name}_unseen` must have as many rows, got {len(seen)} and {len(unseen)}."
             )
-    seen, unseen = distance(generated_seen, real_seen), distance(generated_unseen, real_unseen)
+    on_seen, on_unseen = distance(generated_seen, real_seen), distance(generated_unseen, real_unseen)
     errors = [
         bootstrap_interval(distance, *pair, repeats, seed=seed).std
         for pair in ((generated_seen, real_seen), (generated_unseen, real_unseen))
     ]
-    return TrainTestGap(seen, unseen, unseen - seen, math.hypot(*errors))
+    return TrainTestGap(on_seen, on_unseen, on_unseen - on_seen, math.hypot(*errors))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN = tuple(value / 255 for value in (123.68, 116.779, 103.939))
@@ -52,6 +56,9 @@ class FeatureNetwork(nn.Module):
     Raises:
         ValueError: if `layers` is empty or names what is not there.
     """
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(
         self,
@@ -157,7 +164,7 @@ class InvertedResidual(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int, expand: int, kernel_size: int, stride: int):
         hidden = expand * in_channels
-        layers = {}
+        layers: dict[str, nn.Module] = {}
         if expand != 1:
             layers |= {
                 "expand_conv": TFSameConv2d(in_channels, hidden, 1),
@@ -236,7 +243,7 @@ class BackboneFeatures(FeatureNetwork):
     """
 
     def __init__(
-        self, backbone: nn.Module, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+        self, backbone: PreTrainedModel, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
     ):
         super().__init__(backbone.out_features, backbone.stage_names, mean, std)
         self.backbone = backbone

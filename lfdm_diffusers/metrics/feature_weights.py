@@ -110,8 +110,8 @@ def load_backbone(source: str, layers: Sequence[str] | None) -> BackboneFeatures
     missing = [key for key in report["missing_keys"] if not key.startswith("hidden_states_norms.")]
     if missing:
         raise ValueError(f"{source} lacks {len(missing)} weights of its backbone, such as {min(missing)}.")
-    about = find_file(source, "preprocessor_config.json")
-    about = {} if about is None else read_json(about)
+    file = find_file(source, "preprocessor_config.json")
+    about = {} if file is None else read_json(file)
     return BackboneFeatures(backbone, about.get("image_mean", IMAGENET_MEAN), about.get("image_std", IMAGENET_STD))
 
 

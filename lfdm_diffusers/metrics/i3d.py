@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import torch
@@ -58,6 +58,9 @@ class SameConv3d(nn.Conv3d):
 class SameMaxPool3d(nn.MaxPool3d):
     """Maximum over windows with "SAME" padding."""
 
+    kernel_size: tuple[int, int, int]
+    stride: tuple[int, int, int]
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(pad_same(x, self.kernel_size, self.stride, -torch.inf))
 
@@ -101,7 +104,7 @@ class I3D(nn.Module):
     }
     POOLS = {"3b": ((1, 3, 3), (1, 2, 2)), "4b": ((3, 3, 3), (2, 2, 2)), "5b": ((2, 2, 2), (2, 2, 2))}
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         layers: dict[str, nn.Module] = {
             "1a": SameConv3d(3, 64, 7, 2),
@@ -165,7 +168,7 @@ def _sources() -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "logits", ("Logits/Conv3d_0c_1x1",)
 
 
-def state_from_package(file: BinaryIO) -> dict[str, torch.Tensor]:
+def state_from_package(file: IO[bytes]) -> dict[str, torch.Tensor]:
     """Weights of `I3D` from the open file `i3d-kinetics-400.ckpt`, without running anything that is in it.
 
     Raises:
@@ -229,9 +232,10 @@ def convert_i3d(path: str | Path, output: str | Path | None = None) -> Path:
         if tarfile.is_tarfile(path):
             with tarfile.open(path) as archive:
                 member = next((m for m in archive if m.isfile() and m.name.endswith("/" + PACKAGE_MEMBER)), None)
-                if member is None:
+                packed = None if member is None else archive.extractfile(member)
+                if packed is None:
                     raise ValueError(f"no {PACKAGE_MEMBER} is in it")
-                state = state_from_package(archive.extractfile(member))
+                state = state_from_package(packed)
         else:
             with path.open("rb") as file:
                 state = state_from_package(file)
@@ -267,6 +271,7 @@ def load_i3d(path: str | Path | None = None) -> VideoDetector:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"`path` must be a file, got {str(path)!r}.")
+    network: nn.Module
     if path.suffix == ".safetensors":
         network = I3D()
         try:

@@ -13,7 +13,7 @@ class RunningMean:
         count: how many numbers were added.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.total = 0.0
         self.count = 0
 

@@ -62,7 +62,8 @@ def zero_flow_like(true_flow: torch.Tensor) -> torch.Tensor:
 
     Its end-point distances are the lengths of the true motion.
     """
-    return sampling_grid(*true_flow.shape[-2:], centers=True).permute(2, 0, 1).to(true_flow).expand_as(true_flow)
+    height, width = true_flow.shape[-2:]
+    return sampling_grid(height, width, centers=True).permute(2, 0, 1).to(true_flow).expand_as(true_flow)
 
 
 class EndPointScores:
@@ -75,7 +76,7 @@ class EndPointScores:
 
     PLACES = ("all", "visible", "visible_moving")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.means = {flow: {place: RunningMean() for place in self.PLACES} for flow in ("predicted", "zero")}
 
     def update(

@@ -77,7 +77,7 @@ class ReconstructionScores:
 
     PICTURES = ("", "inpainted_", "static_")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.means = {name + kind: RunningMean() for kind in ("l1", "l1_moving") for name in self.PICTURES}
 
     def update(
@@ -128,7 +128,8 @@ def occlusion_statistics(occlusion: torch.Tensor, visibility: torch.Tensor | Non
         "occlusion_below_half": (occlusion < 0.5).float().mean().item(),
     }
     if visibility is not None:
-        share = F.adaptive_avg_pool2d(visibility.flatten(0, -4).float(), occlusion.shape[-2:])
+        height, width = occlusion.shape[-2:]
+        share = F.adaptive_avg_pool2d(visibility.flatten(0, -4).float(), (height, width))
         share = share.view_as(occlusion)
         for name, where in (("visible", share == 1), ("hidden", share <= 0.5)):
             numbers[f"occlusion_of_{name}"] = RunningMean().add(occlusion, where).value

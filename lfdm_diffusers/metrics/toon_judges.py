@@ -96,8 +96,9 @@ class IdentityEncoder(nn.Module):
     """
 
     TOP, LEFT, SIDE = 7, 5, 54  # of 64 pixels
+    oval: torch.Tensor
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.face_features = convolutions(1, (32, 64, 96, 96), 128)
         self.project = nn.Linear(128, 64)

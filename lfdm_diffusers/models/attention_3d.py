@@ -7,7 +7,8 @@ projection is one matrix product, and no layout ever changes between convolution
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -142,6 +143,10 @@ class VideoAttention(nn.Module, AttentionModuleMixin):
 
     _default_processor_cls = VideoAttnProcessor
     _available_processors = [VideoAttnProcessor, LinearAttnProcessor]
+    processor: Callable[..., torch.Tensor]
+    set_processor: Callable[[Any], None]
+    fused_projections: bool
+    to_qkv: nn.Linear  # where diffusers has fused the projections
 
     def __init__(
         self, channels: int, heads: int, head_dim: int, axis: str, linear: bool = False, out_bias: bool = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from huggingface_hub import ModelCard
 
+from ..hub.base import HubModel
 from ..hub.cards import FOLDER, PAPER, TAGS, CardFacts, make_card, parameter_count, python_code, quoted
 
 
-class AutoencoderCardsMixin:
+class AutoencoderCardsMixin(HubModel):
     """For an auto-encoder with a `decoder` that may be shared without the rest."""
 
     tags = TAGS

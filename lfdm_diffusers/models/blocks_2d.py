@@ -16,6 +16,8 @@ from .checkpointing import CheckpointedBlock
 class AntiAliasDownsample(nn.Module):
     """Gaussian blur, then every (1/scale)-th pixel: sigma = (1/scale - 1)/2, 2*round(4*sigma) + 1 taps, zero padding."""
 
+    kernel: torch.Tensor
+
     def __init__(self, channels: int, scale: float):
         super().__init__()
         self.stride = round(1 / scale)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,9 @@ class FrameContext(NamedTuple):
 class FrameGroupNorm(nn.GroupNorm):
     """GroupNorm over all frames of a video together, with FiLM and SiLU: silu(norm(x) * (scale + 1) + shift)."""
 
-    def forward(self, x: torch.Tensor, num_frames: int, film: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(  # type: ignore[override]  # it must know the frames
+        self, x: torch.Tensor, num_frames: int, film: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """`x` `(B * F, C, h, w)` channels-last; `film` `(B, 2C)`: scale, then shift."""
         _, channels, height, width = x.shape
         # (B*F, C, h, w) -> (B, C, F*h, w): the same memory, so that a group's statistics span all frames.
@@ -122,10 +124,13 @@ class MidBlock(nn.Module):
         return self.resnets[1](self.attention(x, context), context.num_frames, embed)
 
 
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+
+
 class NearestUpsample(nn.Module):
     """Nearest-neighbour doubling and a convolution with a padding mode of choice."""
 
-    def __init__(self, channels: int, padding_mode: str):
+    def __init__(self, channels: int, padding_mode: PaddingMode):
         super().__init__()
         self.conv = FastConv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
 

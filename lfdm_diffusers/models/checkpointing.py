@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -41,11 +41,13 @@ class RecomputedCall:
 class CheckpointedBlock(nn.Module):
     """Base of blocks that diffusers' `enable_gradient_checkpointing` can switch to keeping their input only."""
 
-    def __init__(self):
-        super().__init__()
-        self.gradient_checkpointing = False  # diffusers sets it, and the function below
+    _gradient_checkpointing_func: Callable[..., torch.Tensor]
 
-    def compute(self, *args: torch.Tensor, **options: Any) -> torch.Tensor:
+    def __init__(self) -> None:
+        super().__init__()
+        self.gradient_checkpointing = False  # diffusers sets it, and the function above
+
+    def compute(self, *args: Any, **options: Any) -> torch.Tensor:
         """What the block computes."""
         raise NotImplementedError
 

@@ -13,12 +13,13 @@ from torch import nn
 
 from ..files.reading import read_json, reading, why
 from ..files.whole import whole, write_json
+from ..hub.base import HubModel
 
 CONFIG, WEIGHTS = "decoder_config.json", "decoder.safetensors"
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def frozen_fingerprint(lfae: nn.Module, dtype: torch.dtype = torch.float32) -> str:
+def frozen_fingerprint(lfae: DecoderFilesMixin, dtype: torch.dtype = torch.float32) -> str:
     """SHA-256 of the weights and statistics that are not the decoder's, rounded to `dtype`; the same on every machine."""
     digest, decoder = hashlib.sha256(), lfae.decoder.state_dict()
     for name, value in sorted(lfae.state_dict().items()):
@@ -28,8 +29,12 @@ def frozen_fingerprint(lfae: nn.Module, dtype: torch.dtype = torch.float32) -> s
     return digest.hexdigest()
 
 
-class DecoderFilesMixin:
+class DecoderFilesMixin(HubModel):
     """For an auto-encoder whose `decoder` is a module that holds those of its parts that can be exchanged."""
+
+    @property
+    def decoder(self) -> nn.Module:
+        raise NotImplementedError
 
     def save_decoder(self, save_directory: str | os.PathLike, base_model: str | None = None) -> None:
         """Write the decoder alone, for `load_decoder`: `decoder.safetensors`, and `decoder_config.json`.
@@ -110,9 +115,10 @@ def _fetch(
     root = Path(source)
     if not root.is_dir():
         names = [(Path(subfolder) / name).as_posix() for name in (CONFIG, WEIGHTS)]
+        cache = None if cache_dir is None else os.fspath(cache_dir)
         try:
             root = Path(
-                snapshot_download(source, revision=revision, token=token, cache_dir=cache_dir, allow_patterns=names)
+                snapshot_download(source, revision=revision, token=token, cache_dir=cache, allow_patterns=names)
             )
         except Exception as error:  # of whichever HTTP library the Hub client uses; a name that is none; offline
             raise OSError(

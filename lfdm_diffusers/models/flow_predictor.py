@@ -16,7 +16,7 @@ from torch import nn
 
 from ..ops.warp import resample, sampling_grid
 from .blocks_2d import AntiAliasDownsample, Hourglass, PyramidEncoder, channel_widths
-from .geometry import RegionParameters, gaussian_heatmap, inverse_2x2, matmul_2x2, principal_axes
+from .geometry import FILLED, RegionParameters, gaussian_heatmap, inverse_2x2, matmul_2x2, principal_axes
 
 
 @dataclass
@@ -28,13 +28,13 @@ class LatentFlowOutput(BaseOutput):
             picture comes from. `(B, 2, F, h, w)` for a clip of F driving pictures.
         occlusion: `(B, 1, h, w)` (or `(B, 1, F, h, w)`) float32 in [0, 1]: 1 keeps the warped picture, 0 inpaints.
         reference_regions, driving_regions: the regions that the flow was composed from.
-        other_regions: those of the `others` of `LatentFlowAutoencoder.forward`.
+        other_regions: those of the `others` of `LatentFlowAutoencoder.forward`; None without these.
     """
 
-    flow: torch.Tensor | None = None
-    occlusion: torch.Tensor | None = None
-    reference_regions: RegionParameters | None = None
-    driving_regions: RegionParameters | None = None
+    flow: torch.Tensor = FILLED
+    occlusion: torch.Tensor = FILLED
+    reference_regions: RegionParameters = FILLED
+    driving_regions: RegionParameters = FILLED
     other_regions: RegionParameters | None = None
 
 
@@ -67,7 +67,8 @@ class RegionPredictor(nn.Module):
         logits = self.regions(self.hourglass(self.downsample(image), parts)).float()  # (B, K, h, w)
         heatmap = (logits.flatten(2) / self.temperature).softmax(dim=-1).view_as(logits)
         # With padding < 3 the logits are smaller than the picture, yet their grid still spans [-1, 1].
-        grid = sampling_grid(*logits.shape[-2:], logits.device, self.centers)
+        height, width = logits.shape[-2:]
+        grid = sampling_grid(height, width, logits.device, self.centers)
         weight = heatmap[..., None]  # (B, K, h, w, 1)
         shift = (weight * grid).sum(dim=(2, 3))  # (B, K, 2)
         centred = grid - shift[:, :, None, None]  # (B, K, h, w, 2)
@@ -171,7 +172,8 @@ class DenseFlowPredictor(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Flow `(B, 2, h, w)` and occlusion `(B, 1, h, w)`, both float32, for `reference` pictures `(B, C, H, W)`."""
         small = self.downsample(reference)
-        grid = sampling_grid(*small.shape[-2:], small.device, self.centers)
+        height, width = small.shape[-2:]
+        grid = sampling_grid(height, width, small.device, self.centers)
         motions = self.motions(reference_regions, driving_regions, background, grid)  # (B, K+1, h, w, 2)
         count = motions.shape[1]
         features = self.heatmaps(reference_regions, driving_regions, grid).to(small.dtype)[:, :, None]

@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers.utils import BaseOutput
+
+# Of fields that are always filled. Offloading hooks rebuild outputs field by field, from none.
+FILLED: Any = None
 
 
 @dataclass
@@ -25,11 +29,10 @@ class RegionParameters(BaseOutput):
         heatmap: `(B, K, h, w)`, each summing to 1.
     """
 
-    # Defaults, because offloading hooks rebuild outputs field by field.
-    shift: torch.Tensor | None = None
-    covar: torch.Tensor | None = None
-    affine: torch.Tensor | None = None
-    heatmap: torch.Tensor | None = None
+    shift: torch.Tensor = FILLED
+    covar: torch.Tensor = FILLED
+    affine: torch.Tensor = FILLED
+    heatmap: torch.Tensor = FILLED
 
 
 def split_regions(regions: RegionParameters, parts: Sequence[int]) -> list[RegionParameters]:
@@ -39,6 +42,11 @@ def split_regions(regions: RegionParameters, parts: Sequence[int]) -> list[Regio
     """
     fields = (regions.shift, regions.covar, regions.affine, regions.heatmap)
     return [RegionParameters(*some) for some in zip(*(field.split(parts) for field in fields))]
+
+
+def repeated_regions(regions: RegionParameters, times: int) -> RegionParameters:
+    """The regions of each picture `times` times in a row."""
+    return RegionParameters(**{name: value.repeat_interleave(times, dim=0) for name, value in regions.items()})
 
 
 # Variances below this (in grid units, squared) are those of a heatmap on one pixel: pixels are 0.06 apart at 32x32.

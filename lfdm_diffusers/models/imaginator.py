@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.configuration_utils import ConfigMixin
 from diffusers.utils import BaseOutput
 from torch import nn
 
 from ..hub.base import HubModel
+from ..hub.decorators import register_to_config
 from .checks import check_shape
 
 COARSEST = 4  # the side of the smallest maps, in places
@@ -173,7 +175,7 @@ class ImaginatorGenerator(HubModel, ConfigMixin):
         noise: torch.Tensor,
         text_embeds: torch.Tensor | None = None,
         return_dict: bool = True,
-    ) -> ImaginatorOutput | tuple[torch.Tensor]:
+    ) -> ImaginatorOutput | Any:
         """The video of each picture.
 
         Args:

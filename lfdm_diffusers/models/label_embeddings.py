@@ -6,15 +6,16 @@ import difflib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.configuration_utils import ConfigMixin
 from diffusers.utils import BaseOutput
 from torch import nn
 
 from ..hub.base import HubModel
 from ..hub.cards import TAGS
+from ..hub.decorators import register_to_config
 from .text_encoders import embed_text
 
 if TYPE_CHECKING:
@@ -115,14 +116,14 @@ class LabelEmbeddings(HubModel, ConfigMixin):
 
     def forward(
         self, labels: str | Sequence[str] | torch.Tensor, return_dict: bool = True
-    ) -> LabelEmbeddingsOutput | tuple[torch.Tensor]:
+    ) -> LabelEmbeddingsOutput | Any:
         """Look embeddings up.
 
         Args:
             labels: one label, several, or a tensor of row numbers `(B,)`.
 
         Returns:
-            `LabelEmbeddingsOutput` with `text_embeds` `(B, D)`.
+            `LabelEmbeddingsOutput` with `text_embeds` `(B, D)`, or the tuple `(text_embeds,)`.
 
         Raises:
             ValueError: for an unknown label, with the closest known one.

@@ -7,14 +7,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.configuration_utils import ConfigMixin
 from diffusers.utils import BaseOutput
-from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 from ..hub.base import HubModel
+from ..hub.decorators import apply_forward_hook, register_to_config
 from ..ops.cpu import concatenate_chunks
 from ..ops.thresholds import current
 from ..ops.warp import MotionWarp, blend, sampling_grid
@@ -23,7 +24,7 @@ from .blocks_2d import ConvBlock, DownBlock2d, FastConv2d, ResBlock2d, UpBlock2d
 from .checks import check_choice, check_shape, check_sides
 from .decoder_files import DecoderFilesMixin
 from .flow_predictor import BackgroundPredictor, DenseFlowPredictor, LatentFlowOutput, RegionPredictor
-from .geometry import RegionParameters, relative_regions, split_regions
+from .geometry import FILLED, RegionParameters, relative_regions, repeated_regions, split_regions
 
 
 @dataclass
@@ -36,9 +37,9 @@ class EncodedImage(BaseOutput):
         image: `(B, 3, H, W)` the picture itself, which the last blend warps.
     """
 
-    latent: torch.Tensor | None = None
-    skips: tuple[torch.Tensor, ...] | None = None
-    image: torch.Tensor | None = None
+    latent: torch.Tensor = FILLED
+    skips: tuple[torch.Tensor, ...] = FILLED
+    image: torch.Tensor = FILLED
 
 
 @dataclass
@@ -51,22 +52,22 @@ class DecodedFrames(BaseOutput):
         inpainted: what the decoder itself painted, before it is blended with `warped`.
     """
 
-    sample: torch.Tensor | None = None
-    warped: torch.Tensor | None = None
-    inpainted: torch.Tensor | None = None
+    sample: torch.Tensor = FILLED
+    warped: torch.Tensor = FILLED
+    inpainted: torch.Tensor = FILLED
 
 
 @dataclass
 class LatentFlowAutoencoderOutput(BaseOutput):
     """Reconstruction of a driving picture from a reference picture; see `DecodedFrames` and `LatentFlowOutput`."""
 
-    sample: torch.Tensor | None = None
-    warped: torch.Tensor | None = None
-    inpainted: torch.Tensor | None = None
-    flow: torch.Tensor | None = None
-    occlusion: torch.Tensor | None = None
-    reference_regions: RegionParameters | None = None
-    driving_regions: RegionParameters | None = None
+    sample: torch.Tensor = FILLED
+    warped: torch.Tensor = FILLED
+    inpainted: torch.Tensor = FILLED
+    flow: torch.Tensor = FILLED
+    occlusion: torch.Tensor = FILLED
+    reference_regions: RegionParameters = FILLED
+    driving_regions: RegionParameters = FILLED
     other_regions: RegionParameters | None = None
 
 
@@ -227,14 +228,14 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         check_sides(name, image, stride)
 
     @apply_forward_hook
-    def encode(self, image: torch.Tensor, return_dict: bool = True) -> EncodedImage | tuple:
+    def encode(self, image: torch.Tensor, return_dict: bool = True) -> EncodedImage | Any:
         """Encode a picture once for all frames: eq. 1 of the LFDM paper, z = E(x).
 
         Args:
             image: `(B, 3, H, W)` in [0, 1]; sides divisible by `downscale_factor`.
 
         Returns:
-            `EncodedImage` with the latent map `(B, C, H / downscale_factor, W / downscale_factor)`.
+            `EncodedImage` with the latent map `(B, C, H / downscale_factor, W / downscale_factor)`, or the tuple of its fields.
 
         Raises:
             ValueError: for another shape; the message names the nearest allowed sizes.
@@ -255,7 +256,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         return_dict: bool = True,
         driving_reference: torch.Tensor | None = None,
         others: torch.Tensor | None = None,
-    ) -> LatentFlowOutput | tuple:
+    ) -> LatentFlowOutput | Any:
         """Backward latent flow and occlusion from `reference` to `driving`: [f, m] = F(x_ref, x_dri) of the LFDM paper.
 
         Args:
@@ -266,7 +267,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
             others: `(N, 3, H, W)`, pictures whose regions are found on the way, at less cost than by themselves.
 
         Returns:
-            `LatentFlowOutput`; its flow and occlusion are float32 of size `flow_scale` times the picture's.
+            `LatentFlowOutput`, or the tuple of its fields; flow and occlusion are float32 of size `flow_scale` times the picture's.
 
         Raises:
             ValueError: for other shapes; the message names the nearest allowed sizes.
@@ -294,16 +295,15 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         regions = split_regions(self.region_predictor(torch.cat(pictures), parts), parts)
         reference, driving, *rest = pictures
         reference_regions, driving_regions, *rest_regions = regions
-        start, start_regions = reference, None
+        start: torch.Tensor = reference
+        start_regions: RegionParameters | None = None
         if driving_reference is not None:
             start, start_regions = rest[0], rest_regions[0]
         paired_regions, paired = reference_regions, reference
         if frames is not None:
             paired, start = (x.repeat_interleave(frames, dim=0) for x in (reference, start))
-            paired_regions, start_regions = (
-                regions and RegionParameters(**{k: v.repeat_interleave(frames, dim=0) for k, v in regions.items()})
-                for regions in (reference_regions, start_regions)
-            )
+            paired_regions = repeated_regions(reference_regions, frames)
+            start_regions = None if start_regions is None else repeated_regions(start_regions, frames)
         if start_regions is not None:
             driving_regions = relative_regions(paired_regions, start_regions, driving_regions)
         background = self.background_predictor(start, driving)
@@ -327,8 +327,8 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         occlusion: torch.Tensor,
         chunk_size: int | None = None,
         return_dict: bool = True,
-        finer: Sequence[tuple[torch.Tensor, torch.Tensor]] = (),
-    ) -> DecodedFrames | tuple:
+        finer: Sequence[Sequence[torch.Tensor]] = (),
+    ) -> DecodedFrames | Any:
         """Warp, mask and decode: eq. 5 of the LFDM paper, z~ = m * W(z0, f), then x^ = D(z~).
 
         Args:
@@ -342,7 +342,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
                 motion has edges that a small map cannot hold.
 
         Returns:
-            `DecodedFrames`: `(B, 3, H, W)`, or `(B, 3, F, H, W)` for clips.
+            `DecodedFrames`, or the tuple of its fields: `(B, 3, H, W)`, or `(B, 3, F, H, W)` for clips.
 
         Raises:
             ValueError: if the shapes do not fit together.
@@ -393,7 +393,9 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
             1, min(frames, (limit.decoded_bytes_cpu if flow.device.type == "cpu" else limit.decoded_bytes) // largest)
         )
 
-    def _decode_frames(self, encoded: EncodedImage, motions: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def _decode_frames(
+        self, encoded: EncodedImage, motions: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Sample, warped and inpainted frames `(B, F, 3, H, W)` of motion `(B, F, 3, h, w)`: flow x, flow y, occlusion.
 
         The first motion is for all feature maps but those that have another one's size.
@@ -414,8 +416,8 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         inpainted = self.conv_out(out).sigmoid().to(encoded.image.dtype)  # autocast may have lowered it
         warped, occlusion = warp(encoded.image)
         sample = blend(inpainted, warped, occlusion) if self.config.use_skips else inpainted
-        batch, frames = motions[0].shape[:2]
-        return tuple(x.unflatten(0, (batch, frames)) for x in (sample, warped, inpainted))
+        clips = motions[0].shape[:2]  # (B, F)
+        return sample.unflatten(0, clips), warped.unflatten(0, clips), inpainted.unflatten(0, clips)
 
     def forward(
         self,
@@ -423,7 +425,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         driving: torch.Tensor,
         return_dict: bool = True,
         others: torch.Tensor | None = None,
-    ) -> LatentFlowAutoencoderOutput | tuple:
+    ) -> LatentFlowAutoencoderOutput | Any:
         """Reconstruct `driving` from `reference` and the motion between them: stage one's forward pass.
 
         Args:
@@ -432,7 +434,8 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
             others: `(N, 3, H, W)`, pictures of which the equivariance losses need the regions alone.
 
         Returns:
-            `LatentFlowAutoencoderOutput`: reconstruction, motion, and the regions that the equivariance losses need.
+            `LatentFlowAutoencoderOutput`, or the tuple of its fields: reconstruction, motion, and the regions that the equivariance
+            losses need.
         """
         motion = self.predict_flow(reference, driving, others=others)
         decoded = self.decode(self.encode(reference), motion.flow, motion.occlusion)

@@ -5,21 +5,31 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.configuration_utils import ConfigMixin
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.attention import AttentionMixin
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.utils import BaseOutput
-from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 from ..hub.base import HubModel
 from ..hub.cards import TAGS
+from ..hub.decorators import apply_forward_hook, register_to_config
 from .attention_3d import RelativePositionBias, RotaryPositions, VideoAttention
-from .blocks_3d import BlockSettings, DownBlock, FrameContext, MidBlock, NearestUpsample, OutputHead, UpBlock
+from .blocks_3d import (
+    BlockSettings,
+    DownBlock,
+    FrameContext,
+    MidBlock,
+    NearestUpsample,
+    OutputHead,
+    PaddingMode,
+    UpBlock,
+)
 from .checks import check_choice, check_shape, check_sides
 
 # Rotary positions turn at most this many features of a head.
@@ -138,11 +148,11 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         self.mid_block = MidBlock(widths[-1], settings)
         self.up_blocks = nn.ModuleList()
         for i, (a, b) in reversed(list(enumerate(levels))):
-            upsample = None
+            upsample: nn.Module | None = None
             if i > 0 and upsample_type == "deconv":
                 upsample = nn.ConvTranspose2d(a, a, 4, stride=2, padding=1)
             elif i > 0:
-                upsample = NearestUpsample(a, padding_mode)
+                upsample = NearestUpsample(a, cast(PaddingMode, padding_mode))
             self.up_blocks.append(UpBlock(b, a, settings, upsample))
         self.flow_head = OutputHead(2 * base, base, out_channels - 1, norm_num_groups, patch_size)
         self.occlusion_head = OutputHead(2 * base, base, 1, norm_num_groups, patch_size)
@@ -185,14 +195,14 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             raise ValueError(f"`timestep` must be one number or {batch}, got {timestep.numel()}.")
         timestep = timestep.to(sample.device).reshape(-1).expand(batch)
         time = self.time_embedding(self.time_proj(timestep).to(sample.dtype))  # sinusoids are float32
-        null = self.null_text_embed
-        null = sample.new_zeros(1, dim) if null is None else null.to(sample.dtype)
+        learned = self.null_text_embed
+        null = sample.new_zeros(1, dim) if learned is None else learned.to(sample.dtype)
         if text_embeds is None:
             text = null.expand(batch, -1)
         else:
             check_shape("text_embeds", text_embeds, (batch, dim), (1, dim))
             text = text_embeds.to(sample.dtype).expand(batch, -1)
-            if null_mask is None and self.null_text_embed is not None and self.training:
+            if null_mask is None and learned is not None and self.training:
                 # Keep a learned null vector in the graph: DDP refuses parameters without a gradient.
                 null_mask = torch.zeros(batch, dtype=torch.bool, device=sample.device)
             if null_mask is not None:
@@ -212,7 +222,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         null_mask: torch.Tensor | None = None,
         image_projection: torch.Tensor | None = None,
         return_dict: bool = True,
-    ) -> UNet3DVideoOutput | tuple[torch.Tensor]:
+    ) -> UNet3DVideoOutput | Any:
         """Denoise: epsilon_theta(x_t, t, z0, e) of eq. 4 of the LFDM paper.
 
         Args:
@@ -224,7 +234,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             image_projection: `project_image(image_latents)`, instead of `image_latents`, to compute it only once.
 
         Returns:
-            `UNet3DVideoOutput` with `sample` `(B, 3, F, h, w)`.
+            `UNet3DVideoOutput` with `sample` `(B, 3, F, h, w)`, or the tuple `(sample,)`.
 
         Raises:
             ValueError: for shapes that do not fit; says which are allowed.
@@ -232,9 +242,12 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         check_shape("sample", sample, ("batch", self.config.in_channels, "frames", "height", "width"))
         check_sides("sample", sample, self.size_stride, unit="places")
         batch, _, frames, height, width = sample.shape
-        if (image_latents is None) == (image_projection is None):
+        if image_projection is None and image_latents is not None:
+            image = self.project_image(image_latents.to(sample.dtype))
+        elif image_projection is not None and image_latents is None:
+            image = image_projection
+        else:
             raise ValueError("Pass either `image_latents` or `image_projection`, not both and not neither.")
-        image = self.project_image(image_latents.to(sample.dtype)) if image_projection is None else image_projection
         patch = self.config.patch_size
         expected = (self.conv_in.out_channels, height // patch, width // patch)
         if image.shape[0] not in (1, batch) or image.shape[1:] != expected:
@@ -271,7 +284,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         x = x.unflatten(0, (batch, frames)).transpose(1, 2).contiguous()
         return UNet3DVideoOutput(sample=x) if return_dict else (x,)
 
-    def _run(self, block: nn.Module, *args) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    def _run(self, block: nn.Module, *args: Any) -> Any:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             return self._gradient_checkpointing_func(block, *args)
         return block(*args)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -20,8 +20,28 @@ from .thresholds import current
 Way = Callable[[torch.Tensor, Any, torch.Tensor | None], torch.Tensor]  # of tokens, positions and a bias
 
 
-def choose(layer: nn.Module, tokens: torch.Tensor, rotary: Any = None) -> Way | None:
+class Layer(Protocol):
+    """The attention layer that this file knows; see above."""
+
+    heads: int
+    inner_dim: int
+    fused_projections: bool
+    norm: nn.Module
+    to_q: nn.Linear
+    to_k: nn.Linear
+    to_v: nn.Linear
+    to_out: nn.ModuleList
+    processor: Callable[..., torch.Tensor]
+
+    @property
+    def is_linear(self) -> bool: ...
+
+    def attend(self, tokens: torch.Tensor, rotary: Any, bias: torch.Tensor | None) -> torch.Tensor: ...
+
+
+def choose(layer: Layer, tokens: torch.Tensor, rotary: Any = None) -> Way | None:
     """A faster way to `tokens + layer.attend(tokens, rotary, bias)`; None where that is the formula."""
+    attend: Way
     if can_project_sums(layer, tokens):
         attend = functools.partial(attend_projecting_sums, layer)
     elif not may_be_faster(tokens):
@@ -33,7 +53,7 @@ def choose(layer: nn.Module, tokens: torch.Tensor, rotary: Any = None) -> Way | 
     return functools.partial(in_blocks, attend, block_size(layer, tokens))
 
 
-def block_size(layer: nn.Module, tokens: torch.Tensor) -> int:
+def block_size(layer: Layer, tokens: torch.Tensor) -> int:
     """How many of the sequences along the third last axis to take at a time."""
     count = tokens.shape[-3]
     if not may_be_faster(tokens):
@@ -60,7 +80,7 @@ def in_blocks(
     return out
 
 
-def can_turn_weights(layer: nn.Module, tokens: torch.Tensor, rotary: Any) -> bool:
+def can_turn_weights(layer: Layer, tokens: torch.Tensor, rotary: Any) -> bool:
     """Whether positions may turn the weights of projections instead of queries and keys.
 
     That is less work where channels are few and places more. (Not for gradients, for which more would be kept.)
@@ -74,7 +94,7 @@ def can_turn_weights(layer: nn.Module, tokens: torch.Tensor, rotary: Any) -> boo
     return all(is_plain(x, nn.Linear) and x.bias is None for x in (layer.to_q, layer.to_k, layer.to_v))
 
 
-def turned_weights(layer: nn.Module, rotary: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def turned_weights(layer: Layer, rotary: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Of queries, keys and values, weights `(L, C, heads * d)` for each position."""
     # Written out: batched products in half precision would copy it for every block.
     value = layer.to_v.weight.expand(len(rotary.cos), -1, -1).contiguous().transpose(1, 2)
@@ -92,7 +112,7 @@ def turned_weight(weight: torch.Tensor, rotary: Any) -> torch.Tensor:
 
 
 def attend_turning_weights(
-    layer: nn.Module, weights: Sequence[torch.Tensor], tokens: torch.Tensor, rotary: Any, bias: torch.Tensor | None
+    layer: Layer, weights: Sequence[torch.Tensor], tokens: torch.Tensor, rotary: Any, bias: torch.Tensor | None
 ) -> torch.Tensor:
     """`layer.attend`, with `turned_weights` in place of projections and positions."""
     positions = layer.norm(tokens.movedim(-2, 0)).flatten(1, -2)  # (L, S, C)
@@ -102,7 +122,7 @@ def attend_turning_weights(
     return layer.to_out[0](out.flatten(-2)).view(tokens.shape)
 
 
-def can_project_sums(layer: nn.Module, tokens: torch.Tensor) -> bool:
+def can_project_sums(layer: Layer, tokens: torch.Tensor) -> bool:
     """Whether linear attention may project values, and what is read from them, after they are summed over places, which are more
     than channels: fewer products, on any device."""
     if not may_be_faster(tokens, any_device=True) or not current().projected_sums:
@@ -112,16 +132,18 @@ def can_project_sums(layer: nn.Module, tokens: torch.Tensor) -> bool:
     return linear and plain and tokens.ndim == 3 and tokens.shape[-2] > tokens.shape[-1]
 
 
-def attend_projecting_sums(layer: nn.Module, tokens: torch.Tensor, rotary: None, bias: None) -> torch.Tensor:
+def attend_projecting_sums(
+    layer: Layer, tokens: torch.Tensor, rotary: Any = None, bias: torch.Tensor | None = None
+) -> torch.Tensor:
     """`layer.attend` of tokens `(B, L, C)`, for linear attention: the weights of values and of the output meet the sums."""
+    to_out: Any = layer.to_out[0]  # an `nn.Linear`: see `can_project_sums`
     tokens, heads = layer.norm(tokens), (layer.heads, -1)
     context = softmax_sums(layer.to_k(tokens), tokens).unflatten(1, heads)  # (B, heads, d, C)
     query = layer.to_q(tokens).unflatten(-1, heads).softmax(dim=-1)  # (B, L, heads, d)
     to_value = layer.to_v.weight.unflatten(0, heads).transpose(1, 2)  # (heads, C, d)
-    from_value = layer.to_out[0].weight.T.unflatten(0, heads) * query.shape[-1] ** -0.5  # (heads, d, C)
+    from_value = to_out.weight.T.unflatten(0, heads) * query.shape[-1] ** -0.5  # (heads, d, C)
     out = query.flatten(2) @ (context @ to_value @ from_value).flatten(1, 2)
-    bias = layer.to_out[0].bias
-    return out if bias is None else out + bias.to(out.dtype)  # under autocast the bias is float32
+    return out if to_out.bias is None else out + to_out.bias.to(out.dtype)  # under autocast the bias is float32
 
 
 def softmax_sums(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -86,17 +86,18 @@ def by_winograd(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
 
 def by_columns(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     """The sum of what each column of the kernel gives: all are output channels of one convolution, then moved to their places."""
-    size, (around, _) = conv.kernel_size[0], conv.padding
+    size, around = conv.kernel_size[0], conv.kernel_size[0] // 2
     columns = conv.weight.permute(3, 0, 1, 2).flatten(0, 1)[..., None]  # (size * C_out, C_in, size, 1)
     out = F.conv2d(x, columns, padding=(around, 0)).unflatten(1, (size, -1))  # (N, size, C_out, h, w)
     out = F.pad(out, (around, around))
-    out = sum(out[:, i, ..., i : i + x.shape[-1]] for i in range(size))
+    moved = (out[:, i, ..., i : i + x.shape[-1]] for i in range(size))
+    out = sum(moved, start=next(moved))
     return out if conv.bias is None else out + conv.bias[:, None, None]
 
 
 def by_product(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     """The product of the weight and all places' neighbourhoods."""
-    size, (around, _), weight = conv.kernel_size[0], conv.padding, conv.weight
+    size, around, weight = conv.kernel_size[0], conv.kernel_size[0] // 2, conv.weight
     near = F.pad(x, (around,) * 4).unfold(2, size, 1).unfold(3, size, 1)  # (N, C, h, w, size, size)
     near = near.permute(0, 2, 3, 1, 4, 5)
     if not weight.is_contiguous():  # channels-last: in the order of its memory, so that it is not copied

@@ -86,7 +86,8 @@ def concatenate_chunks(chunks: Iterable[Sequence[torch.Tensor]], frames: int) ->
     Each chunk is copied to its place as it comes: small results that are kept between large ones that are freed would leave holes in
     memory that nothing fits into.
     """
-    whole, done = None, 0
+    whole: tuple[torch.Tensor, ...] = ()
+    done = 0
     for chunk in chunks:
         whole = whole or tuple(x.new_empty(x.shape[0], frames, *x.shape[2:]) for x in chunk)
         for all_frames, some in zip(whole, chunk):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.autograd.function import FunctionCtx
 
 from .choice import may_be_faster
 from .thresholds import current
@@ -22,13 +22,13 @@ class ReluPool(torch.autograd.Function):
     """ReLU in place, then 2x2 average pooling, whose gradient is laid out as the map is while it is still small."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
         positive = x.relu_()
         ctx.save_for_backward(positive)
         return F.avg_pool2d(positive, 2)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         (positive,) = ctx.saved_tensors
         last = positive.is_contiguous(memory_format=torch.channels_last)
         gradient = gradient.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

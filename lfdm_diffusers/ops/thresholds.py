@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -91,7 +92,8 @@ def limits(**changes: bool | float) -> Iterator[None]:
     for name in changes:
         if name not in names:
             raise ValueError(f"`limits` takes {', '.join(names)}; got {name!r}.")
-    before = _CURRENT.set(replace(_CURRENT.get(), **changes))
+    settings: dict[str, Any] = {**changes}
+    before = _CURRENT.set(replace(_CURRENT.get(), **settings))
     try:
         yield
     finally:

@@ -58,7 +58,7 @@ def resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str = "zer
     return out.transpose(1, 2).reshape(batch * count, -1, height, width).contiguous(memory_format=torch.channels_last)
 
 
-def resize_motion(motion: torch.Tensor, size: tuple[int, int], centers: bool) -> torch.Tensor:
+def resize_motion(motion: torch.Tensor, size: Sequence[int], centers: bool) -> torch.Tensor:
     """Flow, with or without occlusion, at another size, bilinearly.
 
     Args:
@@ -70,8 +70,8 @@ def resize_motion(motion: torch.Tensor, size: tuple[int, int], centers: bool) ->
     if not centers:
         return F.interpolate(motion, size=size, mode="bilinear", align_corners=False)
     still = [
-        sampling_grid(*sides, motion.device, centers=True).permute(2, 0, 1).to(motion.dtype)
-        for sides in (motion.shape[-2:], size)
+        sampling_grid(height, width, motion.device, centers=True).permute(2, 0, 1).to(motion.dtype)
+        for height, width in (motion.shape[-2:], size)
     ]
     before, after = (F.pad(grid, (0, 0, 0, 0, 0, motion.shape[1] - 2)) for grid in still)
     return F.interpolate(motion - before, size=size, mode="bilinear", align_corners=False) + after

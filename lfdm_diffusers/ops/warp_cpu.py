@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.autograd.function import FunctionCtx
 
 from .choice import may_be_faster
 from .thresholds import current
@@ -27,7 +27,7 @@ class RowGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: Any,
         sums: torch.Tensor,
         table: torch.Tensor,
         index: torch.Tensor,
@@ -38,7 +38,7 @@ class RowGradients(torch.autograd.Function):
         return sums.view_as(sums)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         index, weights = ctx.saved_tensors
         uses, order = index.flatten().sort()
         first = torch.searchsorted(uses, torch.arange(ctx.rows))
@@ -58,7 +58,8 @@ def gather_resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str
     batch, count, height, width, _ = grid.shape
     channels, rows, columns = feature.shape[1:]
     table = feature.float().permute(0, 2, 3, 1).reshape(-1, channels)
-    corners, weights = [], []
+    corners: list[torch.Tensor] = []
+    shares: list[torch.Tensor] = []
     for position, size in zip(grid.float().unbind(-1), (columns, rows)):
         position = ((position + 1) * size - 1) / 2
         least, most = (-1, size) if padding_mode == "zeros" else (0, size - 1)
@@ -66,12 +67,12 @@ def gather_resample(feature: torch.Tensor, grid: torch.Tensor, padding_mode: str
         before = position.floor()
         corner = torch.stack((before, before + 1), dim=-1)
         share = torch.stack((before + 1 - position, position - before), dim=-1)
-        weights.append(share * ((corner >= 0) & (corner < size)))
+        shares.append(share * ((corner >= 0) & (corner < size)))
         corners.append(corner.clamp(0, size - 1).long())
     index = corners[1][..., :, None] * columns + corners[0][..., None, :]  # (B, N, h, w, 2, 2)
     if feature.shape[0] > 1:
         index = index + torch.arange(batch).view(-1, 1, 1, 1, 1, 1) * (rows * columns)
-    index, weights = index.view(-1, 4), (weights[1][..., :, None] * weights[0][..., None, :]).view(-1, 4)
+    index, weights = index.view(-1, 4), (shares[1][..., :, None] * shares[0][..., None, :]).view(-1, 4)
     out = F.embedding_bag(index, table.detach(), per_sample_weights=weights, mode="sum")
     if torch.is_grad_enabled() and table.requires_grad:
         out = RowGradients.apply(out, table, index, weights.detach())

@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch.autograd.function import FunctionCtx
 
 from .thresholds import current
 
@@ -35,7 +35,8 @@ def transforms() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     scaled = ((inputs, 1), (weights, 24), (outputs, 1))
     # Whatever device a context makes tensors on.
     matrices = (torch.tensor(rows, dtype=torch.float64, device="cpu") / scale for rows, scale in scaled)
-    return tuple(torch.kron(matrix, matrix).float() for matrix in matrices)
+    of_inputs, of_weights, to_outputs = (torch.kron(matrix, matrix).float() for matrix in matrices)
+    return of_inputs, of_weights, to_outputs
 
 
 class Tiles:
@@ -135,12 +136,12 @@ class WinogradConv2d(torch.autograd.Function):
     """`convolve`, with the gradients of a convolution in as few multiplications."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         ctx.save_for_backward(x, weight)
         return convolve(x, weight, bias).detach()  # of a view, torch would forbid changes in place
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         asked = ctx.needs_input_grad
         if torch.is_grad_enabled():  # a gradient's gradient is asked for: the library has it

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import torch
 
 LARGEST = 1e6  # beyond it a count or scale is a mistake, and float arithmetic would overflow somewhere deep inside
 
 
-def require_number(name: str, value: object, kind: type, least: float = -LARGEST, most: float = LARGEST) -> None:
+def require_number(name: str, value: object, kind: type[Any], least: float = -LARGEST, most: float = LARGEST) -> None:
     """Raise a ValueError unless `value` is a number of `kind` (numbers.Integral or Real, numpy's too) in [least, most]."""
     what = "whole number" if kind is Integral else "finite number"
     if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most:

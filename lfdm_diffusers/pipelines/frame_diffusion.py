@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from diffusers import ModelMixin
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from ..data.picture_fitting import Picture, to_rgb_tensors
-from .image_to_video import VideoPipelineOutput
-from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
+from .image_to_video import VideoPipelineOutput, Videos
+from .video_diffusion import DenoisingArguments, ResolvedArguments, VideoDiffusionPipeline
 
 # Frames that are encoded or decoded at once, unless a call says otherwise.
 FRAMES_AT_ONCE = 32
@@ -32,8 +32,11 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
             samplers clip it there.
     """
 
-    latent_channels: int
     bounded: ClassVar[bool] = False
+
+    @property
+    def latent_channels(self) -> int:
+        raise NotImplementedError
 
     @classmethod
     def load_space(cls, source: str | None) -> dict[str, ModelMixin]:
@@ -54,7 +57,7 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
         latents = torch.cat([self._encoded(batch).double().cpu() for batch in frames]).transpose(0, 1).flatten(1)
         return latents.mean(dim=1).tolist(), latents.std(dim=1).tolist()
 
-    def check_inputs(self, asked: DenoisingArguments) -> None:
+    def check_inputs(self, asked: ResolvedArguments) -> None:
         config = self.unet.config
         for name in ("in_channels", "out_channels", "image_latent_channels"):
             if config[name] != self.latent_channels:
@@ -76,8 +79,8 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
         return torch.cat([self.encode_frames(part) for part in frames.split(FRAMES_AT_ONCE)])
 
     def _statistics(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        config = self.unet.config
-        return tuple(like.new_tensor(x).view(-1, 1, 1) for x in (config.target_mean, config.target_std))
+        mean, std = (like.new_tensor(self.unet.config[name]) for name in ("target_mean", "target_std"))
+        return mean.view(-1, 1, 1), std.view(-1, 1, 1)
 
     def scaled_latents(self, frames: torch.Tensor) -> torch.Tensor:
         """What the U-Net sees of frames `(N, 3, H, W)` in [0, 1]: `(N, C, h, w)`, standardised."""
@@ -131,7 +134,7 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
         image_fit: str = "letterbox",
         height: int | None = None,
         width: int | None = None,
-    ) -> VideoPipelineOutput | tuple:
+    ) -> VideoPipelineOutput | Any:
         """Generate videos; arguments as in `LFDMPipeline.__call__`, but for those of motion, which there is none of.
 
         Returns:
@@ -142,7 +145,7 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
         """
         # 1. Resolve defaults, and check all arguments before any work is done.
         pictures = to_rgb_tensors(image)
-        asked = DenoisingArguments(
+        given = DenoisingArguments(
             prompt=prompt,
             num_frames=num_frames,
             num_inference_steps=num_inference_steps,
@@ -160,7 +163,7 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
             height=height,
             width=width,
         )
-        asked = self.resolve_defaults(pictures, asked)
+        asked = self.resolve_defaults(pictures, given)
         self.check_inputs(asked)
 
         # 2. Encode pictures and texts, each once.
@@ -172,7 +175,7 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
         latents = self.prepare_latents(condition.batch_size, asked.num_frames, *size, generator, latents)
 
         # 4. Denoise the frames, and decode them.
-        frames = self.denoise(latents, timesteps, condition, asked)
+        frames: Videos = self.denoise(latents, timesteps, condition, asked)
         if output_type != "latent":
             frames = self._postprocess(self.decode_latents(frames, decode_chunk_size), output_type)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
-import PIL.Image
 import torch
 import torch.nn.functional as F
 
 from ..data.picture_fitting import fit_picture, frame_sides, over_white
 from ..models import FullSizePainter
 from ..models.full_size_painter import agreement
+from .image_to_video import Videos
 from .motion import Mask, mask_tensor
 from .rendering import Axis, Box, MovedSubject, Renderer, resized_picture
-from .videos import RenderedVideo, rendered
+from .videos import rendered
 
 SIZES = ("model", "picture")
 # Of a clip, painted in full size at a time.
@@ -61,7 +62,7 @@ class FullSize:
         self.boxes = (
             [box.framed(*frame) for box in subjects]
             if subjects is not None
-            else [Box(*frame_sides(tuple(p.shape[-2:]), *frame, image_fit)) for p in pictures]
+            else [Box(*frame_sides(p.shape[-2:], *frame, image_fit)) for p in pictures]
         )
         self.mask = None if motion_mask is None else mask_tensor(motion_mask).float()
 
@@ -106,7 +107,7 @@ class FullSize:
         references: torch.Tensor,
         output_type: str,
         painter: FullSizePainter | None = None,
-    ) -> list[list[PIL.Image.Image]] | list[RenderedVideo] | np.ndarray | torch.Tensor:
+    ) -> Videos:
         """The videos, in the form asked for: one for each motion, or with `subjects` one for as many motions as there are boxes.
 
         Args:
@@ -121,7 +122,7 @@ class FullSize:
             details = self._details(i * len(self.boxes) // len(flow), maps, painter)
             reference = references[i if len(references) > 1 else 0]
             moved.append({**details, "reference": reference.float().cpu(), "decoded": maps[2].cpu()})
-        videos = []
+        videos: list[Any] = []
         for number, parts in self._groups(moved):
             picture, given = self.pictures[number], self.given[number]
             down, across = (new / old for new, old in zip(picture.shape[-2:], given.shape[-2:]))
@@ -131,7 +132,9 @@ class FullSize:
                 for box, (_, motion) in zip(boxes, parts)
             ]
             videos.append(rendered(Renderer(picture, subjects), output_type))
-        return {"np": np.stack, "pt": torch.stack}.get(output_type, list)(videos)
+        if output_type in ("np", "pt"):
+            return np.stack(videos) if output_type == "np" else torch.stack(videos)
+        return videos
 
     def _details(
         self, place: int, maps: Sequence[torch.Tensor], painter: FullSizePainter | None
@@ -179,12 +182,12 @@ class FullSize:
         return picture if output_size == "picture" else resized_picture(picture, *output_size)
 
 
-def check_output_size(output_size: object) -> None:
+def check_output_size(output_size: Any) -> None:
     """Raise a ValueError unless it is "model", "picture" or two whole numbers."""
     if isinstance(output_size, str) and output_size in SIZES:
         return
     pair = isinstance(output_size, (list, tuple)) and len(output_size) == 2
-    if not pair or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in output_size):
+    if not pair or not all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1 for n in output_size):
         raise ValueError(
             f"`output_size` must be 'model', 'picture' or (height, width) in pixels, got {output_size!r}."
         )

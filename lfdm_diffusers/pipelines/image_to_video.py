@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import PIL.Image
 import torch
 from diffusers.utils import BaseOutput
 from diffusers.video_processor import VideoProcessor
@@ -21,6 +19,11 @@ from ..hub.cards import FOLDER, CardFacts, make_card, parameter_count, python_co
 from ..models.text_encoders import embed_text
 from .checks import require_number, require_pairs, require_tensor
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ..models import LabelEmbeddings
+
 # Of every pipeline here.
 LIMITS = (
     "* New subjects: pictures framed like those it was trained on. Another crop, background or number of subjects moves badly.",
@@ -28,7 +31,8 @@ LIMITS = (
     "* Do not use it to put real people into videos without their consent.",
 )
 
-Videos = list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
+# Of a call's videos: lists of lists of PIL images, rendered videos, an array or a tensor, as `output_type` asks; no type says which.
+Videos = Any
 
 
 @dataclass
@@ -69,7 +73,11 @@ class ImageToVideoPipeline(HubPipeline):
     _optional_components = ["text_encoder", "tokenizer", "label_embeddings"]
     output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt")
 
-    def __init__(self):
+    text_encoder: PreTrainedModel | None
+    tokenizer: PreTrainedTokenizerBase | None
+    label_embeddings: LabelEmbeddings | None
+
+    def __init__(self) -> None:
         super().__init__()
         self.video_processor = VideoProcessor(do_resize=False, do_normalize=False)
 
@@ -121,20 +129,20 @@ class ImageToVideoPipeline(HubPipeline):
         return (prompt_embeds,)
 
     def _embed(self, texts: list[str], device: torch.device) -> torch.Tensor:
-        free_text = self.text_encoder is not None and self.tokenizer is not None
-        if self.label_embeddings is None and not free_text:
+        encoder, tokenizer, table = self.text_encoder, self.tokenizer, self.label_embeddings
+        free_text = encoder is not None and tokenizer is not None
+        if table is None and not free_text:
             raise ValueError(
                 "`prompt` needs either `label_embeddings` or both `text_encoder` and `tokenizer`, and this pipeline has "
                 "neither. Pass `prompt_embeds`, or no prompt for stochastic generation."
             )
-        table = self.label_embeddings
         # Text by text: an embedding must not depend on its neighbours.
         known = [text for text in texts if table is not None and (table.knows(text) or not free_text)]
         other = [text for text in texts if text not in known]
         embeds: dict[str, torch.Tensor] = {}
-        if other:
-            embeds.update(zip(other, embed_text(self.text_encoder, self.tokenizer, other, device)))
-        if known:
+        if other and encoder is not None and tokenizer is not None:
+            embeds.update(zip(other, embed_text(encoder, tokenizer, other, device)))
+        if known and table is not None:
             embeds.update(zip(known, table(torch.tensor(table.label_ids(known), device=device)).text_embeds))
         dtype = embeds[texts[0]].dtype
         return torch.stack([embeds[text].to(dtype) for text in texts])
@@ -152,12 +160,12 @@ class ImageToVideoPipeline(HubPipeline):
         allowed size nearest to 128 pixels.
         """
         stride = stride or self.stride
-        default = (self.sample_size,) * 2
-        if default[0] is None:
-            sizes = {tuple(picture.shape[-2:]) for picture in pictures}
-            allowed = len(sizes) == 1 and all(side % stride == 0 for size in sizes for side in size)
-            default = sizes.pop() if allowed else (max(round(128 / stride), 1) * stride,) * 2
-        return default[0] if height is None else height, default[1] if width is None else width
+        trained, near = self.sample_size, max(round(128 / stride), 1) * stride
+        default_height = default_width = near if trained is None else trained
+        sizes = {tuple(picture.shape[-2:]) for picture in pictures}
+        if trained is None and len(sizes) == 1 and all(side % stride == 0 for size in sizes for side in size):
+            default_height, default_width = sizes.pop()
+        return default_height if height is None else height, default_width if width is None else width
 
     def fit_pictures(
         self, pictures: Sequence[torch.Tensor], height: int, width: int, image_fit: str, device: torch.device | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import diffusers
@@ -70,6 +70,7 @@ def read_model_config(model: str | Path) -> dict:
     """
     model = os.path.expanduser(model)
     path, names = Path(model), ("model_index.json", "config.json")
+    files: Iterable[Path]
     if path.is_file():
         raise ValueError(f"{path} is a file; name a model's folder or Hub id.")
     if path.is_dir():

@@ -40,7 +40,8 @@ def volume_to_motion(volume: torch.Tensor, unet_config: Mapping) -> tuple[torch.
     motion = volume * std + mean
     flow, occlusion = motion[:, :2], motion[:, 2:3].clamp(0, 1)
     if unet_config["flow_target"] == "residual":
-        flow = flow + beside(flow, sampling_grid(*flow.shape[-2:], centers=True))
+        height, width = flow.shape[-2:]
+        flow = flow + beside(flow, sampling_grid(height, width, centers=True))
     return flow, occlusion
 
 
@@ -97,10 +98,10 @@ class Motion:
         Args:
             scale: a number, or one for each frame.
         """
-        scale = self._per_frame("scale", scale)
-        scaled = self._toward(self.still.expand_as(self.flow), self.occlusion, scale)
+        weight = self._per_frame("scale", scale)
+        scaled = self._toward(self.still.expand_as(self.flow), self.occlusion, weight)
         return replace(
-            scaled, occlusion=torch.lerp(torch.ones_like(self.occlusion), self.occlusion, scale.clamp(0, 1))
+            scaled, occlusion=torch.lerp(torch.ones_like(self.occlusion), self.occlusion, weight.clamp(0, 1))
         )
 
     def masked(self, mask: Mask | None) -> Motion:
@@ -205,7 +206,7 @@ class Motion:
 
 def stacked(motions: Sequence[Motion]) -> tuple[torch.Tensor, torch.Tensor]:
     """Flow `(B, F, 2, h, w)` and occlusion `(B, F, 1, h, w)`."""
-    return tuple(torch.stack([getattr(motion, name) for motion in motions]) for name in ("flow", "occlusion"))
+    return torch.stack([motion.flow for motion in motions]), torch.stack([motion.occlusion for motion in motions])
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ CONVENTIONS = {
 
 
 def save_motion(
-    path: str | os.PathLike, flow: torch.Tensor, occlusion: torch.Tensor, about: dict[str, object] | None = None
+    path: str | os.PathLike, flow: torch.Tensor, occlusion: torch.Tensor, about: Mapping[str, object] | None = None
 ) -> None:
     """Write `flow` `(F, 2, h, w)` and `occlusion` `(F, 1, h, w)` as float32 safetensors, whole or not at all.
 

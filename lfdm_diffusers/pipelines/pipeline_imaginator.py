@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
@@ -33,6 +34,7 @@ class ImaginatorPipeline(ImageToVideoPipeline):
     )
     tags = ("gan",)
     part_names = {"imaginator": "generator"}
+    imaginator: ImaginatorGenerator
     citation = """@inproceedings{wang2020imaginator,
   title     = {ImaGINator: Conditional Spatio-Temporal GAN for Video Generation},
   author    = {Wang, Yaohui and Bilinski, Piotr and Bremond, Francois and Dantcheva, Antitza},
@@ -86,7 +88,7 @@ class ImaginatorPipeline(ImageToVideoPipeline):
         image_fit: str = "letterbox",
         height: int | None = None,
         width: int | None = None,
-    ) -> VideoPipelineOutput | tuple:
+    ) -> VideoPipelineOutput | Any:
         """Generate videos; arguments as in `LFDMPipeline.__call__`, but for those of denoising and of motion.
 
         Args:

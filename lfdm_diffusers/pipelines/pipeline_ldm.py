@@ -39,6 +39,7 @@ class LDMVideoPipeline(FrameDiffusionPipeline):
 }"""
     part_names = {"vae": "frame auto-encoder"}
     target = "a frame auto-encoder's latents"
+    vae: AutoencoderKL
 
     def __init__(
         self,

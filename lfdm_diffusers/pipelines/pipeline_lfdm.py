@@ -6,9 +6,9 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import PIL.Image
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import SchedulerMixin
@@ -23,11 +23,11 @@ from ..ops.cpu import reuse_freed_memory
 from .checks import require_pairs
 from .driving import driven_motion, driving_frames
 from .full_size import FullSize
-from .image_to_video import eval_mode
+from .image_to_video import Videos, eval_mode
 from .motion import Mask, Motion, MotionEdit, mask_tensor, stacked, volume_to_motion
 from .rendering import Box
 from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
-from .videos import RenderedVideo, pixels_of
+from .videos import pixels_of
 
 
 @dataclass
@@ -44,10 +44,10 @@ class LFDMPipelineOutput(BaseOutput):
         warped: the picture warped by the flow alone, in the form of `frames`; None for "latent".
     """
 
-    frames: list[list[PIL.Image.Image]] | list[RenderedVideo] | list[np.ndarray] | np.ndarray | torch.Tensor
+    frames: Videos
     flow: torch.Tensor
     occlusion: torch.Tensor
-    warped: list[list[PIL.Image.Image]] | list[np.ndarray] | np.ndarray | torch.Tensor | None
+    warped: Videos
 
     def motion(self, index: int = 0) -> Motion:
         """The motion of one video, to change, to save, or to animate other pictures with (`LFDMPipeline.animate`)."""
@@ -82,6 +82,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
     tags = TAGS
     output_types = ("pil", "np", "pt", "latent", "stream")
     part_names = {"lfae": "latent flow auto-encoder", "painter": "full-size painter"}
+    lfae: LatentFlowAutoencoder
     limits = """* New domains (photographs for drawings, another drawing style): motion mostly carries over, painting does not; adapt the decoder
   with `training/finetune_decoder.py`, without labels.
 * Every frame is made from the one given picture: what it does not show (an open mouth's teeth, the back of a hand) is invented, and blurred."""
@@ -126,9 +127,9 @@ class LFDMPipeline(VideoDiffusionPipeline):
         """Fit pictures to `height` x `width` (see `frame_size`) and encode each once."""
         pictures = to_rgb_tensors(image)
         height, width = self.frame_size(pictures, height, width)
-        pictures = self.fit_pictures(pictures, height, width, image_fit, device)
+        fitted = self.fit_pictures(pictures, height, width, image_fit, device)
         with eval_mode(self.lfae):
-            return self.lfae.encode(pictures.to(self.lfae.dtype))
+            return self.lfae.encode(fitted.to(self.lfae.dtype))
 
     def _image_latents(self, encoded: EncodedImage) -> torch.Tensor:
         return encoded.latent
@@ -174,16 +175,16 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 # The decoder resizes motion to each feature map. A mask has finer edges than the flow, and a resized grid with corners
                 # at -1 and 1 does not keep still pictures still, so these edits are made on each size instead.
                 sizes = {tuple(feature.shape[-2:]) for feature in (*encoded.skips, encoded.image)} - {flow.shape[-2:]}
-                finer = [stacked([edit.of(motion.resized(*size, centers)) for motion in motions]) for size in sizes]
+                finer = [stacked([edit.of(motion.resized(h, w, centers)) for motion in motions]) for h, w in sizes]
         batch_size = max(len(encoded.image), len(flow))
         flow, occlusion = (x.expand(batch_size, -1, -1, -1, -1) for x in (flow, occlusion))
         frames = warped = None
         if output_type != "latent":
-            maps = [
-                tuple(x.expand(batch_size, -1, -1, -1, -1).transpose(1, 2) for x in pair)
+            maps, *others = (
+                [x.expand(batch_size, -1, -1, -1, -1).transpose(1, 2) for x in pair]
                 for pair in ((flow, occlusion), *finer)
-            ]
-            decoded = self.lfae.decode(encoded, *maps[0], chunk_size=decode_chunk_size, finer=maps[1:])
+            )
+            decoded = self.lfae.decode(encoded, maps[0], maps[1], chunk_size=decode_chunk_size, finer=others)
             warped = self._postprocess(decoded.warped, output_type)
             frames = (
                 self._postprocess(decoded.sample, output_type)
@@ -194,7 +195,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
             )
         return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
 
-    def _postprocess(self, videos: torch.Tensor, output_type: str) -> list | np.ndarray | torch.Tensor:
+    def _postprocess(self, videos: torch.Tensor, output_type: str) -> Videos:
         if output_type == "stream":
             return list(pixels_of(videos.float().transpose(1, 2)))
         return super()._postprocess(videos, output_type)
@@ -237,7 +238,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         loop: str | None = None,
         output_size: str | tuple[int, int] = "model",
         subjects: Sequence[Box] | None = None,
-    ) -> LFDMPipelineOutput | tuple:
+    ) -> LFDMPipelineOutput | Any:
         r"""Generate videos.
 
         Pictures and prompts pair up: n pictures with n prompts, or one of either with many of the other.
@@ -285,7 +286,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         """
         # 1. Resolve defaults, and check all arguments before any work is done.
         pictures, edit = to_tensors(image), MotionEdit(motion_scale, motion_mask, loop)
-        asked = DenoisingArguments(
+        given = DenoisingArguments(
             prompt=prompt,
             num_frames=num_frames,
             num_inference_steps=num_inference_steps,
@@ -303,7 +304,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
             height=height,
             width=width,
         )
-        asked = self.resolve_defaults(pictures, asked)
+        asked = self.resolve_defaults(pictures, given)
         self.check_inputs(asked)
         edit.check(asked.num_frames)
         size = (asked.height, asked.width)
@@ -347,7 +348,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         loop: str | None = None,
         output_size: str | tuple[int, int] = "model",
         subjects: Sequence[Box] | None = None,
-    ) -> LFDMPipelineOutput | tuple:
+    ) -> LFDMPipelineOutput | Any:
         """Give a motion to pictures: eq. 5 of the LFDM paper without denoising.
 
         Args:
@@ -387,8 +388,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         edit = replace(edit, motion_mask=self._framed_mask(motion_mask, pictures, (height, width), image_fit))
         with eval_mode(self.lfae):
             encoded = self.encode_image(pictures, height, width, image_fit, device)
-            motion = (x.to(device, torch.float32) for x in stacked(motions))
-            output = self._moved(encoded, *motion, edit, decode_chunk_size, output_type, full_size)
+            flow, occlusion = (x.to(device, torch.float32) for x in stacked(motions))
+            output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type, full_size)
         self.maybe_free_model_hooks()
         return output if return_dict else output.to_tuple()
 
@@ -430,10 +431,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         height, width = self.frame_size(pictures, height, width, stride=stride)
         self._check_output(height, width, image_fit, "pt", None, stride)
 
-        parts = FullSize.asked(
-            pictures, "picture", (height, width), image_fit, subjects, None, "stream"
-        ).model_pictures()
-
+        asked = FullSize.asked(pictures, "picture", (height, width), image_fit, subjects, None, "stream")
+        parts = pictures if asked is None else asked.model_pictures()
         reuse_freed_memory()
 
         def fitted(tensor: torch.Tensor) -> torch.Tensor:

@@ -228,7 +228,8 @@ class Renderer:
                 weight = weight * nearness[place][here]
 
             flow = subject.flow[index]
-            departure = flow - sampling_grid(*flow.shape[-2:], centers=True).permute(2, 0, 1)
+            flow_height, flow_width = flow.shape[-2:]
+            departure = flow - sampling_grid(flow_height, flow_width, centers=True).permute(2, 0, 1)
             sides = torch.tensor([columns.length, rows.length]).view(2, 1, 1) / 2  # pixels for 1 of the grid
             shift[(slice(None), *here)] += weight * sides * self._enlarged(departure, rows, columns, y, cubic=True)
             alpha = weight * self._enlarged(subject.share[index, 0], rows, columns, y)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -49,6 +49,16 @@ class DenoisingArguments:
 
 
 @dataclass(frozen=True)
+class ResolvedArguments(DenoisingArguments):
+    """What a call asks for, with nothing left open."""
+
+    num_frames: int
+    num_inference_steps: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Condition:
     """What the U-Net is given beside the noisy volume, the same at every step.
 
@@ -74,6 +84,9 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
 
     _callback_tensor_inputs = ["latents", "prompt_embeds"]
     output_types = ("pil", "np", "pt", "latent")
+
+    unet: UNet3DVideoModel
+    scheduler: SchedulerMixin
 
     def __init__(
         self,
@@ -185,7 +198,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         steps = "pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)"
         return [f"Fewer steps: `{steps}`, then `pipe(..., num_inference_steps=50)`."]
 
-    def resolve_defaults(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> DenoisingArguments:
+    def resolve_defaults(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> ResolvedArguments:
         """Fill in what was left open: sizes as `latents` say, else as trained, else as `pictures` `(3, H, W)` are."""
         height, width, num_frames, callback = asked.height, asked.width, asked.num_frames, asked.callback_on_step_end
         if torch.is_tensor(asked.latents) and asked.latents.ndim == 5:
@@ -195,20 +208,19 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
             num_frames = frames if num_frames is None else num_frames
         height, width = self.frame_size(pictures, height, width)
         names = asked.callback_on_step_end_tensor_inputs
-        return replace(
-            asked,
-            height=height,
-            width=width,
-            num_frames=self.num_frames if num_frames is None else num_frames,
-            num_inference_steps=self.default_steps()
-            if asked.num_inference_steps is None
-            else asked.num_inference_steps,
-            callback_on_step_end_tensor_inputs=(
+        steps = self.default_steps() if asked.num_inference_steps is None else asked.num_inference_steps
+        resolved = {
+            "height": height,
+            "width": width,
+            "num_frames": self.num_frames if num_frames is None else num_frames,
+            "num_inference_steps": steps,
+            "callback_on_step_end_tensor_inputs": (
                 callback.tensor_inputs if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)) else names
             ),
-        )
+        }
+        return ResolvedArguments(**{**vars(asked), **resolved})
 
-    def check_inputs(self, asked: DenoisingArguments) -> None:
+    def check_inputs(self, asked: ResolvedArguments) -> None:
         """Raise a ValueError that names the argument, what came and what is allowed, before any work is done."""
         check_scheduler(self.scheduler, self.unet.config.prediction_type)
         self._check_texts(asked.prompt, asked.prompt_embeds)
@@ -229,7 +241,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
                 f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {sorted(unknown)}."
             )
 
-    def encode_inputs(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> tuple[Any, Condition]:
+    def encode_inputs(self, pictures: Sequence[torch.Tensor], asked: ResolvedArguments) -> tuple[Any, Condition]:
         """Pair pictures and texts, and encode each once.
 
         Args:
@@ -304,7 +316,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         return {k: v for k, v in (("eta", eta), ("generator", generator)) if k in accepted}
 
     def denoise(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, condition: Condition, asked: DenoisingArguments
+        self, latents: torch.Tensor, timesteps: torch.Tensor, condition: Condition, asked: ResolvedArguments
     ) -> torch.Tensor:
         """The denoising loop: noise `(B, C, F, h, w)` to the volumes that it stands for.
 
@@ -354,9 +366,8 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
     ) -> torch.Tensor:
         """The U-Net's prediction, guided: null + w (cond - null), both by one batched pass; the timestep is on the host, and where
         the U-Net is."""
-        guided = self.do_classifier_free_guidance and prompt_embeds is not None
         null_mask = None
-        if guided:
+        if self.do_classifier_free_guidance and prompt_embeds is not None:
             batch_size = latents.shape[0]
             latents = torch.cat((latents, latents))
             prompt_embeds = torch.cat((prompt_embeds, prompt_embeds))
@@ -376,7 +387,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
             image_projection=image_projection,
             return_dict=False,
         )[0].to(latents.dtype)
-        if guided:
+        if null_mask is not None:
             null, conditional = prediction.chunk(2)
             prediction = null + self.guidance_scale * (conditional - null)
         return prediction

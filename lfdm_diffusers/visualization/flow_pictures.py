@@ -152,8 +152,8 @@ def warped_grid(flow: np.ndarray, size: int = 256, cells: int = 16, picture: np.
     factor = size / max(h, w)
     width, height = round(w * factor), round(h * factor)
     # Beyond the outermost centres the departure from rest is kept, as the decoder does when it enlarges a flow.
-    moved = flow_in_pixels(flow, height, width).astype(np.float32)
-    moved = [np.asarray(PIL.Image.fromarray(m).resize((width, height), PIL.Image.Resampling.BILINEAR)) for m in moved]
+    small = flow_in_pixels(flow, height, width).astype(np.float32)
+    moved = [np.asarray(PIL.Image.fromarray(m).resize((width, height), PIL.Image.Resampling.BILINEAR)) for m in small]
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     cell, line, ink = width / cells, width / 256, np.zeros((height, width))
     for source in (x + moved[0], y + moved[1]):

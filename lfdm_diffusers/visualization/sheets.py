@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -174,7 +175,7 @@ def motion_sheet(
     arrows = {i: flow_arrows(frames[i], flow[i], across=9) for i in shown}
     bent = {i: warped_grid(flow[i], cells=12, picture=warped[i]) for i in shown}
     keys = [reference, None, None, None, flow_wheel(), occlusion_bar()]
-    clips = (frames, warped, bent, arrows, colours, grey)
+    clips: tuple[Any, ...] = (frames, warped, bent, arrows, colours, grey)  # arrays, and tables of some frames
     rows = [[key, *(clip[i] for i in shown)] for key, clip in zip(keys, clips)]
     names = [
         "output",

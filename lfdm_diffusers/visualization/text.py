@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import PIL.ImageDraw
 import PIL.ImageFont
@@ -10,7 +11,7 @@ import PIL.ImageFont
 
 def text_font(size: int) -> PIL.ImageFont.FreeTypeFont:
     """Pillow's built-in font, which every installation has."""
-    return PIL.ImageFont.load_default(size)
+    return cast(PIL.ImageFont.FreeTypeFont, PIL.ImageFont.load_default(size))  # the other kind has no sizes
 
 
 def wrap_text(text: str, font: PIL.ImageFont.FreeTypeFont, width: float, lines: int = 3) -> str:

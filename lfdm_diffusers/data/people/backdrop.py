@@ -6,10 +6,19 @@ import numpy as np
 
 from .draws import linear, one_of
 
-INDOORS = {"room": 4, "shelves": 2, "window": 2, "wall": 2, "texture": 1, "lights": 1, "studio": 1.5, "plain": 0.6}
-OUTDOORS = {"street": 3, "park": 4, "sky": 1.5, "sea": 1, "texture": 1, "lights": 0.3}
-STUDIO = {"studio": 5, "plain": 2, "texture": 1}
-NIGHT = {"lights": 5, "room": 2, "street": 1}
+INDOORS: dict[str, float] = {
+    "room": 4,
+    "shelves": 2,
+    "window": 2,
+    "wall": 2,
+    "texture": 1,
+    "lights": 1,
+    "studio": 1.5,
+    "plain": 0.6,
+}
+OUTDOORS: dict[str, float] = {"street": 3, "park": 4, "sky": 1.5, "sea": 1, "texture": 1, "lights": 0.3}
+STUDIO: dict[str, float] = {"studio": 5, "plain": 2, "texture": 1}
+NIGHT: dict[str, float] = {"lights": 5, "room": 2, "street": 1}
 WALLS = (
     "e8e2d6",
     "d9d4c8",

@@ -70,7 +70,7 @@ def moves(performance: Performance) -> list[str]:
         amount = float(np.mean([gained[i] for i, action in enumerate(ACTIONS) if action.startswith(name)]))
         if amount > 0.3:
             found[words] = amount
-    return sorted(found, key=found.get, reverse=True)
+    return sorted(found, key=lambda words: found[words], reverse=True)
 
 
 def captions(person: Person, outfit: Outfit, label: str, performance: Performance, seed: int, take: int) -> list[str]:

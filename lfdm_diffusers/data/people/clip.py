@@ -276,7 +276,7 @@ def shadow_map(
     centre: np.ndarray,
     size: int,
     span: float,
-    part: float,
+    part: int,
 ) -> np.ndarray:
     """Nearness to a light (N, N), 1 + metres towards it from the centre. One strand in `part` stands for all, and is wider."""
     scale = size / span

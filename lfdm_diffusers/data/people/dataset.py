@@ -6,8 +6,10 @@ root/{train,test}/label/subject_take, and root/metadata.jsonl, one line a clip, 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +81,7 @@ def write_people(
         ValueError: if an argument is out of range, or root holds a data set of other settings.
         ImportError: if anny or numba is not installed.
     """
-    settings = dict(
+    settings: dict[str, Any] = dict(
         version=VERSION, num_subjects=num_subjects, num_test_subjects=num_test_subjects, labels=labels, takes=takes,
         num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow),
     )  # fmt: skip
@@ -140,7 +142,9 @@ def metadata_row(settings: dict, person: Person, label: str, take: int) -> dict:
     )  # fmt: skip
 
 
-def write_subject(root: Path, settings: dict, subject: int, tick=lambda clips: None) -> list[dict]:  # noqa: ANN001
+def write_subject(
+    root: Path, settings: dict, subject: int, tick: Callable[[int], object] = lambda clips: None
+) -> list[dict]:
     """Write all clips of a person that are missing; their metadata rows."""
     person = Person.sample(settings["seed"], subject)
     rows = []

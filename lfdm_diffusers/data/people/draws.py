@@ -20,7 +20,7 @@ def linear(srgb: str) -> np.ndarray:
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
+def smoothstep(low: float, high: float, value: float | np.ndarray) -> np.ndarray:
     """0 below `low`, 1 above `high`, smooth between; `low` may be the larger."""
     t = np.clip((np.asarray(value, float) - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -44,13 +45,13 @@ class Figure:
     bone_names: tuple[str, ...]
     bone_parents: tuple[int, ...]
     actions: np.ndarray
-    weights: object
+    weights: Any
     lips: np.ndarray
     lids: np.ndarray
     ears: np.ndarray
     inside: np.ndarray
     eye_of: np.ndarray
-    model: object
+    model: Any
 
     def shaped(self, phenotype: dict[str, float], changes: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Vertices (V, 3) and heads of bones (J, 3) of a person at rest, float64.
@@ -163,7 +164,7 @@ def _connected(count: int, faces: np.ndarray) -> np.ndarray:
     return connected_components(graph, directed=False)[1]
 
 
-def _mask(anny: object, name: str, uv: np.ndarray) -> np.ndarray:
+def _mask(anny: Any, name: str, uv: np.ndarray) -> np.ndarray:
     """A mask picture of MakeHuman, in [0, 1], at texture coordinates (V, 2)."""
     from pathlib import Path
 

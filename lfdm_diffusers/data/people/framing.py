@@ -25,8 +25,9 @@ def frame_of_face(eyes: np.ndarray, mouth: np.ndarray) -> tuple[np.ndarray, floa
     """
     eyes, mouth = np.asarray(eyes, float), np.asarray(mouth, float)
     middle = eyes.mean(0)
-    unit = max(np.linalg.norm(mouth - middle), EYES_APART * np.linalg.norm(eyes[0] - eyes[1]))
-    return middle + DOWN * unit * (mouth - middle) / max(np.linalg.norm(mouth - middle), 1e-9), SIDE * unit
+    down = float(np.linalg.norm(mouth - middle))
+    unit = max(down, EYES_APART * float(np.linalg.norm(eyes[0] - eyes[1])))
+    return middle + DOWN * unit * (mouth - middle) / max(down, 1e-9), SIDE * unit
 
 
 def jittered(rng: np.random.Generator, middle: np.ndarray, side: float) -> tuple[np.ndarray, float]:

@@ -80,14 +80,13 @@ def scalp(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndar
     heading = unit(start)
     goal = middle + np.array(tied) if tied else None
     step = length / (steps - 1)
-    if tied:
+    if goal is not None:
         step = np.linalg.norm(goal - place, axis=1) * 1.12 / (steps - 1)
-    pressed = covered is not None
     height = np.zeros(count)
     for k in range(1, steps):
         t = k / (steps - 1)
         here = points[:, k - 1]
-        if tied:
+        if goal is not None:
             heading = unit(0.35 * heading + unit(goal - here))
         else:
             pull = weight * (0.45 + 0.55 * t) * np.array([0, 0, -1.0])
@@ -111,7 +110,7 @@ def scalp(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndar
         least = 0.0015 + volume * layer * (smoothstep(0, 0.45, t) if not tied else 0.6)
         if tied:
             least = least * (1 - 0.2 * t)
-        if pressed:
+        if covered is not None:
             least = np.where(there[:, 2] - middle[2] > covered - 0.02, 0.002, least)
         push = np.maximum(least - off, 0) * np.where(off > -0.06, 1, 0)
         there = there + push[:, None] * outward[nearest]
@@ -125,22 +124,22 @@ def scalp(figure: Figure, person: Person, vertices: np.ndarray, normals: np.ndar
         (np.abs(ahead[..., 0]) < 0.056) & (ahead[..., 1] < 0.012) & (ahead[..., 2] < 0.035) & (ahead[..., 2] > -0.13)
     ).any(1)
     keep = stray | ~crosses if person.hair_style not in ("fringe", "crop") else np.ones(count, bool)
-    t = np.linspace(0, 1, steps)[None]
+    along = np.linspace(0, 1, steps)[None]
     colour = colours(person, person.hair, count, rng)
     depth = np.clip(layer, 0, 1)[:, None]
     shade = (
-        0.35 + 0.65 * np.clip(0.35 * t + 0.75 * depth, 0, 1)
+        0.35 + 0.65 * np.clip(0.35 * along + 0.75 * depth, 0, 1)
         if person.hair_length > 0.01
         else np.full((count, steps), 0.8)
     )
     strands = Strands(
-        points, np.full(count, -1), np.zeros((count, 3)), np.broadcast_to(width * (1 - 0.5 * t**2), (count, steps)).copy(),
+        points, np.full(count, -1), np.zeros((count, 3)), np.broadcast_to(width * (1 - 0.5 * along**2), (count, steps)).copy(),
         colour, np.full(count, SCALP), np.broadcast_to(shade, (count, steps)).copy(),
     )  # fmt: skip
     if covered is not None:
         keep &= canonical[:, 2] < hat_edge(canonical[:, 1]) - 0.004
     strands = taken(strands, keep)
-    if tied:
+    if goal is not None:
         strands = joined([strands, knot(person, goal, steps, rng)])
     return strands
 
@@ -204,7 +203,7 @@ def curled(points: np.ndarray, person: Person, rng: np.random.Generator) -> np.n
     first = unit(np.cross(along, [0.3, 1.0, 0.2]))
     second = unit(np.cross(along, first))
     angle = 2 * np.pi * turns[:, None] * t + phase[:, None]
-    radius = (0.0006 + 0.0085 * curl) * smoothstep(0, 0.25, t)[None] * rng.uniform(0.6, 1.3, count)[:, None]
+    radius = (0.0006 + 0.0085 * curl) * smoothstep(0, 0.25, t)[None] * rng.uniform(0.6, 1.3, (count, 1))
     out = points + radius[..., None] * (np.cos(angle)[..., None] * first + np.sin(angle)[..., None] * second)
     return out + (0.001 + 0.003 * curl) * rng.normal(0, 1, (count, 1, 3)) * (t * min(length / 0.08, 1))[None, :, None]
 

@@ -60,19 +60,24 @@ def mix(a: Colour | Array, b: Colour | Array, t: float | Array) -> Array:
 def shade(colour: Colour, amount: float) -> Colour:
     """The colour in shadow (amount > 0, cooler and darker) or in light (amount < 0, warmer and paler)."""
     if amount >= 0:
-        return tuple(float(c * (1.0 - amount * k)) for c, k in zip(colour, (0.80, 1.0, 0.88), strict=True))
-    return tuple(float(c + (w - c) * -amount) for c, w in zip(colour, (1.0, 0.97, 0.90), strict=True))
+        r, g, b = (float(c * (1.0 - amount * k)) for c, k in zip(colour, (0.80, 1.0, 0.88), strict=True))
+    else:
+        r, g, b = (float(c + (w - c) * -amount) for c, w in zip(colour, (1.0, 0.97, 0.90), strict=True))
+    return r, g, b
 
 
 def rgb(code: str) -> Colour:
     """Colour from "rrggbb"."""
-    return tuple(int(code[i : i + 2], 16) / 255.0 for i in (0, 2, 4))
+    r, g, b = (int(code[i : i + 2], 16) / 255.0 for i in (0, 2, 4))
+    return r, g, b
 
 
 # ---- shapes -----------------------------------------------------------------------------------------------------
 
 
-def ellipse(x: Array, y: Array, cx: float, cy: float, rx: float, ry: float, angle: float = 0.0) -> Array:
+def ellipse(
+    x: Array, y: Array, cx: float, cy: float, rx: float | Array, ry: float | Array, angle: float = 0.0
+) -> Array:
     """Signed distance to an ellipse, exact to first order at its edge. `angle` in radians, clockwise on screen."""
     x, y = x - cx, y - cy
     if angle:
@@ -202,13 +207,15 @@ class Canvas:
 
     def paint(
         self, window: tuple[slice, slice], colour: Colour | Array, alpha: Array, part: int | Array | None = None
-    ):
+    ) -> None:
         """Blend a colour, constant or (3, F, h, w), over a window by alpha (F, h, w)."""
         view = self.colour[(slice(None), slice(None), *window)]
         paint_over(view, self.part[(slice(None), *window)], colour, alpha, part)
 
 
-def paint_over(colour: Array, parts: Array, paint: Colour | Array, alpha: Array, part: int | Array | None = None):
+def paint_over(
+    colour: Array, parts: Array, paint: Colour | Array, alpha: Array, part: int | Array | None = None
+) -> None:
     """Blend paint over colour (3, ...) by alpha (...) in place, and take over the pixels it hides by half or more."""
     paint = np.asarray(paint, dtype=np.float64)
     if paint.ndim == 1:

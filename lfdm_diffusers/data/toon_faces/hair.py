@@ -5,11 +5,14 @@ Outlines are drawn for a head that is 0.94 wide and reaches from -0.55 to 0.62, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..chance import random_stream
 from .drawing import (
     Array,
+    Colour,
     Texture,
     bump,
     closed_spline,
@@ -35,7 +38,7 @@ class Ink:
         self.x, self.y = np.broadcast_arrays(*Texture.grid(texels))  # (N, N) each
         self.texel = float(self.x[0, 1] - self.x[0, 0])
         self.distance = np.full((texels, texels), FAR)
-        self.colour = None
+        self.colour: Array | None = None
 
     def add(self, distance: Array, colour: Array) -> None:
         """Lay a piece on top."""
@@ -43,13 +46,16 @@ class Ink:
         self.colour = colour if self.colour is None else mix(self.colour, colour, coverage(distance, 1.5 * self.texel))
         self.distance = np.minimum(self.distance, distance)
 
-    def tint(self, colour: Array, alpha: Array) -> None:
+    def tint(self, colour: Colour | Array, alpha: Array) -> None:
         """Colour what is there already, without adding to the shape."""
         if self.colour is not None:
             self.colour = mix(self.colour, colour, alpha)
 
-    def texture(self) -> Texture | None:
-        return None if self.colour is None else Texture.bake(self.distance, self.colour)
+    def texture(self) -> Texture:
+        """What was drawn; there must be a piece."""
+        if self.colour is None:
+            raise ValueError("nothing was drawn")
+        return Texture.bake(self.distance, self.colour)
 
 
 def mirrored(right: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -270,7 +276,7 @@ def draw_hair(person: ToonSubject, texels: int) -> tuple[Texture | None, Texture
         beanie(person, x, y, front, outline, inked)
     elif style == "headscarf":
         headscarf(person, x, y, back, front)
-    return back.texture(), front.texture()
+    return None if back.colour is None else back.texture(), None if front.colour is None else front.texture()
 
 
 def bun_colour(x: Array, y: Array, person: ToonSubject, cx: float, cy: float, radius: float) -> Array:
@@ -354,7 +360,9 @@ def ball(
     return ellipse(x, y, cx, cy, r, r), colour
 
 
-def beanie(person: ToonSubject, x: Array, y: Array, front: Ink, outline, inked) -> None:
+def beanie(
+    person: ToonSubject, x: Array, y: Array, front: Ink, outline: Callable[..., Array], inked: Callable[..., Array]
+) -> None:
     """A knitted hat with a turned-up brim, and some hair under it."""
     front.add(outline(FRINGE if person.lashes > 0.25 else CAP), inked())
     ribs = 0.5 + 0.5 * np.cos(x / np.sqrt(np.clip(1.05 - (y + 0.25) ** 2 / 0.45, 0.1, 1)) * 34.0)

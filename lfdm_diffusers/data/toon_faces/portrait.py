@@ -238,7 +238,7 @@ def draw_face(person: ToonSubject, texels: int, hair: Texture | None) -> Texture
         brown = mix(shade(skin, 0.35), rgb("8a4a2a"), 0.45).ravel()
         for _ in range(int(30 * person.freckles)):
             fx, fy = uniform(rng, -0.36, 0.36), uniform(rng, 0.16, 0.30)
-            fy -= 0.05 * bump(np.array((fx / 0.12) ** 2))
+            fy -= float(0.05 * bump(np.array((fx / 0.12) ** 2)))
             r = uniform(rng, 0.008, 0.0135)
             ink.tint(brown, 0.65 * coverage(ellipse(x, y, fx, fy, r, r), ink.texel))
     draw_beard(person, ink)

@@ -11,6 +11,7 @@ from ..chance import random_stream
 from .drawing import (
     Array,
     Canvas,
+    Texture,
     bump,
     coverage,
     ellipse,
@@ -69,8 +70,8 @@ def paint(person: ToonSubject, rig: Rig, state: Performance, frames: int, size: 
     pixel = 2.0 / size / person.zoom
     head_x, head_y = rig.head.local_in(state, x, y)
 
-    def lay(texture, px: Array, py: Array, part: str, rows: slice = slice(None)) -> None:
-        px, py = np.broadcast_arrays(px, py)
+    def lay(texture: Texture, place: tuple[Array, Array], part: str, rows: slice = slice(None)) -> None:
+        px, py = np.broadcast_arrays(*place)
         distance, colour = texture.sample(px[:, rows], py[:, rows])
         canvas.paint((rows, slice(0, size)), colour, coverage(distance, pixel), number[part])
 
@@ -78,15 +79,15 @@ def paint(person: ToonSubject, rig: Rig, state: Performance, frames: int, size: 
     top, bottom = rig.stage.rows(0.2, 2)
     low = canvas.window(-1, top, 1, bottom)[0]
     if still.hair_back is not None:
-        lay(still.hair_back, *rig.hair_back.local_in(state, head_x, head_y), "hair_back")
-    lay(still.neck, *rig.neck.local_in(state, x, y), "neck", low)
-    lay(still.clothes, *rig.torso.local_in(state, x, y), "clothes", low)
+        lay(still.hair_back, rig.hair_back.local_in(state, head_x, head_y), "hair_back")
+    lay(still.neck, rig.neck.local_in(state, x, y), "neck", low)
+    lay(still.clothes, rig.torso.local_in(state, x, y), "clothes", low)
     top, bottom = rig.stage.rows(-0.3, 0.4)
     ear_rows = canvas.window(-1, top, 1, bottom)[0]
-    lay(still.ears, *rig.ears.local_in(state, head_x, head_y), "ears", ear_rows)
+    lay(still.ears, rig.ears.local_in(state, head_x, head_y), "ears", ear_rows)
     front_x, front_y = rig.front.local_in(state, head_x, head_y)
     skin_x, skin_y = rig.skin.local_in(state, front_x, front_y)
-    lay(still.face, skin_x, skin_y, "face")
+    lay(still.face, (skin_x, skin_y), "face")
     features = Features(canvas, person, rig, state, front_x, front_y, pixel)
     features.creases()
     if person.beard in ("moustache", "goatee", "full"):
@@ -95,7 +96,7 @@ def paint(person: ToonSubject, rig: Rig, state: Performance, frames: int, size: 
     for k in (0, 1):
         features.eye(k)
     if still.hair_front is not None:
-        lay(still.hair_front, front_x, front_y, "hair_front")
+        lay(still.hair_front, (front_x, front_y), "hair_front")
     for k in (0, 1):
         features.brow(k)
     if person.glasses != "none":
@@ -121,10 +122,9 @@ class Features:
         self.x, self.y, self.pixel = x, y, pixel
         self.number = rig.number
 
-    def window(self, x0: float, y0: float, x1: float, y1: float):
-        """The window of a box of front coordinates that holds it in every frame, and the coordinates there."""
-        near = (self.x > x0) & (self.x < x1) & (self.y > y0) & (self.y < y1)
-        near = near.any(0)
+    def window(self, x0: float, y0: float, x1: float, y1: float) -> tuple[tuple[slice, slice], Array, Array] | None:
+        """The window of a box of front coordinates that holds it in every frame, and the coordinates there; None if it lies outside."""
+        near = np.any((self.x > x0) & (self.x < x1) & (self.y > y0) & (self.y < y1), axis=0)
         rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
         if rows.size == 0:
             return None

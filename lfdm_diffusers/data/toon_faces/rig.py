@@ -87,7 +87,7 @@ class Stage(Carrier):
 
     def rows(self, top: float, bottom: float) -> tuple[float, float]:
         """What material rows come to lie on, in the picture."""
-        return tuple(y * self.person.zoom + self.HEIGHT for y in (top, bottom))
+        return top * self.person.zoom + self.HEIGHT, bottom * self.person.zoom + self.HEIGHT
 
 
 class Torso(Carrier):

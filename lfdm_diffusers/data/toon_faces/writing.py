@@ -6,8 +6,10 @@ write_toon_faces("toon", num_subjects=60, num_test_subjects=10, size=64, num_fra
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ...files.whole import write_text
 from ..drawn_sets import (
@@ -27,7 +29,9 @@ from .people import ToonSubject
 SETTINGS = "toon_faces.json"  # of a data set, at its root
 
 
-def write_subject(root: Path, settings: dict, subject: int, tick=lambda clips: None) -> list[dict]:
+def write_subject(
+    root: Path, settings: dict, subject: int, tick: Callable[[int], object] = lambda clips: None
+) -> list[dict]:
     """Write all clips of a person that are missing; their metadata rows."""
     split = split_of(settings, subject)
     suffix = SUFFIXES[settings["format"]]
@@ -104,7 +108,7 @@ def write_toon_faces(
         ValueError: if an argument is out of range, or root holds a data set of other settings.
     """
     require_style(style)
-    settings = dict(
+    settings: dict[str, Any] = dict(
         version=VERSION, num_subjects=num_subjects, num_test_subjects=num_test_subjects, labels=labels, takes=takes,
         num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow), style=style,
     )  # fmt: skip
