@@ -8,11 +8,7 @@ from pathlib import Path
 
 from ..arguments.types import some_of, whole_number
 from ..data.layouts import LAYOUTS
-from ..evaluation.anchors import ANCHORS
-from ..evaluation.generation import PLAN
-from ..evaluation.report import table, write_report
-from ..evaluation.run import GENERATED, evaluate
-from ..evaluation.scores import FEWEST, METRICS
+from ..evaluation.choices import ANCHORS, FEWEST, GENERATED, METRICS, PLAN
 from .options import add_json_argument, add_sampling_arguments
 
 EXAMPLES = """
@@ -117,6 +113,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; returns 0."""
+    from ..evaluation.report import table, write_report
+    from ..evaluation.run import evaluate
+
     options = {name: value for name, value in vars(args).items() if name in inspect.signature(evaluate).parameters}
     results = evaluate(**options)
     if results is None:  # another process reports

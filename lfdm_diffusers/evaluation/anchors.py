@@ -14,7 +14,6 @@ from .generation import FORMAT, FPS, PlannedClip, claim_folder
 from .video_sets import VideoSet
 
 Change = Callable[[torch.Tensor, PlannedClip], torch.Tensor]
-ANCHORS = ("static", "shuffled")
 
 
 def anchor(kind: str, seed: int) -> Change:

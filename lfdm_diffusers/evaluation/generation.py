@@ -17,9 +17,9 @@ from ..data.video_writing import write_clip
 from ..files.reading import read_json
 from ..files.whole import write_json, write_text
 from ..pipelines import ImageToVideoPipeline
+from .choices import PLAN
 from .video_sets import VideoSet, spread_draws
 
-PLAN = "metadata.jsonl"  # so that the folder is one that `find_clips` reads
 SETTINGS = "settings.json"
 FORMAT, FPS = "mkv", 8
 

@@ -19,16 +19,15 @@ from ..metrics import FrameDetector, VideoDetector, load_frame_detector, load_i3
 from ..ops.cpu import reuse_freed_memory
 from ..pipelines import ImageToVideoPipeline
 from ..pipelines.loading import DTYPES, choose_device, load_pipeline, quiet_libraries
+from .choices import GENERATED, METRICS
 from .features import FeatureStore
 from .generation import plan_clips
 from .judged import judge_scores, require_judgeable
 from .reconstruction import OF_MOTION, reconstruction_scores, require_true_motion
 from .report import hardware, software
-from .scores import METRICS, PAIRED, Rules, distance_scores, diversity_score, gap_score, require_enough
+from .scores import PAIRED, Rules, distance_scores, diversity_score, gap_score, require_enough
 from .sources import OF_DENOISING, Anchor, ClipFolder, ClipSource, Generator, Reconstructor, kind_of
 from .video_sets import VideoSet, find_real_clips
-
-GENERATED = "generated"  # the folder of `output` that has the clips
 
 
 @torch.inference_mode()

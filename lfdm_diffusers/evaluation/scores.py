@@ -20,30 +20,11 @@ from ..metrics import (
     split_distance,
     train_test_gap,
 )
+from .choices import FEWEST
 from .features import FeatureStore
 from .video_sets import VideoSet
 
-# What each score needs besides clips.
-METRICS = {
-    "fvd": "video detector",
-    "cfvd": "video detector",
-    "sfvd": "video detector",
-    "kvd": "video detector",
-    "gap": "video detector",
-    "fid": "frame detector",
-    "sfid": "frame detector",
-    "accuracy": "judge",
-    "expression": "judge",
-    "timing": "judge",
-    "identity": "judge",
-    "background": "judge",
-    "diversity": "",
-    "l1": "model",
-    "epe": "model",
-    "occlusion": "model",
-}
 PAIRED = ("diversity", "timing")  # compare two clips of each picture and label
-FEWEST = 50  # clips for a Fréchet distance of 400 features; below, the floor is higher than models differ
 
 
 Distance = Callable[[torch.Tensor, torch.Tensor], float]

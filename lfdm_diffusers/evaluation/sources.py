@@ -16,7 +16,8 @@ from ..files.fingerprints import weights_sha256
 from ..pipelines import ImageToVideoPipeline, LFDMPipeline
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
 from ..schedulers import scheduler_by_name
-from .anchors import ANCHORS, Change, anchor, write_changed
+from .anchors import Change, anchor, write_changed
+from .choices import ANCHORS
 from .generation import PlannedClip, Sampling, generate_clips, plan_clips
 from .reconstruction import has_autoencoder, reconstruct
 from .video_sets import VideoSet, find_generated_clips

@@ -25,9 +25,10 @@ from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation import generation
 from lfdm_diffusers.evaluation import run as evaluation_run
+from lfdm_diffusers.evaluation.choices import METRICS
 from lfdm_diffusers.evaluation.features import FeatureStore
 from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction, reconstruct, reconstruction_scores
-from lfdm_diffusers.evaluation.scores import METRICS, diversity_score
+from lfdm_diffusers.evaluation.scores import diversity_score
 from lfdm_diffusers.evaluation.video_sets import (
     VideoSet,
     find_generated_clips,
