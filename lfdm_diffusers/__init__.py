@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Motion,
         VDMPipeline,
         VideoPipelineOutput,
+        find_subjects,
     )
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "VDMPipeline",
     "VideoPipelineOutput",
     "__version__",
+    "find_subjects",
 ]
 
 _MODELS = ("FullSizePainter", "ImaginatorGenerator", "LabelEmbeddings", "LatentFlowAutoencoder", "UNet3DVideoModel")

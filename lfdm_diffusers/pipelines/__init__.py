@@ -8,6 +8,7 @@ from .pipeline_ldm import LDMVideoPipeline
 from .pipeline_lfdm import LFDMPipeline, LFDMPipelineOutput
 from .pipeline_vdm import VDMPipeline
 from .rendering import Box
+from .subjects import find_subjects
 
 # By the name that a `model_index.json` gives.
 PIPELINES: dict[str, type[ImageToVideoPipeline]] = {
@@ -30,4 +31,5 @@ __all__ = [
     "Motion",
     "VDMPipeline",
     "VideoPipelineOutput",
+    "find_subjects",
 ]

@@ -16,6 +16,7 @@ from ..models.full_size_painter import agreement
 from .image_to_video import Videos
 from .motion import Mask, mask_tensor
 from .rendering import Axis, Box, MovedSubject, Renderer, resized_picture
+from .subjects import Subject, box_of_mask, check_subjects
 from .videos import rendered
 
 SIZES = ("model", "picture")
@@ -31,7 +32,7 @@ class FullSize:
         output_size: "picture", or height and width of the frames.
         frame: height and width of the model's frames.
         image_fit: how pictures are fitted to it; boxes always fill it.
-        subjects: boxes of the one picture.
+        subjects: boxes and masks of the one picture.
         motion_mask: as in `LFDMPipeline.__call__`.
 
     Raises:
@@ -44,23 +45,18 @@ class FullSize:
         output_size: str | tuple[int, int],
         frame: tuple[int, int],
         image_fit: str,
-        subjects: Sequence[Box] | None = None,
+        subjects: Sequence[Subject] | None = None,
         motion_mask: Mask | None = None,
     ):
         self.frame, self.subjects = frame, subjects
-        if subjects is not None:
-            if (
-                not isinstance(subjects, (list, tuple))
-                or not subjects
-                or not all(isinstance(s, Box) for s in subjects)
-            ):
-                raise ValueError(f"`subjects` must be a non-empty list of Box, got {subjects!r}.")
-            if len(pictures) != 1:
-                raise ValueError(f"`subjects` are of one picture, but `image` holds {len(pictures)}.")
+        self.masks = check_subjects(subjects, pictures)
         self.given = pictures
         self.pictures = [self._sized(picture, output_size) for picture in pictures]
         self.boxes = (
-            [box.framed(*frame) for box in subjects]
+            [
+                (subject if mask is None else box_of_mask(mask)).framed(*frame)
+                for subject, mask in zip(subjects, self.masks)
+            ]
             if subjects is not None
             else [Box(*frame_sides(p.shape[-2:], *frame, image_fit)) for p in pictures]
         )
@@ -73,7 +69,7 @@ class FullSize:
         output_size: str | tuple[int, int],
         frame: tuple[int, int],
         image_fit: str,
-        subjects: Sequence[Box] | None,
+        subjects: Sequence[Subject] | None,
         motion_mask: Mask | None,
         output_type: str,
     ) -> FullSize | None:
@@ -126,11 +122,10 @@ class FullSize:
         for number, parts in self._groups(moved):
             picture, given = self.pictures[number], self.given[number]
             down, across = (new / old for new, old in zip(picture.shape[-2:], given.shape[-2:]))
-            boxes = [box.scaled(across, down) for box, _ in parts]
-            subjects = [
-                MovedSubject(box=box, mask=self._mask(picture, box), **motion)
-                for box, (_, motion) in zip(boxes, parts)
-            ]
+            subjects = []
+            for (box, motion), own in zip(parts, self.masks or [None]):
+                box = box.scaled(across, down)
+                subjects.append(MovedSubject(box=box, mask=self._mask(picture, box, own), **motion))
             videos.append(rendered(Renderer(picture, subjects), output_type))
         if output_type in ("np", "pt"):
             return np.stack(videos) if output_type == "np" else torch.stack(videos)
@@ -161,13 +156,18 @@ class FullSize:
             return [(i // each, [(self.boxes[i // each], motion)]) for i, motion in enumerate(moved)]
         return [(0, [(box, moved[k * each + j]) for k, box in enumerate(self.boxes)]) for j in range(each)]
 
-    def _mask(self, picture: torch.Tensor, box: Box) -> torch.Tensor | None:
-        """The mask at the size of the frames: of the picture if it is as large as that, else stretched over the model's frame."""
-        if self.mask is None:
-            return None
+    def _mask(self, picture: torch.Tensor, box: Box, own: torch.Tensor | None) -> torch.Tensor | None:
+        """What of a subject may move, at the size of the frames: its own mask, and what `motion_mask` leaves of it."""
         size = tuple(picture.shape[-2:])
+        masks = [] if own is None else [_at_size(own, size)]
+        if self.mask is not None:
+            masks.append(self._motion_mask(size, box))
+        return torch.stack(masks).prod(dim=0) if masks else None
+
+    def _motion_mask(self, size: tuple[int, int], box: Box) -> torch.Tensor:
+        """Of the picture if it is as large as that, else stretched over the model's frame."""
         if any(self.mask.shape == given.shape[-2:] for given in self.given):
-            return F.interpolate(self.mask[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+            return _at_size(self.mask, size)
         rows, columns = Axis(box.top, box.bottom, size[0]), Axis(box.left, box.right, size[1])
         whole = torch.zeros(size)
         whole[rows.start : rows.stop, columns.start : columns.stop] = (
@@ -191,6 +191,11 @@ def check_output_size(output_size: Any) -> None:
         raise ValueError(
             f"`output_size` must be 'model', 'picture' or (height, width) in pixels, got {output_size!r}."
         )
+
+
+def _at_size(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A mask `(H, W)` at another size."""
+    return F.interpolate(mask[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 def opaque(picture: torch.Tensor) -> torch.Tensor:

@@ -266,7 +266,7 @@ def require_loop(loop: object) -> None:
         raise ValueError(f"`loop` must be one of {', '.join(map(repr, LOOPS))} or None, got {loop!r}.")
 
 
-def mask_tensor(mask: Mask) -> torch.Tensor:
+def mask_tensor(mask: Mask, name: str = "motion_mask") -> torch.Tensor:
     """`(H, W)` float32 in [0, 1] of a picture (see `grey_array`), an array or a tensor.
 
     Raises:
@@ -278,11 +278,11 @@ def mask_tensor(mask: Mask) -> torch.Tensor:
         mask = torch.from_numpy(np.array(mask))  # a copy: PIL's own memory is read-only
     if not torch.is_tensor(mask) or mask.squeeze().ndim != 2:
         came = tuple(mask.shape) if torch.is_tensor(mask) else type(mask).__name__
-        raise ValueError(f"`motion_mask` must be a grey picture, or an array or tensor (height, width), got {came}.")
+        raise ValueError(f"`{name}` must be a grey picture, or an array or tensor (height, width), got {came}.")
     mask = mask.squeeze()
     mask = mask.float() / {torch.uint8: 255, torch.uint16: 65535}.get(mask.dtype, 1)
     if not (mask.min() >= 0 and mask.max() <= 1):  # NaN fails too
         raise ValueError(
-            f"`motion_mask` must lie in [0, 1] (0 to 255 in uint8, 0 to 65535 in uint16), got values from {mask.min():.3g} to {mask.max():.3g}."
+            f"`{name}` must lie in [0, 1] (0 to 255 in uint8, 0 to 65535 in uint16), got values from {mask.min():.3g} to {mask.max():.3g}."
         )
     return mask

@@ -25,7 +25,7 @@ from .driving import driven_motion, driving_frames
 from .full_size import FullSize
 from .image_to_video import Videos, eval_mode
 from .motion import Mask, Motion, MotionEdit, mask_tensor, stacked, volume_to_motion
-from .rendering import Box
+from .subjects import Subject
 from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
 from .videos import pixels_of
 
@@ -237,7 +237,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         motion_mask: Mask | None = None,
         loop: str | None = None,
         output_size: str | tuple[int, int] = "model",
-        subjects: Sequence[Box] | None = None,
+        subjects: Sequence[Subject] | None = None,
     ) -> LFDMPipelineOutput | Any:
         r"""Generate videos.
 
@@ -275,7 +275,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 the first, so that the video can be repeated without a jump.
             output_size: "model" (`height` x `width`), "picture" (each picture's own size: it is warped itself, see `rendering`) or
                 (height, width). A letterbox's bars do not come back, and what a crop cuts off stays as it is.
-            subjects: boxes of the one picture, which move each by its own prompt and come back in one video, without a seam. Each is
+            subjects: boxes or masks (as large as the picture, soft or not) of parts of the one picture, which move each by its own
+                prompt and come back in one video, without a seam (`find_subjects` proposes boxes; of a mask the rest is kept). Each is
                 widened to the model's proportions. With "model" the video has the picture's size.
 
         Returns:
@@ -347,7 +348,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         motion_mask: Mask | None = None,
         loop: str | None = None,
         output_size: str | tuple[int, int] = "model",
-        subjects: Sequence[Box] | None = None,
+        subjects: Sequence[Subject] | None = None,
     ) -> LFDMPipelineOutput | Any:
         """Give a motion to pictures: eq. 5 of the LFDM paper without denoising.
 
@@ -402,7 +403,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         image_fit: str = "letterbox",
         height: int | None = None,
         width: int | None = None,
-        subjects: Sequence[Box] | None = None,
+        subjects: Sequence[Subject] | None = None,
     ) -> Motion | list[Motion]:
         """The motion of a clip, for a picture, by the auto-encoder alone: no label and no denoising.
 

@@ -152,7 +152,7 @@ def test_actions_do_what_their_names_say(people):
 
 
 def test_frame_of_face_moves_and_grows_with_the_face():
-    from lfdm_diffusers.data.people.framing import frame_of_face
+    from lfdm_diffusers.data.framing import frame_of_face
 
     eyes, mouth = np.array([[40.0, 50.0], [60.0, 50.0]]), np.array([50.0, 72.0])
     middle, side = frame_of_face(eyes, mouth)

@@ -182,8 +182,11 @@ def test_frame_sides_are_where_fitting_puts_the_picture():
             "`output_size` must be 'model', 'picture' or \\(height, width\\) in pixels, got 'huge'",
         ),
         ({"output_size": (0, 5)}, "got \\(0, 5\\)"),
-        ({"subjects": []}, "`subjects` must be a non-empty list of Box"),
-        ({"subjects": [(0, 0, 5, 5)]}, "`subjects` must be a non-empty list of Box"),
+        ({"subjects": []}, "`subjects` must be a non-empty list of Box and masks"),
+        ({"subjects": [(0, 0, 5, 5)]}, "`subjects` must be a non-empty list of Box and masks"),
+        ({"subjects": [np.ones((40, 39))]}, "`subjects`: a mask must have the picture's size \\(40, 40\\)"),
+        ({"subjects": [np.zeros((40, 40))]}, "show something, got one that is 0 everywhere"),
+        ({"subjects": [np.full((40, 40), 2.0)]}, "`subjects` must lie in \\[0, 1\\]"),
         ({"subjects": [Box(500, 0, 510, 9)]}, "`subjects` must lie in the picture of 40x40 pixels"),
     ],
 )

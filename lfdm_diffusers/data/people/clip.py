@@ -13,11 +13,12 @@ import numpy as np
 
 from ..chance import random_stream
 from ..drawn_sets import require_integer
+from ..framing import frame_of_face
 from .backdrop import backdrop
 from .body import Body, vertex_normals
 from .camera import Camera
 from .expressions import LABELS, Performance, perform
-from .framing import frame_of_face, jittered
+from .framing import jittered
 from .light import SHADOW_SIZE, SHADOW_SPAN, Light
 from .person import Person
 from .rasteriser import draw_strands, draw_triangles, new_buffers

@@ -1,0 +1,112 @@
+"""Parts of a picture that move each by its own motion: boxes and masks, and faces found for the user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..data.framing import frame_of_face
+from ..data.picture_fitting import Picture, to_rgb_tensors
+from .motion import Mask, mask_tensor
+from .rendering import BORDER, Box
+
+Subject = Box | Mask
+
+LONGEST = 1280  # faces are looked for in a picture of at most so many pixels a side
+SMALLEST = 1 / 25  # side of a face, as a share of the picture's shorter side
+NEIGHBOURS = 5  # findings that agree on a face; fewer find more that is none
+# Middles of the eyes and of the mouth in the square that OpenCV's detector of faces from the front gives, as shares of its side.
+EYES = np.array([[0.31, 0.385], [0.69, 0.385]])
+MOUTH = np.array([0.5, 0.81])
+# So much smaller may a frame become, and so far be moved (training moves frames as far), as shares of its side, to stay in the
+# picture: a portrait that is all face has no more around it.
+SMALLER, MOVED = 0.3, 0.07
+
+
+def find_subjects(image: Picture) -> list[Box]:
+    """Faces in a picture, framed as models of faces are trained, from the left to the right: `subjects` for a call.
+
+    OpenCV's cascade of Haar features finds faces that look towards the camera; `frame_of_face` says how much around them is framed.
+    A frame that would reach beyond the picture is made a little smaller, and moved a little.
+
+    Args:
+        image: one picture, as in `LFDMPipeline.__call__`.
+
+    Returns:
+        Squares in the picture's pixels, which may reach beyond it; none where no face is found.
+
+    Raises:
+        ValueError: for several pictures, and where OpenCV is not installed.
+    """
+    pictures = to_rgb_tensors(image)
+    if len(pictures) != 1:
+        raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
+    try:
+        import cv2
+    except ImportError as error:
+        raise ValueError(
+            f"Finding faces needs OpenCV: pip install 'lfdm_diffusers[subjects]', or give boxes ({error})."
+        ) from error
+    (picture,) = pictures
+    height, width = picture.shape[-2:]
+    pixels = np.ascontiguousarray((picture * 255).round().byte().permute(1, 2, 0).numpy())
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    factor = min(1.0, LONGEST / max(height, width))
+    if factor < 1:
+        grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    detector = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_alt2.xml")
+    smallest = max(20, round(min(grey.shape) * SMALLEST))
+    found = detector.detectMultiScale(grey, 1.1, NEIGHBOURS, minSize=(smallest, smallest))
+    squares = sorted((x / factor, y / factor, side / factor) for x, y, side, _ in found)
+    return [_framed(np.array([x, y]), side, height, width) for x, y, side in squares]
+
+
+def _framed(corner: np.ndarray, side: float, height: int, width: int) -> Box:
+    """The frame of a face that the detector found in a picture of this size."""
+    middle, frame = frame_of_face(corner + EYES * side, corner + MOUTH * side)
+    frame = min(frame, max((1 - SMALLER) * frame, min(height, width)))
+    far = MOVED * frame
+    sides = []
+    for centre, of_picture in zip(middle, (width, height)):
+        low, high = frame / 2, of_picture - frame / 2  # where the centre of a frame in the picture is
+        wanted = np.clip(centre, low, high) if low <= high else of_picture / 2
+        sides.append(centre + np.clip(wanted - centre, -far, far))
+    x, y = sides
+    return Box(*(float(value) for value in (x - frame / 2, y - frame / 2, x + frame / 2, y + frame / 2)))
+
+
+def check_subjects(subjects: Sequence[Subject] | None, pictures: Sequence[torch.Tensor]) -> list[torch.Tensor | None]:
+    """For each subject its mask `(H, W)` of the picture's size, or None for a Box.
+
+    Raises:
+        ValueError: for what is no list of boxes and masks of one picture.
+    """
+    if subjects is None:
+        return []
+    if not isinstance(subjects, (list, tuple)) or not subjects:
+        raise ValueError(f"`subjects` must be a non-empty list of Box and masks, got {subjects!r}.")
+    if len(pictures) != 1:
+        raise ValueError(f"`subjects` are of one picture, but `image` holds {len(pictures)}.")
+    masks, size = [], tuple(pictures[0].shape[-2:])
+    for subject in subjects:
+        if isinstance(subject, Box):
+            masks.append(None)
+            continue
+        if isinstance(subject, (tuple, list, str)):
+            raise ValueError(f"`subjects` must be a non-empty list of Box and masks, got {subject!r} in it.")
+        mask = mask_tensor(subject, "subjects")
+        if tuple(mask.shape) != size or not mask.any():
+            what = f"{tuple(mask.shape)}" if mask.any() else "one that is 0 everywhere"
+            raise ValueError(f"`subjects`: a mask must have the picture's size {size} and show something, got {what}.")
+        masks.append(mask)
+    return masks
+
+
+def box_of_mask(mask: torch.Tensor) -> Box:
+    """The rectangle of all that a mask `(H, W)` shows, with room around it in which a motion fades out."""
+    rows, columns = (mask.amax(dim=axis).nonzero().flatten() for axis in (1, 0))
+    top, bottom, left, right = rows[0].item(), rows[-1].item() + 1, columns[0].item(), columns[-1].item() + 1
+    x, y = (BORDER / (1 - BORDER) * side / 2 for side in (right - left, bottom - top))
+    return Box(left - x, top - y, right + x, bottom + y)
