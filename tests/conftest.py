@@ -18,14 +18,34 @@ import torch  # noqa: E402
 from loopback_hub import LoopbackHub  # noqa: E402
 from torch_state import restored_torch_state, seed_everything  # noqa: E402
 
+LONG_ROOMS = ("examples", "training")  # first, so that no long file is left over for one process at the end
+
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test without a ring of its own belongs to the fast one."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reverse", action="store_true", help="run the tests from last to first: none depends on order")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test without a ring of its own belongs to the fast one; the rooms with the longest tests come first."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG_ROOMS)
+    if config.getoption("reverse"):
+        items.reverse()
     for item in items:
         if not any(item.get_closest_marker(ring) for ring in ("fast", "parity", "integration", "gpu", "weights")):
             item.add_marker(pytest.mark.fast)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """With `-n`, a file's tests run in one process, so that what they share is made once; `--dist` asks for another way."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False  # in the order above, rather than by the number of tests
+    return LoadFileScheduling(config, log)
 
 
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> None:

@@ -596,6 +596,7 @@ def test_verify_notices_one_changed_tensor_of_the_lfae(key):
 def test_verify_notices_queries_and_keys_that_changed_places(variant):
     checkpoint = small_unet(variant)
     unet = convert_unet_checkpoint(checkpoint, "reflect")
+    unet.register_to_config(sample_size=8)
     assert verify_unet(unet, checkpoint).failures == []
     temporal = unet.mid_block.attention.temporal
     temporal.to_q.weight.data, temporal.to_k.weight.data = temporal.to_k.weight.data, temporal.to_q.weight.data

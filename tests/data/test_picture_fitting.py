@@ -123,6 +123,10 @@ def test_every_proportion_fits(size, fit):
     assert fitted.shape == (3, 128, 96)
     if fit == "center_crop":
         assert fitted.min() > 0.999
+    else:
+        scale = min(128 / size[0], 96 / size[1])
+        covered = [(fitted[0].amax(dim=dim) > 0.999).sum().item() for dim in (1, 0)]
+        assert all(abs(found - max(1, side * scale)) < 1 for found, side in zip(covered, size))
 
 
 def test_center_crop_fills_the_frame():

@@ -261,7 +261,11 @@ def test_results(scored, model, data):
     found = results(scored)
     scores, receipt = found["scores"], found["receipt"]
     assert list(scores) == [name for name in METRICS if name not in ("fid", "sfid")]
-    assert all(np.isfinite(score["value"]) for score in scores.values())
+    most = dict.fromkeys(("accuracy", "identity", "background", "diversity", "l1", "occlusion"), 1.0)
+    most |= dict.fromkeys(("fvd", "cfvd", "sfvd"), 8.0) | {"epe": SIZE, "timing": FRAMES, "expression": 1e6}
+    for name, value in most.items():
+        assert (-1 if name == "identity" else 0) <= scores[name]["value"] <= value, name
+    assert abs(scores["kvd"]["value"]) < 1  # unbiased, so that it may be below 0
     fvd = scores["fvd"]
     assert fvd["value"] > fvd["real_against_real"] > 0 and fvd["interval"][0] < fvd["value"] < fvd["interval"][1]
     assert fvd["detector"] == "I3D, Kinetics-400" and fvd["real_against_real_clips"] == 6
@@ -347,6 +351,7 @@ def test_goes_on_after_a_kill(scored, model, data, detector, tmp_path, monkeypat
     assert "must be empty or hold clips of an earlier evaluation" in capsys.readouterr().err
 
 
+@pytest.mark.integration
 def test_receipts_change_when_a_choice_changes(scored, model, data, detector, tmp_path):
     """Other noise, no label, another rule: other clips or another number, and the receipt says which."""
     base = results(scored)

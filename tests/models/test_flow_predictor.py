@@ -30,8 +30,10 @@ def test_principal_axes_agree_with_lapack_in_value_and_sign():
 
 def test_principal_axes_are_float32_for_half_precision():
     for dtype in (torch.float16, torch.bfloat16):
-        axes = principal_axes(random_covariances(8, dtype))
-        assert axes.dtype == torch.float32 and torch.isfinite(axes).all()
+        covar = random_covariances(8, dtype)
+        axes = principal_axes(covar)
+        assert axes.dtype == torch.float32
+        torch.testing.assert_close(axes, principal_axes(covar.float()))
 
 
 @pytest.mark.parametrize(
@@ -49,8 +51,10 @@ def test_principal_axes_and_their_gradients_are_finite_at_degenerate_covariances
     covar = torch.tensor([covar], requires_grad=True)
     axes = principal_axes(covar)
     torch.testing.assert_close(axes @ axes.mT, covar, rtol=0, atol=1e-6)
-    axes.square().sum().backward()
+    axes.square().sum().backward()  # the trace of the covariance
     assert torch.isfinite(covar.grad).all()
+    if torch.linalg.det(covar) > 0:
+        assert (covar.grad - torch.eye(2)).abs().max() < 0.01
     # One determinant for all: mixed signs would mirror a region's motion.
     assert torch.linalg.det(axes.detach()).item() <= 0
 
@@ -62,6 +66,12 @@ def test_heatmaps_on_one_pixel_keep_flow_and_gradients_finite(sharpness):
     reference, driving = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)).unbind(0)
     output = lfae(reference, driving)
     output.sample.mean().backward()
+    regions = output.driving_regions
+    places = sampling_grid(*regions.heatmap.shape[-2:]).flatten(0, 1)
+    mean = (regions.heatmap.flatten(2)[..., None] * places).sum(dim=2)
+    torch.testing.assert_close(regions.shift, mean, rtol=1e-4, atol=1e-5)
+    if sharpness == 1e5:  # all on one pixel
+        torch.testing.assert_close(regions.shift, places[regions.heatmap.flatten(2).argmax(dim=2)], rtol=0, atol=1e-5)
     assert torch.isfinite(output.flow).all()
     assert all(torch.isfinite(p.grad).all() for p in lfae.parameters() if p.grad is not None)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import IMAGE_SIZE, LATENT_SIZE, tiny_image, tiny_lfae
 from torch.utils.checkpoint import checkpoint
 
@@ -26,14 +27,17 @@ def pictures(batch: int = 2, height: int = 32, width: int = 32) -> tuple[torch.T
 
 @torch.no_grad()
 @pytest.mark.parametrize("batch,height,width", [(1, 32, 32), (3, 32, 48), (1, 16, 64)])
-def test_shapes_and_ranges(batch, height, width):
-    output = tiny_lfae()(*pictures(batch, height, width))
+def test_shapes_ranges_and_the_warp(batch, height, width):
+    reference, driving = pictures(batch, height, width)
+    output = tiny_lfae()(reference, driving)
     for name in ("sample", "warped", "inpainted"):
         assert output[name].shape == (batch, 3, height, width)
         assert output[name].min() >= 0 and output[name].max() <= 1
     assert output.flow.shape == (batch, 2, height // 4, width // 4)
     assert output.occlusion.shape == (batch, 1, height // 4, width // 4)
     assert output.driving_regions.affine.shape == (batch, 3, 2, 2)
+    grid = F.interpolate(output.flow, (height, width), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+    torch.testing.assert_close(output.warped, F.grid_sample(reference, grid, align_corners=False), rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
@@ -96,12 +100,16 @@ def test_half_precision(dtype):
 
 
 def test_autocast_keeps_geometry_in_float32():
-    lfae = tiny_lfae().train()
+    lfae, exact = tiny_lfae().train(), tiny_lfae().train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = lfae(*pictures())
+    expected = exact(*pictures())
     assert output.flow.dtype == output.driving_regions.covar.dtype == torch.float32
-    output.sample.float().mean().backward()
-    assert all(torch.isfinite(p.grad).all() for p in lfae.parameters() if p.grad is not None)
+    assert (output.sample.float() - expected.sample).abs().mean() < 0.02
+    for result in (output, expected):
+        result.sample.float().square().mean().backward()
+    ours, theirs = (torch.cat([p.grad.flatten() for p in m.parameters() if p.grad is not None]) for m in (lfae, exact))
+    assert F.cosine_similarity(ours, theirs, dim=0) > 0.95
 
 
 def test_every_parameter_gets_a_gradient():
@@ -109,7 +117,7 @@ def test_every_parameter_gets_a_gradient():
     # Background and its encoder start at zero weight: one step away they all take part.
     torch.nn.init.normal_(lfae.background_predictor.fc.weight, std=0.1)
     lfae(*pictures()).sample.square().mean().backward()
-    without = [name for name, p in lfae.named_parameters() if p.grad is None]
+    without = [name for name, p in lfae.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
 
 
@@ -133,8 +141,15 @@ def test_variants_run_and_round_trip(options, tmp_path):
         output = lfae(*pictures())
         lfae.save_pretrained(tmp_path)
         again = LatentFlowAutoencoder.from_pretrained(tmp_path)(*pictures())
-    assert torch.isfinite(output.sample).all()
+        usual = tiny_lfae()
+        shapes = {name: value.shape for name, value in usual.state_dict().items()}
+        known = {name: value for name, value in lfae.state_dict().items() if shapes.get(name) == value.shape}
+        usual.load_state_dict(known, strict=False)
+        usual = usual(*pictures())
     torch.testing.assert_close(output.sample, again.sample)
+    # The same weights mean something else; but every kind of background motion starts at none, and axes are seldom swapped.
+    unchanged = options.keys() & {"background_motion", "revert_axis_swap"}
+    assert torch.allclose(output.sample, usual.sample, atol=1e-5) == bool(unchanged)
 
 
 def test_background_starts_at_the_identity():
@@ -292,6 +307,8 @@ def test_statistics_are_put_back_after_an_error():
     assert block.norm.num_batches_tracked == 0 and (block.norm.running_mean == 0).all()
 
 
+@pytest.mark.integration
+@pytest.mark.ends
 @torch.no_grad()
 def test_compiles():
     lfae = tiny_lfae()

@@ -8,7 +8,7 @@ from peft import LoraConfig
 from tiny import tiny_unet
 from torch._dynamo.testing import CompileCounter
 
-from lfdm_diffusers import UNet3DVideoModel
+from lfdm_diffusers import UNet3DVideoModel, ops
 from lfdm_diffusers.models import attention_3d
 from lfdm_diffusers.models.attention_3d import (
     LinearAttnProcessor,
@@ -107,10 +107,11 @@ def test_batch_equals_singles_and_one_picture_serves_all():
 @torch.no_grad()
 @pytest.mark.parametrize("frames,height,width", [(1, 8, 8), (7, 4, 12), (70, 2, 2)])
 def test_other_frame_counts_and_sizes(frames, height, width):
-    arguments = inputs(1, frames, height, width)
-    output = tiny_unet()(**arguments).sample
+    unet, arguments = tiny_unet(), inputs(1, frames, height, width)
+    output = unet(**arguments).sample
     assert output.shape == arguments["sample"].shape
-    assert torch.isfinite(output).all()
+    with ops.plain():
+        torch.testing.assert_close(output, unet(**arguments).sample, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -215,8 +216,10 @@ def test_gradient_checkpointing_gives_the_same_gradients():
 
 def test_learned_null_vector_always_gets_a_gradient_in_training():
     unet = tiny_unet(learned_null_embedding=True).train()
-    unet(**inputs()).sample.mean().backward()
-    assert unet.null_text_embed.grad is not None
+    for null, moved in ((True, True), (False, False)):
+        unet.zero_grad()
+        unet(**inputs(), null_mask=torch.tensor([null, False])).sample.square().mean().backward()
+        assert (unet.null_text_embed.grad.abs().max() > 0) == moved
 
 
 @torch.no_grad()
@@ -268,6 +271,8 @@ def test_fused_projections_give_the_same_numbers():
     torch.testing.assert_close(unet(**arguments).sample, before)
 
 
+@pytest.mark.integration
+@pytest.mark.ends
 @torch.no_grad()
 def test_compiles_in_one_graph():
     unet = tiny_unet()
@@ -280,6 +285,8 @@ def test_compiles_in_one_graph():
             torch.testing.assert_close(compiled(**arguments).sample, unet(**arguments).sample, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.integration
+@pytest.mark.ends
 @torch.no_grad()
 def test_compiles_once_for_all_sizes():
     """Frame counts and sizes on both sides of what faster ways are chosen by: none of it is a reason to compile again."""
@@ -294,6 +301,8 @@ def test_compiles_once_for_all_sizes():
     assert seen.frame_count == 1
 
 
+@pytest.mark.integration
+@pytest.mark.ends
 @torch.no_grad()
 def test_exports_for_all_sizes():
     unet = tiny_unet()
@@ -319,7 +328,6 @@ def test_layerwise_casting_runs():
     before = unet(**arguments).sample
     unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32)
     after = unet(**arguments).sample
-    assert torch.isfinite(after).all()
     assert unet.conv_image.weight.dtype == torch.float8_e4m3fn
     assert (after - before).abs().mean() < 0.3 * before.abs().mean()
 

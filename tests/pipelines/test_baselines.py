@@ -22,6 +22,7 @@ from tiny import (
 )
 
 from lfdm_diffusers.cli import main
+from lfdm_diffusers.data.picture_fitting import fit_picture
 from lfdm_diffusers.pipelines import PIPELINES, FrameDiffusionPipeline, ImageToVideoPipeline
 
 NAMES = ("vdm", "ldm", "imaginator")
@@ -141,7 +142,13 @@ def test_latents_are_decoded_in_parts(denoising):
 
 
 def test_other_sizes(denoising):
-    assert call(denoising, height=64, width=32, num_frames=3).shape == (1, 3, 3, 64, 32)
+    """The picture is fitted to the size that is asked for, and the latents are those of that size."""
+    options = {"height": 64, "width": 32, "num_frames": 3}
+    video = call(denoising, **options)
+    assert video.shape == (1, 3, 3, 64, 32)
+    torch.testing.assert_close(call(denoising, image=fit_picture(tiny_image(), 64, 32), **options), video)
+    decoded = denoising.decode_latents(call(denoising, output_type="latent", **options)).transpose(1, 2)
+    torch.testing.assert_close(video, decoded)
 
 
 def test_picture_and_frames_are_in_one_space(denoising):

@@ -306,5 +306,10 @@ def test_regions_move_as_others_do():
 
 def test_the_volume_of_a_motion(pipe):
     volume = torch.randn(1, 3, 4, 8, 8)
-    flow, occlusion = volume_to_motion(volume, pipe.unet.config)
-    assert flow.shape == (1, 2, 4, 8, 8) and occlusion.min() >= 0 and occlusion.max() <= 1
+    config = pipe.unet.config
+    flow, occlusion = volume_to_motion(volume, config)
+    units = [volume[:, i] * config.target_std[i] + config.target_mean[i] for i in range(3)]
+    torch.testing.assert_close(occlusion[:, 0], units[2].clamp(0, 1))
+    still = (2 * torch.arange(8) + 1) / 8 - 1 if config.flow_target == "residual" else torch.zeros(8)
+    torch.testing.assert_close(flow[:, 0], units[0] + still)  # x
+    torch.testing.assert_close(flow[:, 1], units[1] + still[:, None])  # y

@@ -13,6 +13,7 @@ import paper_tables
 import pytest
 import results_page
 import torch
+from tiny import tiny_pipeline
 
 from lfdm_diffusers.cli.evaluate import add_arguments
 from lfdm_diffusers.embedded import embedded_model
@@ -144,6 +145,8 @@ def test_the_card_at_the_root_is_the_embedded_models():
 def test_every_sampler_is_timed_in_one_run(tmp_path, monkeypatch):
     for module in (paper_tables, results_page):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
+    tiny_pipeline().save_pretrained(tmp_path / "tiny")
+    monkeypatch.setattr(paper_tables, "embedded_model", lambda: tmp_path / "tiny")
     monkeypatch.setattr(
         paper_tables,
         "SAMPLERS",

@@ -131,6 +131,7 @@ def test_base_numbers_are_the_base_models(base, whole_run):
     assert {name: first[f"validation/{name}"] for name in numbers} == pytest.approx(numbers, abs=1e-6)
 
 
+@pytest.mark.integration
 def test_loss_falls(base, tmp_path):
     """Of an auto-encoder by itself, with half precision and weights for what moves."""
     run(

@@ -105,6 +105,7 @@ def test_autoencoder(trained_autoencoder):
     assert "Trained for 4 steps of 2 pairs of frames" in (trained_autoencoder / "vae" / "README.md").read_text()
 
 
+@pytest.mark.integration
 def test_autoencoder_learns(faces, tmp_path):
     changes = {"max_train_steps": 60, "learning_rate": 2e-3, "checkpointing_steps": 60}
     run(arguments(faces, tmp_path, "autoencoder", **changes))
