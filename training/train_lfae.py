@@ -94,7 +94,8 @@ def build_model(args: argparse.Namespace, checkpoint: Path | None) -> tuple[Late
             )
             if new:
                 left = take_fitting_weights(model, source)
-                about = f"weights of {args.pretrained_model_name_or_path}, but new ones in {_parts(left)}"
+                about = f"weights of {args.pretrained_model_name_or_path}"
+                about += f", but new ones in {_parts(left)}" if left else ", all of them"
             else:
                 model = source
     size = args.resolution or model.config.sample_size
@@ -105,7 +106,7 @@ def build_model(args: argparse.Namespace, checkpoint: Path | None) -> tuple[Late
 
 def _parts(names: list[str]) -> str:
     """The modules that parameters belong to, by the first two parts of their names."""
-    return ", ".join(dict.fromkeys(".".join(name.split(".")[:2]) for name in names)) or "nothing"
+    return ", ".join(dict.fromkeys(".".join(name.split(".")[:2]) for name in names))
 
 
 def train(args: argparse.Namespace) -> None:

@@ -184,16 +184,18 @@ def train(args: argparse.Namespace) -> None:
     run.make_repository()
     clips = run.clips(args.resolution)
 
+    # Texts: embedded once, and before the hours that motion takes: labels may be refused.
+    text_encoder = args.text_encoder or (None if pipe else TEXT_ENCODER)
+    with accelerator.main_process_first():
+        table, encoder, tokenizer = embed_labels(clips.labels, text_encoder, pipe, args.seed)
+    if not args.save_text_encoder:
+        encoder = tokenizer = None
+
     # Motion: each process computes its share, then all of them read.
     cache = MotionCache(args.motion_cache_dir or args.output_dir / "motion", lfae, clips.reader, dtype=run.half)
     everything = list(dict.fromkeys([*clips.train, *clips.held_out]))
     cache.fill(everything[accelerator.process_index :: accelerator.num_processes], progress=run.main)
     accelerator.wait_for_everyone()
-
-    # Texts: embedded once.
-    text_encoder = args.text_encoder or (None if pipe else TEXT_ENCODER)
-    with accelerator.main_process_first():
-        table, encoder, tokenizer = embed_labels(clips.labels, text_encoder, pipe, args.seed)
 
     set_seed(args.seed)
     unet = pipe.unet if pipe else new_unet(args, config, lfae, table.config.embedding_dim if table else None)
@@ -210,8 +212,8 @@ def train(args: argparse.Namespace) -> None:
         unet=unet.train().to(run.device),
         scheduler=build_scheduler(args, pipe),
         label_embeddings=table,
-        text_encoder=encoder if args.save_text_encoder else None,
-        tokenizer=tokenizer if args.save_text_encoder else None,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
         default_num_inference_steps=args.num_inference_steps,
         painter=pipe.painter if pipe and args.lfae is None else None,  # it paints frames of its own auto-encoder's
     )

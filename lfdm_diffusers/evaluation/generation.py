@@ -49,11 +49,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class PlannedClip:
-    """One clip to generate: `file_name` from the first frame of the real clip `source`, and noise number `draw`."""
+    """One clip to generate: `file_name` from the first frame of the real clip `source`, called `picture`, and noise number `draw`."""
 
     file_name: str
     label: str
     subject: str
+    picture: str
     source: int
     draw: int
 
@@ -61,7 +62,9 @@ class PlannedClip:
 def plan_clips(real: VideoSet, count: int) -> list[PlannedClip]:
     """`count` clips, each from the picture and with the label of a real one; with other noise where one comes again."""
     return [
-        PlannedClip(f"{draw:06d}.mkv", real.labels[source], real.subjects[source], source, draw)
+        PlannedClip(
+            f"{draw:06d}.mkv", real.labels[source], real.subjects[source], real.clips[source].name, source, draw
+        )
         for draw, source in enumerate(spread_draws(count, len(real)))
     ]
 
@@ -139,6 +142,9 @@ def claim_folder(folder: Path, settings: dict, plan: Sequence[PlannedClip]) -> N
         return
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"`output` {folder} must be empty or hold clips of an earlier evaluation.")
-    rows = ({"file_name": clip.file_name, "label": clip.label, "subject": clip.subject} for clip in plan)
+    rows = (
+        {"file_name": clip.file_name, "label": clip.label, "subject": clip.subject, "picture": clip.picture}
+        for clip in plan
+    )
     write_text(folder / PLAN, "".join(json.dumps(row) + "\n" for row in rows))
     write_json(path, settings, indent=2)

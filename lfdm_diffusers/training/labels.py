@@ -43,8 +43,9 @@ def embed_labels(
         rows = torch.linalg.qr(noise.double()).Q[: len(new)].float() * width**0.5
     else:
         raise ValueError(
-            f"`--text_encoder` is needed for labels that the model does not know yet: {', '.join(new)}. It must be the "
-            "one that the model was trained with."
+            f"`--text_encoder` must name the encoder that the model was trained with, got {text_encoder or 'nothing'}: the model "
+            f"has no embedding of {', '.join(new)}. Or train a new U-Net: `--preset` in the place of "
+            "`--pretrained_model_name_or_path`."
         )
     if pipe is not None and rows.shape[1] != pipe.unet.config.text_embed_dim:
         raise ValueError(

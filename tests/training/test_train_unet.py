@@ -251,7 +251,9 @@ def test_new_labels_keep_the_old(faces, whole_run, tmp_path):
     }
     changes["pretrained_model_name_or_path"] = whole_run / "pipeline"
     message = refusal(arguments(faces, tmp_path / "out", **changes))
-    assert "`--text_encoder` is needed for labels that the model does not know yet: winking" in message
+    assert "`--text_encoder` must name the encoder that the model was trained with, got nothing" in message
+    assert "no embedding of winking" in message
+    assert not (tmp_path / "out" / "motion").exists()  # it is refused before the hours that motion takes
     pipe = LFDMPipeline.from_pretrained(whole_run / "pipeline")
     with pytest.raises(ValueError, match="gives 16 numbers a text, the U-Net was trained with 64"):
         embed_with_tiny_bert(["winking"], pipe, tmp_path)
