@@ -235,6 +235,7 @@ def train(args: argparse.Namespace) -> None:
             clips.labels,
             args.train_batch_size,
         ),
+        base=args.pretrained_model_name_or_path,
         seed=args.seed,
         null_condition_prob=args.null_condition_prob,
         snr_gamma=args.snr_gamma,

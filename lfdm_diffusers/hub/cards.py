@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
@@ -43,6 +44,7 @@ class CardFacts(TypedDict, total=False):
         data_terms: what may be done with those data, and so with the model, in words.
         base_model: Hub id of the model that it was made from.
         sources: SHA-256 of each file that it was converted from, by file name.
+        labels: those that it was trained on last, where its table holds more.
         license: identifier for the Hub ("apache-2.0", "other", ...).
         license_note: what to know about it, in words.
         notes: further paragraphs.
@@ -53,9 +55,22 @@ class CardFacts(TypedDict, total=False):
     data_terms: str
     base_model: str
     sources: dict[str, str]
+    labels: list[str]
     license: str
     license_note: str
     notes: list[str]
+
+
+def facts_of_base(source: str) -> CardFacts:
+    """What a card says of the model `source`, a folder or Hub id, that training started from: where it is, and its licence."""
+    folder = Path(source)
+    try:
+        licence = ModelCard.load(folder / "README.md" if folder.is_dir() else source).data.get("license")
+    except Exception:  # no card, or one whose metadata cannot be read; each with its own exception
+        licence = None
+    name = folder.name if folder.is_dir() else source
+    told = f"Its training started from the weights of {name}, whose licence is {licence or 'not stated there'}."
+    return CardFacts(license_note=told) if folder.is_dir() else CardFacts(license_note=told, base_model=source)
 
 
 def make_card(

@@ -241,7 +241,8 @@ class ImageToVideoPipeline(HubPipeline):
 
     def card(self, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
         """The pipeline's card, filled from what it says of itself; arguments as in `HubModel.card`."""
-        labels, size = self.labels, self.sample_size
+        known, size = self.labels or [], self.sample_size
+        labels = (facts or {}).get("labels") or known
         output = f"{self.num_frames} frames of {f'{size}x{size}' if size else 'any size'} pixels"
         given = "one picture and one label" if labels or self.text_encoder is not None else "one picture"
         subject, *others = LIMITS
@@ -251,6 +252,11 @@ class ImageToVideoPipeline(HubPipeline):
             f"video = pipe(image{f', {quoted(labels[0])}' if labels else ''}).frames[0]  # a list of PIL images"
         )
         sections = {"Labels": ", ".join(f"`{label}`" for label in labels)} if labels else {}
+        if earlier := [label for label in known if label not in labels]:
+            others_known = ", ".join(f"`{label}`" for label in earlier)
+            sections["Labels"] += (
+                f"\n\nIts table holds labels of the model that it started from too, not trained here: {others_known}."
+            )
         return make_card(
             self.title,
             f"Given {given}, this model makes a short video of that subject ({output}) {self.method}",

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset, default_collate
 
 from ..data.dataset import ClipSample
-from ..hub.cards import CardFacts
+from ..hub.cards import CardFacts, facts_of_base
 from ..ops.warp import sampling_grid
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
 from .motion_cache import MotionSample
@@ -189,7 +189,19 @@ class DiffusionTask(PipelineTask):
 
 
 class MotionTask(DiffusionTask):
-    """Of an `LFDMPipeline`, by `MotionDataset`."""
+    """Of an `LFDMPipeline`, by `MotionDataset`.
+
+    Args:
+        base: folder or Hub id of the pipeline that it goes on from, for the card; None for a new U-Net.
+        others: as in `DiffusionTask`.
+    """
+
+    def __init__(self, *args: Any, base: str | None = None, **others: Any):
+        super().__init__(*args, **others)
+        self.base = base
+
+    def facts(self) -> CardFacts:
+        return super().facts() | (facts_of_base(self.base) if self.base else CardFacts())
 
     def targets(self, samples: MotionSample) -> tuple[torch.Tensor, torch.Tensor]:
         volume = self.volume(samples.motion.to(self.device, non_blocking=True))

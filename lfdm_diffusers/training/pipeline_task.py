@@ -102,6 +102,10 @@ class PipelineTask(Task):
     def judge(self, held_out: HeldOut) -> dict[str, float]:
         """Numbers by name of the held-out examples, each with the same chance every time."""
 
+    def facts(self) -> CardFacts:
+        """The labels of the clips."""
+        return CardFacts(labels=list(self.held_out.labels)) if self.held_out.labels else CardFacts()
+
     def results(self) -> list[Result]:
         return [Result("pipeline", self.write, f"{type(self.pipe).__name__}.from_pretrained({{}})")]
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.hub.base import HubModel
+from lfdm_diffusers.hub.cards import facts_of_base
 
 pytestmark = pytest.mark.fast
 
@@ -29,6 +30,24 @@ def test_a_pipeline_says_what_it_is():
     assert "unconditional" not in card.text
     plain = tiny_pipeline(label_embeddings=False).card()
     assert "## Labels" not in plain.text and "prompt_embeds" in plain.text
+
+
+def test_a_pipeline_that_was_trained_further_shows_what_it_learned_last():
+    pipe = tiny_pipeline()
+    first, *others = pipe.labels
+    text = str(pipe.card(facts={"labels": [others[0]]}))
+    assert f'pipe(image, "{others[0]}")' in text and f'pipe(image, "{first}")' not in text
+    assert "Its table holds labels of the model that it started from too, not trained here" in text
+    assert "labels of the model that it started from" not in str(pipe.card(facts={"labels": pipe.labels}))
+
+
+def test_the_base_and_its_licence_are_told(tmp_path):
+    assert facts_of_base(str(tmp_path))["license_note"].endswith("whose licence is not stated there.")
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# x\n")
+    facts = facts_of_base(str(tmp_path))
+    assert facts == {
+        "license_note": f"Its training started from the weights of {tmp_path.name}, whose licence is mit."
+    }
 
 
 def test_rows_come_in_the_order_of_interest():

@@ -202,6 +202,8 @@ def test_lora(faces, whole_run, tmp_path):
         "pretrained_model_name_or_path": whole_run / "pipeline",
     }  # fmt: skip
     run(arguments(faces, tmp_path / "whole", **changes))
+    card = (tmp_path / "whole" / "pipeline" / "README.md").read_text()
+    assert "Its training started from the weights of pipeline, whose licence is not stated there." in card
     before, after = weights(whole_run), weights(tmp_path / "whole")
     assert before.keys() == after.keys()
     moved = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-6)}
