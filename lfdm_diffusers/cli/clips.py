@@ -14,7 +14,7 @@ import PIL.ImageOps
 import torch
 from tqdm import tqdm
 
-from ..data.picture_files import frame_files
+from ..data.picture_files import picture_files
 from ..data.picture_fitting import fitted_size, to_tensors
 from ..embedded import embedded_model, embedded_pictures
 from ..files.names import printable
@@ -49,11 +49,21 @@ def find_pictures(given: list[str]) -> list[Path]:
     for path in map(Path, given):
         if not path.exists():
             raise ValueError(f"There is no picture {path}.")
-        inside = frame_files(path) if path.is_dir() else [path]
+        inside = picture_files(path) if path.is_dir() else [path]
+        if path.is_dir():
+            _say_others(path, inside)
         if not inside:
             raise ValueError(f"There are no pictures in the folder {path}.")
         found += inside
     return list({path.resolve(): path for path in found}.values())
+
+
+def _say_others(folder: Path, pictures: list[Path]) -> None:
+    """Name what a folder of pictures holds besides them."""
+    others = sorted(path for path in {*folder.iterdir()} - {*pictures} if not path.name.startswith("."))
+    if others:
+        names = ", ".join(printable(path.name) + "/" * path.is_dir() for path in others)
+        print(f"left out of {printable(folder)}, as no pictures: {names}", file=sys.stderr)
 
 
 def check_output(output: Path) -> None:

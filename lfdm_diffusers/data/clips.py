@@ -16,8 +16,9 @@ import numpy as np
 
 from ..files.names import printable
 from .cut_files import CUT_OFF, missing_bytes
-from .picture_files import ANIMATION_SUFFIXES, animation_frames, animation_length, folder_frames, frame_files
-from .video_files import VIDEO_SUFFIXES, video_frames
+from .picture_files import animation_frames, animation_length, folder_frames, frame_files
+from .suffixes import ANIMATION_SUFFIXES, VIDEO_SUFFIXES, is_video, may_be_animated
+from .video_files import video_frames
 
 
 class UnreadableClipError(ValueError):
@@ -60,11 +61,17 @@ class Clip:
 
 
 class ClipList(list[Clip]):
-    """Clips, and `notes`: sentences about what was not read as somebody may have thought."""
+    """Clips, and what else there is to say of their folder.
+
+    Attributes:
+        notes: sentences about what was not read, or not as somebody may have thought.
+        tables: files that name the clips.
+    """
 
     def __init__(self, clips: Iterable[Clip] = (), notes: Iterable[str] = ()):
         super().__init__(clips)
         self.notes = [*getattr(clips, "notes", ()), *notes]
+        self.tables: list[Path] = list(getattr(clips, "tables", ()))
 
 
 def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:
@@ -161,7 +168,7 @@ def _reason(error: Exception, path: Path) -> str:
 
 
 def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+    return is_video(path) and not path.is_dir()
 
 
 def _open(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
@@ -171,7 +178,7 @@ def _open(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
         return folder_frames(path, indices)
     if _is_video(path):
         return video_frames(path, indices)
-    if path.suffix.lower() in ANIMATION_SUFFIXES:
+    if may_be_animated(path):
         return animation_frames(path, indices)
     known = ", ".join(sorted({*VIDEO_SUFFIXES, *ANIMATION_SUFFIXES}))
     raise UnreadableClipError(f"{printable(path)}: clips are folders of pictures or files ending in {known}")

@@ -14,10 +14,11 @@ from pathlib import Path
 from ..files.names import printable
 from .clips import Clip, ClipList
 from .folders import is_passed_over, walk
-from .picture_files import ANIMATION_SUFFIXES, frame_files, is_animated, natural_order
+from .left_out import left_out
+from .picture_files import frame_files, is_animated, natural_order
 from .published_datasets import find_mhad, find_mug, find_natops
+from .suffixes import ANIMATION_SUFFIXES, VIDEO_SUFFIXES, is_gif, is_video, may_be_animated
 from .tables import LABEL_COLUMNS, Row, find_table, read_table
-from .video_files import VIDEO_SUFFIXES
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -66,19 +67,28 @@ def find_clips(
         clips = ClipList(find(root))
         if clips:
             break
+    clips.notes += left_out(root, clips, clips.tables)
     if not clips:
         raise ValueError(
             f"`{name}` {str(root)!r} holds no clips{'' if layout == 'auto' else f' of the layout {layout!r}'}. Clips are "
             f"folders of pictures or files ending in {', '.join((*VIDEO_SUFFIXES, *ANIMATION_SUFFIXES))}."
+            + "".join(f"\n{note}" for note in clips.notes)
         )
+    return of_split(clips, split, split_name)
+
+
+def of_split(clips: ClipList, split: str | None, name: str = "split") -> ClipList:
+    """The clips of a split; all, if it is None.
+
+    Raises:
+        ValueError: if there are none; names the splits that there are, and calls the argument `name`.
+    """
     if split is None:
         return clips
     chosen = ClipList((clip for clip in clips if clip.split == SPLIT_NAMES.get(split, split)), clips.notes)
     if not chosen:
         there = sorted({clip.split for clip in clips if clip.split})
-        raise ValueError(
-            f"`{split_name}` must be one of {', '.join(there) or '(this data set has no splits)'}, got {split!r}."
-        )
+        raise ValueError(f"`{name}` must be one of {', '.join(there) or '(this data set has no splits)'}, got {split!r}.")
     return chosen
 
 
@@ -92,18 +102,26 @@ def clip_paths(root: Path) -> Iterator[Path]:
     """
     for folder, names, files in walk(root):
         files = sorted((folder / f for f in files if not f.startswith(".")), key=natural_order)
-        videos = [f for f in files if f.suffix.lower() in (*VIDEO_SUFFIXES, ".gif")]
-        pictures = frame_files(folder)
+        videos, pictures = [f for f in files if is_video(f)], frame_files(folder)
         # Opening every frame of every clip would take long: the first picture tells what the others are.
-        animations = [p for p in pictures if p.suffix.lower() in ANIMATION_SUFFIXES]
+        gifs = [f for f in files if is_gif(f)]
+        if gifs and (videos or gifs != pictures or _first_told(gifs) is not False):
+            videos += gifs
+            pictures = [p for p in pictures if not is_gif(p)]
+        animations = [p for p in pictures if may_be_animated(p) and not is_gif(p)]
         if videos:
             animations = [p for p in animations if is_animated(p) is not False]  # broken ones are for the scan to name
-        elif not next((told for p in animations if (told := is_animated(p)) is not None), False):
+        elif not _first_told(animations):
             animations = []
         yield from videos + animations
         empty = not files and not names and folder != root
         if empty or (pictures and not videos and not animations):
             yield folder
+
+
+def _first_told(pictures: list[Path]) -> bool | None:
+    """Whether the first of the pictures that can be opened is animated; None if none can."""
+    return next((told for path in pictures if (told := is_animated(path)) is not None), None)
 
 
 def by_depth(root: Path, layout: str | None = None) -> list[Clip]:
@@ -140,6 +158,7 @@ def find_by_metadata(root: Path) -> ClipList:
             continue
         rows, notes = read_table(table)
         clips.notes += notes
+        clips.tables.append(table)
         for row in rows:
             path = _named_path(root, folder, row)
             split = row.text("split") or path.relative_to(root).parts[0]

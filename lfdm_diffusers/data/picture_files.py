@@ -13,9 +13,7 @@ from ..files.names import printable
 from .cut_files import CUT_OFF, missing_bytes
 from .picture_colors import is_plain
 from .picture_fitting import to_rgb_tensors
-
-ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+from .suffixes import is_gif, is_picture, may_be_animated
 
 
 def rgb_array(image: PIL.Image.Image) -> np.ndarray:
@@ -33,9 +31,14 @@ def natural_order(path: Path) -> list:
 
 
 def frame_files(folder: Path) -> list[Path]:
+    """The frames of a folder in their natural order: its pictures, GIFs only where there are no others."""
+    pictures = picture_files(folder)
+    return [path for path in pictures if not is_gif(path)] or pictures
+
+
+def picture_files(folder: Path) -> list[Path]:
     """The pictures of a folder in their natural order; hidden files and everything else is left out."""
-    files = (f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and not f.name.startswith("."))
-    return sorted(files, key=natural_order)
+    return sorted(filter(is_picture, folder.iterdir()), key=natural_order)
 
 
 def folder_frames(folder: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
@@ -79,7 +82,7 @@ def _first_and_count(image: PIL.Image.Image) -> tuple[int, int]:
 
 def is_animated(path: Path) -> bool | None:
     """Whether a picture file has more than one frame; None for one that cannot be opened."""
-    if path.suffix.lower() not in ANIMATION_SUFFIXES:
+    if not may_be_animated(path):
         return False
     try:
         with PIL.Image.open(path) as image:

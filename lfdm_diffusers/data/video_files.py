@@ -12,11 +12,7 @@ import av
 import numpy as np
 
 from .cut_files import CUT_OFF, missing_bytes
-
-VIDEO_SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".asf", ".3gp", ".3g2", ".mts", ".m2ts", ".ts",
-    ".flv", ".ogv", ".vob", ".mjpeg",
-)  # fmt: skip
+from .suffixes import is_video
 
 SQUARE = 1 / 8, 8  # shapes of pixels beyond these are mistakes of a header
 
@@ -70,7 +66,7 @@ def ffmpeg_name(path: Path) -> str:
 
 def frame_rate(path: Path) -> float | None:
     """Frames a second of a video file's first video stream; None where the file does not say, or is no video."""
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
+    if not is_video(path):
         return None
     try:
         with open_video(path) as container:

@@ -19,9 +19,8 @@ from ..data.layouts import find_clips
 from ..data.picture_files import frame_files
 from ..data.sampling import sample_indices
 from ..data.scan import scan_clips
-from ..data.video_files import VIDEO_SUFFIXES, open_video
-
-LOSSLESS_PICTURES = (".png", ".apng", ".bmp", ".tif", ".tiff", ".ppm")
+from ..data.suffixes import LOSSLESS_SUFFIXES, is_video
+from ..data.video_files import open_video
 
 
 @dataclass(frozen=True, eq=False)  # as keys, sets are told apart as objects
@@ -153,13 +152,13 @@ def is_lossless(path: Path) -> bool:
     """Whether a clip's file, or all files of its folder, hold pixels exactly: PNG and the like, lossless WebP, FFV1 in RGB."""
     if path.is_dir():
         return all(is_lossless(file) for file in frame_files(path))
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if is_video(path):
         with open_video(path) as container:
             codec = container.streams.video[0].codec_context
             return codec.name == "ffv1" and codec.format.is_rgb
     if path.suffix.lower() == ".webp":
         return _webp_chunks(path.read_bytes()) <= {b"VP8L"}
-    return path.suffix.lower() in LOSSLESS_PICTURES
+    return path.suffix.lower() in LOSSLESS_SUFFIXES
 
 
 def _webp_chunks(data: bytes) -> set[bytes]:

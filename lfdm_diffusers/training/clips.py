@@ -11,7 +11,7 @@ import torch
 from ..data.cache import ClipReader
 from ..data.clips import Clip
 from ..data.dataset import to_tensor
-from ..data.layouts import find_clips
+from ..data.layouts import find_clips, of_split
 from ..visualization.generation_sheet import first_pictures
 
 
@@ -54,11 +54,12 @@ def choose_clips(
     Raises:
         ValueError: if there are none; names the options of the scripts.
     """
-    splits = {clip.split for clip in find_clips(root, layout, name="--train_data_dir")}
+    found = find_clips(root, layout, name="--train_data_dir")
+    splits = {clip.split for clip in found}
     train_split = train_split or ("train" if "train" in splits else None)
-    train = find_clips(root, layout, train_split, name="--train_data_dir", split_name="--train_split")
+    train = of_split(found, train_split, "--train_split")
     split = validation_split or next((s for s in ("validation", "test") if s in splits - {train_split}), None)
     if split is None:
         return train, list(train), "the training clips: the data have no split for validation"
-    held_out = find_clips(root, layout, split, name="--train_data_dir", split_name="--validation_split")
+    held_out = of_split(found, split, "--validation_split")
     return train, list(held_out), f"the split {split}"  # what there is to say is said of `train`

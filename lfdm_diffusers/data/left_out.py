@@ -1,0 +1,54 @@
+"""Every file of a data set's folder that no clip is made of, with the reason, so that nothing vanishes without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from ..files.names import printable
+from .clips import Clip
+from .folders import walk
+from .picture_files import frame_files
+from .suffixes import is_picture, is_video
+from .tables import TABLES
+
+NAMED = 50  # files of one kind, by name; there may be a hundred thousand
+BESIDE = (".flow.npz",)  # what belongs to the clip beside it
+
+
+def left_out(root: Path, clips: Iterable[Clip], tables: Collection[Path] = ()) -> list[str]:
+    """A sentence for each kind of files below `root` that are neither hidden nor of a clip, which names them.
+
+    Args:
+        clips: all of the data set.
+        tables: those that were read.
+    """
+    paths = {clip.path for clip in clips}
+    kinds: dict[tuple[str, str], list[Path]] = {}
+    for folder, _, names in walk(root):
+        files = [folder / name for name in names if not name.startswith(".") and not name.endswith(BESIDE)]
+        frames = set(frame_files(folder)) if folder in paths else set()
+        for path in files:
+            if path not in paths and path not in frames and path not in tables:
+                kinds.setdefault((_reason(path, bool(tables)), path.suffix.lower()), []).append(path)
+    return [_sentence(root, reason, suffix, files) for (reason, suffix), files in kinds.items()]
+
+
+def _reason(path: Path, has_tables: bool) -> str:
+    if path.name.lower() in TABLES:
+        return "another table is read"
+    if not is_video(path) and not is_picture(path):
+        return "no picture, animation or video"
+    if has_tables:
+        return "no row of the table names it"
+    return "not part of this layout" if is_video(path) else "a picture beside clips"
+
+
+def _sentence(root: Path, reason: str, suffix: str, files: list[Path]) -> str:
+    names = [printable(path.relative_to(root).as_posix()) for path in files[:NAMED]]
+    if len(files) > NAMED:
+        names.append(f"and {len(files) - NAMED} more")
+    what = (
+        "" if len(files) == 1 else f"{len(files)} files {f'ending in {suffix}' if suffix else 'without an ending'}, "
+    )
+    return f"left out: {what}{', '.join(names)}: {reason}"

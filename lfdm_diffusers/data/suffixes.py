@@ -1,0 +1,36 @@
+"""Which files are clips, frames and pictures, by the ends of their names: one list for finding, reading and messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".asf", ".3gp", ".3g2", ".mts", ".m2ts", ".ts",
+    ".flv", ".ogv", ".vob", ".mjpeg",
+)  # fmt: skip
+ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng", ".avif")  # which may as well hold one picture
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")  # pictures of iPhones and cameras; reading them needs an extra
+LOSSLESS_SUFFIXES = (".png", ".apng", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+PICTURE_SUFFIXES = (
+    *ANIMATION_SUFFIXES, ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", *HEIF_SUFFIXES,
+)  # fmt: skip
+
+
+def is_video(path: Path) -> bool:
+    """Whether a path is a video's by its name; a folder of such a name is one too."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def may_be_animated(path: Path) -> bool:
+    """Whether a file of this name may be an animated picture."""
+    return path.suffix.lower() in ANIMATION_SUFFIXES
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path is a picture's by its name; hidden files are none."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+
+
+def is_gif(path: Path) -> bool:
+    """Whether a path is a GIF's by its name: beside other pictures those are previews, not frames."""
+    return path.suffix.lower() == ".gif"
