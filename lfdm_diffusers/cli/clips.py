@@ -14,7 +14,7 @@ import PIL.ImageOps
 import torch
 from tqdm import tqdm
 
-from ..data.picture_files import picture_files
+from ..data.picture_files import open_picture, picture_files
 from ..data.picture_fitting import fitted_size, to_tensors
 from ..embedded import embedded_model, embedded_pictures
 from ..files.names import printable
@@ -130,7 +130,7 @@ def read_picture(path: Path, pipe: LFDMPipeline, args: argparse.Namespace, plan:
         ValueError: if it cannot be read, fitted to the model, or written to the formats of `plan`.
     """
     try:
-        with PIL.Image.open(path) as image:
+        with open_picture(Path(path)) as image:
             image.load()
             (picture,) = to_tensors(image)
         source, frame = tuple(picture.shape[-2:]), pipe.frame_size([picture])
@@ -150,7 +150,7 @@ def read_mask(path: str | None) -> PIL.Image.Image | None:
     if path is None:
         return None
     try:
-        with PIL.Image.open(path) as image:
+        with open_picture(Path(path)) as image:
             return PIL.ImageOps.exif_transpose(image)  # a copy, with all its numbers
     except Exception as error:  # Pillow raises many kinds for broken files
         raise ValueError(f"`--motion-mask` {path} cannot be used: {first_line(error)}.") from error

@@ -88,7 +88,9 @@ def of_split(clips: ClipList, split: str | None, name: str = "split") -> ClipLis
     chosen = ClipList((clip for clip in clips if clip.split == SPLIT_NAMES.get(split, split)), clips.notes)
     if not chosen:
         there = sorted({clip.split for clip in clips if clip.split})
-        raise ValueError(f"`{name}` must be one of {', '.join(there) or '(this data set has no splits)'}, got {split!r}.")
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(there) or '(this data set has no splits)'}, got {split!r}."
+        )
     return chosen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,8 +13,21 @@ import PIL.Image
 from ..files.names import printable
 from .cut_files import CUT_OFF, missing_bytes
 from .picture_colors import is_plain
+from .picture_decoders import require_decoder
 from .picture_fitting import to_rgb_tensors
 from .suffixes import is_gif, is_picture, may_be_animated
+
+
+@contextlib.contextmanager
+def open_picture(path: Path) -> Iterator[PIL.Image.Image]:
+    """A picture or an animation, not decoded yet.
+
+    Raises:
+        ValueError, OSError, SyntaxError, ...: Pillow raises many kinds for broken files.
+    """
+    require_decoder(path)
+    with PIL.Image.open(path) as image:
+        yield image
 
 
 def rgb_array(image: PIL.Image.Image) -> np.ndarray:
@@ -48,7 +62,7 @@ def folder_frames(folder: Path, indices: Sequence[int] | None) -> Iterator[np.nd
         if index >= len(files):
             return
         try:
-            with PIL.Image.open(files[index]) as image:
+            with open_picture(files[index]) as image:
                 yield rgb_array(image)
         except Exception as error:
             raise OSError(f"{printable(files[index].name)}: {error}") from error
@@ -56,7 +70,7 @@ def folder_frames(folder: Path, indices: Sequence[int] | None) -> Iterator[np.nd
 
 def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
     """The frames of an animation, one by one. They build on each other, so all before the last wanted are decoded."""
-    with PIL.Image.open(path) as image:
+    with open_picture(path) as image:
         first, count = _first_and_count(image)
         wanted = range(count) if indices is None else indices
         for index in wanted:
@@ -70,7 +84,7 @@ def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.n
 
 def animation_length(path: Path) -> int:
     """Number of frames, as the file's own structure says."""
-    with PIL.Image.open(path) as image:
+    with open_picture(path) as image:
         return _first_and_count(image)[1]
 
 
@@ -85,7 +99,7 @@ def is_animated(path: Path) -> bool | None:
     if not may_be_animated(path):
         return False
     try:
-        with PIL.Image.open(path) as image:
+        with open_picture(path) as image:
             return _first_and_count(image)[1] > 1
     except Exception:  # Pillow raises many kinds for broken files; the scan names them
         return None

@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from .cut_files import CUT_OFF, missing_bytes
+from .picture_decoders import say_hdr
 from .suffixes import is_video
 
 SQUARE = 1 / 8, 8  # shapes of pixels beyond these are mistakes of a header
@@ -52,6 +53,7 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
                     return
         if wanted is None:
             stream.require_complete(path)
+            say_hdr(path, stream.stream.codec_context.color_trc)
 
 
 def open_video(path: Path) -> av.container.InputContainer:
