@@ -175,7 +175,7 @@ class Engine:
             files = self._files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], asked.output_size)
             for i, label in enumerate(pipe.labels):  # written one after the other: they may be large
                 views = clip_views(make(tensor, label, i, len(pipe.labels)), tensor, fit)
-                files.write_one(label, asked.seed, views, {"label": label, "seed": asked.seed})
+                files.write_one(label, asked.seed, views, [{"label": label, "seed": asked.seed}])
                 clips[label] = views.beside()
             files.write_all(asked.seed, clips)
             mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
@@ -331,7 +331,7 @@ class Engine:
     def _made(
         files: PictureFiles, tensor: torch.Tensor, fit: str, name: str, output: LFDMPipelineOutput, seed: int
     ) -> Made:
-        files.write_one(name, seed, clip_views(output, tensor, fit), {"label": name, "seed": seed})
+        files.write_one(name, seed, clip_views(output, tensor, fit), [{"label": name, "seed": seed}])
         found = {(file["kind"], Path(file["path"]).suffix): str(file["path"]) for file in files.written}
         clip, gif, kept = found["clips", ".mp4"], found["clips", ".gif"], found["motion", ".safetensors"]
         return Made(clip, found["motion", ".mp4"], found["motion", ".png"], [clip, gif, kept])

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from ..files.names import printable
 from .options import add_device_arguments, add_file_arguments, add_motion_arguments, add_picture_arguments
+from .subjects import Subjects, add_subject_argument, clip_names, subjects_of
 
 if TYPE_CHECKING:
     import torch
 
-    from ..pipelines import LFDMPipelineOutput
+    from ..pipelines import Box, LFDMPipelineOutput, Motion
 
 EXAMPLES = """
 examples:
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --driving: go to where the clip's subject is, instead of moving as it does since its first frame",
     )
+    add_subject_argument(what, "NAME")
     add_motion_arguments(what)
     add_device_arguments(what)
     add_file_arguments(parser)
@@ -58,7 +60,15 @@ def run(args: argparse.Namespace) -> int:
     from ..data.clips import Clip, iterate_frames
     from ..data.video_files import frame_rate
     from ..pipelines import Motion
-    from .clips import check_output, find_pictures, load_chosen_pipeline, make_files, plan_files, read_mask
+    from .clips import (
+        check_output,
+        find_pictures,
+        load_chosen_pipeline,
+        make_files,
+        plan_files,
+        read_mask,
+        read_picture,
+    )
 
     pictures = find_pictures(args.images)
     check_output(Path(args.output))
@@ -68,16 +78,22 @@ def run(args: argparse.Namespace) -> int:
     names, rate = unique_names(args.motion or args.driving), None
     if args.motion:
         motions = {name: Motion.load(path) for name, path in names.items()}
-        frames = max(map(len, motions.values()))
+        lengths = {name: len(motion) for name, motion in motions.items()}
     else:
         clips = {name: Clip(Path(path)) for name, path in names.items()}
-        counts = {name: sum(1 for _ in iterate_frames(clip)) for name, clip in clips.items()}
-        if empty := [name for name, count in counts.items() if not count]:
+        lengths = {name: sum(1 for _ in iterate_frames(clip)) for name, clip in clips.items()}
+        if empty := [name for name, count in lengths.items() if not count]:
             raise ValueError(f"{names[empty[0]]} has no frames.")
-        frames, longest = max((count, name) for name, count in counts.items())
+        _, longest = max((count, name) for name, count in lengths.items())
         rate = frame_rate(clips[longest].path)
+    shown, given = clip_names(args.subjects, list(names), lambda name: known_name(name, names))
+    subjects = subjects_of(given, pictures, read_picture)
+    for moving in subjects.values():
+        for name in shown:
+            if len({lengths[own] for own in moving.named(name)}) > 1:
+                raise ValueError(f"`--subjects` must have motions of one length in a clip, got {lengths}.")
     pipe, model = load_chosen_pipeline(args)
-    files = plan_files(args, pipe, pictures, list(names), frames, rate=rate)
+    files = plan_files(args, pipe, pictures, shown, max(lengths.values()), rate=rate, subjects=subjects)
     settings = {
         "model": model,
         "sources": names,
@@ -89,17 +105,34 @@ def run(args: argparse.Namespace) -> int:
         "fps": next(iter(files.values())).fps,
     }
 
-    def make(picture: torch.Tensor, name: str, seed: int, tick: Callable) -> LFDMPipelineOutput:
+    def motion_of(picture: torch.Tensor, name: str, box: Box | None) -> Motion:
         if args.motion:
-            motion = motions[name]
-        else:
-            frames = iterate_frames(clips[name])  # one after the other: a clip at its full size may be large
-            motion = pipe.transfer(picture, frames, relative=not args.absolute, image_fit=args.image_fit)
+            return motions[name]
+        frames = iterate_frames(clips[name])  # one after the other: a clip at its full size may be large
+        options = {"relative": not args.absolute, "image_fit": args.image_fit}
+        if box is None:
+            return pipe.transfer(picture, frames, **options)
+        return pipe.transfer(picture, frames, subjects=[box], **options)[0]
+
+    def make(picture: torch.Tensor, moving: Subjects, name: str, seed: int, tick: Callable) -> LFDMPipelineOutput:
+        boxes = moving.boxes or [None]
+        motion = [motion_of(picture, own, box) for own, box in zip(moving.named(name), boxes)]
         edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop}
-        size = {"image_fit": args.image_fit, "output_size": args.output_size}
+        size = {"image_fit": args.image_fit, "output_size": args.output_size, "subjects": moving.boxes}
         return pipe.animate(picture, motion, output_type="stream", **size, **edit)
 
-    return make_files(args, pipe, files, settings, make)
+    return make_files(args, pipe, files, settings, make, subjects)
+
+
+def known_name(name: str, names: dict[str, str]) -> str:
+    """A name that `--subjects` has, if there is a motion or clip of it.
+
+    Raises:
+        ValueError: else.
+    """
+    if name not in names:
+        raise ValueError(f"`--subjects`: there is no motion or clip {name!r}; there are {', '.join(names)}.")
+    return name
 
 
 def unique_names(paths: list[str]) -> dict[str, str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 
 import PIL.Image
@@ -18,10 +20,11 @@ from ..data.picture_files import open_picture, picture_files
 from ..data.picture_fitting import fitted_size, to_tensors
 from ..embedded import embedded_model, embedded_pictures
 from ..files.names import printable
-from ..pipelines import LFDMPipeline, LFDMPipelineOutput
+from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput
 from ..pipelines.loading import DTYPES, choose_device, first_line, load_pipeline
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name
 from ..visualization.clip_views import ClipViews, clip_views
+from .subjects import Subjects
 
 
 def load_chosen_pipeline(args: argparse.Namespace) -> tuple[LFDMPipeline, str]:
@@ -85,6 +88,7 @@ def plan_files(
     num_frames: int,
     seeds: Sequence[int] = (0,),
     rate: float | None = None,
+    subjects: Mapping[Path, Subjects] | None = None,
 ) -> dict[Path, PictureFiles]:
     """Where each picture's files will be.
 
@@ -93,10 +97,12 @@ def plan_files(
         num_frames: of a clip; `default_fps` goes by it where there is no `rate`.
         seeds: of which each clip is made.
         rate: frames a second of what they are made of.
+        subjects: of each picture.
 
     Raises:
         ValueError: if some are there already, without `--overwrite`.
     """
+    small = args.output_size == "model" and not args.subjects  # subjects move in the picture
     taken = {"grid", "sheet", "motion"}
     by_label = {label: file_name(label or "no-label", taken) for label in labels}
     names = {
@@ -111,8 +117,9 @@ def plan_files(
             kinds=args.kinds,
             formats=args.formats,
             fps=args.fps or default_fps(num_frames, rate),
-            scale=args.scale or (default_scale(pipe.lfae.config.sample_size) if args.output_size == "model" else 1),
-            tile_scale=args.scale if args.output_size == "model" else None,
+            scale=args.scale or (default_scale(pipe.lfae.config.sample_size) if small else 1),
+            tile_scale=args.scale if small else None,
+            subjects=len(subjects[picture].labels) if subjects else 1,
         )
         for picture in pictures
     }
@@ -123,20 +130,40 @@ def plan_files(
     return files
 
 
-def read_picture(path: Path, pipe: LFDMPipeline, args: argparse.Namespace, plan: PictureFiles) -> torch.Tensor:
+def read_picture(path: Path) -> torch.Tensor:
     """The picture, `(3, H, W)` in [0, 1], or `(4, H, W)` with alpha.
 
     Raises:
-        ValueError: if it cannot be read, fitted to the model, or written to the formats of `plan`.
+        ValueError: if it cannot be read.
     """
-    try:
-        with open_picture(Path(path)) as image:
-            image.load()
-            (picture,) = to_tensors(image)
+    with _told_of(path), open_picture(Path(path)) as image:
+        image.load()
+        return to_tensors(image)[0]
+
+
+def check_picture(
+    path: Path,
+    picture: torch.Tensor,
+    pipe: LFDMPipeline,
+    args: argparse.Namespace,
+    plan: PictureFiles,
+    boxes: Sequence[Box] | None,
+) -> None:
+    """Raise a ValueError, before any work, unless a picture fits the model, its boxes, and the formats of `plan`."""
+    with _told_of(path):
         source, frame = tuple(picture.shape[-2:]), pipe.frame_size([picture])
         fitted_size(source, *frame, args.image_fit)
-        plan.check(*{"picture": source, "model": frame}.get(args.output_size, args.output_size))
-        return picture
+        for box in boxes or []:
+            box.check_inside(*source)
+        own = {"picture": source, "model": source if boxes else frame}
+        plan.check(*own.get(args.output_size, args.output_size))
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Whatever is wrong becomes a ValueError that names the picture."""
+    try:
+        yield
     except Exception as error:  # Pillow raises many kinds for broken files
         raise ValueError(f"{path} cannot be used: {first_line(error)}.") from error
 
@@ -161,7 +188,8 @@ def make_files(
     pipe: LFDMPipeline,
     files: dict[Path, PictureFiles],
     settings: dict,
-    make: Callable[[torch.Tensor, str | None, int, Callable], LFDMPipelineOutput],
+    make: Callable[[torch.Tensor, Subjects, str | None, int, Callable], LFDMPipelineOutput],
+    subjects: Mapping[Path, Subjects],
     steps: int = 0,
 ) -> int:
     """Make and write all clips, and report; a picture that cannot be read is left out.
@@ -169,9 +197,10 @@ def make_files(
     Args:
         files: of each picture (`plan_files`).
         settings: what the files of motion say about themselves.
-        make: called with a picture `(3 or 4, H, W)`, a name (a label), a seed, and a callback for each of `steps` denoising steps;
-            returns one clip, to be streamed. Each clip is a call of its own, so that it does not depend, in any bit, on what else
+        make: called with a picture `(3 or 4, H, W)`, its subjects, a name (a label), a seed, and a callback for each of `steps`
+            denoising steps; returns one clip, to be streamed. Each clip is a call of its own, so that it does not depend, in any bit, on what else
             is made.
+        subjects: of each picture.
 
     Returns:
         The command's exit code: 1 if a picture was left out, else 0.
@@ -188,7 +217,8 @@ def make_files(
 
         for picture, plan in files.items():
             try:
-                tensor = read_picture(picture, pipe, args, plan)
+                tensor, moving = read_picture(picture), subjects[picture]
+                check_picture(picture, tensor, pipe, args, plan, moving.boxes)
             except ValueError as error:
                 failed[picture] = str(error)
                 bar.update(per_picture)
@@ -197,15 +227,16 @@ def make_files(
                 clips: dict[str | None, ClipViews] = {}
                 for label in names:
                     bar.set_description(f"{picture.name}, {label or 'no label'}")
-                    output = make(tensor, label, seed, tick)
-                    about = {"picture": picture.name, "label": label, "seed": seed, **settings}
+                    output = make(tensor, moving, label, seed, tick)
+                    about = {"picture": picture.name, "seed": seed, **settings}
+                    about = [{"label": own, **about} for own in moving.named(label)]
                     # Frames are rendered and written while the next clip is denoised.
                     behind.do(write_clip_of, plan, label, seed, output, tensor, args.image_fit, about, clips)
                     bar.update()
                 behind.do(plan.write_all, seed, clips)
         behind.wait()
         bar.set_description("done")
-    report(args, settings, files, failed)
+    report(args, settings, files, failed, subjects)
     return 1 if failed else 0
 
 
@@ -216,7 +247,7 @@ def write_clip_of(
     output: LFDMPipelineOutput,
     picture: torch.Tensor,
     image_fit: str,
-    about: dict,
+    about: Sequence[dict],
     clips: dict[str | None, ClipViews],
 ) -> None:
     """Write one clip; what others are shown beside is kept in `clips`."""
@@ -255,7 +286,13 @@ class Behind:
             self._last.result()
 
 
-def report(args: argparse.Namespace, settings: dict, files: dict[Path, PictureFiles], failed: dict[Path, str]) -> None:
+def report(
+    args: argparse.Namespace,
+    settings: dict,
+    files: dict[Path, PictureFiles],
+    failed: dict[Path, str],
+    subjects: Mapping[Path, Subjects],
+) -> None:
     """Say what was written and where, and which pictures were left out."""
     done = {picture: plan for picture, plan in files.items() if picture not in failed}
     if args.json:
@@ -266,6 +303,7 @@ def report(args: argparse.Namespace, settings: dict, files: dict[Path, PictureFi
                 {
                     "picture": str(picture),
                     "folder": str(plan.folder),
+                    "subjects": [astuple(box) for box in subjects[picture].boxes or []],
                     "files": plan.written,
                 }
                 for picture, plan in done.items()

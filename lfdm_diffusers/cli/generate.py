@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..arguments.types import whole_number
 from .options import add_file_arguments, add_motion_arguments, add_picture_arguments, add_sampling_arguments
+from .subjects import Subjects, add_subject_argument, clip_names, subjects_of
 
 # Functions import what loads torch, so that `--help` does not wait for it.
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ examples:
     %(prog)s face.png --label happiness surprise
   every picture of a folder, other timing, stronger motion, GIFs only:
     %(prog)s faces/ --seed 7 --motion-scale 1.3 --formats gif --kinds clips
+  a photograph of two people, each doing something else; faces are found by themselves with `auto` (`pip install
+  'lfdm_diffusers[subjects]'`):
+    %(prog)s party.jpg --subjects 120,80,260,260:happiness 480,90,250,250:surprise
   a model of your own, or one of the Hub; its scheduler in ten steps of another kind:
     %(prog)s face.png --model lfdm-mug128 --scheduler ddim --steps 10
 """
@@ -66,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_sampling_arguments(how)
     add_motion_arguments(how)
+    add_subject_argument(what, "LABEL")
     add_file_arguments(parser)
 
 
@@ -75,19 +80,30 @@ def run(args: argparse.Namespace) -> int:
 
     from ..pipelines.loading import quiet_libraries
     from ..schedulers import scheduler_by_name
-    from .clips import check_output, find_pictures, load_chosen_pipeline, make_files, plan_files, read_mask
+    from .clips import (
+        check_output,
+        find_pictures,
+        load_chosen_pipeline,
+        make_files,
+        plan_files,
+        read_mask,
+        read_picture,
+    )
 
     pictures = find_pictures(args.images)
     check_output(Path(args.output))
     mask = read_mask(args.motion_mask)
     pipe, model = load_chosen_pipeline(args)
-    labels = choose_labels(pipe, args.label)
+    labels, given = clip_names(
+        args.subjects, choose_labels(pipe, args.label), lambda label: choose_labels(pipe, [label], "--subjects")[0]
+    )
+    subjects = subjects_of(given, pictures, read_picture)
     if args.scheduler is not None:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     steps = plan_steps(pipe, args.steps)
     seeds = range(args.seed, args.seed + args.num_videos)
-    files = plan_files(args, pipe, pictures, labels, pipe.unet.config.num_frames, seeds)
+    files = plan_files(args, pipe, pictures, labels, pipe.unet.config.num_frames, seeds, subjects=subjects)
     settings = {
         "model": model,
         "scheduler": type(pipe.scheduler).__name__,
@@ -102,10 +118,13 @@ def run(args: argparse.Namespace) -> int:
         "fps": next(iter(files.values())).fps,
     }
 
-    def make(picture: torch.Tensor, label: str | None, seed: int, tick: Callable) -> LFDMPipelineOutput:
+    def make(
+        picture: torch.Tensor, moving: Subjects, label: str | None, seed: int, tick: Callable
+    ) -> LFDMPipelineOutput:
+        prompts = moving.named(label)
         output = pipe(
             picture,
-            label,
+            None if None in prompts else prompts,
             num_frames=settings["num_frames"],
             num_inference_steps=steps,
             guidance_scale=args.guidance_scale,
@@ -116,6 +135,7 @@ def run(args: argparse.Namespace) -> int:
             generator=torch.Generator().manual_seed(seed),
             image_fit=args.image_fit,
             output_size=args.output_size,
+            subjects=moving.boxes,
             output_type="stream",
             callback_on_step_end=tick,
         )
@@ -126,10 +146,10 @@ def run(args: argparse.Namespace) -> int:
             )
         return output
 
-    return make_files(args, pipe, files, settings, make, len(pipe.scheduler.timesteps))
+    return make_files(args, pipe, files, settings, make, subjects, len(pipe.scheduler.timesteps))
 
 
-def choose_labels(pipe: LFDMPipeline, given: list[str] | None) -> list[str | None]:
+def choose_labels(pipe: LFDMPipeline, given: list[str] | None, option: str = "--label") -> list[str | None]:
     """The labels to generate, written as the model writes them, each once; [None] for a model that takes none.
 
     Raises:
@@ -143,7 +163,7 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None) -> list[str | Non
             raise ValueError("This model reads text and has no labels of its own; name some with `--label`.")
         return list(pipe.labels or [None])
     if table is None and not free_text:
-        raise ValueError("This model takes no labels; leave out `--label`.")
+        raise ValueError(f"This model takes no labels; leave them out of `{option}`.")
     chosen = {}
     for label in given:
         if table is not None and (table.knows(label) or not free_text):
@@ -151,9 +171,9 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None) -> list[str | Non
                 label = table.labels[table.label_ids(label)[0]]
             except ValueError as error:
                 hint = " (Pictures stand before `--label`.)" if Path(label).exists() else ""
-                raise ValueError(f"`--label`: {error}{hint}") from error
+                raise ValueError(f"`{option}`: {error}{hint}") from error
         elif not label.strip():
-            raise ValueError("`--label` must not be empty.")
+            raise ValueError(f"`{option}`: a label must not be empty.")
         chosen.setdefault(normalized_label(label), label)
     return list(chosen.values())
 

@@ -50,6 +50,11 @@ class Box:
         """The same rectangle of the picture at another size."""
         return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
 
+    def check_inside(self, height: int, width: int) -> None:
+        """Raise a ValueError for a rectangle none of which lies in a picture of this size."""
+        if self.left >= width or self.top >= height or self.right <= 0 or self.bottom <= 0:
+            raise ValueError(f"`subjects` must lie in the picture of {height}x{width} pixels, got {self}.")
+
     def framed(self, height: int, width: int) -> Box:
         """The smallest rectangle around this one, with its middle, of the proportions of `height` x `width`."""
         across, down = self.right - self.left, self.bottom - self.top
@@ -168,8 +173,7 @@ class Renderer:
         self.picture, self.subjects = picture.float(), subjects
         height, width = picture.shape[-2:]
         for box in (subject.box for subject in subjects):
-            if box.left >= width or box.top >= height or box.right <= 0 or box.bottom <= 0:
-                raise ValueError(f"`subjects` must lie in the picture of {height}x{width} pixels, got {box}.")
+            box.check_inside(height, width)
         self.axes = [(Axis(s.box.top, s.box.bottom, height), Axis(s.box.left, s.box.right, width)) for s in subjects]
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,19 +82,20 @@ class PictureFiles:
         for format in self.formats if "clips" in self.kinds else []:
             check_format(format, height * self.scale, width * self.scale)
 
-    def write_one(self, label: str | None, seed: int, views: ClipViews, about: dict[str, object]) -> None:
-        """The clip of one label and seed, and its motion; `about` is what the motion's file says about itself."""
+    def write_one(self, label: str | None, seed: int, views: ClipViews, about: Sequence[dict[str, object]]) -> None:
+        """The clip of one label and seed, and its motions; `about` is what the file of each motion says about itself."""
         name, of = self.names[seed][label], {"label": label, "seed": seed}
         if "clips" in self.kinds:
             self._write_moving(self.folder, name, views.resized(self.scale), views.tiles, kind="clips", **of)
-        for each, motion in zip(self._of_subjects(name), views.motions) if "motion" in self.kinds else []:
+        motions = zip(self._of_subjects(name), views.motions, about)
+        for each, motion, facts in motions if "motion" in self.kinds else []:
             folder = self.folder / "motion"
             shown = motion.reference, motion.frames, motion.warped, motion.flow.numpy(), motion.occlusion.numpy()
             clip = motion_clip(*shown, self._tile_scale(5, motion.reference))
             self._write_moving(folder, each, clip, clip, kind="motion", **of)
             self._write_picture(folder / f"{each}.png", motion_sheet(*shown), kind="motion", **of)
             path = folder / f"{each}.safetensors"
-            save_motion(path, motion.flow, motion.occlusion, about)
+            save_motion(path, motion.flow, motion.occlusion, facts)
             self._note(path, kind="motion", **of)
 
     def write_all(self, seed: int, views: dict[str | None, ClipViews]) -> None:

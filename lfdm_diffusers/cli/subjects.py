@@ -1,0 +1,122 @@
+"""`--subjects` of `generate` and `animate`: which parts of a picture move, and which of them by a label of its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Functions import what loads torch, so that `--help` does not wait for it.
+if TYPE_CHECKING:
+    import torch
+
+    from ..pipelines import Box
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """The parts of one picture that move.
+
+    Attributes:
+        boxes: theirs; None where the picture is framed whole.
+        labels: of each box, its own; None for that of the clip.
+    """
+
+    boxes: list[Box] | None = None
+    labels: list[str | None] = field(default_factory=lambda: [None])
+
+    def named(self, name: str | None) -> list[str | None]:
+        """The label of each subject in the clip of this name."""
+        return [name if own is None else own for own in self.labels]
+
+
+def subject(text: str) -> str | tuple[tuple[float, ...], str | None]:
+    """The option's `type`: "auto", or left, top, width, height and any label of X,Y,W,H:LABEL."""
+    if text.strip().lower() == AUTO:
+        return AUTO
+    numbers, _, label = text.partition(":")
+    try:
+        x, y, width, height = (float(number) for number in numbers.split(","))
+    except ValueError:
+        x, y, width, height = 0.0, 0.0, 0.0, 0.0
+    if width > 0 and height > 0 and max(map(abs, (x, y, width, height))) < 1e6:
+        return (x, y, width, height), label.strip() or None
+    raise argparse.ArgumentTypeError(
+        f"must be auto, or X,Y,WIDTH,HEIGHT in pixels with or without :LABEL, got {text!r}"
+    )
+
+
+def add_subject_argument(group: argparse._ArgumentGroup, what: str) -> None:
+    """Which parts of a picture move; `what` is what a part may have of its own."""
+    group.add_argument(
+        "--subjects",
+        nargs="+",
+        action="extend",
+        type=subject,
+        metavar=f"auto|X,Y,W,H[:{what}]",
+        help="parts of the picture that move, the rest stays: faces that are found (auto), or boxes in pixels (left, top, width, "
+        f"height), each with its own {what.lower()} or that of the clip (default: the whole picture is one subject)",
+    )
+
+
+def subjects_of(
+    given: Sequence[str | tuple] | None, pictures: Sequence[Path], read: Callable[[Path], torch.Tensor]
+) -> dict[Path, Subjects]:
+    """The subjects of each picture; one in which no face is found is framed whole, and that is said.
+
+    Args:
+        given: of the option.
+        read: reads a picture; a ValueError is none of this function's.
+
+    Raises:
+        ValueError: for `auto` beside boxes, and where the detector of faces is not installed.
+    """
+    from ..pipelines import Box, find_subjects
+
+    if not given:
+        return {picture: Subjects() for picture in pictures}
+    if AUTO not in given:
+        boxes = [Box(x, y, x + width, y + height) for (x, y, width, height), _ in given]
+        return {picture: Subjects(boxes, [label for _, label in given]) for picture in pictures}
+    if len(given) > 1:
+        raise ValueError("`--subjects` must be auto alone, or boxes alone.")
+    found = {}
+    for picture in pictures:
+        try:
+            tensor = read(picture)
+        except ValueError:  # it will be left out, and named, with others that cannot be used
+            found[picture] = Subjects()
+            continue
+        boxes = find_subjects(tensor)
+        if not boxes:
+            print(
+                f"no face was found in {picture}, which is framed whole; say where its subjects are with --subjects X,Y,WIDTH,HEIGHT",
+                file=sys.stderr,
+            )
+        found[picture] = Subjects(boxes, [None] * len(boxes)) if boxes else Subjects()
+    return found
+
+
+def clip_names(
+    given: Sequence[str | tuple] | None, names: Sequence[str | None], known: Callable[[str], str]
+) -> tuple[list[str | None], Sequence[str | tuple] | None]:
+    """The clips of a picture, one for each name, or a single one where every subject has its own.
+
+    Args:
+        given: of the option.
+        names: labels, or what else clips are called by.
+        known: a name as the model (or the command) writes it; raises a ValueError for one that there is none of.
+
+    Returns:
+        The names of the clips, and `given` with its names as `known` writes them.
+    """
+    if not given or AUTO in given:
+        return list(names), given
+    given = [(box, None if label is None else known(label)) for box, label in given]
+    own = [label for _, label in given]
+    return ([" + ".join(own)] if all(own) else list(names)), given

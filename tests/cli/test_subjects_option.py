@@ -1,0 +1,123 @@
+"""`--subjects` of `lfdm generate` and `lfdm animate`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from safetensors import safe_open
+from tiny import tiny_pipeline
+
+from lfdm_diffusers import Box, LFDMPipeline
+from lfdm_diffusers.cli import main
+from lfdm_diffusers.data.toon_faces import toon_clip
+from lfdm_diffusers.data.video_writing import write_clip
+from lfdm_diffusers.embedded import embedded_pictures
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_pipeline(default_num_inference_steps=2).save_pretrained(folder)
+    return str(folder)
+
+
+def lfdm(*arguments: object) -> int:
+    """The exit code, also where argparse ends the program."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as error:
+        return error.code
+
+
+def frames_of(folder: Path) -> np.ndarray:
+    return np.stack([np.asarray(PIL.Image.open(path)) for path in sorted(folder.iterdir())])
+
+
+def test_subjects_move_each_by_its_own_label(model, tmp_path, capsys):
+    PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 130, 3), np.uint8)).save(tmp_path / "two.png")
+    options = (tmp_path / "two.png", "--model", model, "--formats", "png", "--json", "--output")
+    both = ("--subjects", "4,8,40,40:happiness", "72,8,40,40:Anger")
+    assert lfdm("generate", *options, tmp_path / "a", *both) == 0
+    (content,) = json.loads(capsys.readouterr().out)["pictures"]
+    assert content["subjects"] == [[4, 8, 44, 48], [72, 8, 112, 48]]
+    folder = tmp_path / "a" / "two"
+    frames = frames_of(folder / "happiness-anger")
+    pipe = LFDMPipeline.from_pretrained(model)
+    boxes = [Box(4, 8, 44, 48), Box(72, 8, 112, 48)]
+    picture = PIL.Image.open(tmp_path / "two.png")
+    expected = pipe(picture, ["happiness", "anger"], subjects=boxes, generator=torch.Generator().manual_seed(0))
+    assert np.array_equal(frames, np.stack(list(map(np.asarray, expected.frames[0]))))
+    for file, label in (("happiness-anger", "happiness"), ("happiness-anger-subject2", "anger")):
+        with safe_open(folder / "motion" / f"{file}.safetensors", "pt") as saved:
+            assert saved.metadata()["label"] == label
+    assert {path.name for path in folder.iterdir()} == {"happiness-anger", "grid", "sheet.png", "motion"}
+    # One has its own label, the other that of each clip; kept motions go back to where they were.
+    assert (
+        lfdm("generate", *options, tmp_path / "b", "--kinds", "clips", *both[:2], "72,8,40,40", "--label", "anger")
+        == 0
+    )
+    assert np.array_equal(frames_of(tmp_path / "b" / "two" / "anger"), frames)
+    saved = [folder / "motion" / f"happiness-anger{each}.safetensors" for each in ("", "-subject2")]
+    given = ("--subjects", "4,8,40,40:happiness-anger", "72,8,40,40:happiness-anger-subject2")
+    assert lfdm("animate", *options, tmp_path / "c", "--kinds", "clips", "--motion", *saved, *given) == 0
+    (again,) = (tmp_path / "c" / "two").iterdir()
+    assert np.array_equal(frames_of(again), frames)
+
+
+def test_driving_clips_of_subjects(model, tmp_path):
+    drawn = [toon_clip(0, 1, label, 0, num_frames=3, size=32).frames for label in ("surprise", "happiness")]
+    for name, clip in zip("ab", drawn):
+        write_clip(tmp_path / f"{name}.webp", clip, "webp", 10)
+    picture = np.random.default_rng(0).integers(0, 255, (40, 90, 3), np.uint8)
+    PIL.Image.fromarray(picture).save(tmp_path / "two.png")
+    options = ("--model", model, "--formats", "png", "--kinds", "clips", "--output", tmp_path / "out")
+    clips = ("--driving", tmp_path / "a.webp", tmp_path / "b.webp", "--subjects", "0,0,40,40:b", "50,0,40,40:a")
+    assert lfdm("animate", tmp_path / "two.png", *clips, *options) == 0
+    pipe, boxes = LFDMPipeline.from_pretrained(model), [Box(0, 0, 40, 40), Box(50, 0, 90, 40)]
+    motions = [pipe.transfer(picture, clip, subjects=[box])[0] for clip, box in zip(drawn[::-1], boxes)]
+    expected = pipe.animate(picture, motions, subjects=boxes).frames[0]
+    assert np.array_equal(frames_of(tmp_path / "out" / "two" / "b-a"), np.stack(list(map(np.asarray, expected))))
+
+
+def test_faces_are_subjects_by_themselves(model, tmp_path, capsys):
+    pytest.importorskip("cv2")
+    face = PIL.Image.open(embedded_pictures()[0]).convert("RGB").resize((128, 128))
+    photograph = PIL.Image.new("RGB", (400, 160), "white")
+    for x in (20, 250):
+        photograph.paste(face, (x, 16))
+    photograph.save(tmp_path / "two.png")
+    PIL.Image.new("RGB", (80, 60), "grey").save(tmp_path / "none.png")
+    options = ("--model", model, "--formats", "png", "--label", "anger", "--output", tmp_path / "out", "--json")
+    pictures = (tmp_path / "two.png", tmp_path / "none.png")
+    assert lfdm("generate", *pictures, *options, "--subjects", "auto") == 0
+    printed = capsys.readouterr()
+    two, none = json.loads(printed.out)["pictures"]
+    assert len(two["subjects"]) == 2 and none["subjects"] == []
+    assert "no face was found in " in printed.err and "--subjects X,Y,WIDTH,HEIGHT" in printed.err
+    frames = frames_of(tmp_path / "out" / "two" / "anger")
+    moved = (frames != frames[:1]).any(axis=(0, 3))
+    assert moved[:, 20:148].any() and moved[:, 250:378].any() and not moved[:, 195:205].any()
+    assert (tmp_path / "out" / "two" / "motion" / "anger-subject2.safetensors").is_file()
+    assert frames_of(tmp_path / "out" / "none" / "anger").shape == (4, 60, 80, 3)
+
+
+@pytest.mark.parametrize(
+    "subjects, message",
+    [
+        (["face"], "must be auto, or X,Y,WIDTH,HEIGHT in pixels with or without :LABEL, got 'face'"),
+        (["1,2,0,4"], "must be auto, or X,Y,WIDTH,HEIGHT"),
+        (["auto", "1,2,3,4"], "`--subjects` must be auto alone, or boxes alone."),
+        (["1,2,3,4:angry"], "`--subjects`: Unknown label 'angry'; the closest known one is 'anger'"),
+        (["500,2,30,40"], "`subjects` must lie in the picture of 40x40 pixels"),
+    ],
+)
+def test_subjects_that_are_none(model, tmp_path, capsys, subjects, message):
+    PIL.Image.new("RGB", (40, 40), "teal").save(tmp_path / "face.png")
+    code = lfdm(
+        "generate", tmp_path / "face.png", "--model", model, "--output", tmp_path / "out", "--subjects", *subjects
+    )
+    assert code == (1 if "500" in subjects[0] else 2) and message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
