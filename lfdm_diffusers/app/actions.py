@@ -9,12 +9,15 @@ import gradio as gr
 import numpy as np
 import PIL.Image
 
-from ..pipelines import LFDMPipeline
+from ..data.picture_fitting import over_white, to_tensors
+from ..pipelines import Box, LFDMPipeline
+from ..pipelines.videos import pixels_of
 from .engine import Engine
 
 LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
 SIZES = ("picture", "model")
 AS_TRAINED = "the model's own"
+SHOWN = 720  # pixels of a picture on which boxes are shown
 BRUSH_ALPHA = 0.7  # of the brush that paints where the picture may move
 PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
 
@@ -66,6 +69,7 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         fit: str,
         frames: float,
         size: str,
+        table: Sequence[Sequence] | None,
         progress: gr.Progress = PROGRESS,
     ) -> tuple:
         options = {
@@ -80,6 +84,7 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
             "fit": fit,
             "num_frames": int(frames),
             "output_size": size,
+            "subjects": told(subjects_in)(table),
             "progress": shown_progress(progress),
         }
         if all_labels:
@@ -90,6 +95,55 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         return made.clip, made.views, made.sheet, made.downloads, *shown
 
     return run
+
+
+def faces(engine: Engine) -> Callable:
+    """What `Find faces` does: rows for the table of subjects."""
+
+    def run(picture: PIL.Image.Image | None) -> list[list]:
+        found = told(engine.faces)(picture)
+        return [[*(round(n) for n in (b.left, b.top, b.right - b.left, b.bottom - b.top)), ""] for b in found]
+
+    return run
+
+
+def boxes_shown(picture: PIL.Image.Image | None, table: Sequence[Sequence] | None, label: str | None) -> tuple | None:
+    """The picture with the boxes of the table on it, each with its label; None while there is nothing to show."""
+    subjects = told(subjects_in)(table)
+    if picture is None or not subjects:
+        return None
+    factor = min(1.0, SHOWN / max(picture.size))
+    size = [max(1, round(side * factor)) for side in picture.size]
+    small = PIL.Image.fromarray(pixels_of(over_white(to_tensors(picture.resize(size))[0])))
+    shown = []
+    for number, (box, own) in enumerate(subjects, 1):
+        x, y = (
+            np.clip((low * factor, high * factor), 0, most)
+            for low, high, most in zip((box.left, box.top), (box.right, box.bottom), small.size)
+        )
+        shown.append(((int(x[0]), int(y[0]), int(x[1]), int(y[1])), f"{number}: {own or label or 'as the clip'}"))
+    return small, shown
+
+
+def subjects_in(table: Sequence[Sequence] | None) -> list[tuple[Box, str | None]]:
+    """Boxes and labels of the table's rows; rows without any number are left out.
+
+    Raises:
+        ValueError: for a row that is no box; names it.
+    """
+    subjects = []
+    for number, (*sides, label) in enumerate([] if table is None else table, 1):
+        if all(side is None or str(side).strip() in ("", "nan") for side in sides):
+            continue
+        try:
+            left, top, width, height = (float(side) for side in sides)
+            box = Box(left, top, left + width, top + height)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Subject {number} must have left, top, width and height in pixels, got {sides}."
+            ) from error
+        subjects.append((box, str(label or "").strip() or None))
+    return subjects
 
 
 def transferred(engine: Engine) -> Callable:

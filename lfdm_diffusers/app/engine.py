@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..data.clips import Clip, iterate_frames
 from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
 from ..data.video_files import frame_rate
 from ..embedded import embedded_model
-from ..pipelines import LFDMPipeline, LFDMPipelineOutput, Motion
+from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, find_subjects
 from ..pipelines.loading import load_pipeline
 from ..pipelines.motion import Mask
 from ..schedulers import scheduler_by_name
@@ -45,7 +45,7 @@ class Made:
         clip: mp4.
         views: mp4 of reference | output | warped | flow | occlusion.
         sheet: the same as a still PNG, with keys to its colours.
-        downloads: everything to take home: mp4, GIF, and the motion as safetensors.
+        downloads: everything to take home: mp4, GIF, and the motion (of each subject) as safetensors.
     """
 
     clip: str
@@ -56,7 +56,10 @@ class Made:
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """How a clip is sampled: the pipeline's arguments, where None (or 0, or "") leaves it to the model."""
+    """How a clip is sampled: the pipeline's arguments, where None (or 0, or "") leaves it to the model.
+
+    `subjects` are boxes with labels, of which None (or "") is that of the clip; with them, `mask` is of no use.
+    """
 
     scheduler: str | None = None
     steps: int | None = None
@@ -67,6 +70,11 @@ class ClipOptions:
     mask: Mask | None = None
     num_frames: int | None = None
     output_size: str = SIZE
+    subjects: Sequence[tuple[Box, str | None]] = ()
+
+    def labels(self, label: str | None) -> list[str | None]:
+        """Of each subject, its own or that of the clip."""
+        return [own or label or None for _, own in self.subjects] or [label or None]
 
 
 def quiet(share: float, what: str) -> None:
@@ -126,6 +134,19 @@ class Engine:
         pixels = as_pixels(fit_picture(tensor, *pipe.frame_size([tensor]), fit).permute(1, 2, 0).numpy())
         return PIL.Image.fromarray(enlarge(pixels, default_scale(pipe.lfae.config.sample_size) * 2))
 
+    def faces(self, picture: PIL.Image.Image | None) -> list[Box]:
+        """Boxes around the faces in a picture.
+
+        Raises:
+            ValueError: if there is none, or no picture, or the detector is not installed.
+        """
+        boxes = find_subjects(self._usable(picture))
+        if not boxes:
+            raise ValueError(
+                "No face was found; write boxes into the table, or leave it empty to frame the picture whole."
+            )
+        return boxes
+
     def generate(
         self,
         picture: PIL.Image.Image | None,
@@ -147,8 +168,11 @@ class Engine:
             pipe, asked = self.pipeline(model), ClipOptions(**options)
             make = self._sampler(pipe, asked, fit, progress)
             tensor = self._usable(picture)
-            files = self._files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], asked.output_size)
-            return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed)
+            size = "picture" if asked.subjects else asked.output_size
+            files = self._files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size)
+            files.subjects = max(1, len(asked.subjects))
+            labels = asked.labels(label)
+            return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed, labels)
 
     def all_labels(
         self,
@@ -172,10 +196,12 @@ class Engine:
             if not pipe.labels:
                 raise ValueError("This model has no list of labels: write a text instead.")
             tensor, clips = self._usable(picture), {}
-            files = self._files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], asked.output_size)
+            size = "picture" if asked.subjects else asked.output_size
+            files = self._files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size)
+            files.subjects = max(1, len(asked.subjects))
             for i, label in enumerate(pipe.labels):  # written one after the other: they may be large
                 views = clip_views(make(tensor, label, i, len(pipe.labels)), tensor, fit)
-                files.write_one(label, asked.seed, views, [{"label": label, "seed": asked.seed}])
+                files.write_one(label, asked.seed, views, _facts(asked.labels(label), asked.seed))
                 clips[label] = views.beside()
             files.write_all(asked.seed, clips)
             mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
@@ -267,14 +293,16 @@ class Engine:
                 return {}
 
             progress(i / count, label or "denoising")
+            prompts = asked.labels(label)
             return pipe(
                 tensor,
-                label or None,
+                None if None in prompts else prompts,
                 num_frames=asked.num_frames,
                 num_inference_steps=steps,
                 guidance_scale=asked.guidance_scale,
                 generator=torch.Generator().manual_seed(asked.seed),
-                motion_mask=asked.mask,
+                motion_mask=None if asked.subjects else asked.mask,
+                subjects=[box for box, _ in asked.subjects] or None,
                 **self._shown(fit, asked.output_size, asked.motion_scale, asked.loop),
                 callback_on_step_end=tick,
             )
@@ -329,9 +357,22 @@ class Engine:
 
     @staticmethod
     def _made(
-        files: PictureFiles, tensor: torch.Tensor, fit: str, name: str, output: LFDMPipelineOutput, seed: int
+        files: PictureFiles,
+        tensor: torch.Tensor,
+        fit: str,
+        name: str,
+        output: LFDMPipelineOutput,
+        seed: int,
+        labels: Sequence[str | None] | None = None,
     ) -> Made:
-        files.write_one(name, seed, clip_views(output, tensor, fit), [{"label": name, "seed": seed}])
-        found = {(file["kind"], Path(file["path"]).suffix): str(file["path"]) for file in files.written}
-        clip, gif, kept = found["clips", ".mp4"], found["clips", ".gif"], found["motion", ".safetensors"]
-        return Made(clip, found["motion", ".mp4"], found["motion", ".png"], [clip, gif, kept])
+        files.write_one(name, seed, clip_views(output, tensor, fit), _facts(labels or [name], seed))
+        found: dict[tuple[str, str], list[str]] = {}
+        for file in files.written:
+            found.setdefault((file["kind"], Path(file["path"]).suffix), []).append(str(file["path"]))
+        (clip,), (gif,), kept = found["clips", ".mp4"], found["clips", ".gif"], found["motion", ".safetensors"]
+        return Made(clip, found["motion", ".mp4"][0], found["motion", ".png"][0], [clip, gif, *kept])
+
+
+def _facts(labels: Sequence[str | None], seed: int) -> list[dict[str, object]]:
+    """What the files of motion say about themselves, one for each label."""
+    return [{"label": label, "seed": seed} for label in labels]

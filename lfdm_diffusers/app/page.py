@@ -16,7 +16,9 @@ from .actions import (
     LOOPS,
     SIZES,
     animated,
+    boxes_shown,
     describe,
+    faces,
     framed,
     loaded,
     most_steps,
@@ -91,6 +93,23 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
                 height=330,
                 elem_id="editor",
             )
+        with gr.Accordion("Several subjects", open=False):
+            gr.Markdown(
+                "Boxes of the picture, in pixels, that move each by its own label; without one, by the label above. The rest "
+                "of the picture stays. With no box, the whole picture is one subject."
+            )
+            find = gr.Button("Find faces", elem_id="find-faces")
+            table = gr.Dataframe(
+                headers=["left", "top", "width", "height", "label"],
+                datatype=["number"] * 4 + ["str"],
+                column_count=5,
+                row_count=1,
+                type="array",
+                interactive=True,
+                show_label=False,
+                elem_id="subjects",
+            )
+            boxes = gr.AnnotatedImage(show_label=False, height=330, elem_id="boxes")
         with gr.Accordion("Sampling", open=False):
             scheduler = gr.Dropdown([AS_TRAINED, *SCHEDULERS], value=AS_TRAINED, label="Scheduler")
             steps = gr.Slider(1, most_steps(pipe), pipe.default_steps(), step=1, label="Steps")
@@ -107,10 +126,29 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             grid = _video("All labels", elem_id="grid")
             grid_files = _files("To take home: the grid as mp4 and GIF, and all clips with their motion", "grid-files")
 
-    asked = [picture, label, text, model, scheduler, steps, seed, guidance, scale, loop, editor, fit, frames, size]
+    asked = [
+        picture,
+        label,
+        text,
+        model,
+        scheduler,
+        steps,
+        seed,
+        guidance,
+        scale,
+        loop,
+        editor,
+        fit,
+        frames,
+        size,
+        table,
+    ]
     go.click(sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them], **WORK)
     go_all.click(sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
     framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
+    find.click(faces(engine), picture, table, **framing)
+    for change in (picture.change, table.change, label.change):
+        change(boxes_shown, [picture, table, label], boxes, **framing)
     for change in (picture.change, fit.change, model.change, page.load):
         change(framed(engine), [picture, fit, model], editor, **framing)
     return [label, text, go_all, steps, frames]

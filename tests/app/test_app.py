@@ -18,10 +18,11 @@ import pytest
 import torch
 from tiny import LABELS, tiny_pipeline
 
-from lfdm_diffusers import LFDMPipeline, Motion
+from lfdm_diffusers import Box, LFDMPipeline, Motion
 from lfdm_diffusers.app import engine as app_engine
 from lfdm_diffusers.app.engine import Engine, Made
 from lfdm_diffusers.data.clips import Clip, read_clip
+from lfdm_diffusers.embedded import embedded_pictures
 from lfdm_diffusers.visualization import enlarge
 from lfdm_diffusers.visualization.clip_files import default_scale
 
@@ -95,6 +96,46 @@ def test_every_control_reaches_the_pipeline(engine, picture, monkeypatch):
     assert len(engine.generate(picture, "anger", loop="ping_pong")) == 6
     assert len(engine.generate(picture, "anger", num_frames=7)) == 7
     assert np.array_equal(engine.generate(picture, "anger"), plain)  # another scheduler was that call's own
+
+
+def test_subjects(engine):
+    """Each box by its own label, or that of the clip; the rest of the picture stays."""
+    photograph = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (44, 100, 3), dtype=np.uint8))
+    subjects = [(Box(0, 2, 40, 42), "happiness"), (Box(60, 2, 100, 42), "")]
+    made = engine.generate(photograph, "anger", subjects=subjects, output_size="model", seed=2)
+    assert [Motion.load(path).about["label"] for path in made.downloads[2:]] == ["happiness", "anger"]
+    with PIL.Image.open(made.downloads[1]) as gif:
+        assert gif.size == (100, 44)
+        first, last = (np.asarray((gif.seek(i), gif.convert("RGB"))[1]) for i in (0, 3))
+    assert np.array_equal(first[:, 45:55], last[:, 45:55]) and (first[8:36, 65:95] != last[8:36, 65:95]).any()
+    _, downloads = engine.all_labels(photograph, subjects=subjects)
+    with zipfile.ZipFile(downloads[-1]) as archive:
+        assert {"motion/anger.safetensors", "motion/anger-subject2.safetensors"} <= set(archive.namelist())
+
+
+def test_the_table_of_subjects():
+    pytest.importorskip("gradio")
+    from lfdm_diffusers.app.actions import boxes_shown, subjects_in
+
+    rows = [[4, 2, 40, 30, "anger"], [None, "", None, None, ""], ["50", "2", "40", "30.5", None]]
+    assert subjects_in(rows) == [(Box(4, 2, 44, 32), "anger"), (Box(50, 2, 90, 32.5), None)]
+    assert subjects_in(None) == []
+    for bad in ([4, 2, -1, 30, ""], [4, 2, None, 30, ""], ["x", 2, 3, 30, ""]):
+        with pytest.raises(ValueError, match="Subject 1 must have left, top, width and height in pixels"):
+            subjects_in([bad])
+    large = PIL.Image.new("RGBA", (1440, 720), (0, 0, 0, 0))
+    shown, boxes = boxes_shown(large, [[-20, 40, 400, 400, ""]], "anger")
+    assert shown.size == (720, 360) and shown.getpixel((5, 5)) == (255, 255, 255)
+    assert boxes == [((0, 20, 190, 220), "1: anger")] and boxes_shown(None, rows, None) is None
+
+
+def test_faces(engine):
+    pytest.importorskip("cv2")
+    face = PIL.Image.open(embedded_pictures()[0])
+    (box,) = engine.faces(face)
+    assert abs((box.left + box.right) / 2 - 128) < 20
+    with pytest.raises(ValueError, match="No face was found; write boxes into the table"):
+        engine.faces(PIL.Image.new("RGB", (60, 60)))
 
 
 def test_all_labels(engine, picture):
