@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files.limits import TooLargeError, require_bytes
 from ..files.names import printable
+from ..files.reading import require_plain_file
 from .cut_files import CUT_OFF, missing_bytes
 from .picture_files import animation_frames, animation_length, folder_frames, frame_files
 from .suffixes import ANIMATION_SUFFIXES, VIDEO_SUFFIXES, is_video, may_be_animated
@@ -129,14 +131,14 @@ def read_clip(
     clip = clip if isinstance(clip, Clip) else Clip(Path(clip))
     change = change or np.asarray
     if indices is None:
-        frames = [change(frame) for frame in iterate_frames(clip)]
+        frames = _held(clip, map(change, iterate_frames(clip)))
         if not frames:
             raise UnreadableClipError(f"{clip.name}: it has no frames")
         return np.stack(frames)
     distinct, where = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
     if distinct.size == 0 or distinct[0] < 0:
         raise ValueError(f"`indices` must be one or more numbers of 0 or more, got {list(indices)}.")
-    frames = [change(frame) for frame in iterate_frames(clip, distinct.tolist())]
+    frames = _held(clip, map(change, iterate_frames(clip, distinct.tolist())))
     if len(frames) < len(distinct):
         raise ValueError(
             f"`indices` asks for frame {distinct[len(frames)]} of {clip.name}, which has {count_frames(clip)} frames."
@@ -161,10 +163,23 @@ def count_frames(clip: Clip | str | Path) -> int:
 
 def _reason(error: Exception, path: Path) -> str:
     """In words; system and FFmpeg errors repeat number and path in their text. A decoder that stumbles seldom says that a file is cut."""
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    words = (getattr(error, "strerror", None) or str(error) or type(error).__name__).removeprefix(f"{path} ")
     if CUT_OFF in words or not path.is_file() or not missing_bytes(path):
         return words
     return f"{CUT_OFF} ({words})"
+
+
+def _held(clip: Clip, frames: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """All frames at once, as long as that is not too much memory."""
+    held, total = [], 0
+    for frame in frames:
+        total += 2 * frame.nbytes  # they are stacked later
+        try:
+            require_bytes(total, f"the first {len(held) + 1} frames take")
+        except TooLargeError as error:
+            raise UnreadableClipError(f"{clip.name}: {error}") from error
+        held.append(frame)
+    return held
 
 
 def _is_video(path: Path) -> bool:
@@ -176,6 +191,7 @@ def _open(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
         raise OSError("there is no such file or folder")
     if path.is_dir():
         return folder_frames(path, indices)
+    require_plain_file(path)
     if _is_video(path):
         return video_frames(path, indices)
     if may_be_animated(path):

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 
 from ..files.names import printable
+from ..files.reading import UnreadableFileError
 from .cut_files import CUT_OFF, missing_bytes
 from .picture_colors import is_plain
-from .picture_decoders import require_decoder
 from .picture_fitting import to_rgb_tensors
+from .picture_reading import ROWS, open_picture
 from .suffixes import is_gif, is_picture, may_be_animated
-
-
-@contextlib.contextmanager
-def open_picture(path: Path) -> Iterator[PIL.Image.Image]:
-    """A picture or an animation, not decoded yet.
-
-    Raises:
-        ValueError, OSError, SyntaxError, ...: Pillow raises many kinds for broken files.
-    """
-    require_decoder(path)
-    with PIL.Image.open(path) as image:
-        yield image
 
 
 def rgb_array(image: PIL.Image.Image) -> np.ndarray:
     """(H, W, 3) uint8 in sRGB, turned upright as EXIF says, transparency laid over white, 16 bits cut to 8."""
     if is_plain(image):
         return np.array(image)  # a copy: PIL's own memory is read-only
-    (tensor,) = to_rgb_tensors(image)
-    return (tensor * 255).round().byte().permute(1, 2, 0).numpy()
+    upright = PIL.ImageOps.exif_transpose(image)
+    pixels = np.empty((upright.height, upright.width, 3), np.uint8)
+    for top in range(0, upright.height, ROWS):  # floats of all rows at once would take much memory
+        rows = upright.crop((0, top, upright.width, min(top + ROWS, upright.height)))
+        rows.info = {name: value for name, value in upright.info.items() if name in ("transparency", "icc_profile")}
+        (tensor,) = to_rgb_tensors(rows)
+        pixels[top : top + ROWS] = (tensor * 255).round().byte().permute(1, 2, 0).numpy()
+    return pixels
 
 
 def natural_order(path: Path) -> list:
@@ -62,15 +57,16 @@ def folder_frames(folder: Path, indices: Sequence[int] | None) -> Iterator[np.nd
         if index >= len(files):
             return
         try:
-            with open_picture(files[index]) as image:
-                yield rgb_array(image)
-        except Exception as error:
-            raise OSError(f"{printable(files[index].name)}: {error}") from error
+            with open_picture(files[index], frame=True) as image:
+                pixels = rgb_array(image)
+        except UnreadableFileError as error:
+            raise OSError(str(error).replace(str(files[index]), printable(files[index].name))) from error
+        yield pixels
 
 
 def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
     """The frames of an animation, one by one. They build on each other, so all before the last wanted are decoded."""
-    with open_picture(path) as image:
+    with open_picture(path, frame=True) as image:
         first, count = _first_and_count(image)
         wanted = range(count) if indices is None else indices
         for index in wanted:
@@ -84,7 +80,7 @@ def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.n
 
 def animation_length(path: Path) -> int:
     """Number of frames, as the file's own structure says."""
-    with open_picture(path) as image:
+    with open_picture(path, frame=True) as image:
         return _first_and_count(image)[1]
 
 
@@ -99,7 +95,7 @@ def is_animated(path: Path) -> bool | None:
     if not may_be_animated(path):
         return False
     try:
-        with open_picture(path) as image:
+        with open_picture(path, frame=True) as image:
             return _first_and_count(image)[1] > 1
-    except Exception:  # Pillow raises many kinds for broken files; the scan names them
+    except UnreadableFileError:  # the scan names them
         return None

@@ -11,11 +11,19 @@ from typing import Any
 import av
 import numpy as np
 
+from ..files.limits import TooLargeError, most_pixels, require_pixels
+from ..files.reading import require_plain_file
 from .cut_files import CUT_OFF, missing_bytes
 from .picture_decoders import say_hdr
 from .suffixes import is_video
 
 SQUARE = 1 / 8, 8  # shapes of pixels beyond these are mistakes of a header
+
+# FFmpeg's names of the formats that videos come in. Others are read from other files (concat, hls), devices, or texts.
+FORMATS = (
+    "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpeg", "mpegvideo", "mpegts", "asf", "flv", "ogg", "mjpeg",
+    "h264", "hevc", "m4v", "dv",
+)  # fmt: skip
 
 # Decoding this many frames costs about as much as reading a file's table of times and seeking in it.
 SEEK_GAP = 48
@@ -57,8 +65,27 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
 
 
 def open_video(path: Path) -> av.container.InputContainer:
-    """A video file to read from: titles and comments that are not UTF-8 (old avi files have them) do not matter."""
-    return av.open(ffmpeg_name(path), **LENIENT_NAMES)
+    """A video file to read from: titles and comments that are not UTF-8 (old avi files have them) do not matter.
+
+    Raises:
+        UnreadableFileError: if it is no plain file.
+        OSError: if its format is none of `FORMATS`: a playlist, say, would open other files; if its frames are too large.
+        av.FFmpegError: for what FFmpeg finds wrong.
+    """
+    require_plain_file(path)
+    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+    try:
+        container = av.open(ffmpeg_name(path), options=options, **LENIENT_NAMES)
+    except av.ArgumentError as error:  # what FFmpeg says of a format that is not in the list
+        raise OSError("it has none of the formats that videos come in") from error
+    for stream in container.streams.video:
+        try:
+            require_pixels(stream.width, stream.height, frame=True)
+            stream.codec_context.options = {"max_pixels": str(most_pixels(frame=True))}  # a stream may grow later
+        except TooLargeError:
+            container.close()
+            raise
+    return container
 
 
 def ffmpeg_name(path: Path) -> str:
@@ -74,7 +101,7 @@ def frame_rate(path: Path) -> float | None:
         with open_video(path) as container:
             rate = container.streams.video[0].average_rate
             return float(rate) if rate else None
-    except (av.FFmpegError, IndexError):
+    except (av.FFmpegError, ValueError, IndexError):
         return None
 
 

@@ -1,0 +1,104 @@
+"""Opening pictures of strangers: plain files of known formats, bounded before they are decoded, and reduced while they are."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import PIL.Image
+
+from ..files.limits import require_pixels
+from ..files.reading import reading
+from .picture_decoders import require_decoder
+
+# Of what Pillow reads, what pictures come in. Others are documents, or start programs (EPS starts Ghostscript).
+FORMATS = (
+    "PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "HEIF", "JPEG2000", "ICO", "TGA", "PCX", "SGI",
+)  # fmt: skip
+# A picture of fewer pixels is read as it is; a larger one is averaged, down to this many times what is made of it.
+SMALL, OVERSAMPLING = 2048 * 2048, 4
+ROWS = 256  # of a picture, converted at a time
+
+
+@contextlib.contextmanager
+def open_picture(path: str | os.PathLike, frame: bool = False) -> Iterator[PIL.Image.Image]:
+    """A picture or an animation, not decoded yet, of at most as many pixels as `files.limits` allows.
+
+    Args:
+        path: of a plain file.
+        frame: whether it is a frame of a clip.
+
+    Raises:
+        UnreadableFileError: naming the file; also for what the block raises on decoding.
+    """
+    with reading(path, "a picture"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # the bound here is another
+        PIL.Image.init()
+        require_decoder(Path(path))
+        with PIL.Image.open(path, formats=[name for name in FORMATS if name in PIL.Image.OPEN]) as image:
+            require_pixels(*image.size, frame=frame)
+            yield image
+
+
+def reduced(image: PIL.Image.Image, height: int, width: int, fit: str) -> PIL.Image.Image:
+    """A large picture, averaged by a power of two while it is decoded or right after, for a frame of `height` x `width`.
+
+    It stays `OVERSAMPLING` times as fine as the frame needs; pictures of at most `SMALL` pixels are left alone. Pictures of one size
+    come out in one size.
+    """
+    if image.width * image.height <= SMALL:
+        return image
+    of_height, of_width = image.height / height, image.width / width
+    ratio = max(of_height, of_width) if fit == "letterbox" else min(of_height, of_width)
+    power = max(0, int(ratio / OVERSAMPLING).bit_length() - 1)
+    if not power:
+        return image
+    longest = max(image.size)
+    if image.format == "JPEG2000":
+        image = _coarse_jpeg2000(image, power)
+    else:  # JPEG leaves up to three halvings out
+        image.draft(image.mode, tuple(max(1, side >> power) for side in image.size))
+        image.load()
+    done = round(math.log2(longest / max(image.size)))
+    return image if done >= power else _averaged(image, 1 << power - done)
+
+
+def _coarse_jpeg2000(image: PIL.Image.Image, power: int) -> PIL.Image.Image:
+    """Without the finest levels of its wavelets, if it has so many."""
+    image.reduce = power
+    try:
+        image.load()
+        return image
+    except OSError:
+        return PIL.Image.open(image.filename, formats=["JPEG2000"])
+
+
+def _averaged(image: PIL.Image.Image, factor: int) -> PIL.Image.Image:
+    """Every `factor` x `factor` pixels as one, with palettes resolved and 16 bits kept; a band of rows at a time."""
+    mode = _arithmetic_mode(image)
+    if mode == image.mode:
+        small = PIL.Image.Image.reduce(image, factor)  # not JPEG 2000's own
+        return small
+    width, height = (-(-side // factor) for side in image.size)
+    small = PIL.Image.new(mode, (width, height))
+    band = max(1, ROWS // factor) * factor
+    for top in range(0, image.height, band):
+        part = image.crop((0, top, image.width, min(top + band, image.height))).convert(mode)
+        small.paste(part.reduce(factor), (0, top // factor))
+    small.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return small
+
+
+def _arithmetic_mode(image: PIL.Image.Image) -> str:
+    """The mode in which pixels can be averaged."""
+    if image.mode.startswith("I"):
+        return "I"
+    if "transparency" in image.info or image.mode in ("PA", "RGBa", "La"):
+        return "RGBA"
+    if image.mode == "1":
+        return "L"
+    return "RGB" if image.mode in ("P", "LAB", "HSV", "YCbCr") else image.mode
