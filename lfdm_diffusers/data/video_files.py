@@ -143,6 +143,7 @@ class _Stream:
         """(H, W, 3) uint8 of a frame as it is shown: with square pixels, upright and not mirrored, transparency over white."""
         clear = any(component.is_alpha for component in frame.format.components)
         size = {} if self.shape == 1 else {"width": max(1, round(frame.width * self.shape)), "height": frame.height}
+        require_pixels(size.get("width", frame.width), frame.height, frame=True)
         array = frame.to_ndarray(format="rgba" if clear else "rgb24", **size)
         return placed(over_white(array) if clear else array, frame.side_data.get("DISPLAYMATRIX"))
 

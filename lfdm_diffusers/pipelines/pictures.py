@@ -8,7 +8,7 @@ import PIL.Image
 import torch
 
 from ..data.picture_fitting import fit_picture, to_rgb_tensors
-from ..data.picture_reading import ROWS, open_picture, reduced
+from ..data.picture_reading import open_picture, reduced
 from ..files.limits import require_pixels
 from .image_to_video import ImageToVideoPipeline
 
