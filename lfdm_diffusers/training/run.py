@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import operator
 import sys
 from pathlib import Path
@@ -208,6 +209,8 @@ class TrainingRun:
             num_processes=accelerator.num_processes,
         )
         workers, pin = args.dataloader_num_workers, self.device.type == "cuda"
+        if workers:  # what the scan left of decoders is freed here: a worker would wait for their threads, which it does not have
+            gc.collect()
         return DataLoader(dataset, batch_sampler=sampler, num_workers=workers, pin_memory=pin)
 
     def _mean_losses(self, losses: Losses) -> dict[str, torch.Tensor]:

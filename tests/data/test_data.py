@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import random
@@ -612,6 +613,7 @@ def test_an_item_depends_on_seed_epoch_and_number_alone(faces, kind, tmp_path):
 
 
 def test_loader_workers_give_what_one_process_gives(faces, tmp_path):
+    gc.collect()  # decoders of clips that other tests read: a worker, freeing them, would wait for threads it does not have
     dataset = ClipDataset(faces, CachedClipReader(tmp_path, 16, 16), num_frames=4, seed=1)
 
     def batches(num_workers: int, **where) -> list:
@@ -738,6 +740,7 @@ def test_cache_survives_interruptions(tmp_path, monkeypatch, compress):
 def test_processes_share_a_cache(tmp_path):
     clips = [Clip(write_clip(tmp_path / f"{index}.gif", 4), num_frames=4) for index in range(4)]
     dataset = ClipDataset(clips * 3, CachedClipReader(tmp_path / "cache", 16, 16), num_frames=4, strategy="uniform")
+    gc.collect()  # as above
     # Two processes, both of which start with the first clip.
     frames = [sample.frames for sample in DataLoader(dataset, batch_size=None, sampler=TURNS, num_workers=2)]
     plain = ClipDataset(clips * 3, ClipReader(16, 16), num_frames=4, strategy="uniform")
