@@ -8,6 +8,7 @@ from .pipeline_ldm import LDMVideoPipeline
 from .pipeline_lfdm import LFDMPipeline, LFDMPipelineOutput
 from .pipeline_vdm import VDMPipeline
 from .rendering import Box
+from .strokes import Stroke
 from .subjects import find_subjects
 
 # By the name that a `model_index.json` gives.
@@ -29,6 +30,7 @@ __all__ = [
     "LFDMPipeline",
     "LFDMPipelineOutput",
     "Motion",
+    "Stroke",
     "VDMPipeline",
     "VideoPipelineOutput",
     "find_subjects",

@@ -263,7 +263,9 @@ def frame_weights(name: str, value: float | Sequence[float], num_frames: int) ->
 
 def require_loop(loop: object) -> None:
     if loop is not None and loop not in LOOPS:
-        raise ValueError(f"`loop` must be one of {', '.join(map(repr, LOOPS))} or None, got {loop!r}.")
+        raise ValueError(
+            f"`loop` must be one of {', '.join(map(repr, LOOPS))} or None (True too, where a motion is generated), got {loop!r}."
+        )
 
 
 def mask_tensor(mask: Mask, name: str = "motion_mask") -> torch.Tensor:

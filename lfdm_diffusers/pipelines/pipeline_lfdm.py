@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import SchedulerMixin
-from diffusers.utils import BaseOutput
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.picture_fitting import Picture, fit_picture, over_white, to_rgb_tensors, to_tensors
@@ -24,34 +23,14 @@ from .checks import require_pairs
 from .driving import driven_motion, driving_frames
 from .full_size import FullSize
 from .image_to_video import Videos, eval_mode
+from .imposing import KnownMotion
+from .lfdm_output import LFDMPipelineOutput
 from .motion import Mask, Motion, MotionEdit, mask_tensor, stacked, volume_to_motion
+from .strokes import DrawnStrokes, Stroke, first_frame
 from .subjects import Subject
-from .video_diffusion import DenoisingArguments, VideoDiffusionPipeline
+from .video_diffusion import DenoisingArguments, ResolvedArguments, VideoDiffusionPipeline
 from .videos import pixels_of
-
-
-@dataclass
-class LFDMPipelineOutput(BaseOutput):
-    """Generated videos and their motion.
-
-    Attributes:
-        frames: the videos: a list of lists of PIL images, an array `(B, F, H, W, 3)`, a tensor `(B, F, 3, H, W)` in
-            [0, 1], with "stream" a list of sequences of uint8 arrays `(H, W, C)`, or with "latent" the denoised volumes
-            `(B, 3, F, h, w)`. Frames of pictures with transparency have alpha too, unless they have the model's size.
-        flow: `(B, F, 2, h, w)` tensor: for each place of a frame, where in the picture it comes from; absolute
-            sampling grid (x, y) in [-1, 1].
-        occlusion: `(B, F, 1, h, w)` tensor in [0, 1]: 1 keeps the warped picture, 0 inpaints.
-        warped: the picture warped by the flow alone, in the form of `frames`; None for "latent".
-    """
-
-    frames: Videos
-    flow: torch.Tensor
-    occlusion: torch.Tensor
-    warped: Videos
-
-    def motion(self, index: int = 0) -> Motion:
-        """The motion of one video, to change, to save, or to animate other pictures with (`LFDMPipeline.animate`)."""
-        return Motion(self.flow[index].float(), self.occlusion[index].float())
+from .windows import Windows
 
 
 class LFDMPipeline(VideoDiffusionPipeline):
@@ -212,6 +191,19 @@ class LFDMPipeline(VideoDiffusionPipeline):
             return mask
         return fit_picture(values.expand(3, -1, -1), *size, image_fit)[0].clamp(0, 1)
 
+    def _known(
+        self, volume: torch.Tensor, asked: ResolvedArguments, strokes: DrawnStrokes | None
+    ) -> KnownMotion | None:
+        """What is known of a volume `(B, 3, F, h, w)` before it is denoised: what strokes say, and where windows are blended, that
+        the first frame is the picture."""
+        config, centers = self.unet.config, self.lfae.config.flow_grid == "centers"
+        known = []
+        if not Windows(volume.shape[2], self.num_frames, asked.loop).is_whole:
+            known.append(first_frame(volume, config, centers, asked.loop))
+        if strokes is not None:
+            known += strokes.known(volume, config, centers, asked.loop)
+        return KnownMotion(known) if known else None
+
     @torch.no_grad()
     def __call__(
         self,
@@ -235,9 +227,10 @@ class LFDMPipeline(VideoDiffusionPipeline):
         height: int | None = None,
         width: int | None = None,
         motion_mask: Mask | None = None,
-        loop: str | None = None,
+        loop: str | bool | None = None,
         output_size: str | tuple[int, int] = "model",
         subjects: Sequence[Subject] | None = None,
+        strokes: Sequence[Stroke] | None = None,
     ) -> LFDMPipelineOutput | Any:
         r"""Generate videos.
 
@@ -247,7 +240,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
             image: PIL image, array `(H, W, 3)` or `(N, H, W, 3)`, tensor `(3, H, W)` or `(N, 3, H, W)`, uint8 or float
                 in [0, 1], or a list of these.
             prompt: label or sentence, or a list of them; None generates without a condition.
-            num_frames: F; as trained by default (or as `latents` say), but others work.
+            num_frames: F; as trained by default (or as `latents` say). A longer clip is the label's action several times in a row,
+                denoised in windows of about the trained length.
             num_inference_steps: denoising steps; see `default_num_inference_steps`.
             guidance_scale: w of classifier-free guidance, null + w (cond - null); 1 uses the condition alone, 0 the
                 null condition alone.
@@ -271,13 +265,15 @@ class LFDMPipeline(VideoDiffusionPipeline):
             height, width: size of the videos in pixels; as trained by default (see `frame_size`).
             motion_mask: only this region moves: `(H, W)` in [0, 1], or a grey picture (`Motion.masked`). One that is as large as the
                 picture is fitted as the picture is; any other is stretched over the frame.
-            loop: "ping_pong" plays forward and back in 2 F - 2 frames, "ease" lets the last quarter of the frames glide back to
-                the first, so that the video can be repeated without a jump.
+            loop: True generates a motion whose first frame, the picture, follows on its last one. "ping_pong" plays a motion forward
+                and back in 2 F - 2 frames, "ease" lets its last quarter glide back to the first frame.
             output_size: "model" (`height` x `width`), "picture" (each picture's own size: it is warped itself, see `rendering`) or
                 (height, width). A letterbox's bars do not come back, and what a crop cuts off stays as it is.
             subjects: boxes or masks (as large as the picture, soft or not) of parts of the one picture, which move each by its own
                 prompt and come back in one video, without a seam (`find_subjects` proposes boxes; of a mask the rest is kept). Each is
                 widened to the model's proportions. With "model" the video has the picture's size.
+            strokes: which places of the one picture are where in which frame (`Stroke`), before `motion_scale`; the rest moves with
+                them. With `subjects` each belongs to the one that it starts in. A step then takes about three times as long.
 
         Returns:
             `LFDMPipelineOutput`, or the tuple `(frames, flow, occlusion, warped)`, the last None for "latent".
@@ -286,7 +282,9 @@ class LFDMPipeline(VideoDiffusionPipeline):
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
         # 1. Resolve defaults, and check all arguments before any work is done.
-        pictures, edit = to_tensors(image), MotionEdit(motion_scale, motion_mask, loop)
+        pictures = to_tensors(image)
+        around, loop = loop is True, None if isinstance(loop, bool) else loop
+        edit = MotionEdit(motion_scale, motion_mask, loop)
         given = DenoisingArguments(
             prompt=prompt,
             num_frames=num_frames,
@@ -304,12 +302,14 @@ class LFDMPipeline(VideoDiffusionPipeline):
             image_fit=image_fit,
             height=height,
             width=width,
+            loop=around,
         )
         asked = self.resolve_defaults(pictures, given)
         self.check_inputs(asked)
         edit.check(asked.num_frames)
         size = (asked.height, asked.width)
         full_size = FullSize.asked(pictures, output_size, size, image_fit, subjects, motion_mask, output_type)
+        drawn = None if strokes is None else DrawnStrokes(strokes, pictures, asked, full_size)
         pictures = list(map(over_white, pictures)) if full_size is None else full_size.model_pictures()
 
         # 2. Encode pictures and texts, each once.
@@ -320,7 +320,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         latents = self.prepare_latents(condition.batch_size, asked.num_frames, *size, generator, latents)
 
         # 4. Denoise the volume of flow and occlusion.
-        latents = self.denoise(latents, timesteps, condition, asked)
+        known = self._known(latents, asked, drawn)
+        latents = self.denoise(latents, timesteps, condition, asked, known)
 
         # 5. Edit the motion; warp, mask and decode the picture's latent map by it.
         motion_mask = self._framed_mask(motion_mask, pictures, size, image_fit)

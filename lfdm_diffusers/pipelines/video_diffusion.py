@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,13 +22,16 @@ from ..ops.cpu import advise_precision, reuse_freed_memory
 from ..schedulers import check_scheduler, refine_schedule
 from .checks import require_number, require_tensor
 from .image_to_video import ImageToVideoPipeline
+from .imposing import KnownMotion, NoiseLevel
+from .windows import Windows
 
 
 @dataclass(frozen=True)
 class DenoisingArguments:
     """What a call of a diffusion pipeline may ask for, whatever it diffuses; see `LFDMPipeline.__call__`.
 
-    `num_frames`, `num_inference_steps`, `height` and `width` of None are as trained.
+    `num_frames`, `num_inference_steps`, `height` and `width` of None are as trained. `loop` is whether the first frame follows on
+    the last.
     """
 
     prompt: str | Sequence[str] | None
@@ -46,6 +50,7 @@ class DenoisingArguments:
     image_fit: str
     height: int | None
     width: int | None
+    loop: bool = False
 
 
 @dataclass(frozen=True)
@@ -316,15 +321,23 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         return {k: v for k, v in (("eta", eta), ("generator", generator)) if k in accepted}
 
     def denoise(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, condition: Condition, asked: ResolvedArguments
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        condition: Condition,
+        asked: ResolvedArguments,
+        known: KnownMotion | None = None,
     ) -> torch.Tensor:
         """The denoising loop: noise `(B, C, F, h, w)` to the volumes that it stands for.
+
+        Volumes of more frames than the U-Net was trained on are denoised in windows (see `windows`).
 
         Args:
             latents: of `prepare_latents`.
             timesteps: of `prepare_timesteps`.
             condition: of `encode_inputs`.
             asked: says the guidance, the noise of each step, and who is called after it.
+            known: what the volumes shall hold.
         """
         self._guidance_scale = asked.guidance_scale
         # A callback that sets the scale to 0 later on means "no more guidance", as everywhere in diffusers.
@@ -337,12 +350,25 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         extra_step_kwargs = self.prepare_extra_step_kwargs(asked.generator, asked.eta)
         callback, order = asked.callback_on_step_end, self.scheduler.order
         num_warmup_steps = len(timesteps) - asked.num_inference_steps * order
+        windows = Windows(latents.shape[2], self.num_frames, asked.loop, latents.device)
         with self.progress_bar(total=asked.num_inference_steps) as progress_bar:
             for i, t in enumerate(timesteps):
                 if self.interrupt:
                     continue
                 self._current_timestep = t
-                noise_pred = self._predict(latents, t, device_timesteps[i], prompt_embeds, condition.image_projection)
+                predict = partial(
+                    self._predict,
+                    timestep=t,
+                    device_timestep=device_timesteps[i],
+                    prompt_embeds=prompt_embeds,
+                    image_projection=condition.image_projection,
+                )
+                if known is not None:
+                    level = NoiseLevel.before_step(self.scheduler, t, self.unet.config.prediction_type)
+                    latents = known.guided(predict, latents, level, windows)
+                noise_pred = windows(predict, latents)
+                if known is not None:
+                    noise_pred = known.imposed_on_prediction(noise_pred, latents, level)
                 latents = self.scheduler.step(noise_pred, t, latents, **extra_step_kwargs, return_dict=False)[0]
 
                 if callback is not None:
@@ -354,7 +380,8 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
                 if i == len(timesteps) - 1 or (i + 1 > num_warmup_steps and (i + 1) % order == 0):
                     progress_bar.update()
         self._current_timestep = None
-        return latents
+        # Once more, as thresholding schedulers change what they are given.
+        return latents if known is None else known.imposed(latents)
 
     def _predict(
         self,

@@ -57,7 +57,8 @@ def distance_from_known(
     scheduler, steps: int | None, frames: int = 4, prediction: str = "epsilon", alphas: torch.Tensor | None = None
 ) -> float:
     """How far the volume is, at most, from the one that an exact network points to."""
-    unet = OracleUNet(**{**tiny_unet().config, "prediction_type": prediction}).eval()
+    # Trained on so many frames, for the oracle sees them all at once.
+    unet = OracleUNet(**{**tiny_unet().config, "prediction_type": prediction, "num_frames": frames}).eval()
     unet.clean = 0.8 * torch.sin(torch.arange(3 * frames * 8 * 8) * 0.37).reshape(1, 3, frames, 8, 8)
     unet.alphas = (released_scheduler().alphas_cumprod if alphas is None else alphas).double()
     pipe = tiny_pipeline(unet=unet, scheduler=scheduler)

@@ -1,0 +1,76 @@
+"""Clips of any length: windows of about the trained length that agree on the frames they share, and loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import LABELS, tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
+
+from lfdm_diffusers.pipelines.windows import Windows, plan_windows, shared_frames
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("trained", [1, 4, 16, 40])
+def test_windows_are_about_as_long_as_trained_and_share_their_ends(trained, loop):
+    shared = shared_frames(trained)
+    for num_frames in (*range(1, 3 * trained), 10 * trained, 1000):
+        plan = plan_windows(num_frames, trained, loop)
+        ends = [start + length for start, length in plan]
+        assert plan[0][0] == 0 and ends[-1] == num_frames + (shared if loop else 0)
+        assert all(end - start == shared for end, (start, _) in zip(ends, plan[1:]))
+        longest = max(length for _, length in plan)
+        assert longest <= 1.5 * trained + 1
+        assert len(plan) == 1 or min(length for _, length in plan) >= 0.7 * trained - 1
+        assert len(plan) <= num_frames / max(1, trained - shared) + 1  # time is linear in frames
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("num_frames", [1, 2, 16, 23, 24, 50])
+def test_what_windows_agree_on_is_kept(num_frames, loop):
+    """A prediction that depends on a frame alone is the same by windows as at once, wherever they wrap round."""
+    volume = torch.randn(2, 3, num_frames, 4, 4, generator=torch.Generator().manual_seed(0))
+    windows = Windows(num_frames, 16, loop)
+    torch.testing.assert_close(windows(torch.sin, volume), torch.sin(volume), atol=1e-6, rtol=0)
+
+
+def test_a_trained_length_is_one_pass():
+    seen = []
+    Windows(16, 16)(lambda volume: seen.append(volume.shape[2]) or volume, torch.zeros(1, 3, 16, 2, 2))
+    assert seen == [16] and Windows(16, 16).is_whole and not Windows(16, 16, loop=True).is_whole
+
+
+def test_weights_go_from_one_window_to_the_next():
+    """Each window says its own number: alone it counts whole, and where it is shared its part rises and falls."""
+    numbers = iter(range(10))
+    blended = Windows(30, 16)(lambda part: torch.full_like(part, next(numbers)), torch.zeros(1, 1, 30, 1, 1))
+    torch.testing.assert_close(blended.flatten(), torch.tensor([0.0] * 14 + [1 / 3, 2 / 3] + [1.0] * 14))
+
+
+@pytest.mark.parametrize("options", [{"num_frames": 12}, {"loop": True}, {"loop": True, "num_frames": 9}])
+def test_long_clips_and_loops_begin_with_the_picture(options):
+    unet = tiny_unet(flow_target="residual", target_mean=(0.1, -0.1, 0.5))
+    pipe = tiny_pipeline(unet=unet, lfae=tiny_lfae(flow_grid="centers"))
+    generator = torch.Generator().manual_seed(0)
+    arguments = {"num_inference_steps": 2, "generator": generator, "output_type": "latent", **options}
+    output = pipe(tiny_image(), LABELS[0], **arguments)
+    motion = output.motion()
+    assert len(motion) == options.get("num_frames", 4)
+    torch.testing.assert_close(motion.flow[0], motion.still, atol=1e-5, rtol=0)
+    torch.testing.assert_close(motion.occlusion[0], torch.ones(1, 8, 8), atol=1e-5, rtol=0)
+    assert (motion.flow[1:] - motion.still).abs().amax(dim=(1, 2, 3)).min() > 0.01
+
+
+def test_the_model_sees_no_more_frames_at_once_however_long_the_clip():
+    pipe, seen = tiny_pipeline(), []
+    pipe.unet.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[2]))
+    for frames in (16, 64):
+        seen.clear()
+        pipe(tiny_image(), LABELS[0], num_frames=frames, num_inference_steps=1, output_type="latent")
+        assert max(seen) <= 6 and len(seen) == round((frames - 1) / 3)
+
+
+def test_an_animation_cannot_generate_a_loop():
+    pipe = tiny_pipeline()
+    motion = pipe(tiny_image(), LABELS[0], num_inference_steps=1, output_type="latent").motion()
+    with pytest.raises(ValueError, match=r"`loop` must be one of 'ping_pong', 'ease' or None .*got True"):
+        pipe.animate(tiny_image(), motion, loop=True)
