@@ -62,3 +62,14 @@ def some_of(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
         return given
 
     return parse
+
+
+def stroke(text: str) -> tuple[list[tuple[float, float]], int | None]:
+    """An option's `type`: points "X,Y X,Y ...", at least two, and perhaps "@FRAME": the points and the frame."""
+    places, at, frame = text.partition("@")
+    with contextlib.suppress(ValueError):
+        points = [tuple(map(float, word.split(","))) for word in places.split()]
+        whole = int(frame) if at else None
+        if len(points) > 1 and all(len(point) == 2 and all(map(math.isfinite, point)) for point in points):
+            return points, whole
+    raise argparse.ArgumentTypeError(f'must be "X,Y X,Y ..." in pixels, and perhaps @FRAME, got {text!r}')

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..arguments.types import whole_number
+from ..arguments.types import stroke, whole_number
 from .options import add_file_arguments, add_motion_arguments, add_picture_arguments, add_sampling_arguments
 from .subjects import Subjects, add_subject_argument, clip_names, subjects_of
 
@@ -16,7 +16,7 @@ from .subjects import Subjects, add_subject_argument, clip_names, subjects_of
 if TYPE_CHECKING:
     import torch
 
-    from ..pipelines import LFDMPipeline, LFDMPipelineOutput
+    from ..pipelines import LFDMPipeline, LFDMPipelineOutput, Stroke
 
 EXAMPLES = """
 examples:
@@ -29,6 +29,9 @@ examples:
   a photograph of two people, each doing something else; faces are found by themselves with `auto` (`pip install
   'lfdm_diffusers[subjects]'`):
     %(prog)s party.jpg --subjects 120,80,260,260:happiness 480,90,250,250:surprise
+  a loop of two actions in a row; a mouth's corner drawn up by a stroke:
+    %(prog)s face.png --label happiness --loop --num-frames 32
+    %(prog)s face.png --label happiness --stroke "38,45 43,40 @8"
   a model of your own, or one of the Hub; its scheduler in ten steps of another kind:
     %(prog)s face.png --model lfdm-mug128 --scheduler ddim --steps 10
 """
@@ -66,11 +69,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--num-frames", type=whole_number(1, 1000), metavar="N", help="frames of a clip (default: as trained)"
+        "--num-frames",
+        type=whole_number(1, 1000),
+        metavar="N",
+        help="frames of a clip (default: as trained); a longer one is the action several times in a row",
     )
     add_sampling_arguments(how)
-    add_motion_arguments(how)
     add_subject_argument(what, "LABEL")
+    add_motion_arguments(how, generated=True)
+    how.add_argument(
+        "--stroke",
+        type=stroke,
+        action="append",
+        metavar='"X,Y X,Y ... @FRAME"',
+        help="where a place of the picture goes, in its pixels, and in which frame it gets there (default: the middle one); may be "
+        "given several times",
+    )
     add_file_arguments(parser)
 
 
@@ -102,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     steps = plan_steps(pipe, args.steps)
+    strokes = plan_strokes(args.stroke, len(pictures), args.num_frames or pipe.unet.config.num_frames)
     seeds = range(args.seed, args.seed + args.num_videos)
     files = plan_files(args, pipe, pictures, labels, pipe.unet.config.num_frames, seeds, subjects=subjects)
     settings = {
@@ -114,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
         "motion_scale": args.motion_scale,
         "motion_mask": args.motion_mask,
         "loop": args.loop,
+        "strokes": args.stroke,
         "num_frames": args.num_frames or pipe.unet.config.num_frames,
         "fps": next(iter(files.values())).fps,
     }
@@ -132,6 +148,7 @@ def run(args: argparse.Namespace) -> int:
             motion_scale=args.motion_scale,
             motion_mask=mask,
             loop=args.loop,
+            strokes=strokes,
             generator=torch.Generator().manual_seed(seed),
             image_fit=args.image_fit,
             output_size=args.output_size,
@@ -176,6 +193,27 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None, option: str = "--
             raise ValueError(f"`{option}`: a label must not be empty.")
         chosen.setdefault(normalized_label(label), label)
     return list(chosen.values())
+
+
+def plan_strokes(given: list | None, pictures: int, num_frames: int) -> list[Stroke] | None:
+    """What `--stroke` asks for.
+
+    Raises:
+        ValueError: for strokes on several pictures, or at frames that a clip has not.
+    """
+    from ..pipelines import Stroke
+
+    if given is None:
+        return None
+    if pictures > 1:
+        raise ValueError(f"`--stroke` draws on one picture, got {pictures}.")
+    try:
+        strokes = [Stroke(points, frame) for points, frame in given]
+        for each in strokes:
+            each.arrivals(num_frames)
+    except ValueError as error:
+        raise ValueError(f"`--stroke`: {error}") from error
+    return strokes
 
 
 def plan_steps(pipe: LFDMPipeline, steps: int | None) -> int:

@@ -88,8 +88,8 @@ def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_motion_arguments(group: argparse._ArgumentGroup) -> None:
-    """What becomes of a motion before it is seen."""
+def add_motion_arguments(group: argparse._ArgumentGroup, generated: bool = False) -> None:
+    """What becomes of a motion before it is seen; of one that is generated, `--loop` alone makes a loop."""
     group.add_argument(
         "--motion-scale",
         type=number(-100, 100),
@@ -102,12 +102,16 @@ def add_motion_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="grey picture; only its white places move. One of the picture's size is kept to its pixels",
     )
+    ways = "ping-pong (forward and back) or ease (glide back to the first frame at the end)"
     group.add_argument(
         "--loop",
         type=_underscored,
         choices=LOOPS,
         metavar="HOW",
-        help="repeat without a jump: ping-pong (forward and back) or ease (glide back to the first frame at the end)",
+        help=f"a motion that comes back to its beginning, with no jump; or a usual one, made to: {ways}"
+        if generated
+        else f"repeat without a jump: {ways}",
+        **({"nargs": "?", "const": True} if generated else {}),
     )
 
 

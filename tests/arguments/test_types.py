@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from lfdm_diffusers.arguments.types import number, some_of, whole_number
+from lfdm_diffusers.arguments.types import number, some_of, stroke, whole_number
 
 
 def refusal(kind, text: str) -> str:
@@ -33,3 +33,10 @@ def test_lists():
     assert some_of(("gif", "mp4"))(" MP4,gif,mp4") == ["mp4", "gif"]
     assert refusal(some_of(("gif", "mp4")), "avi") == "must be some of gif,mp4 with commas, got 'avi'"
     assert refusal(some_of(("gif", "mp4")), ",") == "must be some of gif,mp4 with commas, got ','"
+
+
+def test_strokes():
+    assert stroke("1,2 3.5,4") == ([(1, 2), (3.5, 4)], None)
+    assert stroke(" 1,2  3,4 5,6 @ 8") == ([(1, 2), (3, 4), (5, 6)], 8)
+    for text in ("1,2", "1,2 3", "1,2 3,4,5", "1,2 3,nan", "1,2 3,4 @", "1,2 3,4 @1.5", "a,b c,d", ""):
+        assert refusal(stroke, text) == f'must be "X,Y X,Y ..." in pixels, and perhaps @FRAME, got {text!r}'

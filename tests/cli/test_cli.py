@@ -19,7 +19,7 @@ from loopback_python import LoopbackPython
 from safetensors import safe_open
 from tiny import LABELS, tiny_pipeline
 
-from lfdm_diffusers import LFDMPipeline, embedded
+from lfdm_diffusers import LFDMPipeline, Motion, Stroke, embedded
 from lfdm_diffusers.cli import clips as cli_clips
 from lfdm_diffusers.cli import main
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
@@ -151,6 +151,24 @@ def test_motion_file(model, pictures, tmp_path):
     wanted = {"label": "surprise", "seed": "3", "steps": "2", "scheduler": "DDPMScheduler", "motion_scale": "0.5"}
     assert wanted.items() <= about.items() and "align_corners=False" in about["flow"]
     assert not (tmp_path / "face" / "grid.gif").exists() and not (tmp_path / "face" / "surprise.gif").exists()
+
+
+def test_loops_and_strokes(model, pictures, tmp_path, capsys):
+    options = ("--model", model, "--output", tmp_path, "--label", "anger", "--kinds", "motion", "--formats", "gif")
+    drawn = ("--loop", "--num-frames", "6", "--stroke", "8,8 12,10 @2", "--stroke", "20,20 24,20")
+    assert lfdm("generate", pictures[0], *options, *drawn) == 0
+    kept = Motion.load(tmp_path / "face" / "motion" / "anger.safetensors")
+    strokes = [Stroke([(8, 8), (12, 10)], frames=2), Stroke([(20, 20), (24, 20)])]
+    output = LFDMPipeline.from_pretrained(model)(
+        PIL.Image.open(pictures[0]), "anger", num_frames=6, loop=True, strokes=strokes,
+        generator=torch.Generator().manual_seed(0), output_type="latent",
+    )  # fmt: skip
+    assert torch.equal(kept.flow, output.flow[0]) and kept.about["loop"] == "True"
+    late = ("--stroke", "8,8 12,10 @4", "--overwrite")
+    assert lfdm("generate", pictures[0], *options, *late) == 2
+    assert "`--stroke`: a Stroke's `frames` must be from 1 to 3" in capsys.readouterr().err
+    assert lfdm("generate", *pictures, *options, *late) == 2
+    assert "`--stroke` draws on one picture, got" in capsys.readouterr().err
 
 
 def test_motion_controls(model, pictures, tmp_path):

@@ -84,6 +84,18 @@ def test_words_of_options_are_those_that_are_understood():
 
 
 @pytest.mark.fast
+def test_loops_are_generated_or_made_of_a_motion():
+    parse = make_parser().parse_args
+    assert [parse(["generate", *words]).loop for words in ([], ["--loop"], ["--loop", "ping-pong"])] == [
+        None,
+        True,
+        "ping_pong",
+    ]
+    with pytest.raises(SystemExit):
+        parse(["animate", "--loop"])
+
+
+@pytest.mark.fast
 def test_underscores_are_dashes_in_names_of_options():
     words = ["a_b", "--num_frames", "3", "--image_fit=center_crop", "-x_y", "--", "--c_d"]
     assert dashed(words) == ["a_b", "--num-frames", "3", "--image-fit=center_crop", "-x_y", "--", "--c_d"]

@@ -16,7 +16,6 @@ from lfdm_diffusers.pipelines.rendering import Box
 from lfdm_diffusers.pipelines.windows import Windows
 from lfdm_diffusers.schedulers import SCHEDULERS, released_scheduler, scheduler_by_name
 
-
 KINDS = ("epsilon", "v_prediction", "sample")
 
 
