@@ -18,14 +18,14 @@ import torch
 
 from ..data.clips import Clip, iterate_frames
 from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
-from ..data.video_files import frame_rate
+from ..data.rates import frame_rate
 from ..embedded import embedded_model
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, find_subjects
 from ..pipelines.loading import load_pipeline
 from ..pipelines.motion import Mask
 from ..schedulers import scheduler_by_name
 from ..visualization import as_pixels, enlarge
-from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name
+from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name, kept_rate
 from ..visualization.clip_views import clip_views
 
 MOST_STEPS = 1000
@@ -269,7 +269,7 @@ class Engine:
             if len(loaded) > MOST_FRAMES:
                 raise ValueError(f"The motion has {len(loaded)} frames; at most {MOST_FRAMES} are taken.")
             output = pipe.animate(tensor, loaded, **self._shown(fit, output_size, motion_scale, loop))
-            files = self._files(pipe, ["animated"], 0, ["clips", "motion"], output_size)
+            files = self._files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about))
             return self._made(files, tensor, fit, "animated", output, 0)
 
     # ---- parts ------------------------------------------------------------------------------------------------------

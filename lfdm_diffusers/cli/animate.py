@@ -58,8 +58,9 @@ def run(args: argparse.Namespace) -> int:
     """Animate; returns 0, or 1 if some pictures could not be used."""
     # Not before, so that `--help` does not wait for torch.
     from ..data.clips import Clip, iterate_frames
-    from ..data.video_files import frame_rate
+    from ..data.rates import frame_rate
     from ..pipelines import Motion
+    from ..visualization.clip_files import kept_rate
     from .clips import (
         check_output,
         find_pictures,
@@ -75,25 +76,29 @@ def run(args: argparse.Namespace) -> int:
     mask = read_mask(args.motion_mask)
     if args.absolute and not args.driving:
         raise ValueError("`--absolute` is about a clip; it needs `--driving`.")
-    names, rate = unique_names(args.motion or args.driving), None
+    names = unique_names(args.motion or args.driving)
     if args.motion:
         motions = {name: Motion.load(path) for name, path in names.items()}
         lengths = {name: len(motion) for name, motion in motions.items()}
+        rates = {name: kept_rate(motion.about) for name, motion in motions.items()}
     else:
         clips = {name: Clip(Path(path)) for name, path in names.items()}
         lengths = {name: sum(1 for _ in iterate_frames(clip)) for name, clip in clips.items()}
         if empty := [name for name, count in lengths.items() if not count]:
             raise ValueError(f"{names[empty[0]]} has no frames.")
-        _, longest = max((count, name) for name, count in lengths.items())
-        rate = frame_rate(clips[longest].path)
+        rates = {name: frame_rate(clip.path) for name, clip in clips.items()}
     shown, given = clip_names(args.subjects, list(names), lambda name: known_name(name, names))
     subjects = subjects_of(given, pictures, read_picture)
     for moving in subjects.values():
         for name in shown:
             if len({lengths[own] for own in moving.named(name)}) > 1:
                 raise ValueError(f"`--subjects` must have motions of one length in a clip, got {lengths}.")
+    # A clip of several subjects is as fast as the fastest of their motions.
+    moving = next(iter(subjects.values()))
+    of_clips = {name: max(filter(None, (rates[own] for own in moving.named(name))), default=None) for name in shown}
     pipe, model = load_chosen_pipeline(args)
-    files = plan_files(args, pipe, pictures, shown, max(lengths.values()), rate=rate, subjects=subjects)
+    files = plan_files(args, pipe, pictures, shown, max(lengths.values()), rates=of_clips, subjects=subjects)
+    fps = {name: next(iter(files.values())).rate(name) for name in shown}
     settings = {
         "model": model,
         "sources": names,
@@ -102,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         "motion_scale": args.motion_scale,
         "motion_mask": args.motion_mask,
         "loop": args.loop,
-        "fps": next(iter(files.values())).fps,
+        "fps": fps if len(set(fps.values())) > 1 else next(iter(fps.values())),
     }
 
     def motion_of(picture: torch.Tensor, name: str, box: Box | None) -> Motion:

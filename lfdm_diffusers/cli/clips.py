@@ -87,16 +87,16 @@ def plan_files(
     labels: list[str | None],
     num_frames: int,
     seeds: Sequence[int] = (0,),
-    rate: float | None = None,
+    rates: Mapping[str, float | None] | None = None,
     subjects: Mapping[Path, Subjects] | None = None,
 ) -> dict[Path, PictureFiles]:
     """Where each picture's files will be.
 
     Args:
         labels: names of its clips.
-        num_frames: of a clip; `default_fps` goes by it where there is no `rate`.
+        num_frames: of a clip; `default_fps` goes by it where there is no rate.
         seeds: of which each clip is made.
-        rate: frames a second of what they are made of.
+        rates: frames a second of what each is made of.
         subjects: of each picture.
 
     Raises:
@@ -116,7 +116,8 @@ def plan_files(
             names=names,
             kinds=args.kinds,
             formats=args.formats,
-            fps=args.fps or default_fps(num_frames, rate),
+            fps=args.fps or default_fps(num_frames),
+            rates={} if args.fps else {label: default_fps(num_frames, rate) for label, rate in (rates or {}).items()},
             scale=args.scale or (default_scale(pipe.lfae.config.sample_size) if small else 1),
             tile_scale=args.scale if small else None,
             subjects=len(subjects[picture].labels) if subjects else 1,
@@ -226,7 +227,7 @@ def make_files(
             for seed, names in plan.names.items():
                 clips: dict[str | None, ClipViews] = {}
                 for label in names:
-                    bar.set_description(f"{picture.name}, {label or 'no label'}")
+                    bar.set_description(printable(f"{picture.name}, {label or 'no label'}"))
                     output = make(tensor, moving, label, seed, tick)
                     about = {"picture": picture.name, "seed": seed, **settings}
                     about = [{"label": own, **about} for own in moving.named(label)]

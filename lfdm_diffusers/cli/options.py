@@ -12,7 +12,7 @@ FITS = ("letterbox", "center_crop")
 FORMATS = ("gif", "mp4", "webm", "mkv", "webp", "png", "apng", "mov")
 KINDS = ("clips", "grid", "sheet", "motion")
 LOOPS = ("ping_pong", "ease")
-MOST_FPS = 50
+MOST_FPS = 240
 SCHEDULERS = (
     "ddpm", "ddim", "dpm++", "dpm++-sde", "dpm++-single", "unipc", "deis", "euler", "euler-a", "heun", "lcm", "tcd",
 )  # fmt: skip
@@ -139,9 +139,10 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     )
     files.add_argument(
         "--fps",
-        type=whole_number(1, MOST_FPS),
+        type=number(0.1, MOST_FPS),
         metavar="N",
-        help="frames a second (default: a clip takes 1.6 seconds)",
+        help="frames a second, of which a GIF has 50 at most (default: as fast as the driving clip or the kept motion; else a clip "
+        "takes 1.6 seconds)",
     )
     files.add_argument(
         "--scale",

@@ -84,6 +84,18 @@ def animation_length(path: Path) -> int:
         return _first_and_count(image)[1]
 
 
+def shown_times(path: Path) -> list[float]:
+    """Milliseconds that each frame of an animation asks to be shown; 0 where it does not say."""
+    with open_picture(path, frame=True) as image:
+        first, count = _first_and_count(image)
+        times = []
+        for index in range(first, first + count):
+            image.seek(index)
+            image.load()  # WebP says it then
+            times.append(float(image.info.get("duration") or 0))
+    return times
+
+
 def _first_and_count(image: PIL.Image.Image) -> tuple[int, int]:
     """Where the frames begin that are shown, and their number: a PNG may hold a picture for viewers without animation."""
     first = int(getattr(image, "default_image", False))

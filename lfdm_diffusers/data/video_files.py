@@ -15,7 +15,6 @@ from ..files.limits import TooLargeError, most_pixels, require_pixels
 from ..files.reading import require_plain_file
 from .cut_files import CUT_OFF, missing_bytes
 from .picture_decoders import say_hdr
-from .suffixes import is_video
 
 SQUARE = 1 / 8, 8  # shapes of pixels beyond these are mistakes of a header
 
@@ -91,18 +90,6 @@ def open_video(path: Path) -> av.container.InputContainer:
 def ffmpeg_name(path: Path) -> str:
     """The name of a file that FFmpeg takes for one: before a colon in a relative path it would see a protocol."""
     return os.path.abspath(path)
-
-
-def frame_rate(path: Path) -> float | None:
-    """Frames a second of a video file's first video stream; None where the file does not say, or is no video."""
-    if not is_video(path):
-        return None
-    try:
-        with open_video(path) as container:
-            rate = container.streams.video[0].average_rate
-            return float(rate) if rate else None
-    except (av.FFmpegError, ValueError, IndexError):
-        return None
 
 
 class _Stream:

@@ -31,6 +31,7 @@ class Format:
         transparent: how frames with alpha are stored; None where they are laid over white.
         codec_options, container_options: FFmpeg's, besides `look_ahead`.
         look_ahead: the codec's option for how many frames it holds to decide about the next.
+        most_fps: frames a second; more are written as so many.
         unit: milliseconds of which times are multiples; None for multiples of a frame's.
         most: pixels that a side may have.
         even: whether sides must be even; an odd one gets its last row or column twice.
@@ -44,13 +45,14 @@ class Format:
     codec_options: dict[str, str] = field(default_factory=dict)
     container_options: dict[str, str] = field(default_factory=dict)
     look_ahead: str | None = None
+    most_fps: int | None = None
     unit: int | None = None
     most: int = 65535
     even: bool = False
 
 
 FORMATS: dict[str, Format | None] = {
-    "gif": Format(".gif", "gif", "gif", "pal8", unit=10),
+    "gif": Format(".gif", "gif", "gif", "pal8", most_fps=50, unit=10),  # browsers slow down what is faster
     # A browser plays an mp4 while it loads only if the index stands in front.
     "mp4": Format(
         ".mp4", "mp4", "libx264", "yuv420p", None, {"crf": "12", "preset": "medium"}, {"movflags": "faststart"},
@@ -95,7 +97,7 @@ def added_pixels(format: str, height: int, width: int) -> tuple[int, int]:
 
 
 def write_clip(
-    path: Path, frames: Sequence[np.ndarray] | np.ndarray, format: str, fps: int, colours: np.ndarray | None = None
+    path: Path, frames: Sequence[np.ndarray] | np.ndarray, format: str, fps: float, colours: np.ndarray | None = None
 ) -> None:
     """`write_clips` for one file."""
     write_clips({path: format}, frames, fps, colours)
@@ -104,7 +106,7 @@ def write_clip(
 def write_clips(
     targets: Mapping[Path, str],
     frames: Sequence[np.ndarray] | np.ndarray,
-    fps: int,
+    fps: float,
     colours: np.ndarray | None = None,
 ) -> None:
     """Write frames to files of several formats under temporary names, then rename; earlier clips of these names are replaced.
@@ -116,7 +118,7 @@ def write_clips(
             both 4:2:0, nearly lossless), "mov" (ProRes 4444, 10 bits), "mkv" (FFV1 in RGB: lossless, every frame), or "png".
         frames: `(F, H, W, C)` uint8, or any sequence of `(H, W, C)`, which is gone through once. With C = 4, the last is alpha;
             GIF and H.264 have white behind it.
-        fps: frames a second, 1 or more; a GIF holds whole hundredths of a second, so that its frames may differ by one.
+        fps: frames a second; a GIF holds whole hundredths of a second, so that its frames may differ by one, and 50 at most.
         colours: `(..., 3)` uint8, such as the same clip at a smaller size: what a GIF's palette is made of. By default the frames,
             all of which are then looked at first.
 
@@ -125,6 +127,8 @@ def write_clips(
     """
     for format in targets.values():
         check_format(format)
+    if not 0.001 <= fps <= 1000:
+        raise ValueError(f"`fps` must be from 0.001 to 1000 frames a second, got {fps!r}.")
     if len(frames) == 0:
         raise ValueError("`frames` must hold at least one frame, got none.")
     palette = None
@@ -147,7 +151,7 @@ def write_clips(
                 encoder.add(frame)
 
 
-def frame_times(count: int, fps: int, unit: int) -> list[int]:
+def frame_times(count: int, fps: float, unit: int) -> list[int]:
     """How long each frame is shown, in milliseconds, multiples of `unit` whose sum is right however long the clip."""
     ends = [round(1000 * (i + 1) / fps / unit) * unit for i in range(count)]
     return [end - start for start, end in zip([0, *ends], ends)]
@@ -174,14 +178,16 @@ class _Pictures:
 class _Encoder:
     """A file that FFmpeg writes, frame by frame; it is complete when the block ends."""
 
-    def __init__(self, part: Path, format: str, count: int, fps: int, palette: PIL.Image.Image | None):
-        self.part, self.name, self.format, self.fps, self.palette = part, format, FORMATS[format], fps, palette
+    def __init__(self, part: Path, format: str, count: int, fps: float, palette: PIL.Image.Image | None):
+        self.part, self.name, self.format, self.palette = part, format, FORMATS[format], palette
+        # 29.97 stands for 30000/1001, as all rates of television do.
+        self.fps = Fraction(min(fps, self.format.most_fps or fps)).limit_denominator(1001)
         self.number, self.container = 0, None
         # Either in frames, or in the format's own unit.
-        self.unit = Fraction(1, fps) if self.format.unit is None else Fraction(self.format.unit, 1000)
+        self.unit = 1 / self.fps if self.format.unit is None else Fraction(self.format.unit, 1000)
         times = [1] * count
         if self.format.unit is not None:
-            times = [time // self.format.unit for time in frame_times(count, fps, self.format.unit)]
+            times = [time // self.format.unit for time in frame_times(count, self.fps, self.format.unit)]
         self.durations, self.starts = times, [0, *np.cumsum(times).tolist()]
 
     def __enter__(self) -> _Encoder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from .clip_views import WATCHABLE, ClipViews
 
 KINDS = ("clips", "grid", "sheet", "motion")
 SECONDS = 1.6  # what a clip of the trained length takes by default: 10 frames a second for 16, 25 for 40
-MOST_FPS = 50
+MOST_FPS = 240
+DEFAULT_FPS = 50  # at most, where nothing says how fast a clip is
 GRID_WIDTH = 1280  # a grid's tiles are enlarged less where it would become wider
 
 
@@ -27,9 +28,26 @@ def default_scale(side: int | None) -> int:
     return max(1, round(WATCHABLE / (side or 128)))
 
 
-def default_fps(num_frames: int, rate: float | None = None) -> int:
-    """Frames a second: the `rate` of the clip that it comes from, or so that a clip takes `SECONDS`; at most `MOST_FPS`."""
-    return min(MOST_FPS, max(1, round(rate or num_frames / SECONDS)))
+def default_fps(num_frames: int, rate: float | None = None) -> float:
+    """Frames a second: the `rate` of what a clip comes from, at most `MOST_FPS`, or whole ones, so that it takes `SECONDS`."""
+    if rate:
+        return min(MOST_FPS, rate)
+    return min(DEFAULT_FPS, max(1, round(num_frames / SECONDS)))
+
+
+def kept_rate(about: Mapping[str, str]) -> float | None:
+    """Frames a second of a motion, as its file says about itself; None if it does not say."""
+    try:
+        rate = float(about.get("fps", ""))
+    except ValueError:
+        return None
+    return rate if 0.001 <= rate <= 1000 else None
+
+
+def at_rate(frames: np.ndarray, rate: float, fps: float) -> np.ndarray:
+    """Frames `(F, ...)` of `rate` a second, as many of each as it takes to play them as fast at `fps`."""
+    count = max(1, round(len(frames) * fps / rate))
+    return frames[np.minimum(np.floor((np.arange(count) + 0.5) * rate / fps).astype(int), len(frames) - 1)]
 
 
 @dataclass
@@ -41,7 +59,8 @@ class PictureFiles:
         names: of the clips, as file names without suffix: by seed, then by label.
         kinds: some of `KINDS`.
         formats: of everything that moves; see `write_clip`.
-        fps: frames a second.
+        fps: frames a second of clips that are not in `rates`.
+        rates: frames a second of clips, by label. What shows several has the most of all.
         scale: a whole factor by which clips are enlarged.
         tile_scale: the same of what stands beside others; None brings it to about `WATCHABLE` pixels.
         subjects: how many motions a clip has.
@@ -53,10 +72,11 @@ class PictureFiles:
     names: dict[int, dict[str | None, str]]
     kinds: list[str]
     formats: list[str]
-    fps: int
+    fps: float
     scale: int
     tile_scale: int | None = None
     subjects: int = 1
+    rates: Mapping[str | None, float] = field(default_factory=dict)
     written: list[dict[str, object]] = field(default_factory=list)
 
     def _moving(self, folder: Path, name: str) -> list[Path]:
@@ -77,6 +97,10 @@ class PictureFiles:
             paths += [self.folder / f"{self._of_all('sheet', seed)}.png"] if "sheet" in self.kinds else []
         return paths
 
+    def rate(self, label: str | None) -> float:
+        """Frames a second of a clip."""
+        return self.rates.get(label, self.fps)
+
     def check(self, height: int, width: int) -> None:
         """Raise a ValueError, before any work, for clips of this size that some format does not hold."""
         for format in self.formats if "clips" in self.kinds else []:
@@ -84,23 +108,24 @@ class PictureFiles:
 
     def write_one(self, label: str | None, seed: int, views: ClipViews, about: Sequence[dict[str, object]]) -> None:
         """The clip of one label and seed, and its motions; `about` is what the file of each motion says about itself."""
-        name, of = self.names[seed][label], {"label": label, "seed": seed}
+        name, of, fps = self.names[seed][label], {"label": label, "seed": seed}, self.rate(label)
         if "clips" in self.kinds:
-            self._write_moving(self.folder, name, views.resized(self.scale), views.tiles, kind="clips", **of)
+            self._write_moving(self.folder, name, views.resized(self.scale), views.tiles, fps, kind="clips", **of)
         motions = zip(self._of_subjects(name), views.motions, about)
         for each, motion, facts in motions if "motion" in self.kinds else []:
             folder = self.folder / "motion"
             shown = motion.reference, motion.frames, motion.warped, motion.flow.numpy(), motion.occlusion.numpy()
             clip = motion_clip(*shown, self._tile_scale(5, motion.reference))
-            self._write_moving(folder, each, clip, clip, kind="motion", **of)
+            self._write_moving(folder, each, clip, clip, fps, kind="motion", **of)
             self._write_picture(folder / f"{each}.png", motion_sheet(*shown), kind="motion", **of)
             path = folder / f"{each}.safetensors"
-            save_motion(path, motion.flow, motion.occlusion, facts)
+            save_motion(path, motion.flow, motion.occlusion, {**facts, "fps": fps})
             self._note(path, kind="motion", **of)
 
     def write_all(self, seed: int, views: dict[str | None, ClipViews]) -> None:
         """The grid and the sheet of all labels' clips of one seed; shorter ones wait at their end."""
-        clips = {label: each.tiles for label, each in views.items()}
+        fps = max(map(self.rate, views))
+        clips = {label: at_rate(each.tiles, self.rate(label), fps) for label, each in views.items()}
         longest, reference = max(map(len, clips.values())), next(iter(views.values())).tile
         clips = {
             name: np.concatenate((clip, clip[-1:].repeat(longest - len(clip), 0))) for name, clip in clips.items()
@@ -111,7 +136,7 @@ class PictureFiles:
             columns = grid_columns(len(tiles))
             grid = clip_grid(tiles, ["reference", *names], self._tile_scale(columns, reference), columns)
             of = {"label": None, "seed": seed}
-            self._write_moving(self.folder, self._of_all("grid", seed), grid, grid, kind="grid", **of)
+            self._write_moving(self.folder, self._of_all("grid", seed), grid, grid, fps, kind="grid", **of)
         if "sheet" in self.kinds:
             sheet = clips_sheet(reference, list(clips.values()), names)
             path = self.folder / f"{self._of_all('sheet', seed)}.png"
@@ -131,10 +156,11 @@ class PictureFiles:
         name: str,
         frames: np.ndarray | RenderedVideo,
         colours: np.ndarray,
+        fps: float,
         **about: str | int | None,
     ) -> None:
         targets = dict(zip(self._moving(folder, name), self.formats))
-        write_clips(targets, frames, self.fps, colours)
+        write_clips(targets, frames, fps, colours)
         for path, format in targets.items():
             added = added_pixels(format, *frames.shape[1:3])
             self._note(path, **about, **({"added_rows_and_columns": list(added)} if any(added) else {}))

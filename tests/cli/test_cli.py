@@ -487,7 +487,7 @@ def test_output_of_no_use_is_an_error(model, pictures, tmp_path, capsys, monkeyp
         (["--eta", "1.5"], "argument --eta: must be a number from 0 to 1, got '1.5'"),
         (["--motion-scale", "nan"], "argument --motion-scale: must be a number"),
         (["--seed", "-1"], "argument --seed: must be a whole number from 0"),
-        (["--fps", "60"], "argument --fps: must be a whole number from 1 to 50"),
+        (["--fps", "600"], "argument --fps: must be a number from 0.1 to 240"),
         (["--formats", "gif,avi"], "argument --formats: must be some of gif,mp4,webm,mkv,webp,png"),
         (["--kinds", ","], "argument --kinds: must be some of clips,grid,sheet,motion"),
         (["--device", "abacus"], "The device abacus cannot be used here"),
