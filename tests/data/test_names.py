@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from clip_files import frames_of, level, told, write_folder
 
 from lfdm_diffusers.cli import main
+from lfdm_diffusers.data import video_writing
 from lfdm_diffusers.data.cache import CachedClipReader
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.data.layouts import find_clips
@@ -43,7 +45,8 @@ def test_clips_are_written_and_read_by_any_name(tmp_path, monkeypatch, name):
         assert frame_rate(path) == (20 if path.suffix else None)
 
 
-def test_an_encoder_that_gives_up_says_so_in_one_sentence(tmp_path):
+def test_an_encoder_that_gives_up_says_so_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(video_writing.FORMATS, "mp4", replace(video_writing.FORMATS["mp4"], most=65535))
     with pytest.raises(OSError, match=r"x\.mp4 could not be written: the mp4 encoder says"):
         write_clip(tmp_path / "x.mp4", np.zeros((1, 20000, 2, 3), np.uint8), "mp4", 10)
     assert not list(tmp_path.iterdir())
