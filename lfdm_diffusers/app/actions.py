@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import gradio as gr
 import numpy as np
 import PIL.Image
 
 from ..data.picture_fitting import over_white, to_tensors
+from ..data.picture_reading import bounded_picture
 from ..pipelines import Box, LFDMPipeline
 from ..pipelines.videos import pixels_of
-from .engine import Engine
+from .engine import MOST_FRAMES, MOST_PIXELS, MOST_STEPS, Engine, Upload
+from .uploads import asked_number, choice, told
 
 LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
 SIZES = ("picture", "model")
+MOST_SEED = 2**31
 AS_TRAINED = "the model's own"
 SHOWN = 720  # pixels of a picture on which boxes are shown
 BRUSH_ALPHA = 0.7  # of the brush that paints where the picture may move
@@ -39,23 +41,11 @@ def most_steps(pipe: LFDMPipeline) -> int:
     return max(100, pipe.default_steps())
 
 
-def told(function: Callable) -> Callable:
-    """`function`, whose ValueErrors are messages on the page."""
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (ValueError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return wrapper
-
-
 def sampled(engine: Engine, all_labels: bool) -> Callable:
     """What the first tab's buttons do: one clip, or all labels."""
 
     def run(
-        picture: PIL.Image.Image | None,
+        picture: Upload | None,
         label: str | None,
         text: str | None,
         model: str,
@@ -75,46 +65,48 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         options = {
             "model": model,
             "scheduler": None if scheduler == AS_TRAINED else scheduler,
-            "steps": int(steps),
-            "seed": int(seed or 0),
-            "guidance_scale": guidance,
-            "motion_scale": scale,
-            "loop": LOOPS[loop],
+            "steps": int(asked_number("Steps", steps, 1, MOST_STEPS, 0)),
+            "seed": int(asked_number("Seed", seed, 0, MOST_SEED, 0)),
+            "guidance_scale": asked_number("Guidance", guidance, -100, 100, 1),
+            "motion_scale": asked_number("Strength", scale, -100, 100, 1),
+            "loop": LOOPS[choice("To be repeated", loop, LOOPS)],
             "mask": painted_mask((editor or {}).get("layers") or [], BRUSH_ALPHA),
             "fit": fit,
-            "num_frames": int(frames),
-            "output_size": size,
-            "subjects": told(subjects_in)(table),
+            "num_frames": int(asked_number("Frames", frames, 1, MOST_FRAMES, 0)) or None,
+            "output_size": choice("Size", size, SIZES),
+            "subjects": subjects_in(table),
             "progress": shown_progress(progress),
         }
         if all_labels:
-            grid, downloads = told(engine.all_labels)(picture, **options)
+            grid, downloads = engine.all_labels(picture, **options)
             return grid, downloads, gr.Column(visible=False), gr.Column(visible=True)
-        made = told(engine.generate)(picture, (text or "").strip() or label, **options)
+        made = engine.generate(picture, (text or "").strip() or label, **options)
         shown = gr.Column(visible=True), gr.Column(visible=False)
         return made.clip, made.views, made.sheet, made.downloads, *shown
 
-    return run
+    return told(run)
 
 
 def faces(engine: Engine) -> Callable:
     """What `Find faces` does: rows for the table of subjects."""
 
-    def run(picture: PIL.Image.Image | None) -> list[list]:
-        found = told(engine.faces)(picture)
+    def run(picture: Upload | None) -> list[list]:
+        found = engine.faces(picture)
         return [[*(round(n) for n in (b.left, b.top, b.right - b.left, b.bottom - b.top)), ""] for b in found]
 
-    return run
+    return told(run)
 
 
-def boxes_shown(picture: PIL.Image.Image | None, table: Sequence[Sequence] | None, label: str | None) -> tuple | None:
+@told
+def boxes_shown(picture: Upload | None, table: Sequence[Sequence] | None, label: str | None) -> tuple | None:
     """The picture with the boxes of the table on it, each with its label; None while there is nothing to show."""
-    subjects = told(subjects_in)(table)
+    subjects = subjects_in(table)
     if picture is None or not subjects:
         return None
-    factor = min(1.0, SHOWN / max(picture.size))
-    size = [max(1, round(side * factor)) for side in picture.size]
-    small = PIL.Image.fromarray(pixels_of(over_white(to_tensors(picture.resize(size))[0])))
+    image = bounded_picture(picture, MOST_PIXELS)
+    factor = min(1.0, SHOWN / max(image.size))
+    size = [max(1, round(side * factor)) for side in image.size]
+    small = PIL.Image.fromarray(pixels_of(over_white(to_tensors(image.resize(size))[0])))
     shown = []
     for number, (box, own) in enumerate(subjects, 1):
         x, y = (
@@ -150,7 +142,7 @@ def transferred(engine: Engine) -> Callable:
     """What the second tab's button does: a picture that moves as a clip does."""
 
     def run(
-        picture: PIL.Image.Image | None,
+        picture: Upload | None,
         driving: str | None,
         relative: bool,
         model: str,
@@ -160,40 +152,56 @@ def transferred(engine: Engine) -> Callable:
         size: str,
         progress: gr.Progress = PROGRESS,
     ) -> tuple:
-        made = told(engine.transfer)(
-            picture, driving, relative, model, scale, LOOPS[loop], fit, shown_progress(progress), size
+        made = engine.transfer(
+            picture,
+            driving,
+            relative,
+            model,
+            asked_number("Strength", scale, -100, 100, 1),
+            LOOPS[choice("To be repeated", loop, LOOPS)],
+            fit,
+            shown_progress(progress),
+            size,
         )
         return made.clip, made.views, made.downloads
 
-    return run
+    return told(run)
 
 
 def animated(engine: Engine) -> Callable:
     """What the third tab's button does: a picture with a motion that was kept."""
 
     def run(
-        picture: PIL.Image.Image | None, motion: str | None, model: str, scale: float, loop: str, fit: str, size: str
+        picture: Upload | None, motion: str | None, model: str, scale: float, loop: str, fit: str, size: str
     ) -> tuple:
-        made = told(engine.animate)(picture, motion, model, scale, LOOPS[loop], fit, size)
+        made = engine.animate(
+            picture,
+            motion,
+            model,
+            asked_number("Strength", scale, -100, 100, 1),
+            LOOPS[choice("To be repeated", loop, LOOPS)],
+            fit,
+            size,
+        )
         return made.clip, made.views, made.downloads
 
-    return run
+    return told(run)
 
 
 def framed(engine: Engine) -> Callable:
     """The picture as the model sees it, for the editor; None while there is none."""
 
-    def run(picture: PIL.Image.Image | None, fit: str, model: str) -> PIL.Image.Image | None:
-        return None if picture is None else told(engine.framed)(picture, fit, model)
+    def run(picture: Upload | None, fit: str, model: str) -> PIL.Image.Image | None:
+        return None if picture is None else engine.framed(picture, fit, model)
 
-    return run
+    return told(run)
 
 
 def loaded(engine: Engine) -> Callable:
     """What the button `Load` does: another model, and what has to change on the page with it."""
 
     def run(name: str) -> tuple:
-        pipe = told(engine.pipeline)(name)
+        pipe = engine.pipeline(name)
         labels = pipe.labels or []
         frames = pipe.unet.config.num_frames
         return (
@@ -206,7 +214,7 @@ def loaded(engine: Engine) -> Callable:
             gr.Slider(maximum=4 * frames, value=frames),
         )
 
-    return run
+    return told(run)
 
 
 def shown_progress(progress: gr.Progress) -> Callable[[float, str], None]:

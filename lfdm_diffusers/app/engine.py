@@ -18,6 +18,7 @@ import torch
 
 from ..data.clips import Clip, iterate_frames
 from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
+from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
 from ..embedded import embedded_model
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, find_subjects
@@ -30,11 +31,14 @@ from ..visualization.clip_views import clip_views
 
 MOST_STEPS = 1000
 MOST_FRAMES = 160
-MOST_PIXELS = 50_000_000  # of a picture that is read
+MOST_PIXELS = 8_500_000  # of a picture in a clip of its own size; a larger one is halved until it has no more
+MOST_FRAMED = 1_000_000  # of a picture that is shown as the model sees it
+MOST_CHARACTERS = 200  # of a label or a text
 SIZE = "picture"  # of clips, by default
 KEPT = 3600  # seconds that files are kept; a page has copied them long before
 
 Progress = Callable[[float, str], None]
+Upload = str | Path | PIL.Image.Image
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,18 @@ class ClipOptions:
         return [own or label or None for _, own in self.subjects] or [label or None]
 
 
+def require_short(*texts: str | None) -> None:
+    """Refuse texts that no label is as long as, before anybody waits for them.
+
+    Raises:
+        ValueError: says how long it is.
+    """
+    for text in texts:
+        if text is not None and (not isinstance(text, str) or len(text) > MOST_CHARACTERS):
+            long = f"{len(text)} characters" if isinstance(text, str) else type(text).__name__
+            raise ValueError(f"A label must be a text of at most {MOST_CHARACTERS} characters, got {long}.")
+
+
 def quiet(share: float, what: str) -> None:
     """Progress that nobody watches."""
 
@@ -88,6 +104,7 @@ class Engine:
         model: folder or Hub id of the pipeline to begin with; the one that comes with the package by default.
         device, dtype: of all pipelines.
         may_load: whether `pipeline` takes other models than the first.
+        models: the only ones that it takes then; None takes any, which is for those alone who own the machine.
 
     Raises:
         ValueError: if the model cannot be loaded.
@@ -99,11 +116,15 @@ class Engine:
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
         may_load: bool = True,
+        models: Sequence[str] | None = None,
     ):
+        self.models = None if models is None else [str(name) for name in models]
+        may_load = may_load and self.models != []
         self.model, self.device, self.dtype, self.may_load = str(model or embedded_model()), device, dtype, may_load
         self._pipelines: dict[str, LFDMPipeline] = {}
-        # Two: a picture can be framed, and the page shown, while another visitor's clip is sampled.
-        self._lock, self._loading = threading.RLock(), threading.RLock()
+        # Three: a picture can be framed, and the page shown, while another visitor's clip is sampled; but one picture is read at a
+        # time, whoever sent it, since a large one takes memory until it is reduced.
+        self._lock, self._loading, self._reading = threading.RLock(), threading.RLock(), threading.RLock()
         self._folder = tempfile.TemporaryDirectory(prefix="lfdm-")  # goes with the engine
         self.pipeline()
 
@@ -113,9 +134,12 @@ class Engine:
         Raises:
             ValueError: if it cannot be loaded, or may not be.
         """
+        require_short(model)
         name = (model or "").strip() or self.model
         if name != self.model and not self.may_load:
             raise ValueError("This app stays with the model that it was started with.")
+        if name != self.model and self.models is not None and name not in self.models:
+            raise ValueError(f"This app loads {', '.join(self.models)}, and no other model.")
         with self._loading:
             if name not in self._pipelines:
                 self._pipelines[name] = load_pipeline(name, self.device, self.dtype)
@@ -123,18 +147,18 @@ class Engine:
                 del self._pipelines[other]  # two in memory, the first and the latest
             return self._pipelines[name]
 
-    def framed(self, picture: PIL.Image.Image, fit: str, model: str | None = None) -> PIL.Image.Image:
+    def framed(self, picture: Upload, fit: str, model: str | None = None) -> PIL.Image.Image:
         """The picture as the model will see it, enlarged to be looked at.
 
         Raises:
             ValueError: if it is too large, or cannot be used.
         """
         pipe = self.pipeline(model)
-        tensor = over_white(self._usable(picture))
+        tensor = over_white(self._usable(picture, MOST_FRAMED))
         pixels = as_pixels(fit_picture(tensor, *pipe.frame_size([tensor]), fit).permute(1, 2, 0).numpy())
         return PIL.Image.fromarray(enlarge(pixels, default_scale(pipe.lfae.config.sample_size) * 2))
 
-    def faces(self, picture: PIL.Image.Image | None) -> list[Box]:
+    def faces(self, picture: Upload | None) -> list[Box]:
         """Boxes around the faces in a picture.
 
         Raises:
@@ -149,7 +173,7 @@ class Engine:
 
     def generate(
         self,
-        picture: PIL.Image.Image | None,
+        picture: Upload | None,
         label: str | None,
         model: str | None = None,
         fit: str = FITS[0],
@@ -164,8 +188,13 @@ class Engine:
         Raises:
             ValueError: for bad input.
         """
+        pipe, asked = self.pipeline(model), ClipOptions(**options)
+        require_short(label, *(own for _, own in asked.subjects))
+        if (
+            pipe.label_embeddings is not None and pipe.text_encoder is None
+        ):  # looked for before anybody else has to wait
+            pipe.label_embeddings.label_ids([known for known in asked.labels(label) if known])
         with self._lock:
-            pipe, asked = self.pipeline(model), ClipOptions(**options)
             make = self._sampler(pipe, asked, fit, progress)
             tensor = self._usable(picture)
             size = "picture" if asked.subjects else asked.output_size
@@ -176,7 +205,7 @@ class Engine:
 
     def all_labels(
         self,
-        picture: PIL.Image.Image | None,
+        picture: Upload | None,
         model: str | None = None,
         fit: str = FITS[0],
         progress: Progress = quiet,
@@ -214,7 +243,7 @@ class Engine:
 
     def transfer(
         self,
-        picture: PIL.Image.Image | None,
+        picture: Upload | None,
         driving: str | None,
         relative: bool = True,
         model: str | None = None,
@@ -248,7 +277,7 @@ class Engine:
 
     def animate(
         self,
-        picture: PIL.Image.Image | None,
+        picture: Upload | None,
         motion: str | None,
         model: str | None = None,
         motion_scale: float = 1.0,
@@ -320,16 +349,12 @@ class Engine:
             "output_type": "stream",
         }
 
-    @staticmethod
-    def _usable(picture: PIL.Image.Image | None) -> torch.Tensor:
-        """`(3, H, W)` in [0, 1], or `(4, H, W)` with alpha."""
+    def _usable(self, picture: Upload | None, most: int = MOST_PIXELS) -> torch.Tensor:
+        """`(3, H, W)` in [0, 1], or `(4, H, W)` with alpha, of at most `most` pixels."""
         if picture is None:
             raise ValueError("Choose a picture first.")
-        if picture.width * picture.height > MOST_PIXELS:
-            raise ValueError(
-                f"The picture has {picture.width}x{picture.height} pixels; at most {MOST_PIXELS // 10**6} million are taken."
-            )
-        (tensor,) = to_tensors(picture)
+        with self._reading:
+            (tensor,) = to_tensors(bounded_picture(picture, most))
         return tensor
 
     def _files(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-import PIL.Image
 
 from ..data.picture_fitting import FITS
 from ..embedded import embedded_pictures
@@ -14,6 +13,7 @@ from .actions import (
     AS_TRAINED,
     BRUSH_ALPHA,
     LOOPS,
+    MOST_SEED,
     SIZES,
     animated,
     boxes_shown,
@@ -23,10 +23,10 @@ from .actions import (
     loaded,
     most_steps,
     sampled,
-    told,
     transferred,
 )
-from .engine import Engine
+from .engine import MOST_STEPS, Engine
+from .uploads import MOST_UPLOADED, MaskEditor, PictureUpload, asked_number, choice, told
 
 TITLE = "LFDM: one picture, one label, a moving picture"
 HEAD = """
@@ -84,7 +84,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
         with gr.Accordion("Framing, and where it may move", open=False):
             fit = _framing()
             gr.Markdown("What the model sees. Paint where it may move; unpainted, everything may.")
-            editor = gr.ImageEditor(
+            editor = MaskEditor(
                 show_label=False,
                 sources=(),
                 transforms=(),
@@ -187,7 +187,10 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
 
 def _model_tab(engine: Engine, model: gr.State, shaped: list[gr.Component]) -> None:
     gr.Markdown("A pipeline's folder on this machine, or its Hub id; empty for the one that the app was started with.")
-    name = gr.Textbox(label="Model", placeholder="someone/some-model", elem_id="model")
+    if engine.models is None:
+        name = gr.Textbox(label="Model", placeholder="someone/some-model", elem_id="model")
+    else:
+        name = gr.Dropdown(["", *engine.models], value="", label="Model", elem_id="model")
     load = gr.Button("Load", variant="primary", elem_id="load")
     about = gr.Markdown(describe(engine, ""), elem_id="about")
     load.click(loaded(engine), name, [model, about, *shaped], **WORK)
@@ -205,7 +208,9 @@ def _picture(example: int, height: int = 240, **options: Any) -> gr.Image:
     value = (_pictures()[example:] or [None])[0]
     sources = ["upload", "webcam", "clipboard"]
     # Without a mode the picture comes as it is: transparency is laid over white later, by the pipeline.
-    return gr.Image(value, label="Picture", type="pil", image_mode=None, sources=sources, height=height, **options)
+    return PictureUpload(
+        value, label="Picture", type="filepath", image_mode=None, sources=sources, height=height, **options
+    )
 
 
 def _strength() -> gr.Slider:
@@ -248,7 +253,7 @@ def launch_options() -> dict[str, Any]:
     """What `Blocks.launch` should be given besides where to listen."""
     fonts = {"font": ["ui-sans-serif", "system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     theme = gr.themes.Soft(primary_hue="blue", neutral_hue="slate", **fonts)  # fonts that need no download
-    return {"theme": theme, "css": CSS, "max_file_size": "20mb", "show_error": True, "footer_links": ["api"]}
+    return {"theme": theme, "css": CSS, "max_file_size": MOST_UPLOADED, "show_error": True, "footer_links": ["api"]}
 
 
 # ---- for programs ---------------------------------------------------------------------------------------------------
@@ -258,7 +263,7 @@ def _add_api(engine: Engine) -> None:
     """Endpoints for gradio_client: files and plain values in, clip, views and motion out."""
 
     def generate(
-        picture: PIL.Image.Image | None,
+        picture: str | None,
         label: str,
         seed: float,
         steps: float,
@@ -267,17 +272,23 @@ def _add_api(engine: Engine) -> None:
         motion_scale: float,
         loop: str,
     ) -> tuple[str, str, str]:
-        options = {"scheduler": scheduler, "steps": int(steps), "seed": int(seed), "loop": loop}
-        scales = {"guidance_scale": guidance_scale, "motion_scale": motion_scale}
-        made = told(engine.generate)(picture, label, **options, **scales)
+        options = {
+            "scheduler": choice("scheduler", scheduler, ("", *SCHEDULERS)),
+            "steps": int(asked_number("steps", steps, 0, MOST_STEPS, 0)),
+            "seed": int(asked_number("seed", seed, 0, MOST_SEED, 0)),
+            "loop": choice("loop", loop or "", ("", "ease", "ping_pong")),
+            "guidance_scale": asked_number("guidance_scale", guidance_scale, -100, 100, 1),
+            "motion_scale": asked_number("motion_scale", motion_scale, -100, 100, 1),
+        }
+        made = engine.generate(picture, label, **options)
         return made.downloads[0], made.views, made.downloads[-1]
 
-    def transfer(picture: PIL.Image.Image | None, driving: str, relative: bool) -> tuple[str, str, str]:
-        made = told(engine.transfer)(picture, driving, relative)
+    def transfer(picture: str | None, driving: str, relative: bool) -> tuple[str, str, str]:
+        made = engine.transfer(picture, driving, relative)
         return made.downloads[0], made.views, made.downloads[-1]
 
     with gr.Row(visible=False):
-        picture = gr.Image(type="pil", image_mode=None, label="picture")
+        picture = PictureUpload(type="filepath", image_mode=None, label="picture")
         files = [gr.File(label=name) for name in ("clip", "views", "motion")]
         values = [
             gr.Textbox("", label="label"),
@@ -291,5 +302,5 @@ def _add_api(engine: Engine) -> None:
         driving = gr.File(label="driving", type="filepath")
         relative = gr.Checkbox(True, label="relative")
         public = WORK | {"api_visibility": "public"}
-        gr.Button().click(generate, [picture, *values], files, api_name="generate", **public)
-        gr.Button().click(transfer, [picture, driving, relative], files, api_name="transfer", **public)
+        gr.Button().click(told(generate), [picture, *values], files, api_name="generate", **public)
+        gr.Button().click(told(transfer), [picture, driving, relative], files, api_name="transfer", **public)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ipaddress
 
 from ..arguments.types import whole_number
 from .options import add_device_arguments, add_model_argument
@@ -21,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     add_model_argument(parser)
     parser.add_argument("--only-this-model", action="store_true", help="remove the tab that loads other models")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        metavar="M",
+        help="folders or Hub ids of the other models that may be loaded (default: any where only this machine is listened to, else none)",
+    )
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="where to listen (default: 127.0.0.1)")
     parser.add_argument(
         "--port", type=whole_number(1, 65535), metavar="N", help="port (default: the first free one from 7860)"
@@ -30,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--queue",
         type=whole_number(1, 10000),
-        default=20,
+        default=64,
         metavar="N",
-        help="most requests that may wait (default: 20)",
+        help="most requests that may wait; further ones are told that the queue is full (default: 64)",
     )
     add_device_arguments(parser)
 
@@ -46,7 +54,11 @@ def run(args: argparse.Namespace) -> int:
     from ..app.engine import Engine
     from ..pipelines.loading import DTYPES, choose_device
 
-    engine = Engine(args.model, choose_device(args.device), DTYPES[args.dtype], may_load=not args.only_this_model)
+    models = args.models
+    if models is None and (args.share or not is_loopback(args.host)):
+        models = []  # a stranger's model is a stranger's code path into this machine's disk and memory
+    device, dtype = choose_device(args.device), DTYPES[args.dtype]
+    engine = Engine(args.model, device, dtype, may_load=not args.only_this_model, models=models)
     page = make_page(engine).queue(max_size=args.queue, default_concurrency_limit=1)
     try:
         page.launch(
@@ -55,3 +67,10 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise ValueError(f"`--port`: {error}") from error
     return 0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name to listen at is one that only this machine reaches."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"

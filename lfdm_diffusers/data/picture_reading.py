@@ -55,8 +55,36 @@ def reduced(image: PIL.Image.Image, height: int, width: int, fit: str) -> PIL.Im
     of_height, of_width = image.height / height, image.width / width
     ratio = max(of_height, of_width) if fit == "letterbox" else min(of_height, of_width)
     power = max(0, int(ratio / OVERSAMPLING).bit_length() - 1)
-    if not power:
-        return image
+    return _halved(image, power) if power else image
+
+
+def bounded_picture(picture: str | os.PathLike | PIL.Image.Image, most: int) -> PIL.Image.Image:
+    """A picture, decoded, averaged by a power of two to at most `most` pixels.
+
+    Args:
+        picture: a file, or a picture that is open.
+
+    Raises:
+        ValueError: if it cannot be read, or has more pixels than `files.limits` allows.
+    """
+    if isinstance(picture, PIL.Image.Image):
+        require_pixels(*picture.size)
+        return _bounded(picture, most)
+    with open_picture(picture) as image:
+        return _bounded(image, most)
+
+
+def _bounded(image: PIL.Image.Image, most: int) -> PIL.Image.Image:
+    power = 0
+    while image.width * image.height > most << 2 * power:
+        power += 1
+    image = _halved(image, power) if power else image
+    image.load()
+    return image
+
+
+def _halved(image: PIL.Image.Image, power: int) -> PIL.Image.Image:
+    """`power` times half as wide and high, rounded up; by the decoder as far as it can."""
     longest = max(image.size)
     if image.format == "JPEG2000":
         image = _coarse_jpeg2000(image, power)

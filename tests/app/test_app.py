@@ -195,12 +195,17 @@ def test_refusals(engine, model, picture, tmp_path):
         (lambda: engine.generate(picture, "angry"), "Unknown label 'angry'; the closest known one is 'anger'"),
         (lambda: engine.generate(picture, "anger", steps=5000), "steps must be from 1 to 1000, got 5000"),
         (lambda: engine.generate(picture, "anger", num_frames=5000), "frames must be from 1 to 160, got 5000"),
-        (lambda: engine.generate(PIL.Image.new("1", (10000, 6000)), "anger"), "at most 50 million"),
+        (lambda: engine.generate(PIL.Image.new("1", (10001, 10000)), "anger"), "at most 100 million"),
+        (lambda: engine.generate(str(tmp_path / "none.png"), "anger"), "none.png does not exist"),
+        (lambda: engine.generate(picture, "a" * 201), "at most 200 characters, got 201 characters"),
+        (lambda: engine.generate(picture, ["anger"]), "at most 200 characters, got list"),
         (lambda: engine.transfer(picture, None), "Choose a driving clip first"),
         (lambda: engine.animate(picture, None), "Choose a motion file first"),
         (lambda: engine.animate(picture, long), "The motion has 161 frames; at most 160"),
         (lambda: engine.generate(picture, "anger", model=str(tmp_path)), "holds no model"),
         (lambda: Engine(model, may_load=False).pipeline("another/model"), "stays with the model"),
+        (lambda: Engine(model, models=[]).pipeline("another/model"), "stays with the model"),
+        (lambda: Engine(model, models=["a/b"]).pipeline("another/model"), "This app loads a/b, and no other model"),
     ):
         with pytest.raises(ValueError, match=message):
             make()

@@ -1,0 +1,114 @@
+"""What strangers send: pictures that are opened here and nowhere else, numbers and texts within bounds, and errors as sentences."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import os
+import tempfile
+from collections.abc import Callable, Collection
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..data.picture_reading import open_picture
+from ..files.names import printable
+
+MOST_UPLOADED = 20 << 20  # bytes of a file, and of what a `data:` address holds
+MOST_PAINTED = 4_000_000  # pixels of what comes back from the editor
+
+
+class PictureUpload(gr.Image):
+    """A picture that comes as the file that was sent, not decoded: `Engine` bounds it first."""
+
+    is_template = True  # for Gradio it is an Image
+
+    def preprocess(self, payload: Any) -> str | None:
+        if payload is None:
+            return None
+        if payload.url and payload.url.startswith("data:"):
+            return _saved(payload.url, self.GRADIO_CACHE)
+        if payload.path is None:
+            raise gr.Error("The picture was not sent whole; send it again.", print_exception=False)
+        return str(payload.path)
+
+
+class MaskEditor(gr.ImageEditor):
+    """An editor whose layers are bounded before they are decoded."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        for part in [] if payload is None else [payload.background, payload.composite, *(payload.layers or [])]:
+            if part is not None and getattr(part, "path", None):
+                told(_require_painted)(part.path)
+            elif part is not None and str(getattr(part, "url", None) or "").startswith("data:"):
+                told(_require_painted)(_saved(part.url, self.GRADIO_CACHE))
+        return super().preprocess(payload)
+
+
+def _require_painted(path: str) -> None:
+    with open_picture(path) as image:
+        if image.width * image.height > MOST_PAINTED:
+            raise ValueError(f"what was painted has {image.width}x{image.height} pixels, more than {MOST_PAINTED}")
+
+
+def _saved(url: str, folder: str) -> str:
+    """The file that a `data:` address holds."""
+    head, _, text = url.partition(",")
+    if len(text) > MOST_UPLOADED * 4 / 3 + 4:
+        raise gr.Error(f"A file of more than {MOST_UPLOADED >> 20} MB is not taken.", print_exception=False)
+    try:
+        data = base64.b64decode(text, validate=True) if head.endswith(";base64") else b""
+    except (binascii.Error, ValueError):
+        data = b""
+    if not data:
+        raise gr.Error("The address `data:` holds no file in base64.", print_exception=False)
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="picture-", delete=False) as file:
+        file.write(data)
+    return file.name
+
+
+def told(function: Callable) -> Callable:
+    """`function`, whose ValueErrors are messages on the page, without the folders of this machine."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            message = " ".join(str(error).split())
+            for given in (*args, *kwargs.values()):
+                if isinstance(given, (str, Path)) and os.path.isabs(given):
+                    message = message.replace(f"{Path(given).parent}{os.sep}", "")
+            raise gr.Error(printable(message), print_exception=False) from error
+
+    return wrapper
+
+
+def asked_number(name: str, value: object, least: float, most: float, default: float) -> float:
+    """A number that was asked for, `default` where a field was left empty.
+
+    Raises:
+        ValueError: if it is none, or outside of its bounds.
+    """
+    if value is None or value == "":
+        return default
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:  # NaN fails too
+        raise ValueError(f"{name} must be a number from {least:g} to {most:g}, got {str(value)[:40]!r}.")
+    return value
+
+
+def choice(name: str, value: object, allowed: Collection) -> Any:
+    """One of a few words.
+
+    Raises:
+        ValueError: if it is none of them.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {str(value)[:40]!r}.")
+    return value
