@@ -85,7 +85,9 @@ def test_a_clip_and_its_files(engine, model, picture, monkeypatch):
 
 
 def test_every_control_reaches_the_pipeline(engine, picture, monkeypatch):
-    monkeypatch.setattr(engine, "_made", lambda pipe, tensor, name, output, seed: output.frames[0])  # no files of it
+    monkeypatch.setattr(
+        engine, "_made", lambda files, picture, fit, name, output, *about: np.stack(list(output.frames[0]))
+    )
     plain = engine.generate(picture, "anger")
     changed = {
         "seed": 1, "scheduler": "euler", "steps": 4, "guidance_scale": 3.0, "motion_scale": 0.2, "fit": "center_crop",
