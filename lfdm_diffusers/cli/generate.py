@@ -172,7 +172,7 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None, option: str = "--
     Raises:
         ValueError: for a label that the model does not know; names the closest one and lists all.
     """
-    from ..models.label_embeddings import normalized_label
+    from ..data.labels import normalized_label
 
     table, free_text = pipe.label_embeddings, pipe.text_encoder is not None
     if not given:

@@ -70,10 +70,9 @@ class ClipList(list[Clip]):
         tables: files that name the clips.
     """
 
-    def __init__(self, clips: Iterable[Clip] = (), notes: Iterable[str] = ()):
+    def __init__(self, clips: Iterable[Clip] = (), notes: Iterable[str] = (), tables: Iterable[Path] = ()):
         super().__init__(clips)
-        self.notes = [*getattr(clips, "notes", ()), *notes]
-        self.tables: list[Path] = list(getattr(clips, "tables", ()))
+        self.notes, self.tables = list(notes), list(tables)
 
 
 def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None) -> Iterator[np.ndarray]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..files.names import printable
 from .clips import Clip, ClipList
 from .folders import is_passed_over, walk
+from .labels import normalized_label
 from .left_out import left_out
 from .picture_files import frame_files, is_animated, natural_order
 from .published_datasets import find_mhad, find_mug, find_natops
@@ -64,7 +66,8 @@ def find_clips(
         )
     clips = ClipList()
     for find in AUTO if layout == "auto" else [LAYOUTS[layout]]:
-        clips = ClipList(find(root))
+        clips = find(root)
+        clips = ClipList(_in_one_spelling(clips), getattr(clips, "notes", ()), getattr(clips, "tables", ()))
         if clips:
             break
     clips.notes += left_out(root, clips, clips.tables)
@@ -92,6 +95,13 @@ def of_split(clips: ClipList, split: str | None, name: str = "split") -> ClipLis
             f"`{name}` must be one of {', '.join(there) or '(this data set has no splits)'}, got {split!r}."
         )
     return chosen
+
+
+def _in_one_spelling(clips: Iterable[Clip]) -> Iterator[Clip]:
+    """The clips, with each label as it is spelled where it stands first."""
+    first: dict[str, str] = {}
+    for clip in clips:
+        yield replace(clip, label=first.setdefault(normalized_label(clip.label), clip.label))
 
 
 # ---- folders --------------------------------------------------------------------------------------------------------

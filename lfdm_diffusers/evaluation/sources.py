@@ -11,6 +11,7 @@ from accelerate import PartialState
 from diffusers import ModelMixin
 
 from ..data.clips import Clip, iterate_frames
+from ..data.labels import normalized_label
 from ..data.layouts import find_clips
 from ..files.fingerprints import weights_sha256
 from ..pipelines import ImageToVideoPipeline, LFDMPipeline
@@ -180,7 +181,7 @@ class Generator(Model):
         if not self.sampling.labels or self.pipe.text_encoder is not None:
             return
         known = self.pipe.labels or ()
-        if unknown := sorted(set(labels) - set(known)):
+        if unknown := sorted(set(map(normalized_label, labels)) - set(map(normalized_label, known))):
             raise ValueError(
                 f"the model knows {', '.join(known) or 'no labels'}, and has no text encoder for those of the data: "
                 f"{', '.join(map(repr, unknown))}. `no_label` generates from pictures alone."

@@ -15,6 +15,7 @@ import torch
 
 from ..data.cache import ClipReader
 from ..data.clips import Clip, iterate_frames
+from ..data.labels import normalized_label
 from ..data.layouts import find_clips
 from ..data.picture_files import frame_files
 from ..data.sampling import sample_indices
@@ -42,7 +43,8 @@ class VideoSet:
 
     @property
     def labels(self) -> list[str]:
-        return [clip.label for clip in self.clips]
+        """As they are compared: in one case, and one way of writing accents."""
+        return [normalized_label(clip.label) for clip in self.clips]
 
     @property
     def subjects(self) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.utils import BaseOutput
 from torch import nn
 
+from ..data.labels import normalized_label
 from ..hub.base import HubModel
 from ..hub.cards import TAGS
 from ..hub.decorators import register_to_config
@@ -20,11 +20,6 @@ from .text_encoders import embed_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-def normalized_label(label: str) -> str:
-    """What labels are compared by: one case, one way of writing accents, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
 
 
 @dataclass

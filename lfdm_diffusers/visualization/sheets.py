@@ -12,8 +12,9 @@ import PIL.ImageDraw
 
 from ..data.sampling import spread
 from .flow_pictures import flow_arrows, flow_wheel, motion_pictures, occlusion_bar, warped_grid
+from .fonts import text_font
 from .pixels import as_pixels, enlarge, fitted
-from .text import draw_text, line_height, text_font, text_height, wrap_text
+from .text import draw_text, line_height, text_height, wrap_text
 
 GAP = 4
 FRAME = (204, 204, 204)  # around tiles: flow and occlusion maps are often as white as the page
@@ -41,7 +42,7 @@ def contact_sheet(
         raise ValueError(f"each of `rows` must hold {len(titles)} pictures, got {[len(row) for row in rows]}.")
     if names is not None and len(names) != len(rows):
         raise ValueError(f"`names` must hold {len(rows)} names, got {len(names)}.")
-    gap, head, font = 2, 32, text_font(13)
+    gap, head, font = 2, 32, text_font(13, [*titles, *(names or [])])
     titles = [title if "\n" in title else wrap_text(title, font, tile, lines=2) for title in titles]
     left = 0
     if names is not None:
@@ -103,7 +104,7 @@ def clip_grid(
     ((height, width),), (length, *_) = sizes, [*lengths, 1]
     height, width = height * scale, width * scale
     columns = grid_columns(len(clips)) if columns is None else columns
-    font = text_font(max(12, min(20, width // 14)))
+    font = text_font(max(12, min(20, width // 14)), names)
     names = [wrap_text(name, font, width) for name in names]
     step_y, step_x = height + text_height(names, font) + 2 * GAP, width + GAP
     sheet = PIL.Image.new("RGB", (columns * step_x + GAP, math.ceil(len(clips) / columns) * step_y + GAP), "white")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import PIL.ImageDraw
 import PIL.ImageFont
 
-
-def text_font(size: int) -> PIL.ImageFont.FreeTypeFont:
-    """Pillow's built-in font, which every installation has."""
-    return cast(PIL.ImageFont.FreeTypeFont, PIL.ImageFont.load_default(size))  # the other kind has no sizes
+from .fonts import legible
 
 
 def wrap_text(text: str, font: PIL.ImageFont.FreeTypeFont, width: float, lines: int = 3) -> str:
     """`text` with line breaks where `width` pixels are full, and an ellipsis if it takes more than `lines` lines."""
     done, line = [], ""
-    for word in text.split():
+    for word in legible(text, font).split():
         while word:
             whole = f"{line} {word}".strip()
             if font.getlength(whole) <= width:
@@ -54,4 +50,5 @@ def draw_text(
     """Write `text` below `y`, line by line; beginning at `x` ("l"), or centred on it ("m")."""
     spacing = line_height(font) - font.getbbox("A")[3]  # Pillow's lines are a capital letter and this apart
     align = {"l": "left", "m": "center"}[anchor]
+    text = "\n".join(legible(line, font) for line in text.split("\n"))
     draw.multiline_text((x, y), text, "black", font, anchor=f"{anchor}a", spacing=spacing, align=align)

@@ -20,8 +20,9 @@ from lfdm_diffusers.visualization import (
     shown_frames,
     warped_grid,
 )
+from lfdm_diffusers.visualization.fonts import text_font
 from lfdm_diffusers.visualization.sheets import FRAME, GAP
-from lfdm_diffusers.visualization.text import text_font, wrap_text
+from lfdm_diffusers.visualization.text import wrap_text
 
 
 def noise(*shape: int) -> np.ndarray:
