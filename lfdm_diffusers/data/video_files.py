@@ -72,9 +72,10 @@ def open_video(path: Path) -> av.container.InputContainer:
         av.FFmpegError: for what FFmpeg finds wrong.
     """
     require_plain_file(path)
+    # As the container's: given to its streams too, they end PyAV 14.1's process.
     options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
     try:
-        container = av.open(ffmpeg_name(path), options=options, **LENIENT_NAMES)
+        container = av.open(ffmpeg_name(path), container_options=options, **LENIENT_NAMES)
     except av.ArgumentError as error:  # what FFmpeg says of a format that is not in the list
         raise OSError("it has none of the formats that videos come in") from error
     for stream in container.streams.video:
@@ -187,7 +188,7 @@ def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
     if name is None or stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
         return stream.codec_context
     decoder = av.CodecContext.create(name, "r")
-    decoder.extradata = stream.codec_context.extradata
+    decoder.extradata, decoder.options = stream.codec_context.extradata, stream.codec_context.options
     return decoder
 
 
