@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from ..files.limits import TooLargeError, most_pixels, require_pixels
 from ..files.reading import require_plain_file
@@ -111,6 +112,9 @@ class _Stream:
         self.shape = shape if shape and SQUARE[0] <= shape <= SQUARE[1] and abs(shape - 1) > 0.01 else 1
         # One thread: data loaders and scans run many readers side by side.
         self.decoder.thread_count = 1
+        # One for all frames: each frame's own would keep its threads until the garbage is collected, and a process that is forked
+        # with them, such as a data loader's, hangs when it collects it.
+        self.converter = VideoReformatter()
         self.count, self.end, self.corrupt = 0, None, False
 
     def frames(self) -> Iterator[av.VideoFrame]:
@@ -132,7 +136,7 @@ class _Stream:
         clear = any(component.is_alpha for component in frame.format.components)
         size = {} if self.shape == 1 else {"width": max(1, round(frame.width * self.shape)), "height": frame.height}
         require_pixels(size.get("width", frame.width), frame.height, frame=True)
-        array = frame.to_ndarray(format="rgba" if clear else "rgb24", **size)
+        array = self.converter.reformat(frame, format="rgba" if clear else "rgb24", **size).to_ndarray()
         return placed(over_white(array) if clear else array, frame.side_data.get("DISPLAYMATRIX"))
 
     def require_complete(self, path: Path) -> None:

@@ -612,6 +612,20 @@ def test_an_item_depends_on_seed_epoch_and_number_alone(faces, kind, tmp_path):
     assert all(not torch.equal(first[0], other[0]) for other in others)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are only listed there")
+def test_readers_leave_no_threads_behind(tmp_path):
+    """A data loader's process is forked, and hangs if it collects what waits for threads that it has not."""
+    clip = Clip(write_clip(tmp_path / "a.mp4", 4))
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/task"))
+        read_clip(clip)
+        assert len(os.listdir("/proc/self/task")) <= before
+    finally:
+        gc.enable()
+
+
 def test_loader_workers_give_what_one_process_gives(faces, tmp_path):
     gc.collect()  # decoders of clips that other tests read: a worker, freeing them, would wait for threads it does not have
     dataset = ClipDataset(faces, CachedClipReader(tmp_path, 16, 16), num_frames=4, seed=1)
