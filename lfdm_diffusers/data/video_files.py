@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -77,7 +78,9 @@ def open_video(path: Path) -> av.container.InputContainer:
     options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
     try:
         container = av.open(ffmpeg_name(path), container_options=options, **LENIENT_NAMES)
-    except av.ArgumentError as error:  # what FFmpeg says of a format that is not in the list
+    except av.FFmpegError as error:
+        if error.errno != errno.EINVAL:  # which FFmpeg says of a format that is not in the list
+            raise
         raise OSError("it has none of the formats that videos come in") from error
     for stream in container.streams.video:
         try:

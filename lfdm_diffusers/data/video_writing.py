@@ -235,7 +235,8 @@ class _Encoder:
             # Here, because what the stream would do by itself differs in a bit from one time to the next (PyAV 18).
             picture = picture.reformat(format=self.stream.pix_fmt)
         picture.pts, picture.time_base = self.starts[self.number], self.unit
-        picture.duration = self.durations[self.number]
+        if hasattr(picture, "duration"):  # PyAV 14 has none; FFmpeg then goes by the start of the next
+            picture.duration = self.durations[self.number]
         self.number += 1
         self.container.mux(self.stream.encode(picture))
 
