@@ -131,6 +131,7 @@ def test_generate_writes_all_kinds(model, pictures, tmp_path, capsys):
 def test_clips_are_enlarged_to_be_looked_at(model, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(cli_clips, "default_scale", generated_files.default_scale)
     options = ("--model", model, "--output", tmp_path, "--label", "anger", "--kinds", "clips", "--formats", "png")
+    options += ("--output-size", "model")
     assert lfdm("generate", pictures[0], *options) == 0
     frames = frames_of(tmp_path / "face" / "anger")
     assert frames.shape == (4, 256, 256, 3)  # 32 pixels, eight times as large
