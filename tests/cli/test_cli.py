@@ -123,9 +123,9 @@ def test_generate_writes_all_kinds(model, pictures, tmp_path, capsys):
     assert len(read) == 4 and np.abs(smaller[0] - smaller[1]).mean() < 4
 
     grid = frames_of(folder / "grid")  # reference and three labels, two by two
-    assert grid.shape[0] == 4 and 128 < grid.shape[2] < 156
-    assert np.array_equal(grid[:, 4:68, 72:136], frames)  # anger stands beside the reference
-    assert np.array_equal(grid[0, 4:68, 4:68], grid[3, 4:68, 4:68])
+    assert grid.shape[0] == 4 and 512 < grid.shape[2] < 540
+    assert np.array_equal(grid[:, 4:260, 264:520], enlarge(as_pixels(video), 8))  # anger stands beside the reference
+    assert np.array_equal(grid[0, 4:260, 4:260], grid[3, 4:260, 4:260])
 
 
 def test_clips_are_enlarged_to_be_looked_at(model, pictures, tmp_path, monkeypatch):
