@@ -90,8 +90,8 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
 def faces(engine: Engine) -> Callable:
     """What `Find faces` does: rows for the table of subjects."""
 
-    def run(picture: Upload | None) -> list[list]:
-        found = engine.faces(picture)
+    def run(picture: Upload | None, model: str) -> list[list]:
+        found = engine.faces(picture, model)
         return [[*(round(n) for n in (b.left, b.top, b.right - b.left, b.bottom - b.top)), ""] for b in found]
 
     return told(run)

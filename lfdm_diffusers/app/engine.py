@@ -158,13 +158,13 @@ class Engine:
         pixels = as_pixels(fit_picture(tensor, *pipe.frame_size([tensor]), fit).permute(1, 2, 0).numpy())
         return PIL.Image.fromarray(enlarge(pixels, default_scale(pipe.lfae.config.sample_size) * 2))
 
-    def faces(self, picture: Upload | None) -> list[Box]:
-        """Boxes around the faces in a picture.
+    def faces(self, picture: Upload | None, model: str | None = None) -> list[Box]:
+        """Boxes around the faces in a picture, as the model frames them.
 
         Raises:
             ValueError: if there is none, or no picture, or the detector is not installed.
         """
-        boxes = find_subjects(self._usable(picture))
+        boxes = find_subjects(self._usable(picture), self.pipeline(model).config.get("face_frame"))
         if not boxes:
             raise ValueError(
                 "No face was found; write boxes into the table, or leave it empty to frame the picture whole."

@@ -146,7 +146,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
     go.click(sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them], **WORK)
     go_all.click(sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
     framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
-    find.click(faces(engine), picture, table, **framing)
+    find.click(faces(engine), [picture, model], table, **framing)
     for change in (picture.change, table.change, label.change):
         change(boxes_shown, [picture, table, label], boxes, **framing)
     for change in (picture.change, fit.change, model.change, page.load):

@@ -87,8 +87,9 @@ def run(args: argparse.Namespace) -> int:
         if empty := [name for name, count in lengths.items() if not count]:
             raise ValueError(f"{names[empty[0]]} has no frames.")
         rates = {name: frame_rate(clip.path) for name, clip in clips.items()}
+    pipe, model = load_chosen_pipeline(args)
     shown, given = clip_names(args.subjects, list(names), lambda name: known_name(name, names))
-    subjects = subjects_of(given, pictures, read_picture)
+    subjects = subjects_of(given, pictures, read_picture, pipe.config.get("face_frame"))
     for moving in subjects.values():
         for name in shown:
             if len({lengths[own] for own in moving.named(name)}) > 1:
@@ -96,7 +97,6 @@ def run(args: argparse.Namespace) -> int:
     # A clip of several subjects is as fast as the fastest of their motions.
     moving = next(iter(subjects.values()))
     of_clips = {name: max(filter(None, (rates[own] for own in moving.named(name))), default=None) for name in shown}
-    pipe, model = load_chosen_pipeline(args)
     files = plan_files(args, pipe, pictures, shown, max(lengths.values()), rates=of_clips, subjects=subjects)
     fps = {name: next(iter(files.values())).rate(name) for name in shown}
     settings = {

@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     labels, given = clip_names(
         args.subjects, choose_labels(pipe, args.label), lambda label: choose_labels(pipe, [label], "--subjects")[0]
     )
-    subjects = subjects_of(given, pictures, read_picture)
+    subjects = subjects_of(given, pictures, read_picture, pipe.config.get("face_frame"))
     if args.scheduler is not None:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)

@@ -65,13 +65,17 @@ def add_subject_argument(group: argparse._ArgumentGroup, what: str) -> None:
 
 
 def subjects_of(
-    given: Sequence[str | tuple] | None, pictures: Sequence[Path], read: Callable[[Path], torch.Tensor]
+    given: Sequence[str | tuple] | None,
+    pictures: Sequence[Path],
+    read: Callable[[Path], torch.Tensor],
+    face_frame: float | None,
 ) -> dict[Path, Subjects]:
     """The subjects of each picture; one in which no face is found is framed whole, and that is said.
 
     Args:
         given: of the option.
         read: reads a picture; a ValueError is none of this function's.
+        face_frame: how the model was trained to frame faces.
 
     Raises:
         ValueError: for `auto` beside boxes, and where the detector of faces is not installed.
@@ -92,7 +96,7 @@ def subjects_of(
         except ValueError:  # it will be left out, and named, with others that cannot be used
             found[picture] = Subjects()
             continue
-        boxes = find_subjects(tensor)
+        boxes = find_subjects(tensor, face_frame)
         if not boxes:
             print(
                 f"no face was found in {picture}, which is framed whole; say where its subjects are with --subjects X,Y,WIDTH,HEIGHT",

@@ -18,6 +18,7 @@ from ..hub.base import HubPipeline
 from ..hub.cards import FOLDER, CardFacts, make_card, parameter_count, python_code, quoted
 from ..models.text_encoders import embed_text
 from .checks import require_number, require_pairs, require_tensor
+from .videos import pixels_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -304,7 +305,9 @@ class ImageToVideoPipeline(HubPipeline):
         return "It holds no labels: it generates without a condition, or from `prompt_embeds`."
 
     def _postprocess(self, videos: torch.Tensor, output_type: str) -> Videos:
-        """`(B, 3, F, H, W)` in [0, 1] in the form asked for."""
+        """`(B, 3, F, H, W)` in [0, 1] in the form asked for; "stream" is a list of arrays `(F, H, W, 3)` of uint8."""
+        if output_type == "stream":
+            return list(pixels_of(videos.float().transpose(1, 2)))
         return self.video_processor.postprocess_video(videos.float(), output_type)
 
 

@@ -22,14 +22,13 @@ from ..ops.cpu import reuse_freed_memory
 from .checks import require_pairs
 from .driving import driven_motion, driving_frames
 from .full_size import FullSize
-from .image_to_video import Videos, eval_mode
+from .image_to_video import eval_mode
 from .imposing import KnownMotion
 from .lfdm_output import LFDMPipelineOutput
 from .motion import Mask, Motion, MotionEdit, mask_tensor, stacked, volume_to_motion
 from .strokes import DrawnStrokes, Stroke, first_frame
 from .subjects import Subject
 from .video_diffusion import DenoisingArguments, ResolvedArguments, VideoDiffusionPipeline
-from .videos import pixels_of
 from .windows import Windows
 
 
@@ -47,6 +46,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         label_embeddings: embeddings of a closed set of labels; a known label is looked up here first.
         default_num_inference_steps: denoising steps of a call that does not say; None leaves it to the scheduler: all
             trained steps for DDPM, at most 100 for others.
+        face_frame: how faces were framed in training, for `find_subjects`.
         painter: makes what is painted as sharp as the picture where `output_size` is asked for.
     """
 
@@ -81,11 +81,14 @@ class LFDMPipeline(VideoDiffusionPipeline):
         default_num_inference_steps: int | None = None,
         *,
         painter: FullSizePainter | None = None,
+        face_frame: float | None = None,
     ):
         self.register_modules(lfae=lfae)  # first, as in the list of parts
         if "painter" in inspect.signature(type(self).__init__).parameters:  # some subclass may not know of it
             self.register_modules(painter=painter)
         super().__init__(unet, scheduler, text_encoder, tokenizer, label_embeddings, default_num_inference_steps)
+        if face_frame is not None:
+            self.register_to_config(face_frame=face_frame)
 
     @property
     def sample_size(self) -> int | None:
@@ -173,11 +176,6 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 )
             )
         return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
-
-    def _postprocess(self, videos: torch.Tensor, output_type: str) -> Videos:
-        if output_type == "stream":
-            return list(pixels_of(videos.float().transpose(1, 2)))
-        return super()._postprocess(videos, output_type)
 
     @staticmethod
     def _framed_mask(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..data.framing import frame_of_face
+from ..data.framing import SIDE, frame_of_face
 from ..data.picture_fitting import Picture, to_rgb_tensors
 from .motion import Mask, mask_tensor
 from .rendering import BORDER, Box
@@ -25,7 +25,7 @@ MOUTH = np.array([0.5, 0.81])
 SMALLER, MOVED = 0.3, 0.07
 
 
-def find_subjects(image: Picture) -> list[Box]:
+def find_subjects(image: Picture, face_frame: float | None = None) -> list[Box]:
     """Faces in a picture, framed as models of faces are trained, from the left to the right: `subjects` for a call.
 
     OpenCV's cascade of Haar features finds faces that look towards the camera; `frame_of_face` says how much around them is framed.
@@ -33,6 +33,8 @@ def find_subjects(image: Picture) -> list[Box]:
 
     Args:
         image: one picture, as in `LFDMPipeline.__call__`.
+        face_frame: side of a frame in distances from the eyes to the mouth, as the model was trained: `pipe.config.get("face_frame")`.
+            None is 4.3, as `lfdm data people` frames.
 
     Returns:
         Squares in the picture's pixels, which may reach beyond it; none where no face is found.
@@ -60,12 +62,12 @@ def find_subjects(image: Picture) -> list[Box]:
     smallest = max(20, round(min(grey.shape) * SMALLEST))
     found = detector.detectMultiScale(grey, 1.1, NEIGHBOURS, minSize=(smallest, smallest))
     squares = sorted((x / factor, y / factor, side / factor) for x, y, side, _ in found)
-    return [_framed(np.array([x, y]), side, height, width) for x, y, side in squares]
+    return [_framed(np.array([x, y]), side, height, width, face_frame or SIDE) for x, y, side in squares]
 
 
-def _framed(corner: np.ndarray, side: float, height: int, width: int) -> Box:
+def _framed(corner: np.ndarray, side: float, height: int, width: int, face_frame: float = SIDE) -> Box:
     """The frame of a face that the detector found in a picture of this size."""
-    middle, frame = frame_of_face(corner + EYES * side, corner + MOUTH * side)
+    middle, frame = frame_of_face(corner + EYES * side, corner + MOUTH * side, face_frame)
     frame = min(frame, max((1 - SMALLER) * frame, min(height, width)))
     far = MOVED * frame
     sides = []

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny import IMAGE_SIZE, LABELS, tiny_pipeline
 
-from lfdm_diffusers import Box, find_subjects
-from lfdm_diffusers.embedded import embedded_pictures
+from lfdm_diffusers import Box, LFDMPipeline, find_subjects
+from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.pipelines.rendering import BORDER
 from lfdm_diffusers.pipelines.subjects import _framed, box_of_mask
 
@@ -88,6 +88,20 @@ def test_faces_are_found_and_framed():
     assert find_subjects(np.full((60, 80, 3), 128, np.uint8)) == []
     large = find_subjects(photograph.resize((3600, 1600)))
     assert [box.left / 4 for box in large] == pytest.approx([box.left for box in boxes], abs=25)
+
+
+def test_a_model_says_how_it_frames_faces(tmp_path):
+    pytest.importorskip("cv2")
+    face = PIL.Image.open(embedded_pictures()[0]).convert("RGB")
+    photograph = PIL.Image.new("RGB", (900, 800), "white")
+    photograph.paste(face, (300, 250))
+    (people,), (drawn,) = (find_subjects(photograph, frame) for frame in (None, 3.2))
+    assert people.right - people.left == pytest.approx((drawn.right - drawn.left) * 4.3 / 3.2)
+    assert drawn.right - drawn.left == pytest.approx(256, abs=26) and abs(drawn.left - 300) < 26
+    tiny_pipeline(face_frame=3.2).save_pretrained(tmp_path)
+    loaded = LFDMPipeline.from_pretrained(tmp_path)
+    assert loaded.config.get("face_frame") == 3.2
+    assert LFDMPipeline.from_pretrained(embedded_model()).config.get("face_frame") == 3.2
 
 
 def test_the_face_of_a_photograph():
