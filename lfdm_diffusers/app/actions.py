@@ -231,4 +231,4 @@ def painted_mask(layers: Sequence[np.ndarray], opacity: float = 1.0) -> PIL.Imag
     """
     painted = [layer[..., 3] for layer in layers if layer is not None and layer.ndim == 3]
     alpha = np.max(painted, axis=0).astype(np.float32) if painted else np.zeros(1)
-    return PIL.Image.fromarray(np.uint8(np.clip(alpha / opacity, 0, 255))) if alpha.any() else None
+    return PIL.Image.fromarray(np.clip(alpha / opacity, 0, 255).astype(np.uint8)) if alpha.any() else None

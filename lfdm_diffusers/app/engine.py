@@ -234,12 +234,12 @@ class Engine:
                 clips[label] = views.beside()
             files.write_all(asked.seed, clips)
             mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
-            clips = files.folder / "all-labels.zip"
-            with zipfile.ZipFile(clips, "w") as archive:
+            packed = files.folder / "all-labels.zip"
+            with zipfile.ZipFile(packed, "w") as archive:
                 for file in files.written:
                     if file["kind"] == "clips" or file["path"].endswith(".safetensors"):
                         archive.write(file["path"], Path(file["path"]).relative_to(files.folder))
-            return mp4, [mp4, gif, str(clips)]
+            return mp4, [mp4, gif, str(packed)]
 
     def transfer(
         self,

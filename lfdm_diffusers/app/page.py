@@ -205,7 +205,7 @@ def _pictures() -> list[str]:
 
 def _picture(example: int, height: int = 240, **options: Any) -> gr.Image:
     """Where a picture is given; it begins with one of the bundled ones."""
-    value = (_pictures()[example:] or [None])[0]
+    value = next(iter(_pictures()[example:]), None)
     sources = ["upload", "webcam", "clipboard"]
     # Without a mode the picture comes as it is: transparency is laid over white later, by the pipeline.
     return PictureUpload(

@@ -90,7 +90,7 @@ def told(function: Callable) -> Callable:
     return wrapper
 
 
-def asked_number(name: str, value: object, least: float, most: float, default: float) -> float:
+def asked_number(name: str, value: Any, least: float, most: float, default: float) -> float:
     """A number that was asked for, `default` where a field was left empty.
 
     Raises:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import PIL.ImageOps
@@ -264,7 +265,8 @@ class Behind:
     """
 
     def __init__(self) -> None:
-        self._pool, self._last = ThreadPoolExecutor(max_workers=1), None
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._last: Future[Any] | None = None
 
     def __enter__(self) -> Behind:
         return self

@@ -96,7 +96,8 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """`main` for options that are parsed already."""
     preset, model_params = read_preset(args)
-    lines, address = [], None
+    lines: list[str] = []
+    address = None
     say = lines.append if args.json else _say
     if args.push_to_hub is not None:
         validate_repo_id(args.push_to_hub)

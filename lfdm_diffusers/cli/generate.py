@@ -178,7 +178,7 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None, option: str = "--
     if not given:
         if table is None and free_text:
             raise ValueError("This model reads text and has no labels of its own; name some with `--label`.")
-        return list(pipe.labels or [None])
+        return [*pipe.labels] if pipe.labels else [None]
     if table is None and not free_text:
         raise ValueError(f"This model takes no labels; leave them out of `{option}`.")
     chosen = {}

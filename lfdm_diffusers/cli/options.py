@@ -51,7 +51,7 @@ def add_json_argument(group: argparse._ActionsContainer) -> None:
     group.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 
 
-def add_device_arguments(group: argparse._ArgumentGroup) -> None:
+def add_device_arguments(group: argparse._ActionsContainer) -> None:
     """Where a pipeline runs."""
     group.add_argument("--device", metavar="D", help="cuda, cuda:1, mps, cpu, ... (default: the fastest there is)")
     group.add_argument("--dtype", choices=DTYPES, default="float32", help="precision of the models (default: float32)")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..files.names import printable
 
@@ -19,11 +19,11 @@ class CommandParser(argparse.ArgumentParser):
         options: of `argparse.ArgumentParser`.
     """
 
-    def __init__(self, *, fill: Callable[[CommandParser], None] | None = None, **options):
+    def __init__(self, *, fill: Callable[[CommandParser], None] | None = None, **options: Any):
         super().__init__(**options)
         self._fill = fill
 
-    def parse_known_args(
+    def parse_known_args(  # type: ignore[override]  # the overloads are for namespaces of other types, which nobody gives
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         fill, self._fill = self._fill, None

@@ -112,8 +112,8 @@ def clip_paths(root: Path) -> Iterator[Path]:
 
     An empty folder is a clip too: the scan names it.
     """
-    for folder, names, files in walk(root):
-        files = sorted((folder / f for f in files if not f.startswith(".")), key=natural_order)
+    for folder, names, here in walk(root):
+        files = sorted((folder / f for f in here if not f.startswith(".")), key=natural_order)
         videos, pictures = [f for f in files if is_video(f)], frame_files(folder)
         # Opening every frame of every clip would take long: the first picture tells what the others are.
         gifs = [f for f in files if is_gif(f)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import io
 import logging
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
+ImageCms: Any
 try:
     from PIL import ImageCms
 except ImportError:  # a Pillow that was built without LittleCMS

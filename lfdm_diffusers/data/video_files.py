@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -52,11 +52,11 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
         return
     with open_video(path) as container:
         stream, found = _Stream(container), 0
-        for index, frame in enumerate(stream.frames()):
+        for index, picture in enumerate(stream.frames()):
             if wanted is None:
-                yield stream.pixels(frame)
+                yield stream.pixels(picture)
             elif index == wanted[found]:
-                yield stream.pixels(frame)
+                yield stream.pixels(picture)
                 found += 1
                 if found == len(wanted):
                     return
@@ -126,8 +126,8 @@ class _Stream:
         for packet in self.container.demux(self.stream):
             if packet.size:
                 self.corrupt = packet.is_corrupt
-            if packet.pts is not None:
-                end = float(packet.pts * packet.time_base + (packet.duration * packet.time_base or frame_time))
+            if packet.pts is not None and packet.time_base is not None:
+                end = float(packet.pts * packet.time_base + ((packet.duration or 0) * packet.time_base or frame_time))
                 self.end = end if self.end is None else max(self.end, end)
             for frame in self.decoder.decode(packet):
                 self.count += 1
@@ -151,7 +151,7 @@ class _Stream:
         if self.stream.frames and self.count >= self.stream.frames:
             return
         promised, missing = self._promised_seconds(), missing_bytes(path)
-        start = 0.0 if self.stream.start_time is None else float(self.stream.start_time * self.stream.time_base)
+        start = float((self.stream.start_time or 0) * (self.stream.time_base or 0))
         end = 0.0 if self.end is None else self.end - start
         if not self.count:
             least = promised = None
@@ -161,7 +161,7 @@ class _Stream:
             least = promised and 0.9 * promised - 0.05
         else:
             return
-        if promised is not None and end < least:
+        if promised is not None and least is not None and end < least:
             raise OSError(f"{CUT_OFF}: its frames end after {end:.2f} of {promised:.2f} seconds")
         if promised is None and missing:
             raise OSError(f"{CUT_OFF}: it lacks {missing} bytes or more")
@@ -180,7 +180,7 @@ class _Stream:
             return None
         if names == {"avi"} and stream.frames and rate:  # its duration is guessed from the size of the file
             return float(stream.frames / rate)
-        if stream.duration is not None:
+        if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
         if match := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):  # Matroska
             return 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -83,17 +84,17 @@ def check_format(format: str, height: int = 1, width: int = 1) -> None:
     """Raise a ValueError for an unknown format, or one that does not hold frames of this size."""
     if format not in FORMATS:
         raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}.")
-    most = FORMATS[format].most if FORMATS[format] else None
-    if most is not None and max(height, width) > most:
+    how = FORMATS[format]
+    if how is not None and max(height, width) > how.most:
         raise ValueError(
-            f"`format` {format} holds sides of at most {most} pixels, got {height}x{width}; png holds any."
+            f"`format` {format} holds sides of at most {how.most} pixels, got {height}x{width}; png holds any."
         )
 
 
 def added_pixels(format: str, height: int, width: int) -> tuple[int, int]:
     """Rows and columns that a file of this format has beyond its frames: H.264 in 4:2:0 has even sides alone."""
-    even = FORMATS[format] is not None and FORMATS[format].even
-    return (height % 2, width % 2) if even else (0, 0)
+    how = FORMATS[format]
+    return (height % 2, width % 2) if how is not None and how.even else (0, 0)
 
 
 def write_clip(
@@ -135,11 +136,14 @@ def write_clips(
     if "gif" in targets.values():
         palette = _palette(pixels_over_white(np.asarray(frames)) if colours is None else colours)
     with ExitStack() as stack:
-        encoders = []
+        encoders: list[_Pictures | _Encoder] = []
         for path, format in targets.items():
-            part, times = stack.enter_context(whole(path)), (len(frames), fps)
-            encoder = _Pictures(part) if format == "png" else _Encoder(part, format, *times, palette)
-            encoders.append(stack.enter_context(encoder))
+            part, how = stack.enter_context(whole(path)), FORMATS[format]
+            if how is None:
+                encoders.append(stack.enter_context(_Pictures(part)))
+            else:
+                own = palette if format == "gif" else None
+                encoders.append(stack.enter_context(_Encoder(part, format, how, len(frames), fps, own)))
         shape = None
         for frame in frames:
             shape = shape or frame.shape
@@ -213,22 +217,25 @@ class _Encoder:
         transparent = frame.shape[2] == 4
         if transparent and self.format.transparent is None:
             frame, transparent = pixels_over_white(frame), False
-        rows, columns = added_pixels(self.name, *frame.shape[:2])
+        height, width = frame.shape[:2]
+        rows, columns = added_pixels(self.name, height, width)
         if rows or columns:
             frame = np.pad(frame, ((0, rows), (0, columns), (0, 0)), mode="edge")
-        check_format(self.name, *frame.shape[:2])
+        height, width = frame.shape[:2]
+        check_format(self.name, height, width)
         with self._told():
-            if self.container is None:
-                self._open(*frame.shape[:2], transparent)
-            self._encode(frame)
+            container = self.container or self._open(height, width, transparent)
+            container.mux(self.stream.encode(self._picture(frame)))
 
-    def _encode(self, frame: np.ndarray) -> None:
-        if self.name == "gif":
+    def _picture(self, frame: np.ndarray) -> av.VideoFrame:
+        """A frame as it is stored, with its time."""
+        if self.palette is not None:
             places = PIL.Image.fromarray(frame).quantize(palette=self.palette, dither=PIL.Image.Dither.NONE)
             colours = np.zeros((256, 4), np.uint8)  # alpha, red, green, blue
-            listed = np.reshape(self.palette.getpalette("RGB"), (-1, 3))
+            listed = np.reshape(self.palette.getpalette("RGB") or [], (-1, 3))
             colours[:, 0], colours[: len(listed), 1:] = 255, listed
-            picture = av.VideoFrame.from_ndarray((np.asarray(places), colours), format="pal8")
+            both: Any = (np.asarray(places), colours)
+            picture = av.VideoFrame.from_ndarray(both, format="pal8")
         else:
             form = "rgba" if frame.shape[2] == 4 else "rgb24"
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=form)
@@ -238,22 +245,25 @@ class _Encoder:
         if hasattr(picture, "duration"):  # PyAV 14 has none; FFmpeg then goes by the start of the next
             picture.duration = self.durations[self.number]
         self.number += 1
-        self.container.mux(self.stream.encode(picture))
+        return picture
 
-    def _open(self, height: int, width: int, transparent: bool) -> None:
+    def _open(self, height: int, width: int, transparent: bool) -> av.container.OutputContainer:
         format, options, container = self.format, dict(self.format.codec_options), dict(self.format.container_options)
         if format.look_ahead:
             options[format.look_ahead] = str(max(1, min(AHEAD, AHEAD_PIXELS // (height * width))))
         if self.name == "gif":
             container["final_delay"] = str(self.durations[-1])
         self.container = av.open(ffmpeg_name(self.part), "w", format=format.container, options=container)
-        self.stream = stream = self.container.add_stream(format.codec, rate=self.fps, options=options)
+        stream = cast(av.VideoStream, self.container.add_stream(format.codec, rate=self.fps, options=options))
+        self.stream = stream
         stream.width, stream.height = width, height
-        stream.pix_fmt = format.transparent if transparent else format.pixels
+        pixels = format.transparent if transparent and format.transparent else format.pixels
+        stream.pix_fmt = pixels
         stream.codec_context.time_base = self.unit
-        if stream.pix_fmt.startswith("yuv"):
+        if pixels.startswith("yuv"):
             # FFmpeg converts by SMPTE 170M (BT.601), limited range, and the file says so.
             stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1
+        return self.container
 
 
 def pixels_over_white(frames: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from ..files.reading import UnreadableFileError, reading
 from ..files.whole import whole
 from ..metrics import (
+    FrameDetector,
     VideoDetector,
     frame_features,
     video_features,
@@ -35,16 +36,16 @@ class FeatureStore:
         self.folder, self.batch_size, self.progress = folder, batch_size, progress
         self._known: dict[tuple[nn.Module, VideoSet], torch.Tensor] = {}
 
-    def __call__(self, detector: nn.Module, clips: VideoSet, keep: bool = False) -> torch.Tensor:
+    def __call__(self, detector: VideoDetector | FrameDetector, clips: VideoSet, keep: bool = False) -> torch.Tensor:
         """`(N, D)` of a video detector, `(N * F, D)` of a frame detector; `keep` stores them in the folder."""
         known = (detector, clips)
         if known not in self._known:
             self._known[known] = (
-                self._stored(detector, clips) if keep and self.folder else self._compute(detector, clips)
+                self._stored(self.folder, detector, clips) if keep and self.folder else self._compute(detector, clips)
             )
         return self._known[known]
 
-    def _compute(self, detector: nn.Module, clips: VideoSet) -> torch.Tensor:
+    def _compute(self, detector: VideoDetector | FrameDetector, clips: VideoSet) -> torch.Tensor:
         batches = -(-len(clips) // self.batch_size)
         bar = tqdm(
             clips.batches(self.batch_size), total=batches, desc=detector.name, unit="batch", disable=not self.progress
@@ -53,9 +54,9 @@ class FeatureStore:
             return torch.cat([video_features(detector, batch, self.batch_size) for batch in bar])
         return torch.cat([frame_features(detector, batch.flatten(0, 1)) for batch in bar])
 
-    def _stored(self, detector: nn.Module, clips: VideoSet) -> torch.Tensor:
+    def _stored(self, folder: Path, detector: VideoDetector | FrameDetector, clips: VideoSet) -> torch.Tensor:
         about = json.dumps([clips.fingerprint, detector.name, detector.sha256])
-        path = self.folder / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.safetensors"
+        path = folder / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.safetensors"
         try:
             with reading(path, "features"), safe_open(path, "pt") as file:
                 return file.get_tensor("features")

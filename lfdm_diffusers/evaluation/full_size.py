@@ -48,13 +48,14 @@ def smaller(pictures: torch.Tensor, scale: int) -> torch.Tensor:
 
 def sharpness(pictures: torch.Tensor) -> torch.Tensor:
     """Mean difference of neighbouring pixels of each picture `(N, 3, H, W)`, down and across: `(N,)`."""
-    return sum(pictures.diff(dim=dim).abs().mean(dim=(1, 2, 3)) for dim in (-1, -2))
+    across, down = (pictures.diff(dim=dim).abs().mean(dim=(1, 2, 3)) for dim in (-1, -2))
+    return across + down
 
 
 class FullSizeScores:
     """Of one way to render: l1, l1_moving (over `moving_pixels`), psnr (mean over frames, dB), sharpness (1 is the truth's)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.l1, self.moving, self.psnr = RunningMean(), RunningMean(), RunningMean()
         self.made, self.true = RunningMean(), RunningMean()
 

@@ -73,8 +73,8 @@ def judge_scores(
         if "accuracy" in names:
             found["accuracy"] = accuracy_score(judge, seen, [generated.labels, real.labels])
         if "expression" in names:
-            features = (judgement.features for judgement in seen)
-            found["expression"] = distance_with_spread(rules.frechet, *features, rules)
+            made, true = seen
+            found["expression"] = distance_with_spread(rules.frechet, made.features, true.features, rules)
             found["expression"] |= {"real_against_real_clips": len(real) // 2, "judge": "expression"}
         if "timing" in names:
             found["timing"] = timing_score(judge, seen, (generated, real), sources, rules.batch_size)
@@ -146,7 +146,7 @@ def timing_score(
     pairs = torch.tensor([places[:2] for places in places_by_source(sources)])  # (N, 2)
     profiles = torch.cat([motion_profile(batch.float() / 255) for batch in generated.batches(batch_size)])
     expressive = torch.tensor([generated.labels[first] != NEUTRAL for first, _ in pairs.tolist()])
-    found = pair_timing(*(generated_seen.strength[pairs[:, i]][expressive] for i in (0, 1)))
+    found: dict[str, Any] = pair_timing(*(generated_seen.strength[pairs[:, i]][expressive] for i in (0, 1)))
     found["profile_correlation"] = correlation(*(profiles[pairs[:, i]] for i in (0, 1)))
     found["judge"] = "expression"
     if (others := other_takes(real)) is not None:
@@ -154,15 +154,15 @@ def timing_score(
         expressive = torch.tensor([label != NEUTRAL for label in real.labels])
         strengths = (real_seen.strength, judged(judge, others.split(batch_size)).strength)
         between_takes = pair_timing(*(strength[expressive] for strength in strengths))
-        profiles = [
+        of_takes = [
             torch.cat([motion_profile(part.float() / 255) for part in take.split(batch_size)]) for take in takes
         ]
-        between_takes["profile_correlation"] = correlation(*profiles)
+        between_takes["profile_correlation"] = correlation(*of_takes)
         found |= {"real_value": between_takes["value"], "real": between_takes}
     return found
 
 
-def pair_timing(one: torch.Tensor, two: torch.Tensor) -> dict[str, float]:
+def pair_timing(one: torch.Tensor, two: torch.Tensor) -> dict[str, Any]:
     """Differences and means of the timing of pairs of clips, whose expressions have the strengths `(N, F)`."""
     first, second = (torch.stack(expression_timing(strength)) for strength in (one, two))  # (2, N): onset and offset
     onset, offset = (first - second).abs()

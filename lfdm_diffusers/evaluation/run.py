@@ -26,7 +26,7 @@ from .judged import judge_scores, require_judgeable
 from .reconstruction import OF_MOTION, reconstruction_scores, require_true_motion
 from .report import hardware, software
 from .scores import PAIRED, Rules, distance_scores, diversity_score, gap_score, require_enough
-from .sources import OF_DENOISING, Anchor, ClipFolder, ClipSource, Generator, Reconstructor, kind_of
+from .sources import OF_DENOISING, Anchor, ClipFolder, ClipSource, Generator, Model, Reconstructor, kind_of
 from .video_sets import VideoSet, find_real_clips
 
 
@@ -95,11 +95,11 @@ def evaluate(
             generated.
     """
     since, names, output, data = time.perf_counter(), list(metrics), Path(output), Path(data)
-    device = choose_device(device)
+    place = choose_device(device)
     reuse_freed_memory()
-    state = PartialState(cpu=device.type == "cpu")
+    state = PartialState(cpu=place.type == "cpu")
     if state.num_processes > 1:
-        device = state.device
+        place = state.device
     kind = kind_of(source)
     name = source or f"embedded model {MODEL}"
     _require_together(
@@ -112,15 +112,15 @@ def evaluate(
     needs = {METRICS[name] for name in names}
     detectors = Detectors(
         load_i3d(i3d) if "video detector" in needs else None,
-        _load_frame_detector(frame_detector) if "frame detector" in needs else None,
+        _load_frame_detector(frame_detector) if frame_detector and "frame detector" in needs else None,
     )
     clip_source: ClipSource
     if kind == "clips":
-        clip_source = ClipFolder(Path(source), allow_lossy)
+        clip_source = ClipFolder(Path(str(source)), allow_lossy)
     elif kind == "anchor":
         clip_source = Anchor(str(source), seed, data, layout, split)
     else:
-        pipe = load_pipeline(source or embedded_model(), device, DTYPES[dtype], ImageToVideoPipeline)
+        pipe = load_pipeline(source or embedded_model(), place, DTYPES[dtype], ImageToVideoPipeline)
         if reconstruct:
             clip_source = Reconstructor(pipe, name, dtype)
         else:
@@ -158,16 +158,18 @@ def evaluate(
     rules = Rules(ddof, bootstrap, batch_size=batch_size)
     cache = Path(cache_dir) if cache_dir else cached_assets_path("lfdm_diffusers", "features", "real")
     store = FeatureStore(cache, batch_size)
-    detectors.to(device)
-    found = distance_scores(names, rules, real, generated, store, detectors.video, detectors.frame)
-    sources = [clip.source for clip in plan_clips(real, count)]
-    if "judge" in needs:
-        found |= judge_scores(names, rules, real, generated, sources)
-    if "diversity" in names:
-        found["diversity"] = diversity_score(generated, sources)
-    if "gap" in names:
-        found["gap"] = gap_score(rules, (generated_seen, seen), (generated, real), store, detectors.video)
-    if "model" in needs:
+    detectors.to(place)
+    found: dict[str, Any] = {}
+    if generated is not None:
+        found = distance_scores(names, rules, real, generated, store, detectors.video, detectors.frame)
+        sources = [clip.source for clip in plan_clips(real, count)]
+        if "judge" in needs:
+            found |= judge_scores(names, rules, real, generated, sources)
+        if "diversity" in names:
+            found["diversity"] = diversity_score(generated, sources)
+        if seen is not None and generated_seen is not None and detectors.video is not None:
+            found["gap"] = gap_score(rules, (generated_seen, seen), (generated, real), store, detectors.video)
+    if "model" in needs and isinstance(clip_source, Model):
         found |= reconstruction_scores(names, clip_source.pipe, real)
 
     receipt = {
@@ -187,7 +189,7 @@ def evaluate(
         "detectors": detectors.about(),
         "seconds": time.perf_counter() - since,
         "software": software(),
-        "hardware": hardware(device),
+        "hardware": hardware(place),
     }  # fmt: skip
     return {"scores": {name: found[name] for name in names}, "receipt": receipt}
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..metrics import (
+    FrameDetector,
+    VideoDetector,
     bootstrap_interval,
     frechet_distance,
     grouped_distance,
@@ -90,8 +91,8 @@ def distance_scores(
     real: VideoSet,
     generated: VideoSet,
     store: FeatureStore,
-    video_detector: nn.Module | None,
-    frame_detector: nn.Module | None,
+    video_detector: VideoDetector | None,
+    frame_detector: FrameDetector | None,
 ) -> dict[str, Any]:
     """FVD, cFVD, sFVD, KVD, FID and sFID, as far as `names` asks for them.
 
@@ -103,6 +104,8 @@ def distance_scores(
         if name not in ("fvd", "cfvd", "sfvd", "kvd", "fid", "sfid"):
             continue
         detector = video_detector if name.endswith("vd") else frame_detector
+        if detector is None:
+            raise ValueError(f"{name} needs a detector of {'videos' if name.endswith('vd') else 'frames'}, got None.")
         a, b = store(detector, real, keep=True), store(detector, generated)
         distance = kernel_distance if name == "kvd" else rules.frechet
         if name in ("fvd", "kvd", "fid"):
@@ -156,13 +159,13 @@ def gap_score(
     seen: tuple[VideoSet, VideoSet],
     unseen: tuple[VideoSet, VideoSet],
     store: FeatureStore,
-    detector: nn.Module,
+    detector: VideoDetector,
 ) -> dict[str, Any]:
     """FVD of clips from pictures of the split `unseen` less that of the split trained on; each a pair (generated, real)."""
-    features = [
+    a, b, c, d = (
         store(detector, clips, keep=keep) for pair in (seen, unseen) for clips, keep in zip(pair, (False, True))
-    ]
-    gap = train_test_gap(rules.frechet, *features, repeats=max(2, rules.bootstrap), seed=rules.seed)
+    )
+    gap = train_test_gap(rules.frechet, a, b, c, d, repeats=max(2, rules.bootstrap), seed=rules.seed)
     return {
         "value": gap.gap,
         "interval": [gap.gap - 1.96 * gap.std, gap.gap + 1.96 * gap.std],

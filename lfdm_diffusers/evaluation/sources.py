@@ -92,8 +92,8 @@ class Anchor(ClipSource):
     """Real clips whose first frame is repeated ("static"), or whose frames are out of order ("shuffled")."""
 
     def __init__(self, kind: str, seed: int, data: Path, layout: str, split: str | None):
-        clips = find_clips(data, layout)
-        clips = [clip for clip in clips if split is None or clip.split == split] or clips
+        found = find_clips(data, layout)
+        clips = [clip for clip in found if split is None or clip.split == split] or found
         super().__init__(*size_of(clips[0]))
         self.kind, self.seed = kind, seed
 
@@ -135,6 +135,8 @@ class Model(ClipSource):
 
 class Generator(Model):
     """A model that generates from the first frames of real clips, and with their labels."""
+
+    sampling: Sampling
 
     def __init__(
         self,

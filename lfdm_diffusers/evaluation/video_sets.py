@@ -52,7 +52,9 @@ class VideoSet:
 
     def indices(self, index: int) -> np.ndarray:
         """Which frames of its file are taken of one clip, `(F,)`."""
-        return sample_indices("uniform", self.clips[index].num_frames, self.num_frames)
+        clip = self.clips[index]
+        length = self.reader.count(clip) if clip.num_frames is None else clip.num_frames
+        return sample_indices("uniform", length, self.num_frames)
 
     def frames(self, index: int) -> torch.Tensor:
         """One clip, `(F, 3, H, W)` uint8."""
@@ -157,7 +159,7 @@ def is_lossless(path: Path) -> bool:
     if is_video(path):
         with open_video(path) as container:
             codec = container.streams.video[0].codec_context
-            return codec.name == "ffv1" and codec.format.is_rgb
+            return codec.name == "ffv1" and codec.format is not None and codec.format.is_rgb
     if path.suffix.lower() == ".webp":
         return _webp_chunks(path.read_bytes()) <= {b"VP8L"}
     return path.suffix.lower() in LOSSLESS_SUFFIXES

@@ -6,7 +6,7 @@ import io
 import math
 import pickle
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class StoredArray:
         _, shape, dtype, is_fortran, data = state
         self.fill(data, dtype, shape, "F" if is_fortran else "C")
 
-    def fill(self, data: object, dtype: object, shape: object, order: object = "C") -> None:
+    def fill(self, data: object, dtype: object, shape: Any, order: Any = "C") -> None:
         """Take the numbers, after everything that they are described by was checked against their length."""
         fits = isinstance(shape, tuple) and len(shape) <= 8 and all(type(n) is int and 0 <= n < 1 << 40 for n in shape)
         if not fits or not isinstance(dtype, StoredDtype) or not isinstance(data, (bytes, bytearray)):
@@ -81,7 +81,7 @@ class ArrayUnpickler(pickle._Unpickler):
         return lambda *arguments: make(*arguments)
 
 
-def read_arrays(file: BinaryIO) -> dict[str, Any]:
+def read_arrays(file: IO[bytes]) -> dict[str, Any]:
     """A tree of dicts whose leaves are numpy arrays of numbers, from a pickle in an open file; other leaves are None.
 
     Raises:
@@ -98,7 +98,7 @@ def _unwrapped(tree: dict, seen: set[int]) -> dict[str, Any]:
     if id(tree) in seen or len(seen) > 100_000:
         raise pickle.UnpicklingError("it holds a dict in two places, or in itself")
     seen.add(id(tree))
-    leaves = {}
+    leaves: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, dict):
             leaves[name] = _unwrapped(value, seen)

@@ -96,7 +96,7 @@ def read_json(path: str | os.PathLike, kind: type = dict) -> Any:
     with reading(path, "JSON"):
         content = json.loads(text)
     if not isinstance(content, kind):
-        names = {dict: "an object", list: "a list"}
+        names: dict[type, str] = {dict: "an object", list: "a list"}
         raise UnreadableFileError(
             f"{printable(os.fspath(path))} must hold {names[kind]} of JSON, got {type(content).__name__}."
         )

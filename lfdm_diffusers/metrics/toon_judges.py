@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -97,6 +98,7 @@ class IdentityEncoder(nn.Module):
 
     TOP, LEFT, SIDE = 7, 5, 54  # of 64 pixels
     oval: torch.Tensor
+    facts: dict[str, Any]
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +145,13 @@ def judge_file(name: str) -> Path:
     return WEIGHTS / f"{name}.safetensors"
 
 
-def load_judge(name: str, path: str | os.PathLike | None = None) -> nn.Module:
+@overload
+def load_judge(name: Literal["expression"], path: str | os.PathLike | None = None) -> ExpressionJudge: ...
+@overload
+def load_judge(name: Literal["identity"], path: str | os.PathLike | None = None) -> IdentityEncoder: ...
+@overload
+def load_judge(name: str, path: str | os.PathLike | None = None) -> ExpressionJudge | IdentityEncoder: ...
+def load_judge(name: str, path: str | os.PathLike | None = None) -> ExpressionJudge | IdentityEncoder:
     """A judge in eval mode, float32.
 
     Args:

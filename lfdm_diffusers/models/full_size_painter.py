@@ -55,7 +55,8 @@ class FullSizePainterOutput(BaseOutput):
 
 def still_flow(like: torch.Tensor) -> torch.Tensor:
     """The flow `(1, 2, h, w)` of no motion, as large as `like`."""
-    return sampling_grid(*like.shape[-2:], like.device, centers=True).permute(2, 0, 1)[None]
+    height, width = like.shape[-2:]
+    return sampling_grid(height, width, like.device, centers=True).permute(2, 0, 1)[None]
 
 
 def enlarged(x: torch.Tensor, scale: int, mode: str = "bicubic") -> torch.Tensor:
@@ -138,7 +139,8 @@ class FullSizePainter(HubModel, ConfigMixin):
         self.fine_out = ResidualBlock(base_channels)
         self.conv_out = nn.Conv2d(base_channels, 6 * scale**2, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)  # an untrained one is the plain rule
-        nn.init.zeros_(self.conv_out.bias)
+        if self.conv_out.bias is not None:
+            nn.init.zeros_(self.conv_out.bias)
 
     def forward(
         self,

@@ -12,6 +12,7 @@ import ctypes
 import functools
 import platform
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import torch
 from diffusers.utils import logging
@@ -27,6 +28,9 @@ def has_instructions(dtype: torch.dtype) -> bool:
     rounded on the way, which takes several times as long as float32. True where torch cannot tell."""
     known = dtype in CHECKS and platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available()
     return getattr(torch.ops.mkldnn, CHECKS[dtype])() if known else True
+
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @functools.cache
@@ -64,7 +68,7 @@ def keep_freed_memory() -> None:
         mallopt(mmap_max, 0)
 
 
-def lay_channels_last(model: nn.Module) -> nn.Module:
+def lay_channels_last(model: Network) -> Network:
     """Copy all weights and buffers, those of convolutions channels-last; gives the model back.
 
     Weights lie in the file that they were loaded from, mapped into memory, until they are copied. `model.to(memory_format=...)` copies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -23,7 +24,8 @@ def driving_frames(driving: Iterable[Picture] | np.ndarray | torch.Tensor) -> It
         ValueError: for what is no clip.
     """
     whole = isinstance(driving, (np.ndarray, torch.Tensor, PIL.Image.Image)) or not isinstance(driving, Iterable)
-    for item in [driving] if whole else driving:
+    items: Iterable[Any] = [driving] if whole else driving
+    for item in items:
         yield from to_rgb_tensors(item, "driving")
 
 

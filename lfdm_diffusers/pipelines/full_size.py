@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -136,6 +136,7 @@ class FullSize:
     ) -> dict[str, torch.Tensor]:
         """Flow, what is painted and how much of it is taken, of the motion of the model's frame in box `place`."""
         flow, _, decoded, warped = maps
+        parts: Iterable[torch.Tensor]
         if painter is None:
             parts = (flow, decoded, 1 - agreement(warped, decoded))
         else:

@@ -52,11 +52,11 @@ def load_motion(path: str | os.PathLike) -> tuple[torch.Tensor, torch.Tensor, di
         with reading(path, "safetensors"), utf8_name(path) as name, safe_open(name, "pt") as file:
             metadata = file.metadata() or {}
             ours = metadata.get("format") == FORMAT
-            flow, occlusion = (file.get_tensor(part) if ours else None for part in ("flow", "occlusion"))
+            maps = [file.get_tensor(part) for part in ("flow", "occlusion")] if ours else []
     except UnreadableFileError as error:
         raise ValueError(f"`path` must be a motion saved by this package: {error}") from error
     if not ours:
         raise ValueError(
             f"`path` {str(path)!r} must be a motion saved by this package ({FORMAT}), got {metadata.get('format')!r}."
         )
-    return flow, occlusion, {key: value for key, value in metadata.items() if key not in CONVENTIONS}
+    return maps[0], maps[1], {key: value for key, value in metadata.items() if key not in CONVENTIONS}

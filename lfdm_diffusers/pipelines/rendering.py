@@ -84,7 +84,7 @@ class MovedSubject:
     reference: torch.Tensor | None = None
     decoded: torch.Tensor | None = None
 
-    def scaled(self, height: int, width: int, of: tuple[int, int]) -> MovedSubject:
+    def scaled(self, height: int, width: int, of: Sequence[int]) -> MovedSubject:
         """The same part of the picture at another size than `of`."""
         box, mask = self.box.scaled(width / of[1], height / of[0]), self.mask
         if mask is not None:
@@ -196,8 +196,7 @@ class Renderer:
 
     def resized(self, height: int, width: int) -> Renderer:
         """The same frames at another size."""
-        size = self.picture.shape[-2:]
-        subjects = [subject.scaled(height, width, tuple(size)) for subject in self.subjects]
+        subjects = [subject.scaled(height, width, self.picture.shape[-2:]) for subject in self.subjects]
         return Renderer(resized_picture(self.picture, height, width), subjects)
 
     def _bands(self, index: int) -> Iterator[tuple[int, int, torch.Tensor]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
@@ -88,7 +88,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
     """
 
     _callback_tensor_inputs = ["latents", "prompt_embeds"]
-    output_types = ("pil", "np", "pt", "latent")
+    output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt", "latent")
 
     unet: UNet3DVideoModel
     scheduler: SchedulerMixin

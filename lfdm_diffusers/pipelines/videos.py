@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 import PIL.Image
@@ -11,7 +12,7 @@ import torch
 from .rendering import MovedSubject, Renderer
 
 
-class RenderedVideo(Sequence):
+class RenderedVideo(Sequence[np.ndarray]):
     """The frames of one video, `(H, W, C)` uint8 arrays that are rendered when asked for; none is kept.
 
     `len(video)`, `video[3]`, `for frame in video`; `video[2:5]` is a list. With C = 4 the last channel is alpha.
@@ -34,6 +35,10 @@ class RenderedVideo(Sequence):
     def __len__(self) -> int:
         return len(self._renderer)
 
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[np.ndarray]: ...
     def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
         numbers = range(len(self))[index]
         return (
@@ -59,7 +64,7 @@ def pixels_of(picture: torch.Tensor) -> np.ndarray:
     return (picture * 255).round().to(torch.uint8).movedim(-3, -1).cpu().numpy()
 
 
-def rendered(frames: Renderer, output_type: str) -> list[PIL.Image.Image] | RenderedVideo | np.ndarray | torch.Tensor:
+def rendered(frames: Renderer, output_type: str) -> Any:
     """Frames as PIL pictures, a `RenderedVideo` ("stream"), an array `(F, H, W, C)` or a tensor `(F, C, H, W)` in [0, 1]."""
     video = RenderedVideo(frames)
     if output_type == "stream":

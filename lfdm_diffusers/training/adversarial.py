@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import Dataset
 
 from ..data.chance import draw_generator
 from ..data.dataset import ClipSample
@@ -17,7 +16,7 @@ from ..models.imaginator import ImaginatorDiscriminators, ImaginatorGenerator
 from ..pipelines import ImaginatorPipeline
 from .checkpoints import restore_weights
 from .pipeline_task import VALIDATION_DRAWS, HeldOut, PipelineTask
-from .task import Losses
+from .task import Examples, Losses
 
 
 class AdversarialLoss(nn.Module):
@@ -108,7 +107,7 @@ class AdversarialTask(PipelineTask):
         self,
         pipe: ImaginatorPipeline,
         discriminators: ImaginatorDiscriminators,
-        dataset: Dataset | None = None,
+        dataset: Examples | None = None,
         held_out: HeldOut | None = None,
         *,
         seed: int = 0,
@@ -119,7 +118,9 @@ class AdversarialTask(PipelineTask):
     ):
         super().__init__(pipe, pipe.imaginator, dataset, held_out, seed, null_condition_prob, ema_decay)
         self.discriminator_lr_scale = discriminator_lr_scale
-        self.module = AdversarialLoss(pipe.imaginator, discriminators, reconstruction_weight).to(self.device)
+        self.module: AdversarialLoss = AdversarialLoss(pipe.imaginator, discriminators, reconstruction_weight).to(
+            self.device
+        )
         self.models = [self.module.generator, self.module.discriminators]
 
     def parameters(self) -> list[dict]:
@@ -139,8 +140,7 @@ class AdversarialTask(PipelineTask):
         if embeds is not None:
             embeds = embeds.masked_fill(torch.tensor(null, device=self.device)[:, None], 0)
         videos = samples.frames.to(self.device, non_blocking=True)
-        noise, frames = torch.stack(noise).to(self.device), torch.stack(frames).to(self.device)
-        return videos, videos[:, :, 0], embeds, noise, frames
+        return videos, videos[:, :, 0], embeds, torch.stack(noise).to(self.device), torch.stack(frames).to(self.device)
 
     def losses(self, module: nn.Module, batch: ClipSample, draws: range) -> Losses:
         return Losses(module(*self.arguments(batch, draws)), {})

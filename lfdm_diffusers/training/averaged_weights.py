@@ -32,7 +32,9 @@ class AveragedWeights:
             module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats
         ]
         # Parameters of the same memory: EMAModel copies what needs no gradient instead of averaging it.
-        statistics = [nn.Parameter(x) for norm in norms for x in (norm.running_mean, norm.running_var)]
+        statistics = [
+            nn.Parameter(x) for norm in norms for x in (norm.running_mean, norm.running_var) if x is not None
+        ]
         self._changing = [*self.weights.values(), *statistics]
         self._ema = EMAModel(self._changing, decay=decay) if decay else None
 

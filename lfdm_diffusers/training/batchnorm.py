@@ -29,8 +29,9 @@ def average_running_statistics(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
             for statistic in (module.running_mean, module.running_var):
-                dist.all_reduce(statistic)
-                statistic /= dist.get_world_size()
+                if statistic is not None:
+                    dist.all_reduce(statistic)
+                    statistic /= dist.get_world_size()
 
 
 def set_batchnorm_training(model: nn.Module, training: bool) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from ..data.dataset import FramePair
 from ..hub.cards import CardFacts
 from ..models import LatentFlowAutoencoder
 from .lfae import ReenactmentTask
 from .reconstruction_loss import picture_losses
-from .task import Losses, Result, Validation
+from .task import Examples, Losses, Result, Validation
 
 COMPARISON = (
     "L1 errors of re-enacted validation pairs: over all pixels, over those that move, and over those that are painted rather than "
@@ -68,7 +67,7 @@ class DecoderTask(ReenactmentTask):
         self,
         lfae: LatentFlowAutoencoder,
         reconstruction: nn.Module,
-        dataset: Dataset,
+        dataset: Examples,
         pairs: tuple[torch.Tensor, torch.Tensor] | None,
         *,
         inpainted_weight: float = 1.0,

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 
 from ..data.dataset import ClipSample
 from ..hub.cards import CardFacts, facts_of_base
+from ..models import UNet3DVideoModel
 from ..ops.warp import sampling_grid
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
 from .motion_cache import MotionSample
 from .pipeline_task import VALIDATION_DRAWS, HeldOut, PipelineTask
-from .task import Losses
+from .task import Examples, Losses
 
 
 class DenoisingLoss(nn.Module):
@@ -30,7 +31,9 @@ class DenoisingLoss(nn.Module):
         snr_gamma: min-SNR weights (Hang et al., ICCV 2023) with this gamma; None weighs all timesteps alike.
     """
 
-    def __init__(self, unet: nn.Module, alphas_cumprod: torch.Tensor, snr_gamma: float | None = None):
+    alphas_cumprod: torch.Tensor
+
+    def __init__(self, unet: UNet3DVideoModel, alphas_cumprod: torch.Tensor, snr_gamma: float | None = None):
         super().__init__()
         self.unet, self.snr_gamma = unet, snr_gamma
         self.prediction_type = unet.config.prediction_type
@@ -94,7 +97,7 @@ class DiffusionTask(PipelineTask):
     def __init__(
         self,
         pipe: VideoDiffusionPipeline,
-        dataset: Dataset | None = None,
+        dataset: Examples | None = None,
         held_out: HeldOut | None = None,
         *,
         seed: int = 0,
@@ -105,7 +108,7 @@ class DiffusionTask(PipelineTask):
         super().__init__(pipe, pipe.unet, dataset, held_out, seed, null_condition_prob, ema_decay)
         self.unet, self.weights, self.models = pipe.unet, self.average.weights, [pipe.unet]
         alphas_cumprod = torch.cumprod(1 - pipe.scheduler.betas.double(), dim=0)
-        self.module = DenoisingLoss(self.unet, alphas_cumprod, snr_gamma).to(self.device)
+        self.module: DenoisingLoss = DenoisingLoss(self.unet, alphas_cumprod, snr_gamma).to(self.device)
 
     def parameters(self) -> Iterable[nn.Parameter]:
         return self.weights.values()
@@ -124,9 +127,9 @@ class DiffusionTask(PipelineTask):
             timesteps.append(torch.randint(len(self.module.alphas_cumprod), (), generator=generator))
             null.append(self.drops_label(label, generator))
             noise.append(torch.randn(volume.shape[1:], generator=generator))
-        noise, timesteps, null = torch.stack(noise), torch.stack(timesteps), torch.tensor(null)
-        embeds = self.text_embeds(samples.label)
-        return volume, noise.to(self.device), timesteps.to(self.device), embeds, null.to(self.device), latents
+        chance = (torch.stack(noise), torch.stack(timesteps), torch.tensor(null))
+        noises, times, nulls = (x.to(self.device) for x in chance)
+        return volume, noises, times, self.text_embeds(samples.label), nulls, latents
 
     def losses(self, module: nn.Module, batch: Any, draws: range) -> Losses:
         return Losses({"denoising": module(*self.arguments(batch, draws))}, {})
@@ -212,7 +215,8 @@ class MotionTask(DiffusionTask):
         """Residual flow and occlusion `(B, 3, F, h, w)` as the U-Net's configuration wants them."""
         config = self.unet.config
         if config.flow_target == "absolute":
-            grid = sampling_grid(*motion.shape[-2:], motion.device, centers=True).permute(2, 0, 1)[:, None]
+            height, width = motion.shape[-2:]
+            grid = sampling_grid(height, width, motion.device, centers=True).permute(2, 0, 1)[:, None]
             motion = torch.cat((motion[:, :2] + grid, motion[:, 2:]), dim=1)
         mean, std = (motion.new_tensor(x).view(-1, 1, 1, 1) for x in (config.target_mean, config.target_std))
         return (motion - mean) / std

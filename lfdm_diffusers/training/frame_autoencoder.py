@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL
 from torch import nn
-from torch.utils.data import Dataset
 
 from ..data.chance import draw_generator
 from ..data.dataset import FramePair
@@ -18,7 +17,7 @@ from ..metrics.reconstruction import reconstruction_l1
 from ..visualization import contact_sheet
 from .checkpoints import restore_weights
 from .reconstruction_loss import PixelPyramidLoss
-from .task import Losses, Result, Task, Validation
+from .task import Examples, Losses, Result, Task, Validation
 
 
 def build_frame_autoencoder(config: dict) -> AutoencoderKL:
@@ -87,7 +86,7 @@ class FrameAutoencoderTask(Task):
     unit = "pairs of frames"
 
     def __init__(
-        self, vae: AutoencoderKL, dataset: Dataset, held_out: torch.Tensor, *, kl_weight: float = 1e-6, seed: int = 0
+        self, vae: AutoencoderKL, dataset: Examples, held_out: torch.Tensor, *, kl_weight: float = 1e-6, seed: int = 0
     ):
         self.vae, self.dataset, self.held_out, self.seed = vae, dataset, held_out, seed
         self.module, self.models = FrameAutoencoderLoss(vae, PixelPyramidLoss(), kl_weight), [vae]

@@ -28,11 +28,11 @@ def embed_labels(
     """
     table = pipe.label_embeddings if pipe else None
     new = [label for label in labels if table is None or not table.knows(label)]
-    named = text_encoder not in (None, "none")
+    named = text_encoder is not None and text_encoder != "none"
     if pipe is not None and not named:
         encoder, tokenizer = pipe.text_encoder, pipe.tokenizer
     else:
-        encoder, tokenizer = load_text_encoder(text_encoder) if named else (None, None)
+        encoder, tokenizer = load_text_encoder(text_encoder) if text_encoder and named else (None, None)
     if not new:
         return table, encoder, tokenizer
     if encoder is not None:

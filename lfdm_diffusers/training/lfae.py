@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from ..data.chance import draw_generator
 from ..data.dataset import FramePair
@@ -17,7 +16,7 @@ from ..models import LatentFlowAutoencoder
 from .batchnorm import set_batchnorm_training
 from .equivariance import RandomTransform, concentration_loss, equivariance_losses
 from .reconstruction_loss import picture_losses
-from .task import Losses, Result, Task, Validation
+from .task import Examples, Losses, Result, Task, Validation, needed
 
 
 class LFAELoss(nn.Module):
@@ -39,7 +38,7 @@ class LFAELoss(nn.Module):
 
     def __init__(
         self,
-        lfae: nn.Module,
+        lfae: LatentFlowAutoencoder,
         reconstruction: nn.Module,
         inpainted_weight: float = 1.0,
         concentration_weight: float = 0.0,
@@ -92,7 +91,7 @@ class ReenactmentTask(Task):
         lfae: LatentFlowAutoencoder,
         trained: nn.Module,
         module: nn.Module,
-        dataset: Dataset,
+        dataset: Examples,
         pairs: tuple[torch.Tensor, torch.Tensor] | None,
         freeze_batchnorm_after: float,
         batch_size: int,
@@ -114,7 +113,8 @@ class ReenactmentTask(Task):
         return pair.reference.to(device, non_blocking=True), pair.driving.to(device, non_blocking=True)
 
     def validate(self) -> Validation:
-        numbers, sheet = evaluate_reconstruction(self.lfae, *self.pairs, batch_size=self.batch_size)
+        reference, driving = needed("pairs", self.pairs)
+        numbers, sheet = evaluate_reconstruction(self.lfae, reference, driving, batch_size=self.batch_size)
         return Validation(numbers, {"samples": sheet})
 
     def write_lfae(self, folder: Path, facts: CardFacts, repo_id: str | None) -> None:
@@ -137,7 +137,7 @@ class LFAETask(ReenactmentTask):
         self,
         lfae: LatentFlowAutoencoder,
         reconstruction: nn.Module,
-        dataset: Dataset,
+        dataset: Examples,
         pairs: tuple[torch.Tensor, torch.Tensor] | None,
         *,
         inpainted_weight: float = 1.0,

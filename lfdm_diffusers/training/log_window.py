@@ -16,7 +16,7 @@ class LogWindow:
     Pauses, in which no step is made (validation, checkpoints), are left out of the time.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:

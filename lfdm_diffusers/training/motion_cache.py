@@ -101,7 +101,8 @@ class MotionCache:
             frames = to_tensor(self.reader.place(self.reader.read(clip, indices)))[None].to(device)
             with torch.autocast(device.type, self.dtype, enabled=self.dtype is not None):
                 motion = self.lfae.predict_flow(frames[:, :, 0], frames[:, :, 1:])
-            grid = sampling_grid(*motion.flow.shape[-2:], device, centers=True).permute(2, 0, 1)[None, :, None]
+            height, width = motion.flow.shape[-2:]
+            grid = sampling_grid(height, width, device, centers=True).permute(2, 0, 1)[None, :, None]
             parts.append(torch.cat((motion.flow - grid, motion.occlusion), dim=1)[0].transpose(0, 1).half().cpu())
         return torch.cat(parts).numpy()
 
@@ -176,10 +177,10 @@ class MotionDataset(Dataset):
         motion = self.cache.load(clip)
         indices = sample_indices(self.strategy, len(motion), self.num_frames, rng)
         reader = self.cache.reader
-        reference = reader.read(clip, [0])
+        first = reader.read(clip, [0])
         if self.augment:
-            reference = augment_clip(reference, rng)
-        reference = to_tensor(reader.place(reference))[:, 0]
+            first = augment_clip(first, rng)
+        reference = to_tensor(reader.place(first))[:, 0]
         volume = torch.from_numpy(np.asarray(motion[indices], dtype=np.float32)).transpose(0, 1)
         if self.flip and rng.random() < 0.5:
             reference, volume = reference.flip(-1), volume.flip(-1)

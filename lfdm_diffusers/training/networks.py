@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -28,7 +29,7 @@ def read_network(path: Path, option: str) -> dict:
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
-def override_network(config: dict, path: Path | None, option: str, cls: type, settled: Sequence[str]) -> dict:
+def override_network(config: dict, path: Path | None, option: str, cls: Any, settled: Sequence[str]) -> dict:
     """A network's arguments: `config`, and over it those of the JSON file that `option` names.
 
     Args:

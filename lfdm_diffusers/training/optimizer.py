@@ -43,10 +43,10 @@ class MemoryOrderAdam(torch.optim.Adam):
 
 
 def build_optimizer(
-    parameters: Iterable[nn.Parameter] | Iterable[dict], learning_rate: float, betas: tuple[float, float]
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], learning_rate: float, betas: tuple[float, float]
 ) -> torch.optim.Adam:
     """Adam in one pass over memory for each weight, instead of one for each operation.
 
     A group may have `lr_scale`, its multiple of a run's learning rate.
     """
-    return MemoryOrderAdam(list(parameters), learning_rate, betas, fused=True)
+    return MemoryOrderAdam(parameters, learning_rate, betas, fused=True)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from ..data.dataset import FramePair
 from ..evaluation.full_size import evaluate_painter, small_motion
 from ..hub.cards import CardFacts
 from ..models import FullSizePainter, LatentFlowAutoencoder
 from ..models.full_size_painter import composed
-from .task import Losses, Result, Task, Validation
+from .task import Examples, Losses, Result, Task, Validation, needed
 
 
 class PainterLoss(nn.Module):
@@ -73,7 +72,7 @@ class PainterTask(Task):
         lfae: LatentFlowAutoencoder,
         painter: FullSizePainter,
         reconstruction: nn.Module,
-        dataset: Dataset,
+        dataset: Examples,
         pairs: tuple[torch.Tensor, torch.Tensor] | None,
         *,
         painted_weight: float = 0.25,
@@ -99,7 +98,8 @@ class PainterTask(Task):
         return Losses(module(batch.reference.to(device), batch.driving.to(device)), {})
 
     def validate(self) -> Validation:
-        numbers, sheet = evaluate_painter(self.lfae, self.painter, *self.pairs, batch_size=self.batch_size)
+        reference, driving = needed("pairs", self.pairs)
+        numbers, sheet = evaluate_painter(self.lfae, self.painter, reference, driving, batch_size=self.batch_size)
         return Validation(numbers, {"samples": sheet})
 
     def save(self, folder: Path) -> None:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import PIL.Image
 import torch
-from torch import nn
-from torch.utils.data import Dataset
 
 from ..data.chance import draw_generator
+from ..hub.base import HubModel
 from ..hub.cards import CardFacts
 from ..pipelines import ImageToVideoPipeline
 from ..visualization.generation_sheet import generation_sheet
 from .averaged_weights import AveragedWeights
-from .task import Result, Task, Validation
+from .task import Examples, Result, Task, Validation, needed
 
 # Draws of validation examples: far beyond any of training.
 VALIDATION_DRAWS = 2**62
+
+
+class Clips(Examples, Protocol):
+    """A data set of clips or motions of `num_frames` frames."""
+
+    num_frames: int
 
 
 class HeldOut(NamedTuple):
@@ -33,7 +38,7 @@ class HeldOut(NamedTuple):
         batch_size: examples at once.
     """
 
-    dataset: Dataset
+    dataset: Clips
     pictures: Sequence[PIL.Image.Image]
     labels: Sequence[str]
     batch_size: int
@@ -56,8 +61,8 @@ class PipelineTask(Task):
     def __init__(
         self,
         pipe: ImageToVideoPipeline,
-        network: nn.Module,
-        dataset: Dataset | None,
+        network: HubModel,
+        dataset: Examples | None,
         held_out: HeldOut | None,
         seed: int,
         null_condition_prob: float,
@@ -65,7 +70,7 @@ class PipelineTask(Task):
     ):
         self.pipe, self.dataset, self.held_out = pipe, dataset, held_out
         self.seed, self.null_condition_prob = seed, null_condition_prob
-        self.device = network.device
+        self.device: torch.device = network.device
         self.average = AveragedWeights(network, ema_decay)
 
     def chance(self, draws: Sequence[int]) -> Iterator[torch.Generator]:
@@ -87,14 +92,11 @@ class PipelineTask(Task):
     @torch.no_grad()
     def validate(self) -> Validation:
         """The numbers of `judge`, and a sheet of clips of all labels."""
+        held_out = needed("held_out", self.held_out)
         with self.average.in_place():
-            numbers = self.judge(self.held_out)
+            numbers = self.judge(held_out)
             sheet = generation_sheet(
-                self.pipe,
-                self.held_out.pictures,
-                self.held_out.labels or [None],
-                self.held_out.dataset.num_frames,
-                self.seed,
+                self.pipe, held_out.pictures, held_out.labels or [None], held_out.dataset.num_frames, self.seed
             )
         return Validation(numbers, {"samples": sheet})
 

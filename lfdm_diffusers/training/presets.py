@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from ..conversion.presets import PRESETS
 
@@ -28,7 +29,7 @@ TOON64_LFAE = {
 
 # Overrides of `LatentFlowAutoencoder`'s arguments, for training one: the released models', and a small one of our own
 # (4.4 million parameters) for 64x64 pictures.
-LFAE_CONFIGS = {
+LFAE_CONFIGS: dict[str, dict[str, Any]] = {
     preset.name: {"sample_size": preset.sample_size, "region_padding": preset.region_padding}
     for preset in PRESETS.values()
 } | {
@@ -54,7 +55,7 @@ LFAE_CONFIGS = {
 
 
 # Overrides of `UNet3DVideoModel`'s arguments, and how clips are sampled; likewise (toon64: 7 million parameters).
-UNET_CONFIGS = {
+UNET_CONFIGS: dict[str, dict[str, Any]] = {
     "mug128": {"num_frames": 40},
     "mhad128": {"num_frames": 40},
     "natops128": {
@@ -70,7 +71,7 @@ UNET_CONFIGS = {
 
 # The same U-Nets by the system that they are for: pixels (vdm), where patches of 4x4 bring toon64 to the places that LFDM's works
 # on and to its cost, and the paper has 64x64 pixels; and latents of a frame auto-encoder with LFDM's latent grid (ldm).
-FRAME_UNET_CONFIGS = {
+FRAME_UNET_CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
     "vdm": {
         "mug128": {**UNET_CONFIGS["mug128"], "sample_size": 64},
         "toon64": {**UNET_CONFIGS["toon64"], "sample_size": 64, "patch_size": 4},

@@ -37,14 +37,15 @@ class PerceptualPyramidLoss(nn.Module):
     ):
         super().__init__()
         self.features = features.eval().requires_grad_(False)
+        self.scales = tuple(scales)
         self.pyramid = nn.ModuleList(AntiAliasDownsample(3, scale) for scale in scales)
         self.gradient_checkpointing = gradient_checkpointing
 
     def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Both `(B, 3, H, W)` in [0, 1]; gradients flow to `prediction` only."""
         loss = prediction.new_zeros(())
-        for downsample in self.pyramid:
-            if min(target.shape[-2:]) < self.MIN_SIZE * downsample.stride:
+        for scale, downsample in zip(self.scales, self.pyramid):
+            if min(target.shape[-2:]) < self.MIN_SIZE * round(1 / scale):
                 continue
             with torch.no_grad():
                 wanted = self.features(downsample(target))

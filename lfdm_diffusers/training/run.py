@@ -8,7 +8,7 @@ import gc
 import operator
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from .clips import TrainingClips, choose_clips
 from .log_window import LogWindow
 from .metrics_file import METRICS_FILE, MetricsFile, last_validation
 from .optimizer import build_optimizer, learning_rate
-from .task import Losses, Task, Validation
+from .task import Examples, Losses, Task, Validation, needed
 
 # A run that goes on with other values is no longer the run that was interrupted, and says so; but for these.
 MAY_CHANGE = ("output_dir", "resume_from_checkpoint", "train_data_dir", "cache_dir", "report_to", "logging_steps")
@@ -136,8 +136,9 @@ class TrainingRun:
             OSError: if a checkpoint cannot be written.
         """
         args, accelerator = self.args, self.accelerator
-        accumulation, steps = args.gradient_accumulation_steps, self.num_steps(len(task.dataset))
-        self._settings = self._describe(len(task.dataset), steps)
+        dataset = needed("dataset", task.dataset)
+        accumulation, steps = args.gradient_accumulation_steps, self.num_steps(len(dataset))
+        self._settings = self._describe(len(dataset), steps)
         optimizer = build_optimizer(task.parameters(), args.learning_rate, (args.adam_beta1, args.adam_beta2))
         module, optimizer = accelerator.prepare(task.module, optimizer)
         self._optimizer = optimizer
@@ -157,7 +158,7 @@ class TrainingRun:
         )  # fmt: skip
         if self.step == 0 and first is not None:
             self._report(first, progress)
-        loader, window = self._loader(task.dataset, steps), LogWindow()
+        loader, window = self._loader(dataset, steps), LogWindow()
         for micro, batch in enumerate(window.timed(loader), self.step * accumulation):
             with accelerator.accumulate(module):
                 rate = learning_rate(
@@ -196,7 +197,7 @@ class TrainingRun:
         progress.close()
         self._share_statistics(task)
 
-    def _loader(self, dataset: Dataset, steps: int) -> DataLoader:
+    def _loader(self, dataset: Examples, steps: int) -> DataLoader:
         """Batches from the next step to the last. The loader is not prepared: its sampler shares out batches by itself."""
         args, accelerator = self.args, self.accelerator
         sampler = StepBatchSampler(
@@ -215,9 +216,10 @@ class TrainingRun:
 
     def _mean_losses(self, losses: Losses) -> dict[str, torch.Tensor]:
         """All numbers of a forward pass and the sum of the losses, averaged over processes; a sum that is not finite raises."""
-        values = {"loss": sum(losses.parts.values()), **losses.parts, **losses.watched}
-        means = self.accelerator.reduce(torch.stack([value.detach().float() for value in values.values()]), "mean")
-        values = dict(zip(values, means))
+        first, *others = losses.parts.values()
+        numbers = {"loss": sum(others, start=first), **losses.parts, **losses.watched}
+        means = self.accelerator.reduce(torch.stack([value.detach().float() for value in numbers.values()]), "mean")
+        values = dict(zip(numbers, means))
         if not values["loss"].isfinite():  # the same in every process
             parts = ", ".join(f"{name} {values[name]:.4g}" for name in losses.parts)
             raise FloatingPointError(f"the loss is {values['loss']:.4g} at step {self.step + 1} ({parts}).")
@@ -249,7 +251,7 @@ class TrainingRun:
         """For the card: what the task says, and how it was trained."""
         with self.autocast():
             facts = task.facts()
-        clips = len(task.dataset)
+        clips = len(needed("dataset", task.dataset))
         return (
             {"dataset": f"{clips} clips"} | facts | {"notes": [self.about(clips, task.unit), *facts.get("notes", [])]}
         )

@@ -5,12 +5,11 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import PIL.Image
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from ..hub.cards import CardFacts
 
@@ -53,6 +52,28 @@ class Result(NamedTuple):
     how_to_load: str
 
 
+Value = TypeVar("Value")
+
+
+def needed(name: str, value: Value | None) -> Value:
+    """What a task was given for a run.
+
+    Raises:
+        ValueError: if it is None, as it may be without a run.
+    """
+    if value is None:
+        raise ValueError(f"`{name}` must be given to a task that is run, got None.")
+    return value
+
+
+class Examples(Protocol):
+    """A data set: items by number, or by `Draw`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any) -> Any: ...
+
+
 class Task(abc.ABC):
     """One thing to train. `TrainingRun.fit` calls its methods in the order in which they stand here; those that are not
     abstract may be left as they are.
@@ -66,11 +87,11 @@ class Task(abc.ABC):
 
     module: nn.Module
     models: Sequence[nn.Module]
-    dataset: Dataset | None
+    dataset: Examples | None
     unit: str
 
     @abc.abstractmethod
-    def parameters(self) -> Iterable[nn.Parameter] | Iterable[dict]:
+    def parameters(self) -> Iterable[nn.Parameter] | Iterable[dict[str, Any]]:
         """What the optimizer changes, as `build_optimizer` takes it."""
 
     def start(self) -> Validation | None:

@@ -73,13 +73,15 @@ def clip_views(output: LFDMPipelineOutput, picture: torch.Tensor, image_fit: str
     (frames,), warped = output.frames, output.warped
     flow, occlusion = output.flow.float().cpu(), output.occlusion.float().cpu()
     if not isinstance(frames, RenderedVideo):
-        reference = pixels_of(fit_picture(over_white(picture), *frames.shape[1:3], image_fit))
+        height, width = frames.shape[1:3]
+        reference = pixels_of(fit_picture(over_white(picture), height, width, image_fit))
         return ClipViews(frames, reference, frames, [MotionViews(reference, frames, warped[0], flow[0], occlusion[0])])
     small = frames.resized(*tile_size(*frames.shape[1:3]))
     tiles = np.stack(list(small))
     motions = [
         MotionViews(pixels_of(subject.reference), pixels_of(subject.decoded), *motion)
         for subject, *motion in zip(frames.subjects, warped, flow, occlusion)
+        if subject.reference is not None and subject.decoded is not None
     ]
     whole = tiles if small.shape == frames.shape else frames  # rendered once
     return ClipViews(whole, pixels_over_white(small.picture()), pixels_over_white(tiles), motions)
