@@ -47,7 +47,7 @@ def model_facts(model: str | Path) -> dict:
 def _pipeline_facts(model: str, pipeline_class: type[ImageToVideoPipeline], index: dict) -> dict:
     parts: dict = {}
     for name, value in index.items():
-        library, class_name = value if isinstance(value, list) and len(value) == 2 else (None, None)
+        library, class_name = value if isinstance(value, list) and len(value) == 2 else ("", "")
         if class_name in models.__all__:
             cls = getattr(models, class_name)
             parts[name] = cls.from_config(cls.load_config(model, subfolder=name))
@@ -94,7 +94,8 @@ def _card_facts(model: str | Path) -> dict:
         card = ModelCard.load(path / "README.md" if path.is_dir() else str(model))
     except Exception:  # no card, or one whose metadata cannot be read; each with its own exception
         return {"license": None, "card": {}}
-    sections, heading, fenced = {}, "", False
+    sections: dict[str, list[str]] = {}
+    heading, fenced = "", False
     for line in card.text.splitlines():
         fenced ^= line.startswith("```")
         if line.startswith("#") and not fenced:

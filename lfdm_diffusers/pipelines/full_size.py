@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -52,14 +52,13 @@ class FullSize:
         self.masks = check_subjects(subjects, pictures)
         self.given = pictures
         self.pictures = [self._sized(picture, output_size) for picture in pictures]
-        self.boxes = (
-            [
-                (subject if mask is None else box_of_mask(mask)).framed(*frame)
+        if subjects is None:
+            self.boxes = [Box(*frame_sides(p.shape[-2:], *frame, image_fit)) for p in pictures]
+        else:
+            self.boxes = [
+                (cast(Box, subject) if mask is None else box_of_mask(mask)).framed(*frame)
                 for subject, mask in zip(subjects, self.masks)
             ]
-            if subjects is not None
-            else [Box(*frame_sides(p.shape[-2:], *frame, image_fit)) for p in pictures]
-        )
         self.mask = None if motion_mask is None else mask_tensor(motion_mask).float()
 
     @classmethod
@@ -159,22 +158,20 @@ class FullSize:
 
     def _mask(self, picture: torch.Tensor, box: Box, own: torch.Tensor | None) -> torch.Tensor | None:
         """What of a subject may move, at the size of the frames: its own mask, and what `motion_mask` leaves of it."""
-        size = tuple(picture.shape[-2:])
-        masks = [] if own is None else [_at_size(own, size)]
+        height, width = picture.shape[-2:]
+        masks = [] if own is None else [_at_size(own, (height, width))]
         if self.mask is not None:
-            masks.append(self._motion_mask(size, box))
+            masks.append(self._motion_mask(self.mask, (height, width), box))
         return torch.stack(masks).prod(dim=0) if masks else None
 
-    def _motion_mask(self, size: tuple[int, int], box: Box) -> torch.Tensor:
+    def _motion_mask(self, mask: torch.Tensor, size: tuple[int, int], box: Box) -> torch.Tensor:
         """Of the picture if it is as large as that, else stretched over the model's frame."""
-        if any(self.mask.shape == given.shape[-2:] for given in self.given):
-            return _at_size(self.mask, size)
+        if any(mask.shape == given.shape[-2:] for given in self.given):
+            return _at_size(mask, size)
         rows, columns = Axis(box.top, box.bottom, size[0]), Axis(box.left, box.right, size[1])
         whole = torch.zeros(size)
         whole[rows.start : rows.stop, columns.start : columns.stop] = (
-            rows.matrix(self.mask.shape[0], cubic=False)
-            @ self.mask
-            @ columns.matrix(self.mask.shape[1], cubic=False).T
+            rows.matrix(mask.shape[0], cubic=False) @ mask @ columns.matrix(mask.shape[1], cubic=False).T
         )
         return whole
 

@@ -91,7 +91,8 @@ def check_subjects(subjects: Sequence[Subject] | None, pictures: Sequence[torch.
         raise ValueError(f"`subjects` must be a non-empty list of Box and masks, got {subjects!r}.")
     if len(pictures) != 1:
         raise ValueError(f"`subjects` are of one picture, but `image` holds {len(pictures)}.")
-    masks, size = [], tuple(pictures[0].shape[-2:])
+    masks: list[torch.Tensor | None] = []
+    size = tuple(pictures[0].shape[-2:])
     for subject in subjects:
         if isinstance(subject, Box):
             masks.append(None)
