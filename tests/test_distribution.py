@@ -12,7 +12,8 @@ from packaging.utils import canonicalize_name
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = SETTINGS["project"]
 DEVELOPERS = {"build", "mypy", "ruff"}  # read or build the code and never run it
 
 
@@ -58,5 +59,12 @@ def test_the_page_for_the_package_index_stands_alone():
 
 def test_types_are_marked():
     assert (files("lfdm_diffusers") / "py.typed").is_file()
+
+
+def test_the_type_checker_reads_a_users_script_beside_the_package():
+    """It takes minutes at first, so that `.ci/run` runs it, and no test; here only that it would read both."""
+    settings = SETTINGS["tool"]["mypy"]
+    assert [(ROOT / name).exists() for name in settings["files"]] == [True, True]
+    assert settings["disallow_untyped_defs"] and settings["check_untyped_defs"] and settings["warn_unused_ignores"]
     (patterns,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"].values()
     assert "py.typed" in patterns
