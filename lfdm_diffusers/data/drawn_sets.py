@@ -98,7 +98,7 @@ def keep_settings(path: Path, settings: dict, before: dict | None = None) -> Non
 
 
 def write_flow(path: Path, flow: np.ndarray, visibility: np.ndarray) -> None:
-    """True flow and visibility of all frames against frame 0, compressed."""
+    """True flow `(F, 2, H, W)`, as float16, and visibility `(F, 1, H, W)` of all frames against frame 0, compressed."""
     with whole(path) as part:
         np.savez_compressed(part, flow=flow.astype(np.float16), visibility=visibility.astype(np.uint8))
 

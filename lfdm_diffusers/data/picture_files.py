@@ -51,7 +51,7 @@ def picture_files(folder: Path) -> list[Path]:
 
 
 def folder_frames(folder: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
-    """The frames of a folder, one by one: all, or those of ascending `indices`."""
+    """The frames of a folder, one by one, `(H, W, 3)` uint8: all, or those of ascending `indices`."""
     files = frame_files(folder)
     for index in range(len(files)) if indices is None else indices:
         if index >= len(files):

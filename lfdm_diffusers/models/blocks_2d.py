@@ -14,7 +14,10 @@ from .checkpointing import CheckpointedBlock
 
 
 class AntiAliasDownsample(nn.Module):
-    """Gaussian blur, then every (1/scale)-th pixel: sigma = (1/scale - 1)/2, 2*round(4*sigma) + 1 taps, zero padding."""
+    """Gaussian blur, then every (1/scale)-th pixel: sigma = (1/scale - 1)/2, 2*round(4*sigma) + 1 taps, zero padding.
+
+    Maps `(B, channels, H, W)` to `(B, channels, scale * H, scale * W)`, rounded up.
+    """
 
     kernel: torch.Tensor
 
@@ -57,7 +60,7 @@ def convolve_doubled(conv: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 class ConvBlock(CheckpointedBlock):
-    """Convolution, BatchNorm, ReLU.
+    """Convolution, BatchNorm, ReLU: `(B, in_channels, h, w)` to `(B, out_channels, h, w)`.
 
     `parts`, of this and all that is made of it, are the sizes of the batches that a batch was put together from: in training
     each has BatchNorm statistics of its own, as if it came alone.
@@ -83,7 +86,7 @@ class ConvBlock(CheckpointedBlock):
 
 
 class DownBlock2d(ConvBlock):
-    """`ConvBlock`, then 2x2 average pooling."""
+    """`ConvBlock`, then 2x2 average pooling, to `(B, out_channels, h / 2, w / 2)`."""
 
     def compute(self, x: torch.Tensor, parts: Sequence[int] | None = None) -> torch.Tensor:
         x = self.normalised(x, parts)
@@ -92,14 +95,14 @@ class DownBlock2d(ConvBlock):
 
 
 class UpBlock2d(ConvBlock):
-    """Nearest-neighbour doubling, then `ConvBlock`."""
+    """Nearest-neighbour doubling, then `ConvBlock`, to `(B, out_channels, 2h, 2w)`."""
 
     def convolved(self, x: torch.Tensor) -> torch.Tensor:
         return convolve_doubled(self.conv, x)
 
 
 class ResBlock2d(CheckpointedBlock):
-    """Pre-activation residual block: x + conv(relu(bn(conv(relu(bn(x))))))."""
+    """Pre-activation residual block, `(B, channels, h, w)` in and out: x + conv(relu(bn(conv(relu(bn(x))))))."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -119,7 +122,8 @@ def channel_widths(base: int, count: int, maximum: int) -> list[int]:
 
 
 class PyramidEncoder(nn.Module):
-    """`num_blocks` down blocks; returns the input and every level's output, finest first."""
+    """`num_blocks` down blocks; returns the input `(B, in_channels, h, w)` and every level's output, finest first: level i is
+    `(B, min(max_channels, base_channels * 2**i), h / 2**i, w / 2**i)`."""
 
     def __init__(self, in_channels: int, base_channels: int, num_blocks: int, max_channels: int):
         super().__init__()

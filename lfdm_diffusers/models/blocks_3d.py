@@ -75,7 +75,7 @@ class BlockSettings(NamedTuple):
 
 
 class AttentionPair(nn.Module):
-    """Attention over the places of each frame, then over the frames of each place."""
+    """Attention over the places of each frame, then over the frames of each place: `(B * F, C, h, w)` in and out."""
 
     def __init__(self, channels: int, settings: BlockSettings, linear: bool):
         super().__init__()
@@ -89,7 +89,11 @@ class AttentionPair(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Two residual blocks, attention, and a halving (none at the deepest level); returns the skip too."""
+    """Two residual blocks, attention, and a halving (none at the deepest level).
+
+    Maps `(B * F, in_channels, h, w)` and an embedding `(B, embed_dim)` to `(B * F, out_channels, h / 2, w / 2)` and the skip, which
+    has the size from before the halving.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, settings: BlockSettings, downsample: bool):
         super().__init__()
@@ -110,7 +114,7 @@ class DownBlock(nn.Module):
 
 
 class MidBlock(nn.Module):
-    """Residual block, full attention, residual block, at the smallest size."""
+    """Residual block, full attention, residual block, at the smallest size: `(B * F, C, h, w)` in and out."""
 
     def __init__(self, channels: int, settings: BlockSettings):
         super().__init__()
@@ -128,7 +132,7 @@ PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 class NearestUpsample(nn.Module):
-    """Nearest-neighbour doubling and a convolution with a padding mode of choice."""
+    """Nearest-neighbour doubling and a convolution with a padding mode of choice: `(N, C, h, w)` to `(N, C, 2h, 2w)`."""
 
     def __init__(self, channels: int, padding_mode: PaddingMode):
         super().__init__()
@@ -139,7 +143,10 @@ class NearestUpsample(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """The skip concatenated, two residual blocks, attention, and a doubling (none at the finest level)."""
+    """The skip concatenated, two residual blocks, attention, and a doubling (none at the finest level).
+
+    Maps `(B * F, in_channels, h, w)`, a skip like it and an embedding `(B, embed_dim)` to `(B * F, out_channels, 2h, 2w)`.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, settings: BlockSettings, upsample: nn.Module | None):
         super().__init__()
@@ -159,7 +166,10 @@ class UpBlock(nn.Module):
 
 
 class OutputHead(nn.Module):
-    """An unconditioned residual block and a 1x1 convolution that gives all pixels of a patch."""
+    """An unconditioned residual block and a 1x1 convolution that gives all pixels of a patch of p * p.
+
+    Maps `(B * F, in_channels, h, w)` to `(B * F, out_channels, p * h, p * w)`.
+    """
 
     def __init__(self, in_channels: int, channels: int, out_channels: int, groups: int, patch_size: int):
         super().__init__()

@@ -90,7 +90,7 @@ def composed(picture: torch.Tensor, details: FullSizePainterOutput) -> torch.Ten
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(silu(conv(silu(x)))), without a norm: colours count as they are."""
+    """x + conv(silu(conv(silu(x)))), `(N, channels, h, w)` in and out, without a norm: colours count as they are."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -7,7 +7,7 @@ import PIL.Image
 
 
 def as_pixels(picture: np.ndarray) -> np.ndarray:
-    """uint8 of a picture in [0, 1]; uint8 stays."""
+    """uint8 of a picture, or several, of any shape: floats in [0, 1] are rounded, uint8 stays."""
     return picture if picture.dtype == np.uint8 else np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 

@@ -170,7 +170,8 @@ def motion_clip(
 def motion_sheet(
     reference: np.ndarray, frames: np.ndarray, warped: np.ndarray, flow: np.ndarray, occlusion: np.ndarray
 ) -> PIL.Image.Image:
-    """The still view of `motion_clip`, also with the flow as arrows and as a bent grid; keys are in the first column."""
+    """The still view of `motion_clip`, whose arguments it has, also with the flow as arrows and as a bent grid; keys are in the first
+    column."""
     colours, grey, largest = motion_pictures(flow, occlusion, *reference.shape[:2])
     shown = shown_frames(len(frames))
     arrows = {i: flow_arrows(frames[i], flow[i], across=9) for i in shown}
