@@ -106,7 +106,8 @@ class PipelineTask(Task):
 
     def facts(self) -> CardFacts:
         """The labels of the clips."""
-        return CardFacts(labels=list(self.held_out.labels)) if self.held_out.labels else CardFacts()
+        labels = needed("held_out", self.held_out).labels
+        return CardFacts(labels=list(labels)) if labels else CardFacts()
 
     def results(self) -> list[Result]:
         return [Result("pipeline", self.write, f"{type(self.pipe).__name__}.from_pretrained({{}})")]
