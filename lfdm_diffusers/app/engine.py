@@ -27,7 +27,7 @@ from ..pipelines.motion import Mask
 from ..schedulers import scheduler_by_name
 from ..visualization import as_pixels, enlarge
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name, kept_rate
-from ..visualization.clip_views import clip_views
+from ..visualization.clip_views import ClipViews, clip_views
 
 MOST_STEPS = 1000
 MOST_FRAMES = 160
@@ -224,7 +224,8 @@ class Engine:
             make = self._sampler(pipe, asked, fit, progress)
             if not pipe.labels:
                 raise ValueError("This model has no list of labels: write a text instead.")
-            tensor, clips = self._usable(picture), {}
+            tensor = self._usable(picture)
+            clips: dict[str | None, ClipViews] = {}
             size = "picture" if asked.subjects else asked.output_size
             files = self._files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size)
             files.subjects = max(1, len(asked.subjects))
@@ -322,7 +323,7 @@ class Engine:
                 return {}
 
             progress(i / count, label or "denoising")
-            prompts = asked.labels(label)
+            prompts: Any = asked.labels(label)
             return pipe(
                 tensor,
                 None if None in prompts else prompts,

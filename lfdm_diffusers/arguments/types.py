@@ -68,8 +68,8 @@ def stroke(text: str) -> tuple[list[tuple[float, float]], int | None]:
     """An option's `type`: points "X,Y X,Y ...", at least two, and perhaps "@FRAME": the points and the frame."""
     places, at, frame = text.partition("@")
     with contextlib.suppress(ValueError):
-        points = [tuple(map(float, word.split(","))) for word in places.split()]
+        points = [[float(number) for number in word.split(",")] for word in places.split()]
         whole = int(frame) if at else None
         if len(points) > 1 and all(len(point) == 2 and all(map(math.isfinite, point)) for point in points):
-            return points, whole
+            return [(x, y) for x, y in points], whole
     raise argparse.ArgumentTypeError(f'must be "X,Y X,Y ..." in pixels, and perhaps @FRAME, got {text!r}')

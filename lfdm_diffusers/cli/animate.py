@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files.names import printable
 from .options import add_device_arguments, add_file_arguments, add_motion_arguments, add_picture_arguments
@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     if args.absolute and not args.driving:
         raise ValueError("`--absolute` is about a clip; it needs `--driving`.")
     names = unique_names(args.motion or args.driving)
+    lengths: dict[Any, int]  # by name; a subject without a motion of its own has none
+    rates: dict[Any, float | None]
     if args.motion:
         motions = {name: Motion.load(path) for name, path in names.items()}
         lengths = {name: len(motion) for name, motion in motions.items()}
@@ -115,13 +117,13 @@ def run(args: argparse.Namespace) -> int:
             return motions[name]
         frames = iterate_frames(clips[name])  # one after the other: a clip at its full size may be large
         options = {"relative": not args.absolute, "image_fit": args.image_fit}
-        if box is None:
-            return pipe.transfer(picture, frames, **options)
-        return pipe.transfer(picture, frames, subjects=[box], **options)[0]
+        motion = pipe.transfer(picture, frames, subjects=None if box is None else [box], **options)
+        return motion if isinstance(motion, Motion) else motion[0]
 
     def make(picture: torch.Tensor, moving: Subjects, name: str, seed: int, tick: Callable) -> LFDMPipelineOutput:
-        boxes = moving.boxes or [None]
-        motion = [motion_of(picture, own, box) for own, box in zip(moving.named(name), boxes)]
+        boxes: list[Any] = moving.boxes or [None]
+        own_names: list[Any] = moving.named(name)
+        motion = [motion_of(picture, own, box) for own, box in zip(own_names, boxes)]
         edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop}
         size = {"image_fit": args.image_fit, "output_size": args.output_size, "subjects": moving.boxes}
         return pipe.animate(picture, motion, output_type="stream", **size, **edit)

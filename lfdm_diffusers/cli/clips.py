@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -88,7 +88,7 @@ def plan_files(
     labels: list[str | None],
     num_frames: int,
     seeds: Sequence[int] = (0,),
-    rates: Mapping[str, float | None] | None = None,
+    rates: Mapping[Any, float | None] | None = None,
     subjects: Mapping[Path, Subjects] | None = None,
 ) -> dict[Path, PictureFiles]:
     """Where each picture's files will be.
@@ -190,7 +190,7 @@ def make_files(
     pipe: LFDMPipeline,
     files: dict[Path, PictureFiles],
     settings: dict,
-    make: Callable[[torch.Tensor, Subjects, str | None, int, Callable], LFDMPipelineOutput],
+    make: Callable[[torch.Tensor, Subjects, Any, int, Callable], LFDMPipelineOutput],
     subjects: Mapping[Path, Subjects],
     steps: int = 0,
 ) -> int:
@@ -230,8 +230,8 @@ def make_files(
                 for label in names:
                     bar.set_description(printable(f"{picture.name}, {label or 'no label'}"))
                     output = make(tensor, moving, label, seed, tick)
-                    about = {"picture": picture.name, "seed": seed, **settings}
-                    about = [{"label": own, **about} for own in moving.named(label)]
+                    same = {"picture": picture.name, "seed": seed, **settings}
+                    about = [{"label": own, **same} for own in moving.named(label)]
                     # Frames are rendered and written while the next clip is denoised.
                     behind.do(write_clip_of, plan, label, seed, output, tensor, args.image_fit, about, clips)
                     bar.update()

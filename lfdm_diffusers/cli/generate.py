@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..arguments.types import stroke, whole_number
 from .options import add_file_arguments, add_motion_arguments, add_picture_arguments, add_sampling_arguments
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     def make(
         picture: torch.Tensor, moving: Subjects, label: str | None, seed: int, tick: Callable
     ) -> LFDMPipelineOutput:
-        prompts = moving.named(label)
+        prompts: Any = moving.named(label)
         output = pipe(
             picture,
             None if None in prompts else prompts,
@@ -181,7 +181,7 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None, option: str = "--
         return [*pipe.labels] if pipe.labels else [None]
     if table is None and not free_text:
         raise ValueError(f"This model takes no labels; leave them out of `{option}`.")
-    chosen = {}
+    chosen: dict[str, str] = {}
     for label in given:
         if table is not None and (table.knows(label) or not free_text):
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ..arguments.types import frame_size, number, some_of, whole_number
 
@@ -103,6 +104,7 @@ def add_motion_arguments(group: argparse._ArgumentGroup, generated: bool = False
         help="grey picture; only its white places move. One of the picture's size is kept to its pixels",
     )
     ways = "ping-pong (forward and back) or ease (glide back to the first frame at the end)"
+    bare: dict[str, Any] = {"nargs": "?", "const": True} if generated else {}
     group.add_argument(
         "--loop",
         type=_underscored,
@@ -111,7 +113,7 @@ def add_motion_arguments(group: argparse._ArgumentGroup, generated: bool = False
         help=f"a motion that comes back to its beginning, with no jump; or a usual one, made to: {ways}"
         if generated
         else f"repeat without a jump: {ways}",
-        **({"nargs": "?", "const": True} if generated else {}),
+        **bare,
     )
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Functions import what loads torch, so that `--help` does not wait for it.
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def subjects_of(
 
 
 def clip_names(
-    given: Sequence[str | tuple] | None, names: Sequence[str | None], known: Callable[[str], str]
-) -> tuple[list[str | None], Sequence[str | tuple] | None]:
+    given: Sequence[Any] | None, names: Sequence[str | None], known: Callable[[str], str | None]
+) -> tuple[list[Any], Sequence[Any] | None]:
     """The clips of a picture, one for each name, or a single one where every subject has its own.
 
     Args:

@@ -170,7 +170,8 @@ def _reason(error: Exception, path: Path) -> str:
 
 def _held(clip: Clip, frames: Iterable[np.ndarray]) -> list[np.ndarray]:
     """All frames at once, as long as that is not too much memory."""
-    held, total = [], 0
+    held: list[np.ndarray] = []
+    total = 0
     for frame in frames:
         total += 2 * frame.nbytes  # they are stacked later
         try:

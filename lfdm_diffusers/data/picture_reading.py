@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 
@@ -89,13 +90,13 @@ def _halved(image: PIL.Image.Image, power: int) -> PIL.Image.Image:
     if image.format == "JPEG2000":
         image = _coarse_jpeg2000(image, power)
     else:  # JPEG leaves up to three halvings out
-        image.draft(image.mode, tuple(max(1, side >> power) for side in image.size))
+        image.draft(image.mode, (max(1, image.width >> power), max(1, image.height >> power)))
         image.load()
     done = round(math.log2(longest / max(image.size)))
     return image if done >= power else _averaged(image, 1 << power - done)
 
 
-def _coarse_jpeg2000(image: PIL.Image.Image, power: int) -> PIL.Image.Image:
+def _coarse_jpeg2000(image: Any, power: int) -> PIL.Image.Image:
     """Without the finest levels of its wavelets, if it has so many."""
     image.reduce = power
     try:

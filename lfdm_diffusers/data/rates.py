@@ -40,8 +40,9 @@ def _video_rate(path: Path) -> float | None:
     with open_video(path) as container:
         stream = container.streams.video[0]
         packets = itertools.islice(container.demux(stream), PACKETS)
-        times = {packet.dts if packet.pts is None else packet.pts for packet in packets if packet.size} - {None}
-        seen = _rate([float((b - a) * stream.time_base) for a, b in itertools.pairwise(sorted(times))])
+        stamps = [packet.dts if packet.pts is None else packet.pts for packet in packets if packet.size]
+        times = sorted({stamp for stamp in stamps if stamp is not None})
+        seen = _rate([float((b - a) * (stream.time_base or 0)) for a, b in itertools.pairwise(times)])
         said = float(stream.average_rate) if stream.average_rate else None
         # Times are rounded, so that what the file says is more exact, if it is true.
         return said if seen is None or (said and abs(seen / said - 1) < 0.01) else seen

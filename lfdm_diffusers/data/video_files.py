@@ -137,7 +137,9 @@ class _Stream:
     def pixels(self, frame: av.VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 of a frame as it is shown: with square pixels, upright and not mirrored, transparency over white."""
         clear = any(component.is_alpha for component in frame.format.components)
-        size = {} if self.shape == 1 else {"width": max(1, round(frame.width * self.shape)), "height": frame.height}
+        size: dict[str, Any] = {}
+        if self.shape != 1:
+            size = {"width": max(1, round(frame.width * self.shape)), "height": frame.height}
         require_pixels(size.get("width", frame.width), frame.height, frame=True)
         array = self.converter.reformat(frame, format="rgba" if clear else "rgb24", **size).to_ndarray()
         return placed(over_white(array) if clear else array, frame.side_data.get("DISPLAYMATRIX"))

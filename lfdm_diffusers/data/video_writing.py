@@ -182,16 +182,19 @@ class _Pictures:
 class _Encoder:
     """A file that FFmpeg writes, frame by frame; it is complete when the block ends."""
 
-    def __init__(self, part: Path, format: str, count: int, fps: float, palette: PIL.Image.Image | None):
-        self.part, self.name, self.format, self.palette = part, format, FORMATS[format], palette
+    container: av.container.OutputContainer | None = None  # opened with the first frame
+    stream: av.VideoStream
+
+    def __init__(self, part: Path, name: str, format: Format, count: int, fps: float, palette: PIL.Image.Image | None):
+        self.part, self.name, self.format, self.palette = part, name, format, palette
         # 29.97 stands for 30000/1001, as all rates of television do.
         self.fps = Fraction(min(fps, self.format.most_fps or fps)).limit_denominator(1001)
-        self.number, self.container = 0, None
+        self.number = 0
         # Either in frames, or in the format's own unit.
         self.unit = 1 / self.fps if self.format.unit is None else Fraction(self.format.unit, 1000)
         times = [1] * count
         if self.format.unit is not None:
-            times = [time // self.format.unit for time in frame_times(count, self.fps, self.format.unit)]
+            times = [time // self.format.unit for time in frame_times(count, float(self.fps), self.format.unit)]
         self.durations, self.starts = times, [0, *np.cumsum(times).tolist()]
 
     def __enter__(self) -> _Encoder:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -74,9 +75,9 @@ class Stroke:
             ValueError: if the clip has no such frames.
         """
         count = len(self.points) - 1
-        last = num_frames // 2 if self.frames is None else self.frames
+        last: Any = num_frames // 2 if self.frames is None else self.frames
         if isinstance(last, Integral):
-            frames = [round((n + 1) * last / count) for n in range(count)]
+            frames = [round((n + 1) * int(last) / count) for n in range(count)]
             if last < count:
                 raise ValueError(
                     f"a Stroke to {count} points by frame {last} needs that many frames; name a later one, got {self}."
@@ -124,7 +125,7 @@ def strokes_of_boxes(strokes: Sequence[Stroke], boxes: Sequence[Box]) -> list[li
             n: ((boxes[n].left + boxes[n].right) / 2 - x) ** 2 + ((boxes[n].top + boxes[n].bottom) / 2 - y) ** 2
             for n in holding
         }
-        chosen[min(middle, key=middle.get)].append(stroke)
+        chosen[min(middle, key=lambda n: middle[n])].append(stroke)
     return chosen
 
 
@@ -164,7 +165,8 @@ def shared_out(known: Sequence[KnownFrame]) -> list[KnownFrame]:
 def in_units_of_volume(flow: torch.Tensor, unet_config: Mapping) -> torch.Tensor:
     """A flow `(2, h, w)`, an absolute sampling grid, as the U-Net diffuses it (the inverse of `volume_to_motion`)."""
     if unet_config["flow_target"] == "residual":
-        flow = flow - sampling_grid(*flow.shape[-2:], centers=True).permute(2, 0, 1)
+        height, width = flow.shape[-2:]
+        flow = flow - sampling_grid(height, width, centers=True).permute(2, 0, 1)
     mean, std = (torch.tensor(unet_config[name])[:2].view(2, 1, 1) for name in ("target_mean", "target_std"))
     return (flow - mean) / std
 
@@ -208,7 +210,7 @@ class DrawnStrokes:
             self.strokes = strokes_of_boxes(strokes, self.boxes)
         else:
             sides = frame_sides(tuple(pictures[0].shape[-2:]), asked.height, asked.width, asked.image_fit)
-            self.boxes, self.strokes = [Box(*sides)], [strokes]
+            self.boxes, self.strokes = [Box(*sides)], [list(strokes)]
         for own, box in zip(self.strokes, self.boxes):
             for stroke in own:
                 for point in stroke.points:

@@ -212,7 +212,7 @@ class TrainingRun:
         workers, pin = args.dataloader_num_workers, self.device.type == "cuda"
         if workers:  # what the scan left of decoders is freed here: a worker would wait for their threads, which it does not have
             gc.collect()
-        return DataLoader(dataset, batch_sampler=sampler, num_workers=workers, pin_memory=pin)
+        return DataLoader(cast(Dataset, dataset), batch_sampler=sampler, num_workers=workers, pin_memory=pin)
 
     def _mean_losses(self, losses: Losses) -> dict[str, torch.Tensor]:
         """All numbers of a forward pass and the sum of the losses, averaged over processes; a sum that is not finite raises."""

@@ -78,7 +78,7 @@ class PictureFiles:
     tile_scale: int | None = None
     subjects: int = 1
     rates: Mapping[str | None, float] = field(default_factory=dict)
-    written: list[dict[str, object]] = field(default_factory=list)
+    written: list[dict[str, Any]] = field(default_factory=list)
 
     def _moving(self, folder: Path, name: str) -> list[Path]:
         return [clip_path(folder, name, format) for format in self.formats]
