@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if args.absolute and not args.driving:
         raise ValueError("`--absolute` is about a clip; it needs `--driving`.")
     names = unique_names(args.motion or args.driving)
-    lengths: dict[Any, int]  # by name; a subject without a motion of its own has none
+    lengths: dict[Any, int]
     rates: dict[Any, float | None]
     if args.motion:
         motions = {name: Motion.load(path) for name, path in names.items()}
