@@ -98,7 +98,8 @@ def asked_number(name: str, value: Any, least: float, most: float, default: floa
     """
     if value is None or value == "":
         return default
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:  # NaN fails too
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most:  # NaN fails too
         raise ValueError(f"{name} must be a number from {least:g} to {most:g}, got {str(value)[:40]!r}.")
     return value
 

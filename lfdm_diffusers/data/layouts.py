@@ -66,8 +66,8 @@ def find_clips(
         )
     clips = ClipList()
     for find in AUTO if layout == "auto" else [LAYOUTS[layout]]:
-        clips = find(root)
-        clips = ClipList(_in_one_spelling(clips), getattr(clips, "notes", ()), getattr(clips, "tables", ()))
+        found = find(root)
+        clips = ClipList(_in_one_spelling(found), getattr(found, "notes", ()), getattr(found, "tables", ()))
         if clips:
             break
     clips.notes += left_out(root, clips, clips.tables)

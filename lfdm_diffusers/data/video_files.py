@@ -118,7 +118,8 @@ class _Stream:
         # One for all frames: each frame's own would keep its threads until the garbage is collected, and a process that is forked
         # with them, such as a data loader's, hangs when it collects it.
         self.converter = VideoReformatter()
-        self.count, self.end, self.corrupt = 0, None, False
+        self.count, self.corrupt = 0, False
+        self.end: float | None = None
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """Frames in the order they are shown, from where the container is."""
@@ -142,7 +143,8 @@ class _Stream:
             size = {"width": max(1, round(frame.width * self.shape)), "height": frame.height}
         require_pixels(size.get("width", frame.width), frame.height, frame=True)
         array = self.converter.reformat(frame, format="rgba" if clear else "rgb24", **size).to_ndarray()
-        return placed(over_white(array) if clear else array, frame.side_data.get("DISPLAYMATRIX"))
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")  # bytes, by the buffer protocol
+        return placed(over_white(array) if clear else array, matrix)
 
     def require_complete(self, path: Path) -> None:
         """Raise OSError if frames are missing that the file promises: most containers play on when they are cut off.
@@ -196,7 +198,7 @@ def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
     name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
     if name is None or stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
         return stream.codec_context
-    decoder = av.CodecContext.create(name, "r")
+    decoder = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
     decoder.extradata, decoder.options = stream.codec_context.extradata, stream.codec_context.options
     return decoder
 

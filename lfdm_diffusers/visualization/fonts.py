@@ -59,8 +59,8 @@ def _fonts(size: int, characters: frozenset[str]) -> Iterator[Font]:
     for name in (*KNOWN, *_of_matplotlib()):
         yield from _opened(name, size)
     missing = sorted(character for character in characters if not _has(cast(Font, default), character))
-    for name in dict.fromkeys(_of_fontconfig(character) for character in missing[:20]):
-        yield from _opened(name, size)
+    for found in dict.fromkeys(_of_fontconfig(character) for character in missing[:20]):
+        yield from _opened(found, size)
 
 
 def _opened(name: str | None, size: int) -> Iterator[Font]:
