@@ -65,7 +65,7 @@ def add_subject_argument(group: argparse._ArgumentGroup, what: str) -> None:
 
 
 def subjects_of(
-    given: Sequence[str | tuple] | None,
+    given: Sequence[Any] | None,
     pictures: Sequence[Path],
     read: Callable[[Path], torch.Tensor],
     face_frame: float | None,
