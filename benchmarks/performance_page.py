@@ -257,6 +257,23 @@ def startup_part(path: Path) -> list[str]:
     ]
 
 
+def main_command_part(path: Path) -> list[str]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows, calls = content["main_command"], content["calls"]
+    first = rows["model"]
+    lines = ["| `--output-size` | seconds | | seconds of all cores | | GB |", "|" + " --- |" * 6]
+    for size, row in rows.items():
+        cells = [size, *(f"{row[key]:.3g} | {row[key] / first[key]:.2f}" for key in ("median", "core_seconds"))]
+        lines.append("| " + " | ".join([*cells, f"{row['memory_gb']:.2f}"]) + " |")
+    return [
+        "## Clips of the picture's own size",
+        f"The main command, `lfdm generate`: seven clips of a picture of 256x256 pixels with their grid, sheet and motion, at the model's size (64 pixels, enlarged) and at the picture's. "
+        f"Medians of {calls} processes each, in turns, and beside them their ratio to the first row. Other work ran on this machine: of the seconds of all cores the process has its own alone.",
+        "```bash\npython benchmarks/main_command.py --output docs/performance/main_command.json\n```",
+        "\n".join(lines),
+    ]
+
+
 def data_part(path: Path) -> list[str]:
     rows = json.loads(path.read_text(encoding="utf-8"))["waiting"]
     lines = ["| | waiting for data | steps a second |", "| --- | --- | --- |"]
@@ -298,6 +315,7 @@ KINDS = {
     "differences": precision_part,
     "waiting": data_part,
     "seconds": startup_part,
+    "main_command": main_command_part,
 }
 
 
