@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import diffusers
 import torch
@@ -60,12 +61,12 @@ def released_scheduler(
     )
 
 
-def scheduler_by_name(name: str, like: SchedulerMixin) -> SchedulerMixin:
+def scheduler_by_name(name: str, like: Any) -> SchedulerMixin:
     """The scheduler of a short name, on the noise schedule of another.
 
     Args:
         name: one of `SCHEDULERS`, whatever its case.
-        like: whose configuration it takes over.
+        like: a scheduler of diffusers, whose configuration it takes over.
 
     Raises:
         ValueError: for an unknown name; lists all.

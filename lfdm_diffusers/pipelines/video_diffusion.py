@@ -91,7 +91,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
     output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt", "latent")
 
     unet: UNet3DVideoModel
-    scheduler: SchedulerMixin
+    scheduler: Any  # diffusers' SchedulerMixin tells a type checker neither of `config` nor of `step`
 
     def __init__(
         self,
