@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageDraw
 import torch
 
-from lfdm_diffusers import LFDMPipeline, Motion
+from lfdm_diffusers import LFDMPipeline, Motion, Stroke
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.pipelines.rendering import Box
@@ -90,6 +91,38 @@ def at_full_size(pipe: LFDMPipeline) -> None:
     save("two-subjects", {"surprise, and happiness": both.frames[0]}, scale=1)
 
 
+def again_and_again(studio: Studio) -> None:
+    loops = {"as generated": None, "loop=True": True, "ease": "ease", "ping_pong": "ping_pong"}
+    save("motion-loop", {title: studio.generate(2, "surprise", loop=loop) for title, loop in loops.items()})
+
+
+def longer(studio: Studio) -> None:
+    slow = studio.animate(4, studio.motion(4, "happiness").resampled(48))
+    clips = {f"{count} frames": studio.generate(4, "happiness", num_frames=count) for count in (16, 48)}
+    save("motion-length", clips | {"16, resampled to 48": slow})
+
+
+def with_strokes(studio: Studio) -> None:
+    """A smile that goes up on one side, with a raised brow; arrows in the first picture."""
+    arrows = [((24, 49), (22, 48)), ((40, 49), (45, 44)), ((41, 20), (42, 16))]
+    picture = studio.faces[0].resize((64, 64), PIL.Image.Resampling.LANCZOS)
+    drawn = picture.resize((512, 512), PIL.Image.Resampling.LANCZOS)
+    pen = PIL.ImageDraw.Draw(drawn)
+    for here, there in arrows:
+        (x, y), (u, v) = ((8 * a, 8 * b) for a, b in (here, there))
+        pen.line((x, y, u, v), fill="white", width=6)
+        pen.ellipse((u - 8, v - 8, u + 8, v + 8), fill="white")
+    shown = np.asarray(drawn.resize((64, 64), PIL.Image.Resampling.LANCZOS))[None] / 255
+    strokes = [Stroke([here, there], frames=8) for here, there in arrows]
+    clips = {}
+    for title, given in {"happiness": None, "happiness, with strokes": strokes}.items():
+        generator = torch.Generator().manual_seed(SEED)
+        clips[title] = studio.pipe(picture, "happiness", generator=generator, output_type="np", strokes=given).frames[
+            0
+        ]
+    save("motion-strokes", {"drawn": shown} | clips, scale=3)
+
+
 def main() -> None:
     studio = Studio()
     at_full_size(studio.pipe)
@@ -106,11 +139,7 @@ def main() -> None:
     shown = np.repeat(np.asarray(mask)[..., None], 3, axis=2)[None] / 255
     masked = {label: studio.generate(1, label, motion_mask=mask) for label in ("surprise", "happiness")}
     save("motion-mask", {"mask": shown} | {f"{label}, masked": clip for label, clip in masked.items()})
-    save(
-        "motion-loop",
-        {"as generated": studio.generate(2, "surprise")}
-        | {loop: studio.generate(2, "surprise", loop=loop) for loop in ("ease", "ping_pong")},
-    )
+    again_and_again(studio)
     one, other = studio.motion(3, "happiness"), studio.motion(3, "surprise")
     weights = {"happiness": 0, "1/3": 1 / 3, "2/3": 2 / 3, "surprise": 1, "in time": np.linspace(0, 1, len(one))}
     save("motion-blend", {title: studio.animate(3, one.blended(other, weight)) for title, weight in weights.items()})
@@ -125,8 +154,8 @@ def main() -> None:
         for face in (1, 4, 5)
     }
     save("motion-transfer", {"driving clip": driving / 255.0} | moved)
-    long = studio.generate(4, "anger", num_frames=32)
-    save("motion-length", {"16 frames": studio.generate(4, "anger"), "32 frames": long})
+    longer(studio)
+    with_strokes(studio)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ examples:
     %(prog)s party.jpg --subjects 120,80,260,260:happiness 480,90,250,250:surprise
   a loop of two actions in a row; a mouth's corner drawn up by a stroke:
     %(prog)s face.png --label happiness --loop --num-frames 32
-    %(prog)s face.png --label happiness --stroke "38,45 43,40 @8"
+    %(prog)s face.png --label happiness --stroke "160,196 180,176 @8"
   a model of your own, or one of the Hub; its scheduler in ten steps of another kind:
     %(prog)s face.png --model lfdm-mug128 --scheduler ddim --steps 10
 """

@@ -3,13 +3,16 @@
 A model sees a clip as one whole action, which begins with the picture and comes to its end. So windows that overlap by half, as
 elsewhere (MultiDiffusion, arXiv 2302.08113), would contradict each other: one is at its apex where the next one begins. Here each
 is an action of its own, and shares only the last frames with the first ones of the next. What the U-Net predicts for shared frames
-is blended before the scheduler's step, from one window to the other; every scheduler then takes one step of one volume.
+is blended before the scheduler's step, from one window to the other; every scheduler then takes one step of one volume. The last
+half of a window glides to where the next begins, as an action seldom ends in the very pose that it began with. (As both see the same
+noise, the difference of their predictions is that of the clean volumes they stand for, up to a factor, whatever is predicted.)
 
 In a loop the last window shares its end with the beginning of the first: frames lie on a circle.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -54,16 +57,22 @@ class Windows:
     def __init__(self, num_frames: int, trained: int, loop: bool = False, device: torch.device | None = None):
         self.num_frames, self.loop = num_frames, loop
         self.plan = plan_windows(num_frames, trained, loop)
-        shared = shared_frames(trained)
+        self.shared = shared = shared_frames(trained)
         rise = torch.arange(1, shared + 1) / (shared + 1)
-        self.weights = []
+        self.weights, self.glides = [], []
         for number, (_, length) in enumerate(self.plan):
             weight = torch.ones(length)
             if loop or number > 0:
                 weight[:shared] *= rise
             if loop or number < len(self.plan) - 1:
                 weight[length - shared :] *= 1 - rise
+            border = length - shared
+            half = max(1, min(trained // 2, border))
+            glide = (
+                0.5 - 0.5 * torch.cos(math.pi * ((torch.arange(length) - border) / half + 1).clamp(0, 1))
+            ) * weight
             self.weights.append(weight.view(1, 1, -1, 1, 1).to(device))
+            self.glides.append(glide.view(1, 1, -1, 1, 1).to(device))
         total = torch.zeros(1, 1, num_frames, 1, 1, device=device)
         for (start, _), weight in zip(self.plan, self.weights):
             self._add(total, weight, start)
@@ -83,9 +92,17 @@ class Windows:
         if self.is_whole:
             return predict(volume)
         blended = torch.zeros_like(volume)
+        beginnings, ends = [], []  # of each window its first frame, and the same frame of the next as it sees that
         for (start, length), weight in zip(self.plan, self.weights):
             window = torch.cat([volume[:, :, first:last] for first, last, _ in self._runs(start, length)], dim=2)
-            self._add(blended, predict(window) * weight, start)
+            predicted = predict(window)
+            self._add(blended, predicted * weight, start)
+            beginnings.append(predicted[:, :, :1])
+            ends.append(predicted[:, :, length - self.shared :][:, :, :1])
+        followers = beginnings[1:] + beginnings[:1] if self.loop else beginnings[1:]
+        for (start, _), glide, end, follower in zip(self.plan, self.glides, ends, followers):
+            if self.shared:
+                self._add(blended, (follower - end) * glide, start)
         return blended / self.total
 
     def _add(self, total: torch.Tensor, window: torch.Tensor, start: int) -> None:

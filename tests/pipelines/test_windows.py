@@ -39,11 +39,23 @@ def test_a_trained_length_is_one_pass():
     assert seen == [16] and Windows(16, 16).is_whole and not Windows(16, 16, loop=True).is_whole
 
 
-def test_weights_go_from_one_window_to_the_next():
-    """Each window says its own number: alone it counts whole, and where it is shared its part rises and falls."""
-    numbers = iter(range(10))
-    blended = Windows(30, 16)(lambda part: torch.full_like(part, next(numbers)), torch.zeros(1, 1, 30, 1, 1))
-    torch.testing.assert_close(blended.flatten(), torch.tensor([0.0] * 14 + [1 / 3, 2 / 3] + [1.0] * 14))
+def test_a_window_glides_to_where_the_next_begins():
+    """Each window says its own number: half of the first is kept, and there is no jump from one to the next."""
+    numbers = iter((1.0, 2.0))
+    blended = Windows(30, 16)(lambda part: torch.full_like(part, next(numbers)), torch.zeros(1, 1, 30, 1, 1)).flatten()
+    assert torch.equal(blended[:7], torch.ones(7)) and torch.allclose(blended[14:], torch.full((16,), 2.0))
+    steps = blended.diff()
+    assert steps.min() >= 0 and steps.max() < 0.2
+
+
+def test_a_loops_window_glides_to_its_own_beginning():
+    """A prediction that grows from frame to frame of a window comes back to its beginning; it would fall by 15 in one frame."""
+
+    def growing(part):
+        return torch.arange(part.shape[2]).view(1, 1, -1, 1, 1).expand_as(part).float()
+
+    blended = Windows(16, 16, loop=True)(growing, torch.zeros(1, 1, 16, 1, 1)).flatten()
+    assert (blended - blended.roll(1)).abs().max() < 3.5 and torch.equal(blended[2:8], torch.arange(2.0, 8))
 
 
 @pytest.mark.parametrize("options", [{"num_frames": 12}, {"loop": True}, {"loop": True, "num_frames": 9}])
