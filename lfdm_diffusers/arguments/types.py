@@ -73,3 +73,19 @@ def stroke(text: str) -> tuple[list[tuple[float, float]], int | None]:
         if len(points) > 1 and all(len(point) == 2 and all(map(math.isfinite, point)) for point in points):
             return [(x, y) for x, y in points], whole
     raise argparse.ArgumentTypeError(f'must be "X,Y X,Y ..." in pixels, and perhaps @FRAME, got {text!r}')
+
+
+def add_limit_arguments(group: argparse._ActionsContainer, dash: str = "-") -> None:
+    """How large pictures and clips may be: `--max-megapixels` and `--max-gigabytes`, or with underscores."""
+    group.add_argument(
+        f"--max{dash}megapixels",
+        type=number(above=0),
+        metavar="N",
+        help="largest picture that is read, in millions of pixels; a frame of a clip has a third (default: 100)",
+    )
+    group.add_argument(
+        f"--max{dash}gigabytes",
+        type=number(above=0),
+        metavar="N",
+        help="most memory that the frames of one clip may take (default: 4)",
+    )

@@ -8,6 +8,7 @@ import signal
 import sys
 from functools import partial
 
+from ..files.limits import set_limits
 from ..files.names import print_anything
 from ..version import __version__
 from .errors import exit_code
@@ -45,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> int:
     args = make_parser().parse_args(argv)
+    set_limits(getattr(args, "max_megapixels", None), getattr(args, "max_gigabytes", None))
     return args.run(args)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files.names import printable
-from .options import add_device_arguments, add_file_arguments, add_motion_arguments, add_picture_arguments
+from .options import add_device_arguments, add_file_arguments, add_limits, add_motion_arguments, add_picture_arguments
 from .subjects import Subjects, add_subject_argument, clip_names, subjects_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_motion_arguments(what)
     add_device_arguments(what)
     add_file_arguments(parser)
+    add_limits(parser)
 
 
 def run(args: argparse.Namespace) -> int:

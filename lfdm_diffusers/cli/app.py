@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 
 from ..arguments.types import whole_number
-from .options import add_device_arguments, add_model_argument
+from .options import add_device_arguments, add_limits, add_model_argument
 
 EXAMPLES = """
 examples:
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="most requests that may wait; further ones are told that the queue is full (default: 64)",
     )
     add_device_arguments(parser)
+    add_limits(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..arguments.types import some_of, whole_number
 from ..data.layouts import LAYOUTS
 from ..evaluation.choices import ANCHORS, FEWEST, GENERATED, METRICS, PLAN
-from .options import add_json_argument, add_sampling_arguments
+from .options import add_json_argument, add_limits, add_sampling_arguments
 
 EXAMPLES = """
 examples:
@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-real", type=whole_number(1), metavar="N", help="real clips to use, evenly spread (default: all)"
     )
+    add_limits(parser)
     sampling = parser.add_argument_group("sampling")
     add_sampling_arguments(sampling)
     sampling.add_argument("--no-label", action="store_true", help="generate from the picture alone")

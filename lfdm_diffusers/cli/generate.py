@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments.types import stroke, whole_number
-from .options import add_file_arguments, add_motion_arguments, add_picture_arguments, add_sampling_arguments
+from .options import (
+    add_file_arguments,
+    add_limits,
+    add_motion_arguments,
+    add_picture_arguments,
+    add_sampling_arguments,
+)
 from .subjects import Subjects, add_subject_argument, clip_names, subjects_of
 
 # Functions import what loads torch, so that `--help` does not wait for it.
@@ -86,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "given several times",
     )
     add_file_arguments(parser)
+    add_limits(parser)
 
 
 def run(args: argparse.Namespace) -> int:

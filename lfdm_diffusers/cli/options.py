@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..arguments.types import frame_size, number, some_of, whole_number
+from ..arguments.types import add_limit_arguments, frame_size, number, some_of, whole_number
 
 # What options take, written out here; a test holds each list to the module that knows what the words mean.
 DTYPES = ("float32", "float16", "bfloat16")
@@ -87,6 +87,11 @@ def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
         help="of clips: picture (each picture's own: it is warped itself), model (what the model decodes), or HEIGHTxWIDTH "
         "(default: picture)",
     )
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Bounds of what is read."""
+    add_limit_arguments(parser.add_argument_group("how large pictures and clips may be"))
 
 
 def add_motion_arguments(group: argparse._ArgumentGroup, generated: bool = False) -> None:

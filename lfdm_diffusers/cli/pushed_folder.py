@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from .. import models
+from ..files.reading import UnreadableFileError, reading
 from ..files.whole import whole
 from ..hub.push import CARD
 from ..models.decoder_files import CONFIG as DECODER_CONFIG
@@ -39,9 +40,9 @@ def require_whole(folder: Path) -> None:
         raise ValueError(f"{folder} holds no weights (*.safetensors).")
     for path in weights:
         try:
-            with safe_open(path, "pt"):
+            with reading(path, "safetensors"), safe_open(path, "pt"):
                 pass
-        except (SafetensorError, OSError) as error:
+        except UnreadableFileError as error:
             raise ValueError(f"{path} is broken: {error}.") from error
 
 

@@ -63,7 +63,12 @@ def to_tensors(image: Picture | Sequence[Picture], name: str = "image") -> list[
     if isinstance(image, (list, tuple)):
         if not image:
             raise ValueError(f"`{name}` is an empty list; at least one picture is needed.")
-        return [tensor for item in image for tensor in to_tensors(item, name)]
+        try:
+            return [tensor for item in image for tensor in to_tensors(item, name)]
+        except RecursionError:
+            raise ValueError(
+                f"`{name}` must be pictures or a list of them, got a list in lists without end."
+            ) from None
     if isinstance(image, PIL.Image.Image):
         try:
             image = picture_array(image)

@@ -37,7 +37,9 @@ def open_picture(path: str | os.PathLike, frame: bool = False) -> Iterator[PIL.I
         UnreadableFileError: naming the file; also for what the block raises on decoding.
     """
     with reading(path, "a picture"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # the bound here is another
+        # Pillow's own bound, which is another than ours, and advice about a file's metadata.
+        warnings.filterwarnings("ignore", category=PIL.Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         PIL.Image.init()
         require_decoder(Path(path))
         with PIL.Image.open(path, formats=[name for name in FORMATS if name in PIL.Image.OPEN]) as image:

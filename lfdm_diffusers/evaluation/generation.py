@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 
 from ..data.chance import draw_generator
 from ..data.video_writing import write_clip
-from ..files.reading import read_json
-from ..files.whole import write_json, write_text
+from ..files.reading import read_json, read_text
+from ..files.whole import sweep, write_json, write_text
 from ..pipelines import ImageToVideoPipeline
 from .choices import PLAN
 from .video_sets import VideoSet, spread_draws
@@ -132,19 +132,24 @@ def generate_clips(
 
 def claim_folder(folder: Path, settings: dict, plan: Sequence[PlannedClip]) -> None:
     """Begin a folder, or make sure that it was begun for the same clips."""
-    path = folder / SETTINGS
+    path, planned = folder / SETTINGS, folder / PLAN
+    sweep(folder)  # what a kill in these first moments has left
+    rows = (
+        {"file_name": clip.file_name, "label": clip.label, "subject": clip.subject, "picture": clip.picture}
+        for clip in plan
+    )
+    text = "".join(json.dumps(row) + "\n" for row in rows)
     if path.is_file():
         before = read_json(path)
         changed = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
         if changed:
             told = "; ".join(f"{name} was {before.get(name)!r}, is {settings.get(name)!r}" for name in changed)
             raise ValueError(f"`output` {folder} holds clips made with other settings ({told}). Take another folder.")
+        if not planned.is_file():
+            write_text(planned, text)
         return
-    if folder.is_dir() and any(folder.iterdir()):
+    begun = planned.is_file() and read_text(planned) == text  # killed between the two files
+    if folder.is_dir() and {each.name for each in folder.iterdir()} - ({PLAN} if begun else set()):
         raise ValueError(f"`output` {folder} must be empty or hold clips of an earlier evaluation.")
-    rows = (
-        {"file_name": clip.file_name, "label": clip.label, "subject": clip.subject, "picture": clip.picture}
-        for clip in plan
-    )
-    write_text(folder / PLAN, "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(planned, text)
     write_json(path, settings, indent=2)

@@ -14,6 +14,7 @@ from diffusers import DiffusionPipeline
 from diffusers.models.modeling_utils import ModelMixin
 from huggingface_hub import ModelCard
 
+from .bounds import require_bounded
 from .cards import CardFacts, component_card
 from .decorators import wraps
 from .push import FilledCardMixin, keeping_card
@@ -40,6 +41,13 @@ class HubModel(FilledCardMixin, ModelMixin):
             ValueError: if `facts` hold what a card has no place for.
         """
         return component_card(self, repo_id=repo_id, facts=facts, tags=self.tags)
+
+    @classmethod
+    def _dict_from_json_file(cls, json_file: str | os.PathLike) -> dict:
+        """A configuration, before anything is built of it."""
+        config = super()._dict_from_json_file(json_file)
+        require_bounded(config, json_file)
+        return config
 
     @keeping_card
     @wraps(ModelMixin.save_pretrained)
@@ -121,6 +129,7 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
     def _dict_from_json_file(cls, json_file: str | os.PathLike) -> dict:
         """Read `model_index.json` so that code shipped beside it is not run: this class is here already."""
         config = super()._dict_from_json_file(json_file)
+        require_bounded(config, json_file)
         if config.get("_class_name") == [Path(PIPELINE_CODE).stem, cls.__name__]:
             config["_class_name"] = cls.__name__
             for name, value in config.items():

@@ -16,6 +16,24 @@ from huggingface_hub.errors import HfHubHTTPError
 from .cards import CardFacts
 
 CARD = "README.md"
+HIDDEN = [".*", "*/.*"]  # as fnmatch has it, where * goes over slashes
+
+
+def require_inside(folder: Path) -> None:
+    """Refuse a folder of which a link leads to what is elsewhere: that would be published too.
+
+    Raises:
+        ValueError: naming the link.
+    """
+    root = folder.resolve()
+    for parent, names, files in os.walk(folder):
+        for name in sorted((*names, *files)):
+            path = Path(parent, name)
+            if path.is_symlink() and not name.startswith(".") and root not in Path(os.path.realpath(path)).parents:
+                raise ValueError(
+                    f"{path} is a link out of the folder, to what is not meant to be pushed; put a copy in its place."
+                )
+
 
 Save = TypeVar("Save", bound=Callable[..., None])
 
@@ -44,14 +62,20 @@ def push_folder(
 ) -> str:
     """Upload a finished folder to a Hub repository, made if need be, in one commit; returns its address.
 
+    Hidden files, such as .env and what a killed writer left, stay here.
+
     Raises:
+        ValueError: if a link leads out of the folder.
         ConnectionError: if that fails; says what to do about a token. The folder stays, and the repository is as it was.
     """
+    require_inside(Path(folder))
     api = HfApi(token=token)
     try:
         with _explained_refusals():
             repo = api.create_repo(repo_id, private=private, exist_ok=True)
-            api.upload_folder(repo_id=repo.repo_id, folder_path=os.fspath(folder), commit_message=message)
+            api.upload_folder(
+                repo_id=repo.repo_id, folder_path=os.fspath(folder), commit_message=message, ignore_patterns=HIDDEN
+            )
     except Exception as error:  # of whichever HTTP library the Hub client uses
         raise ConnectionError(f"{folder} is complete, but the push to {repo_id} failed: {error}") from error
     return str(repo)

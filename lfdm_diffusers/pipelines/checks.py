@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+import math
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ def require_number(name: str, value: object, kind: type[Any], least: float = -LA
     if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most:
         return
     limits = f" of at least {least:g}" if most == LARGEST and least > -LARGEST else ""
-    if most != LARGEST:
+    absurd = isinstance(value, Real) and LARGEST < abs(value) < math.inf
+    if most != LARGEST or absurd:
         limits = f" from {least:g} to {most:g}"
     raise ValueError(f"`{name}` must be a {what}{limits}, got {value!r}.")
 
@@ -33,6 +35,10 @@ def require_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> No
         raise ValueError(f"`{name}` must hold floats, got {value.dtype}.")
     if not torch.isfinite(value).all():
         raise ValueError(f"`{name}` must hold finite numbers, got NaN or infinite ones.")
+    if (largest := value.abs().max().item()) > LARGEST:
+        raise ValueError(
+            f"`{name}` must hold numbers from {-LARGEST:g} to {LARGEST:g}, got one of the size {largest:g}."
+        )
 
 
 def require_pairs(pictures: int, name: str, count: int) -> None:

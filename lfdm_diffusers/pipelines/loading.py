@@ -16,6 +16,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, 
 
 from .. import models
 from ..files.reading import read_json
+from ..hub.bounds import require_bounded
 from . import PIPELINES, ImageToVideoPipeline, LFDMPipeline
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -139,6 +140,9 @@ def load_pipeline(
     if not issubclass(PIPELINES.get(found, object), kind):
         wanted = " or ".join(name for name, cls in PIPELINES.items() if issubclass(cls, kind))
         raise ValueError(f"{model} holds a {found or 'model without a class'}, but a whole {wanted} is needed.")
+    for path in sorted(Path(model).glob("*/*config.json")):  # also of the parts that other libraries build
+        if path.name in ("config.json", "scheduler_config.json"):
+            require_bounded(read_json(path), path)
     try:
         with quiet_libraries():
             pipe = PIPELINES[found].from_pretrained(str(model), variant=_variant(Path(model)))

@@ -123,6 +123,8 @@ class Motion:
         Args:
             weight: a number, or one for each frame, to go from one to the other.
         """
+        if not isinstance(other, Motion):
+            raise ValueError(f"`other` must be a Motion, got {type(other).__name__}.")
         if other.flow.shape != self.flow.shape:
             raise ValueError(
                 f"`other` must have flow of shape {tuple(self.flow.shape)}, got {tuple(other.flow.shape)}; `resampled` changes "
@@ -193,7 +195,11 @@ class Motion:
         Raises:
             ValueError: if the file is not there or holds something else.
         """
-        return cls(*load_motion(path))
+        parts = load_motion(path)
+        try:
+            return cls(*parts)
+        except ValueError as error:
+            raise ValueError(f"`path` {str(path)!r} holds no motion: {error}") from error
 
     def _frames(self, index: torch.Tensor) -> Motion:
         index = index.to(self.flow.device)
@@ -276,9 +282,10 @@ def mask_tensor(mask: Mask, name: str = "motion_mask") -> torch.Tensor:
     """
     if isinstance(mask, PIL.Image.Image):
         mask = grey_array(mask)
-    if isinstance(mask, np.ndarray):
+    if isinstance(mask, np.ndarray) and mask.dtype.kind in "fiub":
         mask = torch.from_numpy(np.array(mask))  # a copy: PIL's own memory is read-only
-    if not torch.is_tensor(mask) or mask.squeeze().ndim != 2:
+    plain = torch.is_tensor(mask) and mask.layout == torch.strided and not mask.is_complex() and not mask.is_meta
+    if not plain or not mask.numel() or mask.squeeze().ndim != 2:
         came = tuple(mask.shape) if torch.is_tensor(mask) else type(mask).__name__
         raise ValueError(f"`{name}` must be a grey picture, or an array or tensor (height, width), got {came}.")
     mask = mask.squeeze()

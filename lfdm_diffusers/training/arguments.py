@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..arguments.faults import is_full_memory, report_fault
-from ..arguments.types import number, whole_number
+from ..arguments.types import add_limit_arguments, number, whole_number
 from ..data.layouts import LAYOUTS
 from ..files.names import print_anything, printable_lines
 from ..models.text_encoders import TEXT_ENCODER
@@ -40,6 +40,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument("--strict_clips", action="store_true", help="stop if any clip cannot be used")
     group.add_argument("--cache_dir", help="decoded clips; default: OUTPUT_DIR/cache; 'none' decodes every time")
     group.add_argument("--cache_compress", action="store_true", help="half the cache's size, slower to read")
+    add_limit_arguments(group, "_")
     group.add_argument("--dataloader_num_workers", type=whole_number(0), default=0)
     return group
 

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from ..data.batches import StepBatchSampler
 from ..data.cache import CachedClipReader, ClipReader
 from ..data.scan import scan_clips
+from ..files.limits import set_limits
 from ..files.reading import reading
 from ..files.torch_files import load_state
 from ..files.whole import whole
@@ -59,6 +60,7 @@ class TrainingRun:
 
     def __init__(self, args: argparse.Namespace, name: str):
         keep_freed_memory()
+        set_limits(args.max_megapixels, args.max_gigabytes)
         self.args, self.name, self.output_dir = args, name, args.output_dir
         self.accelerator = Accelerator(
             mixed_precision=args.mixed_precision,

@@ -9,6 +9,7 @@ import torch
 from tiny import tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import LFDMPipeline, Motion
+from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.models.geometry import RegionParameters, matmul_2x2, principal_axes, relative_regions
 from lfdm_diffusers.pipelines import driving
 from lfdm_diffusers.pipelines.motion import volume_to_motion
@@ -313,3 +314,25 @@ def test_the_volume_of_a_motion(pipe):
     still = (2 * torch.arange(8) + 1) / 8 - 1 if config.flow_target == "residual" else torch.zeros(8)
     torch.testing.assert_close(flow[:, 0], units[0] + still)  # x
     torch.testing.assert_close(flow[:, 1], units[1] + still[:, None])  # y
+
+
+def test_arguments_that_are_none_get_errors_that_name_them():
+    motion = Motion(torch.zeros(3, 2, 8, 8), torch.ones(3, 1, 8, 8))
+    loop: list = []
+    loop.append(loop)
+    for make, message in (
+        (lambda: motion.blended(5, 0.5), "`other` must be a Motion, got int"),
+        (lambda: motion.masked(torch.zeros(0, 4)), r"`motion_mask` must be a grey picture, .* got \(0, 4\)"),
+        (lambda: motion.masked(np.zeros((4, 4), object)), "`motion_mask` must be a grey picture, .* got ndarray"),
+        (lambda: motion.masked(torch.zeros(4, 4, dtype=torch.complex64)), "`motion_mask` must be a grey picture"),
+        (lambda: motion.scaled(loop), "`scale` must be"),
+        (lambda: motion.scaled(1e308), r"`scale` must be a finite number from -1e\+06 to 1e\+06, got 1e\+308"),
+        (lambda: motion.resampled(10**9), r"`num_frames` must be a whole number from 1 to 1e\+06, got 1000000000"),
+        (
+            lambda: Motion(torch.full((3, 2, 8, 8), 1e30), motion.occlusion),
+            r"`flow` must hold numbers from -1e\+06 to 1e\+06",
+        ),
+        (lambda: to_rgb_tensors(loop), "`image` must be pictures or a list of them, got a list in lists without end"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()

@@ -1,0 +1,86 @@
+"""Configurations that ask for endless work, and folders of which more would be pushed than was meant."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tiny import tiny_lfae, tiny_pipeline
+
+from lfdm_diffusers import LatentFlowAutoencoder
+from lfdm_diffusers.hub import push
+from lfdm_diffusers.hub.bounds import require_bounded
+from lfdm_diffusers.pipelines.loading import load_pipeline
+
+pytestmark = pytest.mark.fast
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"num_bottleneck_blocks": 10**9}, r"num_bottleneck_blocks = 1000000000; allowed are whole numbers up to 128"),
+        ({"base_channels": 10**30}, "base_channels = 1000000"),
+        ({"region_temperature": float("nan")}, "region_temperature = nan"),
+        ({"block_out_channels": [1] * 200_000}, "more than 100000 entries"),
+        ({"a": {"num_layers": -1000}}, "a.num_layers = -1000"),
+    ],
+)
+def test_numbers_that_no_network_has(tmp_path, entry, message):
+    tiny_lfae().save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | entry))
+    with pytest.raises(ValueError, match=message) as caught:
+        LatentFlowAutoencoder.from_pretrained(tmp_path)
+    assert str(config) in str(caught.value)
+
+
+def test_real_configurations_are_within_bounds():
+    root = Path(push.__file__).parents[1] / "assets"
+    found = list(root.rglob("*config.json"))
+    assert len(found) >= 4
+    for path in found:
+        require_bounded(json.loads(path.read_text()), path)
+    with pytest.raises(ValueError, match="x must hold an object of JSON, got list"):
+        require_bounded([], "x")
+
+
+def test_parts_of_other_libraries_are_bounded_too(tmp_path):
+    tiny_pipeline().save_pretrained(tmp_path)
+    config = tmp_path / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_train_timesteps": 10**10}))
+    with pytest.raises(ValueError, match="num_train_timesteps = 10000000000"):
+        load_pipeline(tmp_path)
+
+
+def test_what_is_pushed_is_what_lies_in_the_folder(tmp_path, monkeypatch):
+    seen = {}
+
+    class Api:
+        def __init__(self, token):
+            pass
+
+        def create_repo(self, repo_id, **options):
+            return type("Repo", (str,), {"repo_id": repo_id})(repo_id)
+
+        def upload_folder(self, **options):
+            from huggingface_hub.utils import filter_repo_objects
+
+            names = (str(p.relative_to(options["folder_path"])) for p in Path(options["folder_path"]).rglob("*"))
+            seen["files"] = sorted(filter_repo_objects(names, ignore_patterns=options["ignore_patterns"]))
+
+    monkeypatch.setattr(push, "HfApi", Api)
+    folder = tmp_path / "model"
+    for name in ("config.json", ".env", ".part-x/a", "unet/.env", "unet/config.json", "unet/.git/config"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    (folder / "same.json").symlink_to(folder / "config.json")
+    push.push_folder(folder, "me/x")
+    assert seen["files"] == ["config.json", "same.json", "unet", "unet/config.json"]
+    (tmp_path / "secret").write_text("x")
+    for target in (tmp_path / "secret", tmp_path, Path("/etc/passwd")):
+        (folder / "unet" / "link").symlink_to(target)
+        with pytest.raises(ValueError, match="unet/link is a link out of the folder"):
+            push.push_folder(folder, "me/x")
+        os.unlink(folder / "unet" / "link")
