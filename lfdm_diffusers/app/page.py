@@ -26,7 +26,7 @@ from .actions import (
     transferred,
 )
 from .engine import MOST_STEPS, Engine
-from .uploads import MOST_UPLOADED, MaskEditor, PictureUpload, asked_number, choice, told
+from .uploads import MOST_UPLOADED, asked_number, choice, mask_editor, picture_upload, told
 
 TITLE = "LFDM: one picture, one label, a moving picture"
 HEAD = """
@@ -84,7 +84,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
         with gr.Accordion("Framing, and where it may move", open=False):
             fit = _framing()
             gr.Markdown("What the model sees. Paint where it may move; unpainted, everything may.")
-            editor = MaskEditor(
+            editor = mask_editor(
                 show_label=False,
                 sources=(),
                 transforms=(),
@@ -208,9 +208,7 @@ def _picture(example: int, height: int = 240, **options: Any) -> gr.Image:
     value = next(iter(_pictures()[example:]), None)
     sources = ["upload", "webcam", "clipboard"]
     # Without a mode the picture comes as it is: transparency is laid over white later, by the pipeline.
-    return PictureUpload(
-        value, label="Picture", type="filepath", image_mode=None, sources=sources, height=height, **options
-    )
+    return picture_upload(value, label="Picture", sources=sources, height=height, **options)
 
 
 def _strength() -> gr.Slider:
@@ -288,7 +286,7 @@ def _add_api(engine: Engine) -> None:
         return made.downloads[0], made.views, made.downloads[-1]
 
     with gr.Row(visible=False):
-        picture = PictureUpload(type="filepath", image_mode=None, label="picture")
+        picture = picture_upload(label="picture")
         files = [gr.File(label=name) for name in ("clip", "views", "motion")]
         values = [
             gr.Textbox("", label="label"),

@@ -21,33 +21,41 @@ MOST_UPLOADED = 20 << 20  # bytes of a file, and of what a `data:` address holds
 MOST_PAINTED = 4_000_000  # pixels of what comes back from the editor
 
 
-class PictureUpload(gr.Image):
+# Gradio writes a file of types beside every subclass of its components, so these are its own, with another `preprocess`.
+
+
+def picture_upload(*values: Any, **options: Any) -> gr.Image:
     """A picture that comes as the file that was sent, not decoded: `Engine` bounds it first."""
+    image = gr.Image(*values, type="filepath", image_mode=None, **options)
 
-    is_template = True  # for Gradio it is an Image
-
-    def preprocess(self, payload: Any) -> str | None:
+    def preprocess(payload: Any) -> str | None:
         if payload is None:
             return None
         if payload.url and payload.url.startswith("data:"):
-            return _saved(payload.url, self.GRADIO_CACHE)
+            return _saved(payload.url, image.GRADIO_CACHE)
         if payload.path is None:
             raise gr.Error("The picture was not sent whole; send it again.", print_exception=False)
         return str(payload.path)
 
+    image.preprocess = preprocess
+    return image
 
-class MaskEditor(gr.ImageEditor):
+
+def mask_editor(**options: Any) -> gr.ImageEditor:
     """An editor whose layers are bounded before they are decoded."""
+    editor = gr.ImageEditor(**options)
+    decoded = editor.preprocess
 
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
+    def preprocess(payload: Any) -> Any:
         for part in [] if payload is None else [payload.background, payload.composite, *(payload.layers or [])]:
             if part is not None and getattr(part, "path", None):
                 told(_require_painted)(part.path)
             elif part is not None and str(getattr(part, "url", None) or "").startswith("data:"):
-                told(_require_painted)(_saved(part.url, self.GRADIO_CACHE))
-        return super().preprocess(payload)
+                told(_require_painted)(_saved(part.url, editor.GRADIO_CACHE))
+        return decoded(payload)
+
+    editor.preprocess = preprocess
+    return editor
 
 
 def _require_painted(path: str) -> None:

@@ -13,10 +13,10 @@ gradio = pytest.importorskip("gradio")
 
 from lfdm_diffusers.app.uploads import (  # noqa: E402
     MOST_UPLOADED,
-    MaskEditor,
-    PictureUpload,
     asked_number,
     choice,
+    mask_editor,
+    picture_upload,
     told,
 )
 from lfdm_diffusers.cli.app import is_loopback  # noqa: E402
@@ -31,7 +31,7 @@ def data_url(picture: PIL.Image.Image) -> str:
 
 
 def test_a_picture_comes_as_its_file():
-    upload = PictureUpload(type="filepath", image_mode=None)
+    upload = picture_upload()
     path = upload.preprocess(gradio.components.image.ImageData(path=None, url=data_url(PIL.Image.new("L", (3, 2)))))
     with PIL.Image.open(path) as image:
         assert image.size == (3, 2)
@@ -51,9 +51,9 @@ def test_what_was_painted_is_bounded(tmp_path):
     data = gradio.components.image_editor.EditorData
     layer = gradio.FileData(path=str(tmp_path / "a.png"))
     with pytest.raises(gradio.Error, match="what was painted has 3000x3000 pixels"):
-        MaskEditor().preprocess(data(background=None, layers=[layer], composite=None))
+        mask_editor().preprocess(data(background=None, layers=[layer], composite=None))
     PIL.Image.new("RGBA", (30, 20), (0, 0, 0, 255)).save(tmp_path / "a.png")
-    found = MaskEditor().preprocess(data(background=None, layers=[layer], composite=None))
+    found = mask_editor().preprocess(data(background=None, layers=[layer], composite=None))
     assert np.shape(found["layers"][0]) == (20, 30, 4)
 
 
