@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ def find_real_clips(
         )
     report = scan_clips(chosen, reader, min_frames=num_frames, progress=progress)
     for told in (*found.notes, *(f"left out: {bad.reason}" for bad in report.bad)):
-        print(told)
+        print(told, file=sys.stderr)  # stdout is for results
     if count is not None and count > len(report.clips):
         raise ValueError(
             f"`num_real` must be at most {len(report.clips)}, the clips of {folder} that `{option}` chooses, got {count}."
