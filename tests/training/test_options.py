@@ -12,8 +12,8 @@ from lfdm_diffusers.training.arguments import one_sentence
 SHARED = """
     adam_beta1 adam_beta2 allow_tf32 cache_compress cache_dir checkpointing_steps checkpoints_total_limit
     dataloader_num_workers fit gradient_accumulation_steps gradient_checkpointing help hub_model_id hub_private_repo hub_token
-    layout learning_rate logging_steps lr lr_gamma lr_milestones lr_warmup_steps max_grad_norm max_train_steps mixed_precision
-    no_augment num_repeats num_train_epochs output_dir push_to_hub report_to resolution resume_from_checkpoint seed
+    layout learning_rate logging_steps lr lr_gamma lr_milestones lr_warmup_steps max_gigabytes max_grad_norm max_megapixels max_train_steps
+    mixed_precision no_augment num_repeats num_train_epochs output_dir push_to_hub report_to resolution resume_from_checkpoint seed
     strict_clips train_batch_size train_data_dir train_split validation_split validation_steps
 """
 OF_PAIRS = """
@@ -29,6 +29,9 @@ OPTIONS = {
     + OF_PAIRS
     + "concentration_loss_weight id_sampling model_config_name_or_path preset reference_frame",
     "finetune_decoder": SHARED + OF_PAIRS + "base_model",
+    "train_painter": SHARED
+    + "motion_loss_weight num_validation_pairs painted_loss_weight perceptual perceptual_layers"
+    + " pretrained_model_name_or_path scale subfolder",
     "train_unet": SHARED
     + OF_DIFFUSION
     + "flow_target lfae lfae_subfolder lora_alpha lora_rank model_config_name_or_path motion_cache_dir pretrained_model_name_or_path"
