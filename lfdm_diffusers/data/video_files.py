@@ -16,6 +16,7 @@ from av.video.reformatter import VideoReformatter
 from ..files.limits import TooLargeError, most_pixels, require_pixels
 from ..files.reading import require_plain_file
 from .cut_files import CUT_OFF, missing_bytes
+from .frame_formats import reformatted
 from .picture_decoders import say_hdr
 
 SQUARE = 1 / 8, 8  # shapes of pixels beyond these are mistakes of a header
@@ -142,7 +143,7 @@ class _Stream:
         if self.shape != 1:
             size = {"width": max(1, round(frame.width * self.shape)), "height": frame.height}
         require_pixels(size.get("width", frame.width), frame.height, frame=True)
-        array = self.converter.reformat(frame, format="rgba" if clear else "rgb24", **size).to_ndarray()
+        array = reformatted(self.converter, frame, format="rgba" if clear else "rgb24", **size).to_ndarray()
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")  # bytes, by the buffer protocol
         return placed(over_white(array) if clear else array, matrix)
 

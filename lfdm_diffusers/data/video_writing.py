@@ -15,9 +15,11 @@ from typing import Any, cast
 import av
 import numpy as np
 import PIL.Image
+from av.video.reformatter import VideoReformatter
 
 from ..files.whole import whole
 from .chance import random_stream
+from .frame_formats import reformatted
 from .video_files import ffmpeg_name
 
 
@@ -243,7 +245,7 @@ class _Encoder:
             form = "rgba" if frame.shape[2] == 4 else "rgb24"
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=form)
             # Here, because what the stream would do by itself differs in a bit from one time to the next (PyAV 18).
-            picture = picture.reformat(format=self.stream.pix_fmt)
+            picture = reformatted(self.converter, picture, format=self.stream.pix_fmt)
         picture.pts, picture.time_base = self.starts[self.number], self.unit
         if hasattr(picture, "duration"):  # PyAV 14 has none; FFmpeg then goes by the start of the next
             picture.duration = self.durations[self.number]
@@ -258,7 +260,7 @@ class _Encoder:
             container["final_delay"] = str(self.durations[-1])
         self.container = av.open(ffmpeg_name(self.part), "w", format=format.container, options=container)
         stream = cast(av.VideoStream, self.container.add_stream(format.codec, rate=self.fps, options=options))
-        self.stream = stream
+        self.stream, self.converter = stream, VideoReformatter()
         stream.width, stream.height = width, height
         pixels = format.transparent if transparent and format.transparent else format.pixels
         stream.pix_fmt = pixels

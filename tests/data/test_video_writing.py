@@ -152,6 +152,15 @@ def test_alpha_written_is_alpha_read(tmp_path, frames, format):
         assert np.array_equal(read, clip[..., 3])
 
 
+def test_odd_sizes_are_converted_alike_every_time(tmp_path, frames):
+    """FFmpeg's threads took values of some rows from elsewhere, where the width is odd."""
+    clip = transparent(frames[:, :63, :51])
+    for number in range(6):
+        path = clip_path(tmp_path, f"clip-{number}", "mov")
+        write_clip(path, clip, "mov", 10)
+        assert np.array_equal(alpha_of(path), clip[..., 3])
+
+
 @pytest.mark.parametrize("format", ["gif", "mp4"])
 def test_without_alpha_white_is_behind(tmp_path, format):
     clip = np.zeros((2, 32, 32, 4), np.uint8)

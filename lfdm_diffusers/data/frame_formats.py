@@ -1,0 +1,17 @@
+"""Frames of videos in other formats and sizes, the same in every run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+from av.video.reformatter import VideoReformatter
+
+# One thread: where several share a frame, FFmpeg takes a few values of odd widths from elsewhere, other ones in every run. PyAV 14
+# had one anyway, and no argument for it.
+ONE_THREAD = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
+
+
+def reformatted(converter: VideoReformatter, frame: av.VideoFrame, **wanted: Any) -> av.VideoFrame:
+    """A frame in the format and size `wanted`, as `VideoReformatter.reformat` names them."""
+    return converter.reformat(frame, **wanted, **ONE_THREAD)
