@@ -77,7 +77,7 @@ def scores(results: dict) -> str:
 
 def root_card(card: str, folder: str) -> str:
     """The card of the package's model as model_card.md of the project: the same, but for links to the files beside it."""
-    files = "results.json", "training.png"
+    files = "results.json", "training.png", "painter.jsonl"
     for name in files:
         card = card.replace(f"]({name})", f"]({folder}/{name})")
     load = "from lfdm_diffusers.embedded import embedded_model\n\npipe = DiffusionPipeline.from_pretrained(embedded_model())  # it comes with the package"

@@ -47,6 +47,7 @@ def test_results_are_of_the_projects_models_and_their_rows():
             own = ROOT / (source or embedded_model())
             dtype = (receipt["sampling"] or {"dtype": "float32"})["dtype"]
             expected = sha256_of_model(own if own.is_dir() else embedded_model(), dtype)
+            expected.pop("painter", None)  # it came later, and frames of the model's size are not its
             if source is None or own.is_dir():
                 assert receipt["model_sha256"] == expected, file
             else:  # its decoder was adapted
