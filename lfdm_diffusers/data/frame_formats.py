@@ -9,7 +9,7 @@ from av.video.reformatter import VideoReformatter
 
 # One thread: where several share a frame, FFmpeg takes a few values of odd widths from elsewhere, other ones in every run. PyAV 14
 # had one anyway, and no argument for it.
-ONE_THREAD = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
+ONE_THREAD: dict[str, Any] = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
 
 
 def reformatted(converter: VideoReformatter, frame: av.VideoFrame, **wanted: Any) -> av.VideoFrame:

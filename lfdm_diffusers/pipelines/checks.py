@@ -11,13 +11,14 @@ import torch
 LARGEST = 1e6  # beyond it a count or scale is a mistake, and float arithmetic would overflow somewhere deep inside
 
 
-def require_number(name: str, value: object, kind: type[Any], least: float = -LARGEST, most: float = LARGEST) -> None:
+def require_number(name: str, value: Any, kind: type[Any], least: float = -LARGEST, most: float = LARGEST) -> None:
     """Raise a ValueError unless `value` is a number of `kind` (numbers.Integral or Real, numpy's too) in [least, most]."""
     what = "whole number" if kind is Integral else "finite number"
     if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most:
         return
     limits = f" of at least {least:g}" if most == LARGEST and least > -LARGEST else ""
-    absurd = isinstance(value, Real) and LARGEST < abs(value) < math.inf
+    number: Any = value
+    absurd = isinstance(value, Real) and LARGEST < abs(number) < math.inf
     if most != LARGEST or absurd:
         limits = f" from {least:g} to {most:g}"
     raise ValueError(f"`{name}` must be a {what}{limits}, got {value!r}.")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -280,18 +281,17 @@ def mask_tensor(mask: Mask, name: str = "motion_mask") -> torch.Tensor:
     Raises:
         ValueError: for other shapes, or values outside [0, 1] (0 to 255 in uint8, 0 to 65535 in uint16).
     """
-    if isinstance(mask, PIL.Image.Image):
-        mask = grey_array(mask)
-    if isinstance(mask, np.ndarray) and mask.dtype.kind in "fiub":
-        mask = torch.from_numpy(np.array(mask))  # a copy: PIL's own memory is read-only
-    plain = torch.is_tensor(mask) and mask.layout == torch.strided and not mask.is_complex() and not mask.is_meta
-    if not plain or not mask.numel() or mask.squeeze().ndim != 2:
-        came = tuple(mask.shape) if torch.is_tensor(mask) else type(mask).__name__
+    given: Any = grey_array(mask) if isinstance(mask, PIL.Image.Image) else mask
+    if isinstance(given, np.ndarray) and given.dtype.kind in "fiub":
+        given = torch.from_numpy(np.array(given))  # a copy: PIL's own memory is read-only
+    plain = torch.is_tensor(given) and given.layout == torch.strided and not given.is_complex() and not given.is_meta
+    if not plain or not given.numel() or given.squeeze().ndim != 2:
+        came = tuple(given.shape) if torch.is_tensor(given) else type(given).__name__
         raise ValueError(f"`{name}` must be a grey picture, or an array or tensor (height, width), got {came}.")
-    mask = mask.squeeze()
-    mask = mask.float() / {torch.uint8: 255, torch.uint16: 65535}.get(mask.dtype, 1)
-    if not (mask.min() >= 0 and mask.max() <= 1):  # NaN fails too
+    values: torch.Tensor = given.squeeze()
+    values = values.float() / {torch.uint8: 255, torch.uint16: 65535}.get(values.dtype, 1)
+    if not (values.min() >= 0 and values.max() <= 1):  # NaN fails too
         raise ValueError(
-            f"`{name}` must lie in [0, 1] (0 to 255 in uint8, 0 to 65535 in uint16), got values from {mask.min():.3g} to {mask.max():.3g}."
+            f"`{name}` must lie in [0, 1] (0 to 255 in uint8, 0 to 65535 in uint16), got values from {values.min():.3g} to {values.max():.3g}."
         )
-    return mask
+    return values

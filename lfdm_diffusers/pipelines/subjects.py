@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,8 @@ def find_subjects(image: Picture, face_frame: float | None = None) -> list[Box]:
     factor = min(1.0, LONGEST / max(height, width))
     if factor < 1:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    detector = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_alt2.xml")
+    cascades: Any = cv2
+    detector = cv2.CascadeClassifier(f"{cascades.data.haarcascades}haarcascade_frontalface_alt2.xml")
     smallest = max(20, round(min(grey.shape) * SMALLEST))
     found = detector.detectMultiScale(grey, 1.1, NEIGHBOURS, minSize=(smallest, smallest))
     squares = sorted((x / factor, y / factor, side / factor) for x, y, side, _ in found)
