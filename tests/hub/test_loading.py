@@ -790,7 +790,11 @@ result = [sorted(set(sys.modules) - before), sorted(sys.modules)]
     finally:
         process.close()
     packages = {name.split(".")[0] for name in added}
-    assert packages <= {"lfdm_diffusers", "diffusers", "PIL"}  # of Pillow, which is there already, a module for profiles
+    assert packages <= {
+        "lfdm_diffusers",
+        "diffusers",
+        "PIL",
+    }  # of Pillow, which is there already, a module for profiles
     assert len(added) < 80
     for heavy in ("gradio", "av", "imageio", "cv2", "matplotlib", "pandas", "datasets"):
         assert heavy not in loaded
