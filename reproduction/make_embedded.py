@@ -92,6 +92,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, required=True, help="what `lfdm evaluate` wrote for it (above)")
     parser.add_argument("--stage_one", type=Path, required=True, help="metrics.jsonl of train_lfae.py")
     parser.add_argument("--stage_two", type=Path, required=True, help="metrics.jsonl of train_unet.py")
+    parser.add_argument(
+        "--painter", type=Path, help="metrics.jsonl of train_painter.py, where the pipeline has a painter"
+    )
     parser.add_argument("--about", type=Path, required=True, help="Markdown for the card: data, commands, hardware")
     parser.add_argument("--num_inference_steps", type=int, help="default of the pipeline; by default as it is")
     parser.add_argument("--output", type=Path, required=True)
@@ -114,6 +117,8 @@ def main(argv: list[str] | None = None) -> None:
         (folder / "results.json").write_text(args.results.read_text(encoding="utf-8"), encoding="utf-8")
         for name, records in zip(("stage_one", "stage_two"), stages):
             write_thinned(records, folder / f"{name}.jsonl")
+        if args.painter:
+            write_thinned(read_metrics(args.painter), folder / "painter.jsonl")
         plot_training(*stages, folder / "training.png")
         if size > LIMIT:
             raise ValueError(

@@ -18,6 +18,7 @@ from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
 from lfdm_diffusers.ops.cpu import lay_channels_last
 from lfdm_diffusers.training.arguments import (
     add_autoencoder_arguments,
+    add_comparison_arguments,
     add_data_arguments,
     add_hub_arguments,
     add_run_arguments,
@@ -36,15 +37,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model = add_autoencoder_arguments(parser, "whose frames are painted larger")
     model.add_argument("--scale", type=whole_number(1), default=4, help="times the auto-encoder's size")
 
-    losses = parser.add_argument_group("losses")
-    losses.add_argument(
-        "--perceptual", default="vgg19", help="as in train_lfae.py; 'none': pixels and their gradients"
-    )
-    losses.add_argument("--perceptual_layers", nargs="+", metavar="NAME", help="feature maps; default: five")
+    losses = add_comparison_arguments(parser)
     losses.add_argument("--painted_loss_weight", type=number(0), default=0.25, help="of what is painted, by itself")
-    losses.add_argument(
-        "--motion_loss_weight", type=number(0), default=0.0, help="errors count more where pictures differ"
-    )
 
     run = add_run_arguments(parser, batch_size=8, learning_rate=3e-4, milestones=(0.7, 0.9), adam_betas=(0.9, 0.999))
     run.add_argument("--num_validation_pairs", type=whole_number(1), default=24)

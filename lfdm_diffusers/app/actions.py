@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -68,8 +69,8 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
             "steps": int(asked_number("Steps", steps, 1, MOST_STEPS, 0)),
             "seed": int(asked_number("Seed", seed, 0, MOST_SEED, 0)),
             "guidance_scale": asked_number("Guidance", guidance, -100, 100, 1),
-            "motion_scale": asked_number("Strength", scale, -100, 100, 1),
-            "loop": LOOPS[choice("To be repeated", loop, LOOPS)],
+            "motion_scale": asked_strength(scale),
+            "loop": asked_loop(loop),
             "mask": painted_mask((editor or {}).get("layers") or [], BRUSH_ALPHA),
             "fit": fit,
             "num_frames": int(asked_number("Frames", frames, 1, MOST_FRAMES, 0)) or None,
@@ -138,6 +139,16 @@ def subjects_in(table: Sequence[Sequence] | None) -> list[tuple[Box, str | None]
     return subjects
 
 
+def asked_strength(value: Any) -> float:
+    """What the field "Strength" says; 1 where it was left empty."""
+    return asked_number("Strength", value, -100, 100, 1)
+
+
+def asked_loop(value: Any) -> str | None:
+    """What the field "To be repeated" says."""
+    return LOOPS[choice("To be repeated", value, LOOPS)]
+
+
 def transferred(engine: Engine) -> Callable:
     """What the second tab's button does: a picture that moves as a clip does."""
 
@@ -157,8 +168,8 @@ def transferred(engine: Engine) -> Callable:
             driving,
             relative,
             model,
-            asked_number("Strength", scale, -100, 100, 1),
-            LOOPS[choice("To be repeated", loop, LOOPS)],
+            asked_strength(scale),
+            asked_loop(loop),
             fit,
             shown_progress(progress),
             size,
@@ -178,8 +189,8 @@ def animated(engine: Engine) -> Callable:
             picture,
             motion,
             model,
-            asked_number("Strength", scale, -100, 100, 1),
-            LOOPS[choice("To be repeated", loop, LOOPS)],
+            asked_strength(scale),
+            asked_loop(loop),
             fit,
             size,
         )

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import io
-import logging
-from typing import Any
-
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-ImageCms: Any
-try:
-    from PIL import ImageCms
-except ImportError:  # a Pillow that was built without LittleCMS
-    ImageCms = None
-
 PROFILE_SPACES = {"L": "GRAY", "RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK"}
-
-logger = logging.getLogger(__name__)
 
 
 def picture_array(image: PIL.Image.Image) -> np.ndarray:
@@ -39,7 +26,9 @@ def picture_array(image: PIL.Image.Image) -> np.ndarray:
     if transparent or not (profile and image.mode in PROFILE_SPACES):
         image = image.convert("RGBA" if transparent else "RGB")
     if profile:
-        image = _in_srgb(image, profile)
+        from .color_profiles import in_srgb  # few pictures have one, and importing the package should be quick
+
+        image = in_srgb(image, profile, PROFILE_SPACES[image.mode])
     return np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert("RGB"))
 
 
@@ -72,32 +61,3 @@ def _deep_array(image: PIL.Image.Image) -> np.ndarray | None:
             raise ValueError(f"a picture of mode {image.mode} must hold values from 0 to 65535, got {array.max()}")
         return array.astype(np.uint16)
     return np.asarray(image) if image.mode == "F" else None
-
-
-def _in_srgb(image: PIL.Image.Image, profile: bytes) -> PIL.Image.Image:
-    """RGB or RGBA, L or CMYK, with its colours as its ICC profile has them, as far as sRGB can show them."""
-    if ImageCms is None:
-        _warn_once("a picture has a colour profile, which this Pillow cannot read; its colours are taken for sRGB")
-        return image
-    try:
-        transform = _to_srgb(profile, image.mode)
-        return image if transform is None else ImageCms.applyTransform(image, transform)
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        _warn_once(f"a picture's colour profile cannot be used ({error}); its colours are taken for sRGB")
-        return image
-
-
-@functools.lru_cache(maxsize=16)
-def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """What makes sRGB of colours of a profile; None where they are that already."""
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    if "srgb" in ImageCms.getProfileDescription(source).lower():
-        return None
-    if source.profile.xcolor_space.strip() != PROFILE_SPACES[mode]:
-        raise ValueError(f"it is of {source.profile.xcolor_space.strip()}, the picture of {mode}")
-    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGBA" if mode == "RGBA" else "RGB")
-
-
-@functools.lru_cache(maxsize=64)
-def _warn_once(message: str) -> None:
-    logger.warning("%s.", message)

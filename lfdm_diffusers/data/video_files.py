@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from ..files.limits import TooLargeError, most_pixels, require_pixels
 from ..files.reading import require_plain_file
 from .cut_files import CUT_OFF, missing_bytes
-from .frame_formats import reformatted
+from .frame_formats import pixels_over_white, reformatted
 from .picture_decoders import say_hdr
 
 SQUARE = 1 / 8, 8  # shapes of pixels beyond these are mistakes of a header
@@ -145,7 +145,7 @@ class _Stream:
         require_pixels(size.get("width", frame.width), frame.height, frame=True)
         array = reformatted(self.converter, frame, format="rgba" if clear else "rgb24", **size).to_ndarray()
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")  # bytes, by the buffer protocol
-        return placed(over_white(array) if clear else array, matrix)
+        return placed(pixels_over_white(array), matrix)
 
     def require_complete(self, path: Path) -> None:
         """Raise OSError if frames are missing that the file promises: most containers play on when they are cut off.
@@ -202,12 +202,6 @@ def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
     decoder = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
     decoder.extradata, decoder.options = stream.codec_context.extradata, stream.codec_context.options
     return decoder
-
-
-def over_white(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 4) uint8 -> (H, W, 3) uint8, laid over white."""
-    colors, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
-    return ((colors * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def placed(pixels: np.ndarray, matrix: bytes | None) -> np.ndarray:

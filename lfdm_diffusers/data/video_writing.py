@@ -19,7 +19,7 @@ from av.video.reformatter import VideoReformatter
 
 from ..files.whole import whole
 from .chance import random_stream
-from .frame_formats import reformatted
+from .frame_formats import pixels_over_white, reformatted
 from .video_files import ffmpeg_name
 
 
@@ -269,14 +269,6 @@ class _Encoder:
             # FFmpeg converts by SMPTE 170M (BT.601), limited range, and the file says so.
             stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1
         return self.container
-
-
-def pixels_over_white(frames: np.ndarray) -> np.ndarray:
-    """`(..., 4)` uint8 on white, `(..., 3)`; three channels stay as they are."""
-    if frames.shape[-1] != 4:
-        return frames
-    alpha = frames[..., 3:].astype(np.uint16)
-    return ((frames[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def _palette(pixels: np.ndarray) -> PIL.Image.Image:

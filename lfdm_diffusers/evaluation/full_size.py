@@ -109,14 +109,7 @@ def evaluate_painter(
             columns = (one, other, large, without, frames, details.painted, details.share)
             for row in range(len(one)):
                 if start + row in shown:
-                    sheet.append(
-                        [
-                            x[row].squeeze(0).cpu().numpy()
-                            if len(x[row]) == 1
-                            else x[row].permute(1, 2, 0).cpu().numpy()
-                            for x in columns
-                        ]
-                    )
+                    sheet.append([x[row].permute(1, 2, 0).squeeze(-1).cpu().numpy() for x in columns])
     titles = ["reference", "driving", "enlarged", "plain rule", "painter", "painted", "share\n(white: painted)"]
     numbers = scores.compute() | {f"plain_{name}": value for name, value in plain.compute().items()}
     return numbers, contact_sheet(sheet, titles, tile=reference.shape[-1])

@@ -91,8 +91,8 @@ def add_run_arguments(
     return group
 
 
-def add_loss_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """By what pictures are compared, and what counts for how much."""
+def add_comparison_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """By what pictures are compared, and where errors count more."""
     group = parser.add_argument_group("losses")
     group.add_argument(
         "--perceptual",
@@ -104,16 +104,22 @@ def add_loss_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         "--perceptual_layers", nargs="+", metavar="NAME", help="feature maps; default: five of each network"
     )
     group.add_argument(
-        "--inpainted_loss_weight",
-        type=number(0),
-        default=1.0,
-        help="of the picture before the last blend; 0 as in the paper, see docs/training.md",
-    )
-    group.add_argument(
         "--motion_loss_weight",
         type=number(0),
         default=0.0,
         help="errors count more where pictures differ; small motion: 5",
+    )
+    return group
+
+
+def add_loss_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The losses of an auto-encoder's pictures, and what counts for how much."""
+    group = add_comparison_arguments(parser)
+    group.add_argument(
+        "--inpainted_loss_weight",
+        type=number(0),
+        default=1.0,
+        help="of the picture before the last blend; 0 as in the paper, see docs/training.md",
     )
     return group
 

@@ -72,7 +72,7 @@ class LFAELoss(nn.Module):
 
 
 class ReenactmentTask(Task):
-    """An auto-encoder, or a part of it, that learns to re-enact pairs of frames.
+    """An auto-encoder, a part of it, or a network beside it, that learns to re-enact pairs of frames.
 
     Args:
         lfae: the auto-encoder.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -13,7 +12,9 @@ from ..evaluation.full_size import evaluate_painter, small_motion
 from ..hub.cards import CardFacts
 from ..models import FullSizePainter, LatentFlowAutoencoder
 from ..models.full_size_painter import composed
-from .task import Examples, Losses, Result, Task, Validation, needed
+from .lfae import ReenactmentTask
+from .reconstruction_loss import weighted_comparison
+from .task import Examples, Losses, Result, Validation, needed
 
 
 class PainterLoss(nn.Module):
@@ -42,12 +43,7 @@ class PainterLoss(nn.Module):
     def forward(self, reference: torch.Tensor, driving: torch.Tensor) -> dict[str, torch.Tensor]:
         """Weighted losses by name, to be summed, for pictures `(B, 3, S h, S w)` in [0, 1]."""
         details = self.painter(reference, *small_motion(self.lfae, reference, driving, self.painter.config.scale))
-        weight = 1 + self.motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
-        weight = weight / weight.mean()
-
-        def compare(frames: torch.Tensor) -> torch.Tensor:
-            return self.reconstruction((driving + weight * (frames - driving)).float(), driving)
-
+        compare = weighted_comparison(self.reconstruction, reference, driving, self.motion_weight)
         losses = {"reconstruction": compare(composed(reference, details))}
         if self.painted_weight:
             active = (details.share.detach() > 0.05).float()
@@ -55,17 +51,14 @@ class PainterLoss(nn.Module):
         return losses
 
 
-class PainterTask(Task):
+class PainterTask(ReenactmentTask):
     """A painter of an auto-encoder's pictures.
 
     Args:
         lfae, painter, reconstruction, painted_weight, motion_weight: as in `PainterLoss`.
-        dataset: `PairDataset` of pictures of S times the auto-encoder's size.
-        pairs: held-out reference and driving pictures; None in processes that do not validate.
+        dataset, pairs: as in `ReenactmentTask`, of pictures of S times the auto-encoder's size.
         batch_size: of validation.
     """
-
-    unit = "pairs of frames"
 
     def __init__(
         self,
@@ -79,12 +72,10 @@ class PainterTask(Task):
         motion_weight: float = 0.0,
         batch_size: int = 8,
     ):
-        self.module = PainterLoss(lfae, painter, reconstruction, painted_weight, motion_weight)
-        self.lfae, self.painter, self.models = lfae, painter, [painter]
-        self.dataset, self.pairs, self.batch_size = dataset, pairs, batch_size
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        return self.painter.parameters()
+        module = PainterLoss(lfae, painter, reconstruction, painted_weight, motion_weight)
+        # A painter has no BatchNorm to freeze.
+        super().__init__(lfae, painter, module, dataset, pairs, freeze_batchnorm_after=1.0, batch_size=batch_size)
+        self.painter = painter
 
     def start(self) -> Validation:
         return self.validate()
@@ -94,8 +85,7 @@ class PainterTask(Task):
         self.painter.load_state_dict(saved.state_dict())
 
     def losses(self, module: nn.Module, batch: FramePair, draws: range) -> Losses:
-        device = self.lfae.device
-        return Losses(module(batch.reference.to(device), batch.driving.to(device)), {})
+        return Losses(module(*self.pictures(batch)), {})
 
     def validate(self) -> Validation:
         reference, driving = needed("pairs", self.pairs)

@@ -5,7 +5,7 @@ After MRAA (Siarohin et al., CVPR 2021), from which LFDM takes it (section 3.2, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -81,6 +81,21 @@ class PixelPyramidLoss(nn.Module):
             return loss + sum(10 * downsample(difference).abs().mean() for downsample in self.pyramid)
 
 
+def weighted_comparison(
+    reconstruction: nn.Module, reference: torch.Tensor, driving: torch.Tensor, motion_weight: float
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What compares pictures with `driving`; errors count by `motion_weight` more where it differs from `reference`, as in `LFAELoss`."""
+    weight = 1 + motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
+    weight = weight / weight.mean()
+
+    def compare(picture: torch.Tensor) -> torch.Tensor:
+        if motion_weight:
+            picture = driving + weight * (picture.float() - driving)
+        return reconstruction(picture.float(), driving)
+
+    return compare
+
+
 def picture_losses(
     reconstruction: nn.Module,
     output: DecodedFrames | LatentFlowAutoencoderOutput,
@@ -90,14 +105,7 @@ def picture_losses(
     motion_weight: float,
 ) -> dict[str, torch.Tensor]:
     """Weighted losses of an auto-encoder's result and of its decoder's own picture; arguments as in `LFAELoss`."""
-    weight = 1 + motion_weight * (driving - reference).abs().mean(dim=1, keepdim=True)
-    weight = weight / weight.mean()
-
-    def compare(picture: torch.Tensor) -> torch.Tensor:
-        if motion_weight:
-            picture = driving + weight * (picture.float() - driving)
-        return reconstruction(picture.float(), driving)
-
+    compare = weighted_comparison(reconstruction, reference, driving, motion_weight)
     losses = {"reconstruction": compare(output.sample)}
     if inpainted_weight:
         losses["inpainted"] = inpainted_weight * compare(output.inpainted)

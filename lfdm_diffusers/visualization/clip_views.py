@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..data.frame_formats import pixels_over_white
 from ..data.picture_fitting import fit_picture, over_white
-from ..data.video_writing import pixels_over_white
 from ..pipelines import LFDMPipelineOutput
 from ..pipelines.videos import RenderedVideo, pixels_of
 from .pixels import enlarge

@@ -14,6 +14,7 @@ import PIL.Image
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from lfdm_command import frames_of, lfdm
 from loopback_hub import READ_TOKEN, WRITE_TOKEN
 from loopback_python import LoopbackPython
 from safetensors import safe_open
@@ -64,18 +65,6 @@ def pictures(tmp_path_factory) -> list[str]:
         noise = np.random.default_rng(i).integers(0, 255, (6, 6 + 2 * i, 3), dtype=np.uint8)
         PIL.Image.fromarray(noise).resize((40 + 20 * i, 40), PIL.Image.Resampling.BICUBIC).save(path)
     return [str(path) for path in paths]
-
-
-def lfdm(*arguments: object) -> int:
-    """The exit code, also where argparse ends the program."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as error:
-        return error.code
-
-
-def frames_of(folder: Path) -> np.ndarray:
-    return np.stack([np.asarray(PIL.Image.open(path)) for path in sorted(folder.iterdir())])
 
 
 # ---- generate: what it writes ---------------------------------------------------------------------------------------

@@ -1,17 +1,16 @@
 """`--subjects` of `lfdm generate` and `lfdm animate`."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from lfdm_command import frames_of, lfdm
 from safetensors import safe_open
 from tiny import tiny_pipeline
 
 from lfdm_diffusers import Box, LFDMPipeline
-from lfdm_diffusers.cli import main
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.embedded import embedded_pictures
@@ -22,18 +21,6 @@ def model(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tiny_pipeline(default_num_inference_steps=2).save_pretrained(folder)
     return str(folder)
-
-
-def lfdm(*arguments: object) -> int:
-    """The exit code, also where argparse ends the program."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as error:
-        return error.code
-
-
-def frames_of(folder: Path) -> np.ndarray:
-    return np.stack([np.asarray(PIL.Image.open(path)) for path in sorted(folder.iterdir())])
 
 
 def test_subjects_move_each_by_its_own_label(model, tmp_path, capsys):

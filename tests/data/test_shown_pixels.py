@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 from lfdm_diffusers.cli.clips import read_mask
-from lfdm_diffusers.data import picture_colors
+from lfdm_diffusers.data import color_profiles
 from lfdm_diffusers.data.clips import count_frames, read_clip
 from lfdm_diffusers.data.picture_colors import grey_array
 from lfdm_diffusers.data.picture_files import is_animated, rgb_array
@@ -163,7 +163,7 @@ def test_wide_colours_become_srgb(tmp_path):
 
 @pytest.mark.parametrize("bad", [b"no profile", profile(P3)[:200], profile(P3, b"CMYK")], ids=range(3))
 def test_a_profile_that_cannot_be_used_is_said(caplog, bad):
-    picture_colors._warn_once.cache_clear()
+    color_profiles._warn_once.cache_clear()
     image = PIL.Image.new("RGB", (8, 8), (200, 100, 60))
     image.info["icc_profile"] = bad
     assert rgb_array(image)[0, 0].tolist() == [200, 100, 60]

@@ -13,11 +13,11 @@ import PIL.Image
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from lfdm_command import lfdm
 from tiny import TEXT_DIM, tiny_baseline, tiny_lfae, tiny_pipeline, tiny_unet
 from torch import nn
 
 from lfdm_diffusers import LabelEmbeddings
-from lfdm_diffusers.cli import main
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.clips import read_clip
 from lfdm_diffusers.data.layouts import find_clips
@@ -98,13 +98,6 @@ def detector(monkeypatch, tmp_path) -> FewFeatures:
     monkeypatch.setattr(evaluation_run, "load_i3d", lambda path: detector)
     monkeypatch.setattr(evaluation_run, "cached_assets_path", lambda *_: tmp_path / "features")
     return detector
-
-
-def lfdm(*arguments: object) -> int:
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code
 
 
 def evaluate(source: object, data: Path, output: Path, *options: object) -> int:
