@@ -9,11 +9,12 @@ from ..files.names import printable
 from .clips import Clip
 from .folders import walk
 from .picture_files import frame_files
-from .suffixes import is_picture, is_video
+from .suffixes import PEOPLE_SETTINGS, TOON_FACES_SETTINGS, is_picture, is_video
 from .tables import TABLES
 
 NAMED = 50  # files of one kind, by name; there may be a hundred thousand
 BESIDE = (".flow.npz",)  # what belongs to the clip beside it
+OURS = {TOON_FACES_SETTINGS, PEOPLE_SETTINGS}  # written with the clips
 
 
 def left_out(root: Path, clips: Iterable[Clip], tables: Collection[Path] = ()) -> list[str]:
@@ -29,7 +30,8 @@ def left_out(root: Path, clips: Iterable[Clip], tables: Collection[Path] = ()) -
         files = [folder / name for name in names if not name.startswith(".") and not name.endswith(BESIDE)]
         frames = set(frame_files(folder)) if folder in paths else set()
         for path in files:
-            if path not in paths and path not in frames and path not in tables:
+            known = path in paths or path in frames or path in tables or (folder == root and path.name in OURS)
+            if not known:
                 kinds.setdefault((_reason(path, bool(tables)), path.suffix.lower()), []).append(path)
     return [_sentence(root, reason, suffix, files) for (reason, suffix), files in kinds.items()]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# The settings of a data set that this package has drawn, at its root.
+TOON_FACES_SETTINGS = "toon_faces.json"
+PEOPLE_SETTINGS = "people.json"
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".asf", ".3gp", ".3g2", ".mts", ".m2ts", ".ts",
     ".flv", ".ogv", ".vob", ".mjpeg",

@@ -15,6 +15,7 @@ from lfdm_diffusers.data import left_out, picture_decoders
 from lfdm_diffusers.data.clips import UnreadableClipError, read_clip
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.scan import ScanReport
+from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.training.clips import choose_clips
 
 pytestmark = pytest.mark.fast
@@ -47,6 +48,12 @@ def test_gifs_are_clips_frames_or_previews(tmp_path):
     PIL.Image.new("RGB", (8, 8)).save(tmp_path / "b" / "w" / "clip" / "preview.gif")
     (tmp_path / "b" / "metadata.csv").write_text("file_name,label\nw/clip,wave\n")
     assert names_of(tmp_path / "b") == (["w/clip"], ["left out: w/clip/preview.gif: no row of the table names it"])
+
+
+def test_a_data_set_that_this_package_drew_holds_nothing_else(tmp_path):
+    write_toon_faces(tmp_path, 2, 1, labels=("happiness",), num_frames=2, size=16, with_flow=True, progress=False)
+    clips, said = names_of(tmp_path)
+    assert len(clips) == 2 and said == []
 
 
 def test_every_other_file_is_named_with_its_reason(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from ..drawn_sets import (
     split_of,
     write_flow,
 )
+from ..suffixes import PEOPLE_SETTINGS as SETTINGS
 from ..video_writing import SUFFIXES, write_clip
 from .actions import ACTIONS
 from .captions import captions
@@ -32,7 +33,6 @@ from .packages import required
 from .person import Person
 from .wear import Outfit
 
-SETTINGS = "people.json"  # of a data set, at its root
 VERSION = 1  # raised whenever the same settings would draw other pixels
 LEAST = 0.02  # strength from which on an action is listed in the metadata
 

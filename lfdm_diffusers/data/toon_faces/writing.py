@@ -21,12 +21,11 @@ from ..drawn_sets import (
     split_of,
     write_flow,
 )
+from ..suffixes import TOON_FACES_SETTINGS as SETTINGS
 from ..video_writing import SUFFIXES, write_clip
 from .clips import VERSION, require_style, toon_clip
 from .expressions import LABELS
 from .people import ToonSubject
-
-SETTINGS = "toon_faces.json"  # of a data set, at its root
 
 
 def write_subject(
