@@ -53,6 +53,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     loss = add_loss_arguments(parser)
     loss.add_argument("--concentration_loss_weight", type=number(0), default=0.0, help="from scratch: 10")
+    loss.add_argument(
+        "--still_loss_weight",
+        type=number(0),
+        default=0.0,
+        help="pulls flow to zero where nothing moves; flat backgrounds: 1",
+    )
+    loss.add_argument(
+        "--true_motion_loss_weight",
+        type=number(0),
+        default=0.0,
+        help="pulls flow and occlusion to the true ones, of drawn clips, with --reference_frame first: 10",
+    )
 
     run = add_run_arguments(parser, batch_size=16, learning_rate=2e-4, milestones=(0.6, 0.9), adam_betas=(0.5, 0.999))
     add_pair_arguments(
@@ -127,11 +139,21 @@ def train(args: argparse.Namespace) -> None:
     task = LFAETask(
         synchronise_batchnorm(lfae, run.device),
         reconstruction,
-        PairDataset(clips.train, clips.reader, args.seed, args.id_sampling, not args.no_augment, args.reference_frame),
+        PairDataset(
+            clips.train,
+            clips.reader,
+            args.seed,
+            args.id_sampling,
+            not args.no_augment,
+            args.reference_frame,
+            with_motion=args.true_motion_loss_weight > 0,
+        ),
         reconstruction_pairs(clips.held_out, clips.reader, args.num_validation_pairs) if run.main else None,
         inpainted_weight=args.inpainted_loss_weight,
         concentration_weight=args.concentration_loss_weight,
         motion_weight=args.motion_loss_weight,
+        true_motion_weight=args.true_motion_loss_weight,
+        still_weight=args.still_loss_weight,
         freeze_batchnorm_after=args.freeze_batchnorm_after,
         seed=args.seed,
         batch_size=args.train_batch_size,

@@ -6,6 +6,7 @@ Stage one changes the finished picture, black bars included; stage two changes t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -45,21 +46,41 @@ def _turn_hue(image: PIL.Image.Image, turn: float) -> PIL.Image.Image:
     return PIL.Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 
 
-def augment_pair(pair: np.ndarray, rng: np.random.Generator, exchange: bool = True) -> np.ndarray:
+class PairChanges(NamedTuple):
+    """How a pair of stage one is changed.
+
+    Attributes:
+        exchanged: the pictures change places in time.
+        mirrored: left becomes right.
+        colors: as in `change_colors`.
+    """
+
+    exchanged: bool
+    mirrored: bool
+    colors: list[tuple[str, float]]
+
+
+def draw_pair_changes(rng: np.random.Generator, exchange: bool = True) -> PairChanges:
     """Stage one: half the pairs change places in time; of the others, half are mirrored. Then colours, both alike.
 
     Brightness, contrast and saturation by U(0.9, 1.1), hue by U(-0.1, 0.1), in random order.
 
     Args:
-        pair: (2, H, W, 3) uint8, the reference and the driving picture.
         exchange: False leaves their order, and mirrors half of all.
     """
-    if exchange and rng.random() < 0.5:
-        pair = pair[::-1]
-    elif rng.random() < 0.5:
-        pair = pair[:, :, ::-1]
+    exchanged = exchange and rng.random() < 0.5
+    mirrored = not exchanged and rng.random() < 0.5
     changes = [(name, rng.uniform(0.9, 1.1)) for name in ENHANCERS] + [("hue", rng.uniform(-0.1, 0.1))]
-    return change_colors(np.ascontiguousarray(pair), [changes[i] for i in rng.permutation(len(changes))])
+    return PairChanges(exchanged, mirrored, [changes[i] for i in rng.permutation(len(changes))])
+
+
+def change_pair(pair: np.ndarray, changes: PairChanges) -> np.ndarray:
+    """The reference and the driving picture, (2, H, W, 3) uint8, changed."""
+    if changes.exchanged:
+        pair = pair[::-1]
+    if changes.mirrored:
+        pair = pair[:, :, ::-1]
+    return change_colors(np.ascontiguousarray(pair), changes.colors)
 
 
 def augment_clip(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .augmentation import augment_clip, augment_pair
+from ..ops.warp import sampling_grid
+from .augmentation import augment_clip, change_pair, draw_pair_changes
 from .batches import Draw
 from .cache import ClipReader
 from .chance import draws
 from .clips import Clip
 from .sampling import STRATEGIES, sample_indices, sample_pair
+from .true_motion import true_motion
 
 REFERENCE_FRAMES = ("random", "first")
 
@@ -32,12 +34,15 @@ class FramePair(NamedTuple):
     Attributes:
         reference, driving: (3, H, W) float32 in [0, 1]; batched (B, 3, H, W).
         label, subject: texts, "" if unknown; batched lists.
+        motion: the true one, where it was asked for: residual flow (2, H, W) float32, in widths and heights of the picture / 2
+            as sampling grids are, and visibility (1, H, W) float32, 1 where the driving picture shows what the reference shows.
     """
 
     reference: torch.Tensor
     driving: torch.Tensor
     label: str
     subject: str
+    motion: tuple[torch.Tensor, torch.Tensor] | tuple[()] = ()
 
 
 class ClipSample(NamedTuple):
@@ -91,8 +96,9 @@ class PairDataset(_ClipItems):
         reader: `ClipReader` or `CachedClipReader`.
         seed: of all draws.
         id_sampling: take a random clip of the same subject in the place of each clip (as published for UTD-MHAD).
-        augment: flips in time and space, and colours; see `augment_pair`.
+        augment: flips in time and space, and colours; see `draw_pair_changes`.
         reference_frame: "random", as published, or "first": from frame 0 to any other, never back.
+        with_motion: add the true motion (`true_motion`), which is known from frame 0 only.
     """
 
     def __init__(
@@ -103,13 +109,18 @@ class PairDataset(_ClipItems):
         id_sampling: bool = False,
         augment: bool = True,
         reference_frame: str = "random",
+        with_motion: bool = False,
     ):
         super().__init__(clips, reader, seed, augment)
         if reference_frame not in REFERENCE_FRAMES:
             raise ValueError(
                 f"`reference_frame` must be one of {', '.join(REFERENCE_FRAMES)}, got {reference_frame!r}."
             )
-        self.id_sampling, self.from_first = id_sampling, reference_frame == "first"
+        if with_motion and reference_frame != "first":
+            raise ValueError(
+                f'`reference_frame` must be "first" with the true motion, which starts there, got {reference_frame!r}.'
+            )
+        self.id_sampling, self.from_first, self.with_motion = id_sampling, reference_frame == "first", with_motion
         self._of_subject: dict[str, list[int]] = {}
         for index, clip in enumerate(self.clips):
             self._of_subject.setdefault(clip.subject, []).append(index)
@@ -122,11 +133,28 @@ class PairDataset(_ClipItems):
         if self.id_sampling:
             item = int(rng.choice(self._of_subject[self.clips[item].subject]))
         clip = self.clips[item]
-        pair = self.reader.place(self.reader.read(clip, sample_pair(self._length(clip), rng, self.from_first)))
+        numbers = sample_pair(self._length(clip), rng, self.from_first)
+        pair = self.reader.place(self.reader.read(clip, numbers))
+        motion = self._motion(clip, numbers[1]) if self.with_motion else ()
         if self.augment:
-            pair = augment_pair(pair, rng, exchange=not self.from_first)
+            changes = draw_pair_changes(rng, exchange=not self.from_first)
+            pair = change_pair(pair, changes)
+            if motion and changes.mirrored:
+                flow, visibility = (each.flip(-1) for each in motion)
+                motion = flow * torch.tensor([-1.0, 1.0])[:, None, None], visibility
         reference, driving = to_tensor(pair).unbind(1)
-        return FramePair(reference.contiguous(), driving.contiguous(), clip.label, clip.subject)
+        return FramePair(reference.contiguous(), driving.contiguous(), clip.label, clip.subject, motion)
+
+    def _motion(self, clip: Clip, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Residual flow and visibility of a frame, as in `FramePair`."""
+        flow, visibility = (torch.from_numpy(each[number]).float() for each in true_motion(clip))
+        size = self.reader.height, self.reader.width
+        if flow.shape[1:] != size:
+            raise ValueError(
+                f"The true motion of {clip.name} has {flow.shape[2]}x{flow.shape[1]} pixels, and is not stretched: pictures must have "
+                f"that size, got {size[1]}x{size[0]}."
+            )
+        return flow - sampling_grid(*size, centers=True).movedim(-1, 0), visibility
 
 
 class ClipDataset(_ClipItems):

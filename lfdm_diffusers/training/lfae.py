@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from ..hub.cards import CardFacts
 from ..models import LatentFlowAutoencoder
 from .batchnorm import set_batchnorm_training
 from .equivariance import RandomTransform, concentration_loss, equivariance_losses
+from .motion_loss import still_loss, true_motion_losses
 from .reconstruction_loss import picture_losses
 from .task import Examples, Losses, Result, Task, Validation, needed
 
@@ -22,7 +23,7 @@ from .task import Examples, Losses, Result, Task, Validation, needed
 class LFAELoss(nn.Module):
     """The auto-encoder and its losses in one forward pass, as DistributedDataParallel needs it.
 
-    The last three arguments are not in the paper, which starts from weights trained on other data; with 0 each the losses
+    The last five arguments are not in the paper, which starts from weights trained on other data; with 0 each the losses
     are the published ones.
 
     Args:
@@ -34,6 +35,8 @@ class LFAELoss(nn.Module):
         concentration_weight: of `concentration_loss` of the driving picture's regions.
         motion_weight: compare pictures with errors weighted by 1 + motion_weight |driving - reference| (mean over the
             colours; scaled to mean 1 over each batch): where little moves, the motion would be a small share of the loss.
+        true_motion_weight: of `true_motion_losses`.
+        still_weight: of `still_loss`.
     """
 
     def __init__(
@@ -43,20 +46,31 @@ class LFAELoss(nn.Module):
         inpainted_weight: float = 1.0,
         concentration_weight: float = 0.0,
         motion_weight: float = 0.0,
+        true_motion_weight: float = 0.0,
+        still_weight: float = 0.0,
     ):
         super().__init__()
         self.lfae, self.reconstruction = lfae, reconstruction
         self.inpainted_weight, self.concentration_weight = inpainted_weight, concentration_weight
-        self.motion_weight = motion_weight
+        self.motion_weight, self.true_motion_weight, self.still_weight = (
+            motion_weight,
+            true_motion_weight,
+            still_weight,
+        )
 
     def forward(
-        self, reference: torch.Tensor, driving: torch.Tensor, transform: RandomTransform
+        self,
+        reference: torch.Tensor,
+        driving: torch.Tensor,
+        transform: RandomTransform,
+        motion: Sequence[torch.Tensor] = (),
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Weighted losses by name, to be summed, and the mean occlusion (without a gradient).
 
         Args:
             reference, driving: `(B, 3, H, W)` in [0, 1].
             transform: of B pictures, for the equivariance losses.
+            motion: the true one, batched as in `FramePair`.
         """
         transformed = transform.warp_picture(driving, self.lfae.config.flow_grid == "centers")
         output = self.lfae(reference, driving, others=transformed)
@@ -68,6 +82,11 @@ class LFAELoss(nn.Module):
             losses |= {"equivariance_shift": shift, "equivariance_affine": affine}
             if self.concentration_weight:
                 losses["concentration"] = self.concentration_weight * concentration_loss(output.driving_regions)
+            centers = self.lfae.config.flow_grid == "centers"
+            if self.true_motion_weight:
+                losses |= true_motion_losses(output.flow, output.occlusion, *motion, centers, self.true_motion_weight)
+            if self.still_weight:
+                losses["still"] = self.still_weight * still_loss(output.flow, reference, driving, centers)
         return losses, output.occlusion.detach().mean()
 
 
@@ -128,7 +147,7 @@ class LFAETask(ReenactmentTask):
 
     Args:
         lfae: in training mode.
-        reconstruction, inpainted_weight, concentration_weight, motion_weight: as in `LFAELoss`.
+        reconstruction, inpainted_weight, concentration_weight, motion_weight, true_motion_weight, still_weight: as in `LFAELoss`.
         dataset, pairs, freeze_batchnorm_after, batch_size: as in `ReenactmentTask`.
         seed: of the equivariance losses' transforms.
     """
@@ -143,11 +162,21 @@ class LFAETask(ReenactmentTask):
         inpainted_weight: float = 1.0,
         concentration_weight: float = 0.0,
         motion_weight: float = 0.0,
+        true_motion_weight: float = 0.0,
+        still_weight: float = 0.0,
         freeze_batchnorm_after: float = 1.0,
         seed: int = 0,
         batch_size: int = 16,
     ):
-        module = LFAELoss(lfae, reconstruction, inpainted_weight, concentration_weight, motion_weight)
+        module = LFAELoss(
+            lfae,
+            reconstruction,
+            inpainted_weight,
+            concentration_weight,
+            motion_weight,
+            true_motion_weight,
+            still_weight,
+        )
         super().__init__(lfae, lfae, module, dataset, pairs, freeze_batchnorm_after, batch_size)
         self.seed = seed
 
@@ -155,7 +184,8 @@ class LFAETask(ReenactmentTask):
         transform = RandomTransform.sample(
             len(batch.driving), generator=draw_generator(self.seed, draws.start), device=self.lfae.device
         )
-        parts, occlusion = module(*self.pictures(batch), transform)
+        motion = [each.to(self.lfae.device, non_blocking=True) for each in batch.motion]
+        parts, occlusion = module(*self.pictures(batch), transform, motion)
         return Losses(parts, {"occlusion_mean": occlusion})
 
     def save(self, folder: Path) -> None:

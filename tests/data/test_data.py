@@ -33,7 +33,7 @@ from leftovers import workshop_of_a_killed_process
 from torch.utils.data import DataLoader
 
 from lfdm_diffusers.data import published_datasets as published
-from lfdm_diffusers.data.augmentation import augment_clip, augment_pair, change_colors
+from lfdm_diffusers.data.augmentation import augment_clip, change_colors, change_pair, draw_pair_changes
 from lfdm_diffusers.data.batches import Draw, StepBatchSampler
 from lfdm_diffusers.data.cache import CachedClipReader, ClipReader
 from lfdm_diffusers.data.chance import draws
@@ -484,12 +484,12 @@ def test_pair_augmentation(monkeypatch):
     pair = coloured()
     kinds, rng = [], np.random.default_rng(0)
     for _ in range(1000):
-        got = augment_pair(pair, rng)
+        got = change_pair(pair, draw_pair_changes(rng))
         options = {"same": pair, "time": pair[::-1], "mirror": pair[:, :, ::-1]}
         kinds += [name for name, option in options.items() if np.array_equal(got, option)]
     shares = [kinds.count(kind) / 1000 for kind in ("time", "mirror", "same")]
     np.testing.assert_allclose(shares, (0.5, 0.25, 0.25), atol=0.06)  # never in time and space at once
-    in_order = [augment_pair(pair, rng, exchange=False) for _ in range(1000)]
+    in_order = [change_pair(pair, draw_pair_changes(rng, exchange=False)) for _ in range(1000)]
     assert all(np.array_equal(got, pair) or np.array_equal(got, pair[:, :, ::-1]) for got in in_order)
     assert abs(sum(np.array_equal(got, pair) for got in in_order) - 500) < 60
     assert len({tuple(name for name, _ in what) for what in changes}) == 24  # every order
