@@ -70,6 +70,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             "residual": the grid minus the true identity (`sampling_grid` of pixel centres): 0 where a place reads itself.
         target_mean, target_std: per channel; flow and occlusion are `volume * std + mean`. By default those of the
             released models, whose third channel is 2 * occlusion - 1.
+        first_frame_is_picture: the first frame of all volumes it was trained on is the picture at rest; pipelines impose that.
     """
 
     tags = TAGS
@@ -102,6 +103,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         flow_target: str = "absolute",
         target_mean: Sequence[float] = (0.0, 0.0, 0.5),
         target_std: Sequence[float] = (1.0, 1.0, 0.5),
+        first_frame_is_picture: bool = False,
     ):
         super().__init__()
         check_choice("upsample_type", upsample_type, ("deconv", "nearest"))

@@ -192,11 +192,11 @@ class LFDMPipeline(VideoDiffusionPipeline):
     def _known(
         self, volume: torch.Tensor, asked: ResolvedArguments, strokes: DrawnStrokes | None
     ) -> KnownMotion | None:
-        """What is known of a volume `(B, 3, F, h, w)` before it is denoised: what strokes say, and where windows are blended, that
-        the first frame is the picture."""
+        """What is known of a volume `(B, 3, F, h, w)` before it is denoised: what strokes say, and that the first frame is the
+        picture, where windows are blended or the U-Net was trained so."""
         config, centers = self.unet.config, self.lfae.config.flow_grid == "centers"
         known = []
-        if not Windows(volume.shape[2], self.num_frames, asked.loop).is_whole:
+        if config.first_frame_is_picture or not Windows(volume.shape[2], self.num_frames, asked.loop).is_whole:
             known.append(first_frame(volume, config, centers, asked.loop))
         if strokes is not None:
             known += strokes.known(volume, config, centers, asked.loop)

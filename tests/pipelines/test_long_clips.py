@@ -86,3 +86,17 @@ def test_an_animation_cannot_generate_a_loop():
     motion = pipe(tiny_image(), LABELS[0], num_inference_steps=1, output_type="latent").motion()
     with pytest.raises(ValueError, match=r"`loop` must be one of 'ping_pong', 'ease' or None .*got True"):
         pipe.animate(tiny_image(), motion, loop=True)
+
+
+def test_a_clip_begins_with_its_picture_if_the_unet_was_trained_so():
+    pipe = tiny_pipeline()
+    pipe.unet.register_to_config(flow_target="residual", first_frame_is_picture=True)
+    pipe.lfae.register_to_config(flow_grid="centers")
+    picture = tiny_image()
+    ask = dict(num_inference_steps=2, output_type="pt")
+    output = pipe(picture, LABELS[0], generator=torch.Generator().manual_seed(0), **ask)
+    assert (output.frames[0, 0] - picture).abs().max() < 1e-4
+    assert (output.occlusion[0, 0] > 1 - 1e-5).all()
+    pipe.unet.register_to_config(first_frame_is_picture=False)
+    free = pipe(picture, LABELS[0], generator=torch.Generator().manual_seed(0), **ask)
+    assert (free.frames[0, 0] - picture).abs().max() > 0.01
