@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
 
 from lfdm_diffusers import FullSizePainter, LFDMPipeline
 from lfdm_diffusers.data.toon_faces import LABELS, toon_clip
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.evaluation.full_size import FullSizeScores, SmallMotion, small_motion
+from lfdm_diffusers.files.progress import progress_bar
 from lfdm_diffusers.files.whole import write_json
 from lfdm_diffusers.models import LatentFlowAutoencoder
 from lfdm_diffusers.models.full_size_painter import agreement, enlarged, plain_rule, warp_picture
@@ -94,7 +94,7 @@ def measure(
     """Scores by title of the way."""
     rows = ways(lfae, painters)
     scores = {title: FullSizeScores() for title in rows}
-    for frames in tqdm(clips(size), total=len(PEOPLE), unit="clip", desc=f"{size} pixels"):
+    for frames in progress_bar(clips(size), total=len(PEOPLE), unit="clip", desc=f"{size} pixels"):
         reference, true = frames[:1], frames[1:]
         found = small_motion(lfae, reference.expand_as(true), true, size // SMALL)
         for title, way in rows.items():

@@ -19,11 +19,11 @@ import numpy as np
 import PIL.Image
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
 from lfdm_diffusers import LFDMPipeline, Stroke
 from lfdm_diffusers.data.toon_faces import LABELS, ToonClip, toon_clip
 from lfdm_diffusers.embedded import embedded_model
+from lfdm_diffusers.files.progress import progress_bar
 from lfdm_diffusers.metrics.toon_judges import load_judge
 from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.pipelines.imposing import KnownMotion, NoiseLevel
@@ -143,7 +143,7 @@ def main() -> None:
     judge = load_judge("expression")
     rows: dict[str, list[list[float]]] = {way: [] for way in ("the true clip", *ways)}
     sizes = []
-    for person, label in tqdm([(person, label) for person in people for label in LABELS]):
+    for person, label in progress_bar([(person, label) for person in people for label in LABELS]):
         clip = toon_clip(0, person, label, num_frames=FRAMES, size=SIZE)
         truth, visible = true_departure(clip)
         frame, places = chosen_places(truth, visible)

@@ -24,11 +24,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageSequence
 from torch import nn
-from tqdm import tqdm
 
 from lfdm_diffusers.data.toon_faces import LABELS, ToonSubject, toon_clip, write_toon_faces
 from lfdm_diffusers.data.toon_faces.expressions import BROWS, EYES, TARGETS, Performance, perform
 from lfdm_diffusers.data.toon_faces.rendering import render
+from lfdm_diffusers.files.progress import progress_bar
 from lfdm_diffusers.files.whole import write_text
 from lfdm_diffusers.metrics.identity import identity_retrieval, identity_similarity
 from lfdm_diffusers.metrics.labels import confusion_matrix, label_accuracy
@@ -91,7 +91,7 @@ def read_clips(root: Path, split: str) -> tuple[torch.Tensor, list[dict], torch.
     seed = json.loads((root / "toon_faces.json").read_text())["seed"]
     frames = torch.empty(len(rows), FRAMES, 3, SIZE, SIZE, dtype=torch.uint8)
     strength = torch.zeros(len(rows), FRAMES)
-    for i, row in enumerate(tqdm(rows, desc=f"reading {split}", unit="clip")):
+    for i, row in enumerate(progress_bar(rows, desc=f"reading {split}", unit="clip")):
         with Image.open(root / row["file_name"]) as file:
             pictures = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(file)]
         frames[i] = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
@@ -162,7 +162,7 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.2)
     network.train()
-    with tqdm(range(steps), desc=name, unit="step") as bar:
+    with progress_bar(range(steps), desc=name, unit="step") as bar:
         for step in bar:
             loss = loss_of_batch(step)
             if not loss.isfinite():
@@ -270,7 +270,7 @@ def half_wrong(seed: int, people: range) -> tuple[dict[str, torch.Tensor], torch
     clips = {}
     labels, others = [], []
     upper = set(BROWS) | set(EYES)
-    for subject in tqdm(people, desc="drawing half-wrong clips", unit="person"):
+    for subject in progress_bar(people, desc="drawing half-wrong clips", unit="person"):
         person = ToonSubject.sample(seed, subject)
         shown = {label: perform(person, label, 0, FRAMES, seed) for label in LABELS}
         for i, label in enumerate(LABELS):

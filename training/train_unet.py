@@ -203,7 +203,9 @@ def train(args: argparse.Namespace) -> None:
         mean, std = cache.statistics(clips.train)
         scale = args.target_scale or 1
         unet.register_to_config(target_mean=mean, target_std=[value / scale for value in std])
-    if unet.config.flow_target == "residual":  # clips are sampled from their first frame, the reference; as published it is free
+    if (
+        unet.config.flow_target == "residual"
+    ):  # clips are sampled from their first frame, the reference; as published it is free
         unet.register_to_config(first_frame_is_picture=True)
     if args.lora_rank:
         add_lora(unet, args.lora_rank, args.lora_alpha)

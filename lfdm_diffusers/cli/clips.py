@@ -15,12 +15,12 @@ from typing import Any
 import PIL.Image
 import PIL.ImageOps
 import torch
-from tqdm import tqdm
 
 from ..data.picture_files import open_picture, picture_files
 from ..data.picture_fitting import fitted_size, to_tensors
 from ..embedded import embedded_model, embedded_pictures
 from ..files.names import printable
+from ..files.progress import progress_bar
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput
 from ..pipelines.loading import DTYPES, choose_device, first_line, load_pipeline
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name
@@ -211,7 +211,7 @@ def make_files(
     per_clip = steps + 1  # the last is for decoding and writing
     per_picture = per_clip * sum(len(names) for names in next(iter(files.values())).names.values())
     bar_format = "{l_bar}{bar}| {elapsed}<{remaining}"
-    with tqdm(total=per_picture * len(files), unit="step", bar_format=bar_format) as bar, Behind() as behind:
+    with progress_bar(total=per_picture * len(files), unit="step", bar_format=bar_format) as bar, Behind() as behind:
 
         def tick(pipe: LFDMPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
             bar.update()

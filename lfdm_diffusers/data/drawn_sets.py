@@ -9,8 +9,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from ..files.progress import progress_bar
 from ..files.reading import read_json
 from ..files.whole import whole, write_json
 
@@ -107,7 +107,7 @@ def drawn(
     job: Callable[..., list[dict]], subjects: Sequence[int], clips_each: int, workers: int, title: str, progress: bool
 ) -> Iterator[tuple[int, list[dict]]]:
     """Each subject and what `job(subject)` returned for it, in order; by `workers` processes, or by this one if 0."""
-    with tqdm(total=len(subjects) * clips_each, unit="clip", desc=title, disable=not progress) as bar:
+    with progress_bar(total=len(subjects) * clips_each, unit="clip", desc=title, disable=not progress) as bar:
         if workers == 0:
             for subject in subjects:
                 yield subject, job(subject, tick=bar.update)

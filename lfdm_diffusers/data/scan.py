@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from ..files.progress import progress_bar
 from .cache import ClipReader
 from .clips import Clip, UnreadableClipError
 
@@ -68,14 +69,13 @@ def scan_clips(
         raise ValueError(f"`min_frames` must be 1 or more, got {min_frames}.")
     if workers < 0:
         raise ValueError(f"`workers` must be 0 or more, got {workers}.")
-    from tqdm import tqdm
 
     def look(clip: Clip) -> Clip | BadClip:
         return _look(clip, reader, min_frames)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         seen = map(look, clips) if workers == 0 else pool.map(look, clips)
-        results = list(tqdm(seen, total=len(clips), unit="clip", desc="scan", disable=not progress))
+        results = list(progress_bar(seen, total=len(clips), unit="clip", desc="scan", disable=not progress))
     good = [result for result in results if isinstance(result, Clip)]
     bad = [result for result in results if isinstance(result, BadClip)]
     report = ScanReport(good, bad, list(getattr(clips, "notes", ())))

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
 from ..data.chance import draw_generator
 from ..data.video_writing import write_clip
+from ..files.progress import progress_bar
 from .generation import FORMAT, FPS, PlannedClip, claim_folder
 from .video_sets import VideoSet
 
@@ -44,7 +44,7 @@ def write_changed(
         progress: whether to show a bar.
     """
     claim_folder(folder, settings | {"num_videos": len(plan)}, plan)
-    for clip in tqdm(plan, unit="clip", desc="changing", disable=not progress):
+    for clip in progress_bar(plan, unit="clip", desc="changing", disable=not progress):
         if not (folder / clip.file_name).is_file():
             frames = change(real.frames(clip.source), clip)
             write_clip(folder / clip.file_name, frames.permute(0, 2, 3, 1).numpy(), FORMAT, FPS)

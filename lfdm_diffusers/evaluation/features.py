@@ -10,8 +10,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
-from tqdm.auto import tqdm
 
+from ..files.progress import progress_bar
 from ..files.reading import UnreadableFileError, reading
 from ..files.whole import whole
 from ..metrics import (
@@ -47,7 +47,7 @@ class FeatureStore:
 
     def _compute(self, detector: VideoDetector | FrameDetector, clips: VideoSet) -> torch.Tensor:
         batches = -(-len(clips) // self.batch_size)
-        bar = tqdm(
+        bar = progress_bar(
             clips.batches(self.batch_size), total=batches, desc=detector.name, unit="batch", disable=not self.progress
         )
         if isinstance(detector, VideoDetector):

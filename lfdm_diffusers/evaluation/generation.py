@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from tqdm.auto import tqdm
 
 from ..data.chance import draw_generator
 from ..data.video_writing import write_clip
+from ..files.progress import progress_bar
 from ..files.reading import read_json, read_text
 from ..files.whole import sweep, write_json, write_text
 from ..pipelines import ImageToVideoPipeline
@@ -105,7 +105,7 @@ def generate_clips(
     state.wait_for_everyone()  # all have looked before the first one writes
     mine = missing[state.process_index :: state.num_processes]
     since = time.perf_counter()
-    with tqdm(
+    with progress_bar(
         total=len(plan), initial=len(plan) - len(missing), unit="clip", desc="generating", smoothing=0.05,
         disable=not (progress and state.is_main_process),
     ) as bar:  # fmt: skip

@@ -9,12 +9,12 @@ import numpy as np
 import PIL.Image
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
 
 from ..data.cache import ClipReader
 from ..data.clips import Clip
 from ..data.sampling import spread
 from ..data.true_motion import true_motion
+from ..files.progress import progress_bar
 from ..metrics import (
     EndPointScores,
     ReconstructionScores,
@@ -181,7 +181,7 @@ def reconstruction_scores(
     scores, errors = ReconstructionScores(), EndPointScores()
     by_frame = torch.zeros(real.num_frames, dtype=torch.float64)
     occlusions, visibilities = [], []
-    for index in tqdm(range(len(real)), desc="reconstruction", unit="clip", disable=not progress):
+    for index in progress_bar(range(len(real)), desc="reconstruction", unit="clip", disable=not progress):
         frames = real.frames(index)
         if isinstance(pipe, LFDMPipeline):
             clip = reenact(pipe.lfae, frames)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from ..files.fingerprints import file_sha256
+from ..files.progress import progress_bar
 from ..files.torch_files import load_torchscript
 from .feature_weights import load_perceptual
 
@@ -83,5 +83,5 @@ def frame_features(
             f"`pictures` must be uint8 (pictures, 3, height, width), got {pictures.dtype} {tuple(pictures.shape)}."
         )
     device = next(iter([*detector.parameters(), *detector.buffers()]), torch.empty(0)).device
-    batches = tqdm(pictures.split(batch_size), desc=detector.name, unit="batch", disable=not progress)
+    batches = progress_bar(pictures.split(batch_size), desc=detector.name, unit="batch", disable=not progress)
     return torch.cat([detector(batch.to(device)).float().cpu() for batch in batches])

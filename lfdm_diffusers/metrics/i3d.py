@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from huggingface_hub import cached_assets_path, hf_hub_download
 from safetensors.torch import load_file, save_file
 from torch import nn
-from tqdm.auto import tqdm
 
 from ..files.fingerprints import file_sha256
 from ..files.numpy_pickles import read_arrays
+from ..files.progress import progress_bar
 from ..files.reading import UnreadableFileError, reading, why
 from ..files.torch_files import load_torchscript
 from ..files.whole import whole
@@ -322,7 +322,7 @@ def video_features(
             raise ValueError(f"`clips` must lie in [0, 1], got values from {low:g} to {high:g}.")
     device = next(detector.parameters()).device
     features = []
-    for batch in tqdm(clips.split(batch_size), desc="I3D", unit="batch", disable=not progress):
+    for batch in progress_bar(clips.split(batch_size), desc="I3D", unit="batch", disable=not progress):
         batch = batch.to(device)
         batch = batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
         features.append(detector(batch).float().cpu())

@@ -81,7 +81,9 @@ def add_run_arguments(
     group.add_argument("--mixed_precision", choices=["no", "bf16", "fp16"], help="default: accelerate's configuration")
     group.add_argument("--allow_tf32", action="store_true", help="faster float32 on Ampere GPUs and later")
     group.add_argument("--checkpointing_steps", type=whole_number(1), default=500)
-    group.add_argument("--checkpoints_total_limit", type=whole_number(1), help="keep only so many, the newest")
+    group.add_argument(
+        "--checkpoints_total_limit", type=whole_number(0), default=3, help="keep only so many, the newest; 0: all"
+    )
     group.add_argument("--resume_from_checkpoint", metavar="latest|PATH")
     group.add_argument(
         "--validation_steps", type=whole_number(0), default=500, help="numbers and pictures; 0: at the end only"

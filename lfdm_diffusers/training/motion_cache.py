@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from ..data.augmentation import augment_clip
 from ..data.batches import Draw
@@ -20,6 +19,7 @@ from ..data.clips import Clip
 from ..data.dataset import to_tensor
 from ..data.sampling import STRATEGIES, sample_indices
 from ..files.fingerprints import weights_sha256
+from ..files.progress import progress_bar
 from ..files.whole import whole
 from ..models import LatentFlowAutoencoder
 from ..ops.warp import sampling_grid
@@ -108,7 +108,7 @@ class MotionCache:
 
     def fill(self, clips: Sequence[Clip], progress: bool = True) -> None:
         """Compute what is not there yet."""
-        for clip in tqdm(clips, unit="clip", desc="motion", disable=not progress, dynamic_ncols=True):
+        for clip in progress_bar(clips, unit="clip", desc="motion", disable=not progress):
             self.load(clip)
 
     def statistics(self, clips: Sequence[Clip]) -> tuple[list[float], list[float]]:

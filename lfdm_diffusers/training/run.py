@@ -16,12 +16,13 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from huggingface_hub import HfApi
 from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ..data.batches import StepBatchSampler
 from ..data.cache import CachedClipReader, ClipReader
 from ..data.scan import scan_clips
 from ..files.limits import set_limits
+from ..files.progress import progress_bar
 from ..files.reading import reading
 from ..files.torch_files import load_state
 from ..files.whole import whole
@@ -154,10 +155,7 @@ class TrainingRun:
         if args.report_to != "none":
             accelerator.init_trackers(self.name, {k: v for k, v in self._settings.items() if v is not None})
 
-        progress = tqdm(
-            total=steps, initial=self.step, desc=self.name, unit="step", disable=not self.main, dynamic_ncols=True,
-            mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file needs no line for every step
-        )  # fmt: skip
+        progress = progress_bar(total=steps, initial=self.step, desc=self.name, unit="step", disable=not self.main)
         if self.step == 0 and first is not None:
             self._report(first, progress)
         loader, window = self._loader(dataset, steps), LogWindow()

@@ -41,10 +41,10 @@ def test_motion_leads_to_the_driving_picture_mirrored_or_not(drawn):
 
 
 def test_motion_is_of_the_pictures_size_and_from_the_first_frame(drawn):
-    with pytest.raises(ValueError, match="`reference_frame`.*'random'"):
+    with pytest.raises(ValueError, match=r"`reference_frame`.*'random'"):
         PairDataset(drawn, ClipReader(48, 48), with_motion=True)
     dataset = PairDataset(drawn, ClipReader(32, 32), reference_frame="first", with_motion=True)
-    with pytest.raises(ValueError, match="48x48 pixels.*got 32x32"):
+    with pytest.raises(ValueError, match=r"48x48 pixels.*got 32x32"):
         dataset[0]
     plain = PairDataset(drawn, ClipReader(32, 32), reference_frame="first")
     assert plain[0].motion == () and np.isfinite(plain[0].reference).all()

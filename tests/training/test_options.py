@@ -27,7 +27,8 @@ OF_DIFFUSION = """
 OPTIONS = {
     "train_lfae": SHARED
     + OF_PAIRS
-    + "concentration_loss_weight id_sampling model_config_name_or_path preset reference_frame",
+    + "concentration_loss_weight id_sampling model_config_name_or_path preset reference_frame still_loss_weight"
+    + " true_motion_loss_weight",
     "finetune_decoder": SHARED + OF_PAIRS + "base_model",
     "train_painter": SHARED
     + "motion_loss_weight num_validation_pairs painted_loss_weight perceptual perceptual_layers"
