@@ -25,11 +25,13 @@ from lfdm_diffusers.files.whole import write_json
 from lfdm_diffusers.models import LatentFlowAutoencoder
 from lfdm_diffusers.models.full_size_painter import agreement, enlarged, plain_rule, warp_picture
 from lfdm_diffusers.pipelines.rendering import Box, MovedSubject, Renderer
+from lfdm_diffusers.pipelines.steadying import activity, steadied, still_at_rest
 
 PEOPLE = range(600, 624)
 SMALL = 64
 OUTPUT = Path(__file__).parents[1] / "docs" / "results" / "full-size.json"
 Way = Callable[[torch.Tensor, SmallMotion], torch.Tensor]
+Rule = Callable[[SmallMotion], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
 def clips(size: int) -> Iterator[torch.Tensor]:
@@ -39,10 +41,13 @@ def clips(size: int) -> Iterator[torch.Tensor]:
         yield torch.from_numpy(clip.frames[:4]).permute(0, 3, 1, 2).float() / 255
 
 
-def rendered(reference: torch.Tensor, flow: torch.Tensor, painted: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """As `output_size="picture"` does it."""
+def rendered(reference: torch.Tensor, found: SmallMotion, rule: Rule) -> torch.Tensor:
+    """As `output_size="picture"` does it; `rule` says of the steadied motion a flow, what is painted, and its share."""
+    found = found._replace(flow=steadied(found.flow))
+    active = activity(found.flow, found.warped, found.decoded)
     height, width = reference.shape[-2:]
-    return torch.stack(list(Renderer(reference[0], [MovedSubject(Box(0, 0, width, height), flow, painted, share)])))
+    parts = still_at_rest(*rule(found), active)
+    return torch.stack(list(Renderer(reference[0], [MovedSubject(Box(0, 0, width, height), *parts)])))
 
 
 def ways(lfae: LatentFlowAutoencoder, painters: dict[str, FullSizePainter]) -> dict[str, Way]:
@@ -61,7 +66,7 @@ def ways(lfae: LatentFlowAutoencoder, painters: dict[str, FullSizePainter]) -> d
 
     def gate(least: float) -> Way:
         def way(reference: torch.Tensor, found: SmallMotion) -> torch.Tensor:
-            return rendered(reference, found.flow, found.decoded, 1 - agreement(found.warped, found.decoded, least))
+            return rendered(reference, found, lambda f: (f.flow, f.decoded, 1 - agreement(f.warped, f.decoded, least)))
 
         return way
 
@@ -69,8 +74,7 @@ def ways(lfae: LatentFlowAutoencoder, painters: dict[str, FullSizePainter]) -> d
         def way(reference: torch.Tensor, found: SmallMotion) -> torch.Tensor:
             size = [painter.config.scale * SMALL] * 2
             picture = F.interpolate(reference, size, mode="bilinear", align_corners=False, antialias=True)
-            details = painter(picture, *found)
-            return rendered(reference, details.flow, details.painted, details.share)
+            return rendered(reference, found, lambda motion: painter(picture, *motion).to_tuple())
 
         return way
 
@@ -80,7 +84,7 @@ def ways(lfae: LatentFlowAutoencoder, painters: dict[str, FullSizePainter]) -> d
         "auto-encoder run at full size": whole_model,
         "picture warped by the flow alone": warp_alone,
         "occlusion as the share": lambda reference, found: rendered(
-            reference, found.flow, found.decoded, 1 - found.occlusion
+            reference, found, lambda motion: (motion.flow, motion.decoded, 1 - motion.occlusion)
         ),
         **{f"agreement, scale {least:.2f}": gate(least) for least in (0.08, 0.16, 0.24)},
         **{title: by(painter) for title, painter in painters.items()},

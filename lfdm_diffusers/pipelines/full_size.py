@@ -16,6 +16,7 @@ from ..models.full_size_painter import agreement
 from .image_to_video import Videos
 from .motion import Mask, mask_tensor
 from .rendering import Axis, Box, MovedSubject, Renderer, resized_picture
+from .steadying import activity, steadied, still_at_rest
 from .subjects import Subject, box_of_mask, check_subjects
 from .videos import rendered
 
@@ -134,7 +135,9 @@ class FullSize:
         self, place: int, maps: Sequence[torch.Tensor], painter: FullSizePainter | None
     ) -> dict[str, torch.Tensor]:
         """Flow, what is painted and how much of it is taken, of the motion of the model's frame in box `place`."""
-        flow, _, decoded, warped = maps
+        flow, occlusion, decoded, warped = maps
+        flow = steadied(flow)
+        active = activity(flow, warped, decoded)
         parts: Iterable[torch.Tensor]
         if painter is None:
             parts = (flow, decoded, 1 - agreement(warped, decoded))
@@ -143,10 +146,10 @@ class FullSize:
             height, width = (painter.config.scale * side for side in decoded.shape[-2:])
             part = over_white(crop(self.given[number], self.boxes[place]))
             picture = fit_picture(part, height, width, "center_crop").to(decoded.device)
-            chunks = zip(*(x.split(FRAMES_AT_ONCE) for x in maps))
+            chunks = zip(*(x.split(FRAMES_AT_ONCE) for x in (flow, occlusion, decoded, warped)))
             found = [painter(picture[None], *chunk) for chunk in chunks]
             parts = (torch.cat([getattr(part, name) for part in found]) for name in ("flow", "painted", "share"))
-        return dict(zip(("flow", "painted", "share"), (x.cpu() for x in parts)))
+        return dict(zip(("flow", "painted", "share"), (x.cpu() for x in still_at_rest(*parts, active))))
 
     def _groups(self, moved: list[dict]) -> list[tuple[int, list[tuple[Box, dict]]]]:
         """For each video the number of its picture, and the boxes that move in it with their motions."""
