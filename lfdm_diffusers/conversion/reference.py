@@ -131,7 +131,7 @@ def plain_unet(
     time = t.linear("time_mlp.3", F.gelu(time))
     if text_embeds is None:
         width = t["downs.0.0.mlp.1.weight"].shape[1] - time.shape[1]
-        text_embeds = t.get("null_cond_emb", torch.zeros(1, width)).expand(len(sample), -1)
+        text_embeds = t.get("null_cond_emb", torch.zeros(1, width, dtype=torch.float64)).expand(len(sample), -1)
     embed = torch.cat((time, text_embeds.double()), dim=1)
 
     volume = image_latents[:, :, None].expand(-1, -1, sample.shape[2], -1, -1)
@@ -263,7 +263,11 @@ def plain_flow(
         pair = []
         for shift, covar in ((drv_shift, drv_covar), (ref_shift, ref_covar)):
             d = grid - shift[:, None, None, k]
-            precision = covar[:, k].inverse() if config["use_covar_heatmap"] else torch.eye(2).double()[None] / 0.01
+            precision = (
+                covar[:, k].inverse()
+                if config["use_covar_heatmap"]
+                else torch.eye(2, dtype=torch.float64)[None] / 0.01
+            )
             pair.append(torch.exp(-0.5 * ((d @ precision[:, None]) * d).sum(dim=-1)))
         maps.append(pair[0] - pair[1])
     seen = []
@@ -273,7 +277,10 @@ def plain_flow(
             seen.append(_read(small, motion))
     features = _hourglass(t, "hourglass", torch.cat(seen, dim=1))
     mask = t.conv("mask", features, padding=3).softmax(dim=1)
-    flow = sum((mask[:, k, ..., None] * motion for k, motion in enumerate(motions)), start=torch.zeros(()))
+    flow = sum(
+        (mask[:, k, ..., None] * motion for k, motion in enumerate(motions)),
+        start=torch.zeros((), dtype=torch.float64),
+    )
     return flow.permute(0, 3, 1, 2), t.conv("occlusion", features, padding=3).sigmoid()
 
 

@@ -210,7 +210,7 @@ def convert_lfae_checkpoint(checkpoint: dict, model_params: Mapping) -> LatentFl
     bias = "background_predictor.fc.bias"
     if bias in converted and model.config.background_motion != "shift":
         # Our layer gives the departure from the identity.
-        identity = torch.eye(3).flatten()[: converted[bias].numel()]
+        identity = torch.eye(3, dtype=torch.float32).flatten()[: converted[bias].numel()]
         converted[bias] = converted[bias].float() - identity.to(converted[bias].device)
     _load(model, converted, unknown, "LFAE", released_lfae_name)
     return model.eval()

@@ -125,7 +125,7 @@ def verify_folder(
     report = verify_lfae(pairs["lfae"][0], lfae_checkpoint)
     if unet_checkpoint is not None:
         verify_unet(loaded.unet, unet_checkpoint, report)
-        betas = torch.tensor(loaded.scheduler.config.trained_betas)
+        betas = torch.tensor(loaded.scheduler.config.trained_betas, dtype=torch.float32)
         if not torch.equal(betas, unet_checkpoint["diffusion"]["betas"].float().cpu()):
             changed.append("scheduler")
         report.facts.append(f"noise schedule: the checkpoint's own, {len(betas)} steps")

@@ -94,7 +94,9 @@ def evaluate_painter(
     """
     scale = painter.config.scale
     scores, plain = FullSizeScores(), FullSizeScores()
-    shown = set(torch.linspace(0, len(reference) - 1, min(rows, len(reference))).round().int().tolist())
+    shown = set(
+        torch.linspace(0, len(reference) - 1, min(rows, len(reference)), dtype=torch.float32).round().int().tolist()
+    )
     sheet = []
     with eval_mode(lfae), eval_mode(painter):
         for start in range(0, len(reference), batch_size):

@@ -241,7 +241,9 @@ def background_score(real: VideoSet, generated: VideoSet) -> dict[str, float]:
     """Mean |frame - picture| where nothing but the backdrop ever comes near in any of the person's real clips."""
     pictures = pictures_of_subjects(real)
     require_known_subjects("background", generated, pictures)
-    near = {subject: torch.zeros(1, real.reader.height, real.reader.width) for subject in pictures}
+    near = {
+        subject: torch.zeros(1, real.reader.height, real.reader.width, dtype=torch.float32) for subject in pictures
+    }
     for clip in real.clips:
         drawn = drawn_again(clip.path)
         person = torch.from_numpy((drawn.parts != drawn.part_names.index("backdrop")).any(axis=0)).float()

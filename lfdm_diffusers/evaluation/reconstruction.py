@@ -189,7 +189,7 @@ def reconstruction_scores(
         else:
             target, sample, inpainted = (frames.float() / 255)[None], reconstruct(pipe, frames)[None], None
         scores.update(target[:, :1], target, sample, inpainted)
-        by_frame += torch.tensor(reconstruction_l1_per_frame(sample, target))
+        by_frame += torch.tensor(reconstruction_l1_per_frame(sample, target), dtype=torch.float64)
         if set(OF_MOTION) & set(names):
             flow, visible = (torch.from_numpy(each) for each in true_motion(real.clips[index]))
             shown = real.indices(index)[1:]  # the first frame is the reference itself

@@ -17,6 +17,7 @@ from ..data.cache import ClipReader
 from ..embedded import MODEL, embedded_model
 from ..metrics import FrameDetector, VideoDetector, load_frame_detector, load_i3d
 from ..ops.cpu import reuse_freed_memory
+from ..ops.number_types import float32_by_default
 from ..pipelines import ImageToVideoPipeline
 from ..pipelines.loading import DTYPES, choose_device, load_pipeline, quiet_libraries
 from .choices import GENERATED, METRICS
@@ -30,6 +31,7 @@ from .sources import OF_DENOISING, Anchor, ClipFolder, ClipSource, Generator, Mo
 from .video_sets import VideoSet, find_real_clips
 
 
+@float32_by_default()
 @torch.inference_mode()
 def evaluate(
     source: str | Path | None,

@@ -8,17 +8,21 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from diffusers import DiffusionPipeline
 from diffusers.models.modeling_utils import ModelMixin
 from huggingface_hub import ModelCard
 
+from ..ops.number_types import float32_by_default
 from .bounds import require_bounded
 from .cards import CardFacts, component_card
 from .decorators import wraps
 from .push import FilledCardMixin, keeping_card
 from .registration import PACKAGE, PIPELINE_CODE, write_remote_code
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class HubModel(FilledCardMixin, ModelMixin):
@@ -48,6 +52,12 @@ class HubModel(FilledCardMixin, ModelMixin):
         config = super()._dict_from_json_file(json_file)
         require_bounded(config, json_file)
         return config
+
+    @classmethod
+    @wraps(ModelMixin.from_pretrained)
+    @float32_by_default()
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Self:
+        return super().from_pretrained(*args, **kwargs)
 
     @keeping_card
     @wraps(ModelMixin.save_pretrained)
@@ -80,6 +90,12 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
         # A subclass may order its arguments so that this cannot be said; it then has diffusers' own behaviour.
         with contextlib.suppress(ValueError):
             vars(cls.__init__)["__signature__"] = signature.replace(parameters=parameters)
+
+    @classmethod
+    @wraps(DiffusionPipeline.from_pretrained)
+    @float32_by_default()
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Self:
+        return super().from_pretrained(*args, **kwargs)
 
     @keeping_card
     def save_pretrained(

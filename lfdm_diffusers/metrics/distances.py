@@ -160,7 +160,10 @@ def bootstrap_interval(
         )
         values.append(distance(a, b))
     std = torch.tensor(values, dtype=torch.float64).std().item()
-    value, reach = distance(features_a, features_b), math.sqrt(2) * torch.erfinv(torch.tensor(level)).item() * std
+    value, reach = (
+        distance(features_a, features_b),
+        math.sqrt(2) * torch.erfinv(torch.tensor(level, dtype=torch.float32)).item() * std,
+    )
     return Interval(value - reach, value + reach, std)
 
 

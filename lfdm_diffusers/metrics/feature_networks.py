@@ -71,7 +71,7 @@ class FeatureNetwork(nn.Module):
         self.layers = ordered_layers(layers, allowed)
         self.gains: list[float] | None = None
         for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
 
     def feature_maps(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps of normalised pictures. A network may leave out the last ones of pictures too small for them."""
@@ -90,9 +90,10 @@ class FeatureNetwork(nn.Module):
         """
         side = 128
         generator = torch.Generator().manual_seed(0)
-        frequency = torch.fft.fftfreq(side)
+        frequency = torch.fft.fftfreq(side, dtype=torch.float32)
         falloff = torch.hypot(frequency[:, None], frequency).clamp(min=1 / side)  # amplitude ~ 1 / frequency
-        noise = torch.fft.ifft2(torch.fft.fft2(torch.randn(4, 3, side, side, generator=generator)) / falloff).real
+        noise = torch.randn(4, 3, side, side, generator=generator, dtype=torch.float32)
+        noise = torch.fft.ifft2(torch.fft.fft2(noise) / falloff).real
         noise = noise + 2 * noise.mean(dim=1, keepdim=True)  # colours of photographs go together
         pictures = (0.5 + 0.25 * (noise - noise.mean()) / noise.std()).clamp(0, 1)
         self.gains = None

@@ -14,6 +14,7 @@ from transformers import MODEL_FOR_BACKBONE_MAPPING, AutoConfig
 from ..data.sampling import spread
 from ..files.reading import UnreadableFileError, read_json, reading, require_plain_file
 from ..files.torch_files import load_checkpoint
+from ..ops.number_types import float32_by_default
 from .feature_networks import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -115,6 +116,7 @@ def load_backbone(source: str, layers: Sequence[str] | None) -> BackboneFeatures
     return BackboneFeatures(backbone, about.get("image_mean", IMAGENET_MEAN), about.get("image_std", IMAGENET_STD))
 
 
+@float32_by_default()
 def load_perceptual(
     name_or_path: str, layers: Sequence[str] | None = None, *, argument: str = "name_or_path"
 ) -> FeatureNetwork:

@@ -10,6 +10,7 @@ from torch import nn
 from ..files.fingerprints import file_sha256
 from ..files.progress import progress_bar
 from ..files.torch_files import load_torchscript
+from ..ops.number_types import float32_by_default
 from .feature_weights import load_perceptual
 
 INCEPTION = "Inception-v3 (2015-12-05)"
@@ -36,6 +37,7 @@ class FrameDetector(nn.Module):
         return self.network(pictures.float() / 255)[-1].mean(dim=(2, 3))
 
 
+@float32_by_default()
 def load_frame_detector(name_or_path: str | Path) -> FrameDetector:
     """A network for FID, in eval mode, float32, on the CPU.
 

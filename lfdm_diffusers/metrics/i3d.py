@@ -20,6 +20,7 @@ from ..files.progress import progress_bar
 from ..files.reading import UnreadableFileError, reading, why
 from ..files.torch_files import load_torchscript
 from ..files.whole import whole
+from ..ops.number_types import float32_by_default
 
 NAME = "I3D, Kinetics-400"
 HUB_FILE = ("flateon/FVD-I3D-torchscript", "i3d_torchscript.pt")
@@ -195,7 +196,7 @@ def state_from_package(file: IO[bytes]) -> dict[str, torch.Tensor]:
             norm["running_var"] = statistics["var"]
             for name, value in norm.items():
                 state[f"{ours}.norm.{name}"] = torch.from_numpy(np.array(value).reshape(-1))
-            state[f"{ours}.norm.weight"] = torch.ones(len(state[f"{ours}.norm.bias"]))  # its BatchNorm has no scale
+            state[f"{ours}.norm.weight"] = torch.ones_like(state[f"{ours}.norm.bias"])  # its BatchNorm has no scale
             state[f"{ours}.norm.num_batches_tracked"] = torch.tensor(0)
     except Exception as error:  # a damaged pickle raises anything
         raise ValueError(f"it does not hold the I3D of the package {PACKAGE}: {why(error)}") from error
@@ -247,6 +248,7 @@ def convert_i3d(path: str | Path, output: str | Path | None = None) -> Path:
     return output
 
 
+@float32_by_default()
 def load_i3d(path: str | Path | None = None) -> VideoDetector:
     """The I3D that FVD is computed with, in eval mode, float32, on the CPU.
 

@@ -21,6 +21,7 @@ from torch import nn
 
 from ..files.reading import reading, why
 from ..files.whole import whole
+from ..ops.number_types import float32_by_default
 
 SIZE = 64  # side of the pictures that judges see
 WEIGHTS = Path(__file__).parents[1] / "assets" / "toon_judges"
@@ -104,7 +105,7 @@ class IdentityEncoder(nn.Module):
         super().__init__()
         self.face_features = convolutions(1, (32, 64, 96, 96), 128)
         self.project = nn.Linear(128, 64)
-        x = (torch.arange(SIZE) + 0.5) / SIZE * 2 - 1
+        x = (torch.arange(SIZE, dtype=torch.float32) + 0.5) / SIZE * 2 - 1
         radius = torch.hypot(x[:, None], x / 0.92)
         self.register_buffer("oval", ((1 - radius) * 8).clamp(0, 1), persistent=False)
 
@@ -150,6 +151,7 @@ def load_judge(name: Literal["expression"], path: str | os.PathLike | None = Non
 @overload
 def load_judge(name: Literal["identity"], path: str | os.PathLike | None = None) -> IdentityEncoder: ...
 @overload
+@float32_by_default()
 def load_judge(name: str, path: str | os.PathLike | None = None) -> ExpressionJudge | IdentityEncoder: ...
 def load_judge(name: str, path: str | os.PathLike | None = None) -> ExpressionJudge | IdentityEncoder:
     """A judge in eval mode, float32.

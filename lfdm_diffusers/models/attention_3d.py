@@ -45,7 +45,7 @@ class RotaryPositions(NamedTuple):
         angle = torch.arange(num_frames, dtype=torch.float32, device=device)[:, None] * frequency
         angle = F.pad(angle.repeat_interleave(2, dim=1), (0, head_dim - rotary_dim))[:, None].repeat(1, heads, 1)
         feature = torch.arange(head_dim, device=device)  # numbers from the host would make it wait for an accelerator
-        swap = (feature[:, None].bitwise_xor(1) == feature) * (1.0 - 2.0 * (feature[:, None] % 2))
+        swap = (feature[:, None].bitwise_xor(1) == feature) * (1 - 2 * (feature[:, None] % 2))
         return cls(*(t.to(dtype) for t in (angle.cos(), angle.sin(), swap)))
 
     def rotate(self, x: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,7 @@ class AntiAliasDownsample(nn.Module):
     def gaussian(channels: int, sigma: float, radius: int) -> torch.Tensor:
         """A depthwise kernel `(channels, 1, 2*radius + 1, 2*radius + 1)` that sums to 1."""
         offset = torch.arange(-radius, radius + 1, dtype=torch.float32)
-        taps = torch.exp(-(offset**2) / (2 * sigma**2)) if radius else torch.ones(1)
+        taps = torch.exp(-(offset**2) / (2 * sigma**2)) if radius else torch.ones_like(offset)
         kernel = taps[:, None] * taps[None, :]
         return (kernel / kernel.sum()).expand(channels, 1, -1, -1).clone()
 

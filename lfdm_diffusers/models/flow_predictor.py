@@ -100,7 +100,7 @@ class BackgroundPredictor(nn.Module):
             nn.init.zeros_(self.fc.bias)
 
     def forward(self, reference: torch.Tensor, driving: torch.Tensor) -> torch.Tensor:
-        matrix = torch.eye(3, device=driving.device).flatten().repeat(driving.shape[0], 1)
+        matrix = torch.eye(3, device=driving.device, dtype=torch.float32).flatten().repeat(driving.shape[0], 1)
         if self.entries:
             features = self.encoder(torch.cat((reference, driving), dim=1))[-1].mean(dim=(2, 3))
             departure = self.fc(features).float()

@@ -83,7 +83,7 @@ def principal_axes(covar: torch.Tensor) -> torch.Tensor:
         isotropic, torch.zeros_like(b), torch.where(isotropic, torch.ones_like(b), radius_squared).sqrt()
     )
     positive = (b == 0) | ((b > 0) & (a * c - b * b > a * a + b * b))
-    sign = torch.where(positive, 1.0, -1.0)
+    sign = torch.where(positive, torch.ones_like(b), -torch.ones_like(b))
     p, q = sign * angle.cos(), sign * angle.sin()
     # A heatmap that sits on one pixel has zero variance; the floor keeps its square root differentiable.
     deviations = [(mean + s * radius).clamp(min=MIN_VARIANCE).sqrt() for s in (1, -1)]
@@ -138,6 +138,8 @@ def gaussian_heatmap(shift: torch.Tensor, covar: torch.Tensor | None, grid: torc
     # A heatmap on one pixel or one line has no inverse; all others are left exactly as they are.
     determinant = covar[..., 0, 0] * covar[..., 1, 1] - covar[..., 0, 1] * covar[..., 1, 0]
     flat = (determinant <= MIN_VARIANCE**2)[..., None, None]
-    covar = torch.where(flat, covar + math.sqrt(MIN_VARIANCE) * torch.eye(2, device=covar.device), covar)
+    covar = torch.where(
+        flat, covar + math.sqrt(MIN_VARIANCE) * torch.eye(2, device=covar.device, dtype=covar.dtype), covar
+    )
     precision = inverse_2x2(covar)[:, :, None, None]  # (B, K, 1, 1, 2, 2)
     return torch.exp(-0.5 * (d[..., :, None] * precision * d[..., None, :]).sum(dim=(-1, -2)))

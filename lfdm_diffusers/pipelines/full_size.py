@@ -172,7 +172,7 @@ class FullSize:
         if any(mask.shape == given.shape[-2:] for given in self.given):
             return _at_size(mask, size)
         rows, columns = Axis(box.top, box.bottom, size[0]), Axis(box.left, box.right, size[1])
-        whole = torch.zeros(size)
+        whole = mask.new_zeros(size)
         whole[rows.start : rows.stop, columns.start : columns.stop] = (
             rows.matrix(mask.shape[0], cubic=False) @ mask @ columns.matrix(mask.shape[1], cubic=False).T
         )

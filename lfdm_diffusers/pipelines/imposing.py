@@ -166,7 +166,7 @@ def reach(
     Args:
         loop: whether the first frame follows on the last.
     """
-    distance = torch.arange(num_frames) - frame
+    distance = torch.arange(num_frames, dtype=torch.float32) - frame
     if loop:
         distance = (distance + num_frames // 2) % num_frames - num_frames // 2
     share = distance / torch.where(distance < 0, before, after)

@@ -147,7 +147,9 @@ class Motion:
         ease = min(len(self) - 1, max(1, len(self) // 4)) if ease is None else ease
         require_number("ease", ease, Integral, 0, len(self) - 1)
         share = torch.arange(1, ease + 1, dtype=torch.float32) / (ease + 1)  # the next frame would be the first again
-        weight = torch.cat((torch.ones(len(self) - ease), 1 - share**2 * (3 - 2 * share))).to(self.flow)
+        weight = torch.cat((torch.ones(len(self) - ease, dtype=torch.float32), 1 - share**2 * (3 - 2 * share))).to(
+            self.flow
+        )
         return self._toward(
             self.flow[:1].expand_as(self.flow), self.occlusion[:1].expand_as(self.occlusion), weight.view(-1, 1, 1, 1)
         )
@@ -167,7 +169,7 @@ class Motion:
     def resampled(self, num_frames: int) -> Motion:
         """The same motion in more or fewer frames, from its first to its last, interpolated between frames."""
         require_number("num_frames", num_frames, Integral, 1)
-        place = torch.linspace(0, len(self) - 1, num_frames)
+        place = torch.linspace(0, len(self) - 1, num_frames, dtype=torch.float32)
         before = place.floor().long().clamp(max=max(len(self) - 2, 0))
         weight = (place - before).to(self.flow).view(-1, 1, 1, 1)
         one, next_one = self._frames(before), self._frames((before + 1).clamp(max=len(self) - 1))
@@ -254,7 +256,7 @@ def frame_weights(name: str, value: float | Sequence[float], num_frames: int) ->
     """
     if isinstance(value, Real):
         require_number(name, value, Real)
-        return torch.full((num_frames,), float(value))
+        return torch.full((num_frames,), float(value), dtype=torch.float32)
     try:
         values = torch.as_tensor(np.asarray(value, dtype=np.float32) if not torch.is_tensor(value) else value.float())
     except (TypeError, ValueError) as error:

@@ -126,7 +126,7 @@ class ImaginatorPipeline(ImageToVideoPipeline):
             raise ValueError(f"`generator` must be one generator or a list of {batch_size}, got {len(generator)}.")
         shape = (batch_size, network.config.noise_dim)
         if latents is None:
-            latents = randn_tensor(shape, generator=generator, device=device)
+            latents = randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
         else:
             require_tensor("latents", latents, shape)
         embeds = prompt_embeds.to(network.dtype) if prompt_embeds is not None else None

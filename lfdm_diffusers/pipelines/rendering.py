@@ -122,7 +122,7 @@ def interpolation_matrix(places: torch.Tensor, size: int, cubic: bool) -> torch.
     else:
         taps, weights = range(2), torch.cat((1 - t, t), dim=1)
     index = torch.stack([(first + tap).long().clamp(0, size - 1) for tap in taps], dim=1)
-    return torch.zeros(len(places), size).scatter_add_(1, index, weights)
+    return torch.zeros(len(places), size, dtype=places.dtype).scatter_add_(1, index, weights)
 
 
 class Axis:
@@ -131,8 +131,8 @@ class Axis:
     def __init__(self, low: float, high: float, size: int):
         self.low, self.length = low, high - low
         self.start, self.stop = max(0, int(low)), min(size, -int(-high // 1))
-        self.centres = torch.arange(self.start, self.stop) + 0.5
-        fade = torch.ones(self.stop - self.start)
+        self.centres = torch.arange(self.start, self.stop, dtype=torch.float32) + 0.5
+        fade = torch.ones_like(self.centres)
         border = max(1.0, BORDER * self.length / 2)
         # Only where the picture goes on beyond the box: its first pixel is the photograph's.
         if low > 0:
@@ -220,7 +220,7 @@ class Renderer:
             return
         left, right = min(c.start for _, _, c in parts), max(c.stop for _, _, c in parts)
         shape = (bottom - top, right - left)
-        shift, painted, share_painted = torch.zeros(2, *shape), torch.zeros(3, *shape), torch.zeros(shape)
+        shift, painted, share_painted = (out.new_zeros(*channels, *shape) for channels in ((2,), (3,), ()))
         nearness = self._nearness(parts, top, bottom, left, right) if len(parts) > 1 else None
         for place, (n, rows, columns) in enumerate(parts):
             here, y = self._slices(rows, columns, top, bottom, left)
@@ -233,7 +233,7 @@ class Renderer:
             flow = subject.flow[index]
             flow_height, flow_width = flow.shape[-2:]
             departure = flow - sampling_grid(flow_height, flow_width, centers=True).permute(2, 0, 1)
-            sides = torch.tensor([columns.length, rows.length]).view(2, 1, 1) / 2  # pixels for 1 of the grid
+            sides = out.new_tensor([columns.length, rows.length]).view(2, 1, 1) / 2  # pixels for 1 of the grid
             shift[(slice(None), *here)] += weight * sides * self._enlarged(departure, rows, columns, y, cubic=True)
             alpha = weight * self._enlarged(subject.share[index, 0], rows, columns, y)
             painted[(slice(None), *here)] += alpha * self._enlarged(
@@ -253,8 +253,8 @@ class Renderer:
     def _warped(self, shift: torch.Tensor, top: int, left: int) -> torch.Tensor:
         """The picture read where `shift` `(2, h, w)`, in pixels, points to from the places from (`top`, `left`) on."""
         height, width = self.picture.shape[-2:]
-        x = (torch.arange(shift.shape[-1]) + left + 0.5 + shift[0]) * (2 / width) - 1
-        y = (torch.arange(shift.shape[-2])[:, None] + top + 0.5 + shift[1]) * (2 / height) - 1
+        x = (torch.arange(shift.shape[-1], dtype=shift.dtype) + left + 0.5 + shift[0]) * (2 / width) - 1
+        y = (torch.arange(shift.shape[-2], dtype=shift.dtype)[:, None] + top + 0.5 + shift[1]) * (2 / height) - 1
         grid, source = torch.stack((x, y), dim=-1)[None], self.picture
         if len(source) == 4:  # what is transparent has no colour to give
             source = torch.cat((source[:3] * source[3:], source[3:]))
@@ -283,7 +283,7 @@ class Renderer:
         nearness = []
         for _, rows, columns in parts:
             here, y = self._slices(rows, columns, top, bottom, left)
-            near = torch.zeros(bottom - top, right - left)
+            near = torch.zeros(bottom - top, right - left, dtype=torch.float32)
             across = ((columns.centres - columns.low) / columns.length * 2 - 1).abs()
             down = ((rows.centres - rows.low) / rows.length * 2 - 1).abs()[y]
             near[here] = (1 - torch.maximum(down[:, None], across)).clamp(min=0) ** 2

@@ -137,7 +137,8 @@ def in_frame(point: Point, box: Box) -> torch.Tensor:
     """
     x, y = point
     place = torch.tensor(
-        [(x - box.left) / (box.right - box.left) * 2 - 1, (y - box.top) / (box.bottom - box.top) * 2 - 1]
+        [(x - box.left) / (box.right - box.left) * 2 - 1, (y - box.top) / (box.bottom - box.top) * 2 - 1],
+        dtype=torch.float32,
     )
     if place.abs().max() > 1 + 1e-6:
         raise ValueError(
@@ -149,7 +150,7 @@ def in_frame(point: Point, box: Box) -> torch.Tensor:
 def disc(distance: torch.Tensor, radius: float, least: float) -> torch.Tensor:
     """1 within half of `radius`, falling smoothly to 0 at `radius`; 1 up to `least` in any case."""
     share = ((radius - distance) / (radius / 2)).clamp(0, 1)
-    return torch.where(distance < least, 1.0, share**2 * (3 - 2 * share))
+    return (share**2 * (3 - 2 * share)).masked_fill(distance < least, 1)
 
 
 def shared_out(known: Sequence[KnownFrame]) -> list[KnownFrame]:
@@ -167,7 +168,10 @@ def in_units_of_volume(flow: torch.Tensor, unet_config: Mapping) -> torch.Tensor
     if unet_config["flow_target"] == "residual":
         height, width = flow.shape[-2:]
         flow = flow - sampling_grid(height, width, centers=True).permute(2, 0, 1)
-    mean, std = (torch.tensor(unet_config[name])[:2].view(2, 1, 1) for name in ("target_mean", "target_std"))
+    mean, std = (
+        torch.tensor(unet_config[name], dtype=torch.float32)[:2].view(2, 1, 1)
+        for name in ("target_mean", "target_std")
+    )
     return (flow - mean) / std
 
 
@@ -176,7 +180,7 @@ def first_frame(volume: torch.Tensor, unet_config: Mapping, centers: bool, loop:
     num_frames, height, width = volume.shape[2:]
     still = in_units_of_volume(sampling_grid(height, width, centers=centers).permute(2, 0, 1), unet_config)
     seen = (1 - unet_config["target_mean"][2]) / unet_config["target_std"][2]
-    values = torch.cat((still, torch.full((1, height, width), seen))).to(volume)
+    values = torch.cat((still, torch.full((1, height, width), seen, dtype=torch.float32))).to(volume)
     near = max(1, shared_frames(unet_config["num_frames"]))
     felt = reach(num_frames, 0, near, near, loop).to(volume)
     return KnownFrame(slice(0, len(volume)), 0, values, torch.ones_like(values), felt, guides=False)
@@ -231,13 +235,15 @@ class DrawnStrokes:
         num_frames, height, width = volume.shape[2:]
         places = sampling_grid(height, width, centers=True).permute(2, 0, 1)
         still = sampling_grid(height, width, centers=centers).permute(2, 0, 1)
-        count = torch.tensor([width, height])
-        stretch = torch.ones(2) if centers else count / (count - 1).clamp(min=1)  # of the flow at rest
+        count = torch.tensor([width, height], dtype=torch.float32)
+        stretch = torch.ones_like(count) if centers else count / (count - 1).clamp(min=1)  # of the flow at rest
         longest = max(1, unet_config["num_frames"] // REACH)
         rows = len(volume) // len(self.boxes)
         known: list[KnownFrame] = []
         for number, (strokes, box) in enumerate(zip(self.strokes, self.boxes)):
-            sides = torch.tensor([box.right - box.left, box.bottom - box.top]) / 2  # pixels for 1 of the grid
+            sides = (
+                torch.tensor([box.right - box.left, box.bottom - box.top], dtype=torch.float32) / 2
+            )  # pixels for 1 of the grid
             for stroke in strokes:
                 source, *targets = (in_frame(point, box) for point in stroke.points)
                 radius = stroke.radius or RADIUS * 2 * sides.min().item()

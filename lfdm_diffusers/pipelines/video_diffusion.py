@@ -19,6 +19,7 @@ from ..data.picture_fitting import Picture
 from ..hub.cards import parameter_count
 from ..models import LabelEmbeddings, UNet3DVideoModel
 from ..ops.cpu import advise_precision, reuse_freed_memory
+from ..ops.number_types import float32_by_default
 from ..schedulers import check_scheduler, refine_schedule
 from .checks import require_number, require_tensor
 from .image_to_video import ImageToVideoPipeline
@@ -274,7 +275,8 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         """The scheduler's timesteps, on the host: schedulers look up tables and branch by them, and there that never waits for
         an accelerator."""
         refine_schedule(self.scheduler)
-        self.scheduler.set_timesteps(num_inference_steps)
+        with float32_by_default():
+            self.scheduler.set_timesteps(num_inference_steps)
         if hasattr(self.scheduler, "set_begin_index"):
             # Karras sigmas repeat the first timestep, which a search by value would skip.
             self.scheduler.set_begin_index(0)
@@ -308,7 +310,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
             raise ValueError(f"`generator` must be one generator or a list of {batch_size}, got {len(generator)}.")
         device = self._execution_device
         if latents is None:
-            latents = randn_tensor(shape, generator=generator, device=device)
+            latents = randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
         elif tuple(latents.shape) != shape:
             raise ValueError(f"`latents` must have shape {shape}, got {tuple(latents.shape)}.")
         return latents.to(device, torch.float32) * getattr(self.scheduler, "init_noise_sigma", 1.0)
@@ -369,7 +371,8 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
                 noise_pred = windows(predict, latents)
                 if known is not None:
                     noise_pred = known.imposed_on_prediction(noise_pred, latents, level)
-                latents = self.scheduler.step(noise_pred, t, latents, **extra_step_kwargs, return_dict=False)[0]
+                with float32_by_default():
+                    latents = self.scheduler.step(noise_pred, t, latents, **extra_step_kwargs, return_dict=False)[0]
 
                 if callback is not None:
                     tensors = {"latents": latents, "prompt_embeds": prompt_embeds}

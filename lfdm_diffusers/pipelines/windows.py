@@ -58,22 +58,21 @@ class Windows:
         self.num_frames, self.loop = num_frames, loop
         self.plan = plan_windows(num_frames, trained, loop)
         self.shared = shared = shared_frames(trained)
-        rise = torch.arange(1, shared + 1) / (shared + 1)
+        rise = torch.arange(1, shared + 1, dtype=torch.float32) / (shared + 1)
         self.weights, self.glides = [], []
         for number, (_, length) in enumerate(self.plan):
-            weight = torch.ones(length)
+            weight = torch.ones(length, dtype=torch.float32)
             if loop or number > 0:
                 weight[:shared] *= rise
             if loop or number < len(self.plan) - 1:
                 weight[length - shared :] *= 1 - rise
             border = length - shared
             half = max(1, min(trained // 2, border))
-            glide = (
-                0.5 - 0.5 * torch.cos(math.pi * ((torch.arange(length) - border) / half + 1).clamp(0, 1))
-            ) * weight
+            share = ((torch.arange(length, dtype=torch.float32) - border) / half + 1).clamp(0, 1)
+            glide = (0.5 - 0.5 * torch.cos(math.pi * share)) * weight
             self.weights.append(weight.view(1, 1, -1, 1, 1).to(device))
             self.glides.append(glide.view(1, 1, -1, 1, 1).to(device))
-        total = torch.zeros(1, 1, num_frames, 1, 1, device=device)
+        total = torch.zeros(1, 1, num_frames, 1, 1, device=device, dtype=torch.float32)
         for (start, _), weight in zip(self.plan, self.weights):
             self._add(total, weight, start)
         self.total = total

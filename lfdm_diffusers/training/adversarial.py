@@ -133,7 +133,7 @@ class AdversarialTask(PipelineTask):
         """What `AdversarialLoss.forward` takes for a batch; the chance of each example comes from its own draw."""
         noise, frames, null = [], [], []
         for generator, label in zip(self.chance(draws), samples.label):
-            noise.append(torch.randn(self.pipe.imaginator.config.noise_dim, generator=generator))
+            noise.append(torch.randn(self.pipe.imaginator.config.noise_dim, generator=generator, dtype=torch.float32))
             frames.append(torch.randint(samples.frames.shape[2], (), generator=generator))
             null.append(self.drops_label(label, generator))
         embeds = self.text_embeds(samples.label)

@@ -14,6 +14,7 @@ from ..arguments.types import add_limit_arguments, number, whole_number
 from ..data.layouts import LAYOUTS
 from ..files.names import print_anything, printable_lines
 from ..models.text_encoders import TEXT_ENCODER
+from ..ops.number_types import float32_by_default
 
 
 def script_parser(doc: str) -> argparse.ArgumentParser:
@@ -218,7 +219,8 @@ def one_sentence(name: str) -> Iterator[None]:
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     print_anything()
     try:
-        yield
+        with float32_by_default():
+            yield
     except FloatingPointError as error:
         raise SystemExit(
             f"{name}: {error} Training has stopped; what was saved before is kept. Go on from there with "

@@ -126,7 +126,7 @@ class DiffusionTask(PipelineTask):
         for generator, label in zip(self.chance(draws), samples.label):
             timesteps.append(torch.randint(len(self.module.alphas_cumprod), (), generator=generator))
             null.append(self.drops_label(label, generator))
-            noise.append(torch.randn(volume.shape[1:], generator=generator))
+            noise.append(torch.randn(volume.shape[1:], generator=generator, dtype=torch.float32))
         chance = (torch.stack(noise), torch.stack(timesteps), torch.tensor(null))
         noises, times, nulls = (x.to(self.device) for x in chance)
         return volume, noises, times, self.text_embeds(samples.label), nulls, latents

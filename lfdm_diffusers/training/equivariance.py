@@ -40,8 +40,9 @@ class RandomTransform:
         device: torch.device | None = None,
     ) -> RandomTransform:
         """Entries of theta - [I 0] from N(0, sigma_affine), spline weights from N(0, sigma_tps); drawn on the CPU."""
-        theta = torch.eye(2, 3) + sigma_affine * torch.randn(batch_size, 2, 3, generator=generator)
-        weights = sigma_tps * torch.randn(batch_size, 1, points_tps**2, generator=generator)
+        theta = torch.randn(batch_size, 2, 3, generator=generator, dtype=torch.float32)
+        theta = torch.eye(2, 3, dtype=torch.float32) + sigma_affine * theta
+        weights = sigma_tps * torch.randn(batch_size, 1, points_tps**2, generator=generator, dtype=torch.float32)
         return cls(theta.to(device), weights.to(device))
 
     def _offsets(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,7 +92,7 @@ def equivariance_losses(
         inverse_2x2(driving.affine), matmul_2x2(transform.jacobian(transformed.shift), transformed.affine)
     )
     value = value * value[..., :1, :1].sign()
-    affine = (torch.eye(2, device=value.device) - value).abs().mean()
+    affine = (torch.eye(2, device=value.device, dtype=value.dtype) - value).abs().mean()
     return 10 * shift, 10 * affine
 
 

@@ -102,7 +102,10 @@ class FrameAutoencoderTask(Task):
     def losses(self, module: nn.Module, batch: FramePair, draws: range) -> Losses:
         device = self.vae.device
         pictures = torch.cat((batch.reference, batch.driving)).to(device, memory_format=torch.channels_last)
-        noise = [torch.randn(self.noise_shape, generator=draw_generator(self.seed, draw)) for draw in draws]
+        noise = [
+            torch.randn(self.noise_shape, generator=draw_generator(self.seed, draw), dtype=torch.float32)
+            for draw in draws
+        ]
         return Losses(module(pictures, torch.stack(noise, dim=1).flatten(0, 1).to(device)), {})
 
     def validate(self) -> Validation:

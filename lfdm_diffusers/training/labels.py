@@ -39,7 +39,7 @@ def embed_labels(
         rows = LabelEmbeddings.from_text_encoder(new, encoder, tokenizer).embedding.weight.float()
     elif pipe is None:
         width = max(64, len(new))
-        noise = torch.randn(width, width, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(width, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
         rows = torch.linalg.qr(noise.double()).Q[: len(new)].float() * width**0.5
     else:
         raise ValueError(

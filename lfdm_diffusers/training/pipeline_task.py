@@ -79,7 +79,7 @@ class PipelineTask(Task):
 
     def drops_label(self, label: str, generator: torch.Generator) -> bool:
         """Whether an example is shown without its label, as one that has none always is (classifier-free guidance)."""
-        return not label or torch.rand((), generator=generator).item() < self.null_condition_prob
+        return not label or torch.rand((), generator=generator, dtype=torch.float32).item() < self.null_condition_prob
 
     def text_embeds(self, labels: Sequence[str]) -> torch.Tensor | None:
         """Rows `(B, D)` of the pipeline's table of labels; None if it has none."""

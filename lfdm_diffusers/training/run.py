@@ -29,6 +29,7 @@ from ..files.whole import whole
 from ..hub.cards import CardFacts
 from ..hub.push import push_folder
 from ..ops.cpu import advise_precision, keep_freed_memory
+from ..ops.number_types import float32_by_default
 from .arguments import public_command
 from .batchnorm import average_running_statistics, require_finite
 from .checkpoints import STATE_FILE, find_checkpoint, prune_checkpoints
@@ -131,6 +132,7 @@ class TrainingRun:
         per_update = self.batch_size * args.gradient_accumulation_steps
         return max(1, args.num_train_epochs * args.num_repeats * num_items // per_update)
 
+    @float32_by_default()
     def fit(self, task: Task) -> None:
         """Train to the last step, from the checkpoint where there is one; validates and saves on the way.
 
