@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Adapt the decoder of a trained auto-encoder to unlabelled clips of another kind; see docs/training.md.
 
-accelerate launch training/finetune_decoder.py --train_data_dir my-clips --output_dir my-decoder \
+python training/finetune_decoder.py --train_data_dir my-clips --output_dir my-decoder \
     --pretrained_model_name_or_path lfdm-toon64/pipeline --perceptual none --max_train_steps 1000
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lfdm_diffusers.data.dataset import PairDataset
-from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
 from lfdm_diffusers.training.arguments import (
     add_autoencoder_arguments,
     add_data_arguments,
@@ -22,11 +20,6 @@ from lfdm_diffusers.training.arguments import (
     one_sentence,
     script_parser,
 )
-from lfdm_diffusers.training.batchnorm import synchronise_batchnorm
-from lfdm_diffusers.training.decoder import DecoderTask
-from lfdm_diffusers.training.networks import load_autoencoder, require_multiple
-from lfdm_diffusers.training.reconstruction_loss import build_reconstruction_loss
-from lfdm_diffusers.training.run import TrainingRun
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -50,6 +43,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def train(args: argparse.Namespace) -> None:
     """Train, and leave checkpoints, metrics.jsonl, samples/, lfae/ and decoder/ in the output folder."""
+    # Here, so that `--help` and mistakes in options do not wait for torch.
+    from lfdm_diffusers.data.dataset import PairDataset
+    from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
+    from lfdm_diffusers.training.batchnorm import synchronise_batchnorm
+    from lfdm_diffusers.training.decoder import DecoderTask
+    from lfdm_diffusers.training.networks import load_autoencoder, require_multiple
+    from lfdm_diffusers.training.reconstruction_loss import build_reconstruction_loss
+    from lfdm_diffusers.training.run import TrainingRun
+
     run = TrainingRun(args, "finetune_decoder")
     lfae, of_pipeline = load_autoencoder(args.pretrained_model_name_or_path, args.subfolder)
     args.resolution = args.resolution or lfae.config.sample_size

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Stage one: train a latent flow auto-encoder on pairs of frames of any clips; see docs/training.md.
 
-accelerate launch training/train_lfae.py --train_data_dir toon-faces --output_dir lfae-toon64 --preset toon64 \
+python training/train_lfae.py --train_data_dir toon-faces --output_dir lfae-toon64 --preset toon64 \
     --perceptual none --train_batch_size 16 --max_train_steps 7000
 """
 
@@ -10,13 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from accelerate.utils import set_seed
-
-from lfdm_diffusers import LatentFlowAutoencoder
+from lfdm_diffusers.arguments.choices import REFERENCE_FRAMES
 from lfdm_diffusers.arguments.types import number
-from lfdm_diffusers.data.dataset import REFERENCE_FRAMES, PairDataset
-from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
-from lfdm_diffusers.ops.cpu import lay_channels_last
 from lfdm_diffusers.training.arguments import (
     add_data_arguments,
     add_hub_arguments,
@@ -26,12 +21,7 @@ from lfdm_diffusers.training.arguments import (
     one_sentence,
     script_parser,
 )
-from lfdm_diffusers.training.batchnorm import synchronise_batchnorm
-from lfdm_diffusers.training.lfae import LFAETask
-from lfdm_diffusers.training.networks import read_network, require_multiple, take_fitting_weights
-from lfdm_diffusers.training.presets import LFAE_CONFIGS, get_lfae_config
-from lfdm_diffusers.training.reconstruction_loss import build_reconstruction_loss
-from lfdm_diffusers.training.run import TrainingRun
+from lfdm_diffusers.training.presets import LFAE_CONFIGS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -77,52 +67,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def build_model(args: argparse.Namespace, checkpoint: Path | None) -> tuple[LatentFlowAutoencoder, str]:
-    """The model to train, and a sentence about it: of the checkpoint to go on from, else new or pretrained or both.
-
-    Raises:
-        ValueError: if the arguments do not say one thing, or the pictures' size does not fit the model.
-    """
-    new, about = None, ""
-    if args.preset:
-        new = get_lfae_config(args.preset)
-    if args.model_config_name_or_path:
-        new = read_network(args.model_config_name_or_path, "--model_config_name_or_path")
-    if checkpoint is not None:
-        model = LatentFlowAutoencoder.from_pretrained(checkpoint, subfolder="lfae")
-    elif (args.preset and args.model_config_name_or_path) or not (new or args.pretrained_model_name_or_path):
-        given = [f"--{name}" for name in ("preset", "model_config_name_or_path") if getattr(args, name)]
-        raise ValueError(
-            "one of `--preset`, `--model_config_name_or_path` and `--pretrained_model_name_or_path` must be given, or the last "
-            f"with one of the others, got {' and '.join(given) or 'none'}."
-        )
-    else:
-        set_seed(args.seed)
-        if new:
-            model = LatentFlowAutoencoder.from_config(new)
-        if args.pretrained_model_name_or_path:
-            source = LatentFlowAutoencoder.from_pretrained(
-                args.pretrained_model_name_or_path, subfolder=args.subfolder
-            )
-            if new:
-                left = take_fitting_weights(model, source)
-                about = f"weights of {args.pretrained_model_name_or_path}"
-                about += f", but new ones in {_parts(left)}" if left else ", all of them"
-            else:
-                model = source
-    size = args.resolution or model.config.sample_size
-    require_multiple(size, model.flow_stride)
-    model.register_to_config(sample_size=size)
-    return lay_channels_last(model.float()), about
-
-
-def _parts(names: list[str]) -> str:
-    """The modules that parameters belong to, by the first two parts of their names."""
-    return ", ".join(dict.fromkeys(".".join(name.split(".")[:2]) for name in names))
-
-
 def train(args: argparse.Namespace) -> None:
     """Train, and leave checkpoints, metrics.jsonl, samples/ and lfae/ in the output folder."""
+    # Here, so that `--help` and mistakes in options do not wait for torch.
+    from lfdm_diffusers.data.dataset import PairDataset
+    from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
+    from lfdm_diffusers.training.batchnorm import synchronise_batchnorm
+    from lfdm_diffusers.training.lfae import LFAETask
+    from lfdm_diffusers.training.reconstruction_loss import build_reconstruction_loss
+    from lfdm_diffusers.training.run import TrainingRun
+    from lfdm_diffusers.training.starting_autoencoder import build_model
+
     run = TrainingRun(args, "train_lfae")
     lfae, about = build_model(args, run.checkpoint)
     if about:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Train the part that makes frames at a picture's own size sharp where they are painted; see docs/training.md.
 
-accelerate launch training/train_painter.py --train_data_dir my-large-clips --output_dir my-painter \
+python training/train_painter.py --train_data_dir my-large-clips --output_dir my-painter \
     --pretrained_model_name_or_path lfdm-toon64/pipeline --perceptual none --max_train_steps 3000
 """
 
@@ -9,13 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from accelerate.utils import set_seed
-
-from lfdm_diffusers import FullSizePainter
 from lfdm_diffusers.arguments.types import number, whole_number
-from lfdm_diffusers.data.dataset import PairDataset
-from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
-from lfdm_diffusers.ops.cpu import lay_channels_last
 from lfdm_diffusers.training.arguments import (
     add_autoencoder_arguments,
     add_comparison_arguments,
@@ -25,10 +19,6 @@ from lfdm_diffusers.training.arguments import (
     one_sentence,
     script_parser,
 )
-from lfdm_diffusers.training.networks import load_autoencoder
-from lfdm_diffusers.training.painter import PainterTask
-from lfdm_diffusers.training.reconstruction_loss import build_reconstruction_loss
-from lfdm_diffusers.training.run import TrainingRun
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -48,6 +38,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def train(args: argparse.Namespace) -> None:
     """Train, and leave checkpoints, metrics.jsonl, samples/ and painter/ in the output folder."""
+    # Here, so that `--help` and mistakes in options do not wait for torch.
+    from accelerate.utils import set_seed
+
+    from lfdm_diffusers import FullSizePainter
+    from lfdm_diffusers.data.dataset import PairDataset
+    from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
+    from lfdm_diffusers.ops.cpu import lay_channels_last
+    from lfdm_diffusers.training.networks import load_autoencoder
+    from lfdm_diffusers.training.painter import PainterTask
+    from lfdm_diffusers.training.reconstruction_loss import build_reconstruction_loss
+    from lfdm_diffusers.training.run import TrainingRun
+
     run = TrainingRun(args, "train_painter")
     lfae, _ = load_autoencoder(args.pretrained_model_name_or_path, args.subfolder)
     set_seed(args.seed)

@@ -1,1 +1,1 @@
-"""Types of command-line options, for the commands and the training scripts alike; needs nothing else of the package."""
+"""Options of the commands and the training scripts alike: their types, and words that they take. It needs nothing else of the package."""

@@ -7,13 +7,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-import yaml
-from huggingface_hub.utils import validate_repo_id
-
-from ..conversion.folder import convert_files
+from ..arguments.choices import TEXT_ENCODER
 from ..conversion.presets import PRESETS, Preset, get_preset
-from ..hub.push import push_folder
-from ..models.text_encoders import TEXT_ENCODER
 from .errors import exit_code
 from .options import add_json_argument
 from .parser import CommandParser
@@ -95,6 +90,11 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """`main` for options that are parsed already."""
+    from huggingface_hub.utils import validate_repo_id
+
+    from ..conversion.folder import convert_files
+    from ..hub.push import push_folder
+
     preset, model_params = read_preset(args)
     lines: list[str] = []
     address = None
@@ -171,6 +171,8 @@ def _read_labels(text: str) -> tuple[str, ...]:
 
 
 def _read_model_params(path: str | None) -> dict | None:
+    import yaml
+
     if path is None:
         return None
     try:

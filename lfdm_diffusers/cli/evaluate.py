@@ -6,8 +6,8 @@ import argparse
 import inspect
 from pathlib import Path
 
+from ..arguments.choices import LAYOUTS
 from ..arguments.types import some_of, whole_number
-from ..data.layouts import LAYOUTS
 from ..evaluation.choices import ANCHORS, FEWEST, GENERATED, METRICS, PLAN
 from .options import add_json_argument, add_limits, add_sampling_arguments
 

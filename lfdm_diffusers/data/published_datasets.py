@@ -13,6 +13,7 @@ from typing import Any
 from .clips import Clip
 from .folders import is_passed_over, walk
 from .picture_files import frame_files, natural_order
+from .published_labels import MHAD_LABELS, MUG_LABELS, NATOPS_LABELS
 
 # Subjects of the paper's splits: those of the other split are never seen in training.
 # fmt: off
@@ -152,65 +153,3 @@ def _named(root: Path, pattern: re.Pattern) -> Iterator[tuple[Path, re.Match]]:
                 matched.append(name)
                 yield folder / name, match
         names[:] = sorted(set(names) - set(matched))
-
-
-MUG_LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-
-
-MHAD_LABELS = (
-    "right arm swipe to the left",
-    "right arm swipe to the right",
-    "right hand wave",
-    "two hand front clap",
-    "right arm throw",
-    "cross arms in the chest",
-    "basketball shooting",
-    "draw x",
-    "draw circle clockwise",
-    "draw circle counter clockwise",
-    "draw triangle",
-    "right hand bowling",
-    "front boxing",
-    "baseball swing from right",
-    "tennis forehand swing",
-    "two arms curl",
-    "tennis serve",
-    "two hand push",
-    "knock on door",
-    "hand catch",
-    "pick up and throw",
-    "jogging",
-    "walking",
-    "sit to stand",
-    "stand to sit",
-    "forward lunge (left foot forward)",
-    "squat",
-)
-
-
-NATOPS_LABELS = (
-    "I Have Command",
-    "All Clear",
-    "Not Clear",
-    "Spread Wings",
-    "Fold Wings",
-    "Lock Wings",
-    "Up Hook",
-    "Down Hook",
-    "Remove Tiedowns",
-    "Remove Chocks",
-    "Insert Chocks",
-    "Move Ahead",
-    "Turn Left",
-    "Turn Right",
-    "Next Marshaller",
-    "Slow Down",
-    "Stop",
-    "Nosegear Steering",
-    "Hot Brakes",
-    "Brakes On",
-    "Brakes Off",
-    "Install Tiedowns",
-    "Fire",
-    "Cut Engine",
-)

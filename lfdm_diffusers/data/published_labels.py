@@ -1,0 +1,62 @@
+"""The label texts of MUG, UTD-MHAD and NATOPS that the LFDM paper trained with, in the order of their numbers."""
+
+from __future__ import annotations
+
+MUG_LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+
+MHAD_LABELS = (
+    "right arm swipe to the left",
+    "right arm swipe to the right",
+    "right hand wave",
+    "two hand front clap",
+    "right arm throw",
+    "cross arms in the chest",
+    "basketball shooting",
+    "draw x",
+    "draw circle clockwise",
+    "draw circle counter clockwise",
+    "draw triangle",
+    "right hand bowling",
+    "front boxing",
+    "baseball swing from right",
+    "tennis forehand swing",
+    "two arms curl",
+    "tennis serve",
+    "two hand push",
+    "knock on door",
+    "hand catch",
+    "pick up and throw",
+    "jogging",
+    "walking",
+    "sit to stand",
+    "stand to sit",
+    "forward lunge (left foot forward)",
+    "squat",
+)
+
+NATOPS_LABELS = (
+    "I Have Command",
+    "All Clear",
+    "Not Clear",
+    "Spread Wings",
+    "Fold Wings",
+    "Lock Wings",
+    "Up Hook",
+    "Down Hook",
+    "Remove Tiedowns",
+    "Remove Chocks",
+    "Insert Chocks",
+    "Move Ahead",
+    "Turn Left",
+    "Turn Right",
+    "Next Marshaller",
+    "Slow Down",
+    "Stop",
+    "Nosegear Steering",
+    "Hot Brakes",
+    "Brakes On",
+    "Brakes Off",
+    "Install Tiedowns",
+    "Fire",
+    "Cut Engine",
+)

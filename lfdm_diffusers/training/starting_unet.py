@@ -1,0 +1,103 @@
+"""What stage two starts from: a new U-Net for a trained auto-encoder, or a pipeline to go on with, as the options say."""
+
+from __future__ import annotations
+
+import argparse
+
+from diffusers import DDIMScheduler, SchedulerMixin
+
+from ..models import LatentFlowAutoencoder, UNet3DVideoModel
+from ..pipelines import LFDMPipeline
+from ..schedulers import released_scheduler
+from .networks import read_network, require_multiple
+from .presets import FRAME_SAMPLING, get_unet_config
+
+LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+def read_config(args: argparse.Namespace) -> dict:
+    """What the preset or the file says about a new U-Net."""
+    if (args.preset is None) == (args.model_config_name_or_path is None):
+        raise ValueError("a new U-Net needs either `--preset` or `--model_config_name_or_path`.")
+    if args.preset:
+        return get_unet_config(args.preset)
+    return read_network(args.model_config_name_or_path, "--model_config_name_or_path")
+
+
+def load_pretrained(args: argparse.Namespace) -> LFDMPipeline | None:
+    """The pipeline to go on with, or None.
+
+    Raises:
+        ValueError: for arguments that contradict each other, or what cannot be loaded.
+    """
+    if args.pretrained_model_name_or_path is None:
+        if args.lfae is None:
+            raise ValueError("`--lfae` (for a new U-Net) or `--pretrained_model_name_or_path` must be given.")
+        if args.lora_rank:
+            raise ValueError("`--lora_rank` adapts a trained U-Net: it needs `--pretrained_model_name_or_path`.")
+        return None
+    settled = ["preset", "model_config_name_or_path", "flow_target", "prediction_type"]
+    if args.lfae is None:  # another one's motion is scaled anew
+        settled.append("target_scale")
+    for name in settled:
+        if getattr(args, name) is not None:
+            raise ValueError(f"`--pretrained_model_name_or_path` settles `--{name}`; give one of the two.")
+    pipe = LFDMPipeline.from_pretrained(args.pretrained_model_name_or_path)
+    if args.lfae is not None:
+        lfae = LatentFlowAutoencoder.from_pretrained(args.lfae, subfolder=args.lfae_subfolder)
+        for name in ("latent_channels", "flow_stride", "downscale_factor"):
+            if getattr(lfae, name) != getattr(pipe.lfae, name):
+                raise ValueError(
+                    f"`--lfae` must be like the pipeline's, whose {name} is {getattr(pipe.lfae, name)}, "
+                    f"got {getattr(lfae, name)}."
+                )
+        pipe.register_modules(lfae=lfae)
+    return pipe
+
+
+def resolve_defaults(args: argparse.Namespace, lfae: LatentFlowAutoencoder, config: dict) -> None:
+    """Fill in the sizes that the user left open.
+
+    Raises:
+        ValueError: if the sizes do not fit the auto-encoder, or it does not fit a U-Net.
+    """
+    args.resolution = args.resolution or lfae.config.sample_size
+    args.num_frames = args.num_frames or config.get("num_frames", 40)
+    args.frame_sampling = args.frame_sampling or FRAME_SAMPLING.get(args.preset, "random")
+    require_multiple(args.resolution, lfae.flow_stride)
+    if lfae.config.flow_scale * lfae.downscale_factor != 1:
+        raise ValueError(
+            f"`--lfae` has flow at {lfae.config.flow_scale} of the picture and latent maps at 1/{lfae.downscale_factor}; a "
+            "U-Net needs both of one size."
+        )
+
+
+def new_unet(
+    args: argparse.Namespace, config: dict, lfae: LatentFlowAutoencoder, text_embed_dim: int | None
+) -> UNet3DVideoModel:
+    """A U-Net of the sizes that the options and the auto-encoder give."""
+    config = config | {
+        "sample_size": args.resolution // lfae.downscale_factor,
+        "num_frames": args.num_frames,
+        "image_latent_channels": lfae.latent_channels,
+        "prediction_type": args.prediction_type or "epsilon",
+        "flow_target": args.flow_target or "residual",
+    }
+    if text_embed_dim is not None:
+        config["text_embed_dim"] = text_embed_dim
+    return UNet3DVideoModel.from_config(config)
+
+
+def add_lora(unet: UNet3DVideoModel, rank: int, alpha: float | None) -> None:
+    """Freeze the U-Net, and give its attention adapters, which learn."""
+    from peft import LoraConfig
+
+    unet.requires_grad_(False)
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=LORA_TARGETS))
+
+
+def build_scheduler(args: argparse.Namespace, pipe: LFDMPipeline | None) -> SchedulerMixin:
+    """The pipeline's own, or DDIM over the published noise schedule."""
+    if pipe is not None:
+        return pipe.scheduler
+    return DDIMScheduler.from_config(released_scheduler(prediction_type=args.prediction_type or "epsilon").config)
