@@ -67,7 +67,7 @@ def scores(results: dict) -> str:
     return "\n\n".join(
         (
             "## Scores",
-            f"{videos['generated']} clips for the {videos['real']} pictures and labels of 40 people that it was not trained on, by "
+            f"{videos['generated']} clips for the {videos['real']} pictures and labels of people that it was not trained on, by "
             f"`{receipt['command']}`. Everything is in [results.json](results.json). The package's docs/evaluation.md says what each "
             "number means, and its docs/results.md has FVD, and samplers beside each other.",
             "\n".join(table),

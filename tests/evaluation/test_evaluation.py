@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import make_embedded
 import numpy as np
 import PIL.Image
 import pytest
 import torch
 from diffusers import DiffusionPipeline
 from lfdm_command import lfdm
+from safetensors.torch import load_file
 from tiny import TEXT_DIM, tiny_baseline, tiny_lfae, tiny_pipeline, tiny_unet
 from torch import nn
 
@@ -243,6 +245,33 @@ def scored(model, data, tmp_path_factory) -> Path:
         metrics = ",".join(name for name in METRICS if name not in ("fid", "sfid"))
         assert evaluate(model, data, output, "--metrics", metrics, "--batch-size", 5, "--scheduler", "ddim") == 0
     return output
+
+
+def test_the_card_of_an_embedded_model_is_made_of_its_results(scored, model, tmp_path):
+    """reproduction/make_embedded.py reads what `lfdm evaluate` writes, and puts both into the folder."""
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text("".join(json.dumps({"step": step, "loss": 0.5}) + "\n" for step in (1, 100, 101)))
+    (tmp_path / "about.md").write_text("## Training\n\nNot at all.\n")
+    parts = {"pipeline": model, "results": scored / "results.json", "about": tmp_path / "about.md"}
+    parts |= {"stage_one": metrics, "stage_two": metrics, "painter": metrics, "output": tmp_path / "embedded"}
+    make_embedded.main([word for name, path in parts.items() for word in (f"--{name}", str(path))])
+    card = (tmp_path / "embedded" / "README.md").read_text(encoding="utf-8")
+    scores = results(scored)["scores"]
+    l1, occlusion = scores["l1"], scores["occlusion"]
+    for row in (
+        f"(raw decoder output) | {l1['l1_moving']} ({l1['inpainted_l1_moving']}) | {l1['static_l1_moving']}, reference repeated |",
+        f"visible and moving, pixels | {scores['epe']['value']} | {scores['epe']['no_motion']}, no flow |",
+        f"visible / hidden places | {occlusion['of_visible']} / {occlusion['value']} | 1 / 0, truth |",
+        f"label accuracy of generated clips | {scores['accuracy']['value']} | {scores['accuracy']['real_value']}, real clips |",
+    ):
+        assert row in card
+    assert "24 clips for the 12 pictures and labels" in card and "Not at all." in card and "by `lfdm " in card
+    assert (tmp_path / "embedded" / "results.json").read_bytes() == (scored / "results.json").read_bytes()
+    assert [record["step"] for record in make_embedded.read_metrics(tmp_path / "embedded" / "painter.jsonl")] == [100]
+    pipe = DiffusionPipeline.from_pretrained(tmp_path / "embedded")
+    assert pipe.config.face_frame == make_embedded.TOON_FRAME
+    saved = load_file(tmp_path / "embedded" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {value.dtype for value in saved.values()} == {torch.float16}
 
 
 def test_a_report_for_scripts(model, data, tmp_path, capsys):
