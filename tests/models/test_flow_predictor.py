@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import tiny_lfae
 
-from lfdm_diffusers.models.geometry import inverse_2x2, principal_axes
+from lfdm_diffusers.models.geometry import gaussian_heatmap, inverse_2x2, principal_axes
 from lfdm_diffusers.ops.warp import resample, sampling_grid
 from lfdm_diffusers.training.equivariance import RandomTransform
 
@@ -123,3 +123,10 @@ def test_identity_transform_leaves_points_alone():
     points = sampling_grid(4, 4).flatten(0, 1)[None]
     torch.testing.assert_close(transform.warp_points(points), points)
     torch.testing.assert_close(transform.jacobian(points), torch.eye(2).expand(1, 16, 2, 2))
+
+
+def test_a_region_without_extent_is_a_spot_of_a_hundredth():
+    """A heatmap on one pixel has no covariance; it is drawn with a variance of 1e-4, and so falls to e^-1/2 at .01."""
+    grid = torch.tensor([0.0, 0.01, 0.02]).view(1, 3, 1) * torch.tensor([1.0, 0.0])
+    heatmap = gaussian_heatmap(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2, 2), grid)
+    torch.testing.assert_close(heatmap[0, 0, 0], torch.exp(torch.tensor([0, -0.5, -2])))

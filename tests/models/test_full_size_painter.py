@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tiny import tiny_painter
@@ -69,3 +71,25 @@ def test_errors_name_the_argument():
         tiny_painter()(torch.rand(1, 3, 20, 20), *maps())
     with pytest.raises(ValueError, match="`scale` must be 1 or more, got 0"):
         FullSizePainter(scale=0)
+
+
+def test_corrections_are_in_places_of_the_decoders_frame():
+    """On a frame of 12x8 places, a motion of 1/4 of its width and 1/8 of its height is one of three places and of one; a
+    correction of the flow by 1 is one place, which the grid calls 2/12 across and 2/8 down; the share's counts four times."""
+    width, height = 12, 8
+    painter = tiny_painter(scale=2)
+    torch.nn.init.zeros_(painter.conv_out.weight)
+    corrections = torch.tensor([0.0, 0, 0, 1, 1, 0.25])  # painted, flow, share
+    painter.conv_out.bias.data = corrections.repeat_interleave(4)
+    seen = []
+    painter.conv_in.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    flow = still_flow(torch.zeros(1, 1, height, width)) + torch.tensor([0.5, 0.25]).view(1, 2, 1, 1)
+    frame = torch.full((1, 3, height, width), 0.5)
+    picture, occlusion = torch.rand(1, 3, 2 * height, 2 * width), torch.rand(1, 1, height, width)
+    details = painter(picture, flow, occlusion, frame, frame)
+    torch.testing.assert_close(seen[0][0, -2:].mean(dim=(1, 2)), torch.tensor([3.0, 1.0]))
+    active = 1 - math.exp(-2 * 3)
+    moved = details.flow - plain_rule(flow, frame, frame, 2).flow
+    torch.testing.assert_close(moved[0, :, 4, 4], active * torch.tensor([2 / width, 2 / height]))
+    expected = active * torch.sigmoid(torch.logit(torch.tensor(0.02)) + 4 * 0.25)  # nothing differs: the least logit
+    torch.testing.assert_close(details.share, expected.expand_as(details.share))

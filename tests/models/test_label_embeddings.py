@@ -7,6 +7,7 @@ import torch
 from tiny import TEXT_DIM, tiny_label_embeddings
 
 from lfdm_diffusers import LabelEmbeddings
+from lfdm_diffusers.models.text_encoders import pool_text
 
 
 def test_rows_by_label_list_and_number():
@@ -48,3 +49,9 @@ def test_bad_queries_are_refused(query):
 def test_embeddings_must_fit_the_labels(embeddings):
     with pytest.raises(ValueError, match="`embeddings` must be"):
         LabelEmbeddings.from_embeddings(["a", "b", "c"], embeddings)
+
+
+def test_the_mean_over_no_token_is_zero():
+    """A row of [CLS] alone, beside one with a token behind it and one of padding."""
+    hidden = torch.tensor([[[1.0], [2.0], [4.0]], [[1.0], [2.0], [4.0]]])
+    assert pool_text(hidden, torch.tensor([[1, 0, 0], [1, 1, 0]])).tolist() == [[0.0], [2.0]]

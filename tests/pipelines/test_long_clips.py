@@ -100,3 +100,13 @@ def test_a_clip_begins_with_its_picture_if_the_unet_was_trained_so():
     pipe.unet.register_to_config(first_frame_is_picture=False)
     free = pipe(picture, LABELS[0], generator=torch.Generator().manual_seed(0), **ask)
     assert (free.frames[0, 0] - picture).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("trained", [8, 16, 40])
+def test_windows_fade_in_as_others_fade_out(trained):
+    """Of two windows in one frame both count, and those from either side alike."""
+    windows = Windows(2 * trained, trained)
+    shared = windows.shared
+    first, second = (windows.weights[n].flatten() for n in (0, 1))
+    torch.testing.assert_close(second[:shared], torch.arange(1.0, shared + 1) / (shared + 1))
+    torch.testing.assert_close(first[-shared:], second[:shared].flip(0))

@@ -336,3 +336,11 @@ def test_arguments_that_are_none_get_errors_that_name_them():
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_looped_eases_smoothly():
+    """Of frames that are all as far from the first, an eased one keeps 1 - s^2 (3 - 2 s), at shares s of the way back."""
+    flow = torch.ones(8, 2, 4, 4)
+    flow[0] = 0
+    looped = Motion(flow, torch.ones(8, 1, 4, 4)).looped(3)
+    torch.testing.assert_close(looped.flow[:, 0, 0, 0], torch.tensor([0, 1, 1, 1, 1, 0.84375, 0.5, 0.15625]))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from lfdm_diffusers.models.full_size_painter import AGREEMENT, agreement
 from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.pipelines import rendering
-from lfdm_diffusers.pipelines.rendering import Box, MovedSubject, Renderer, interpolation_matrix
+from lfdm_diffusers.pipelines.rendering import Box, MovedSubject, Renderer, interpolation_matrix, resized_picture
 
 
 def still_subject(
@@ -151,3 +151,19 @@ def test_refusals():
         Renderer(picture, [still_subject(Box(0, 0, 9, 9)), still_subject(Box(0, 0, 9, 9), frames=3)])
     with pytest.raises(ValueError, match="must lie in the picture of 20x20 pixels"):
         Renderer(picture, [still_subject(Box(30, 0, 40, 9))])
+
+
+def test_a_framed_box_has_the_models_proportions():
+    """It grows to one side alone, around its middle."""
+    assert Box(0, 0, 10, 10).framed(20, 40) == Box(-5, 0, 15, 10)
+    assert Box(0, 0, 10, 10).framed(40, 20) == Box(0, -5, 10, 15)
+    assert Box(2, 4, 12, 9).framed(20, 40) == Box(2, 4, 12, 9)
+
+
+def test_what_is_transparent_gives_no_colour_to_a_picture_of_another_size():
+    picture = torch.zeros(4, 8, 8)
+    picture[0, :, :4] = picture[3, :, :4] = 1  # red on the left; green, which nobody sees, on the right
+    picture[1, :, 4:] = 1
+    resized = resized_picture(picture, 12, 20)
+    shown = resized[:, resized[3] > 0.05]
+    assert (shown[3] < 0.95).sum() > 0 and shown[0].min() > 0.99 and shown[1].max() < 0.01

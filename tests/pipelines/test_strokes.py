@@ -13,6 +13,7 @@ from tiny import LABELS, tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
 from lfdm_diffusers import Stroke
 from lfdm_diffusers.pipelines.imposing import KnownFrame, KnownMotion, NoiseLevel, reach
 from lfdm_diffusers.pipelines.rendering import Box
+from lfdm_diffusers.pipelines.strokes import shared_out
 from lfdm_diffusers.pipelines.windows import Windows
 from lfdm_diffusers.schedulers import SCHEDULERS, released_scheduler, scheduler_by_name
 
@@ -182,3 +183,13 @@ def test_strokes_that_are_none(arguments, message):
 def test_strokes_that_cannot_be_obeyed(options, message):
     with pytest.raises(ValueError, match=message):
         generated(tiny_pipeline(), **options)
+
+
+def test_where_strokes_overlap_the_nearer_has_most():
+    """By fourth powers of the weights; the sum is the larger of them. Strokes of another frame or row are by themselves."""
+
+    def known(weight: float, frame: int = 3) -> KnownFrame:
+        return KnownFrame(slice(0, 1), frame, torch.zeros(3, 1, 1), torch.full((3, 1, 1), weight), torch.ones(8))
+
+    one, half, alone = (part.weights[0].item() for part in shared_out([known(0.8), known(0.4), known(0.5, frame=4)]))
+    assert one == pytest.approx(0.8 * 16 / 17) and half == pytest.approx(0.8 / 17) and alone == pytest.approx(0.5)
