@@ -62,7 +62,7 @@ def released_scheduler(
 
 
 def scheduler_by_name(name: str, like: Any) -> SchedulerMixin:
-    """The scheduler of a short name, on the noise schedule of another.
+    """The scheduler with a short name, on another's noise schedule.
 
     Args:
         name: one of `SCHEDULERS`, whatever its case.

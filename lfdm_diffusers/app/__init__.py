@@ -1,1 +1,1 @@
-"""The web app: `engine` makes clips of pictures, `page` is what a browser shows, `actions` what its buttons do. `engine` needs no Gradio."""
+"""The web app: `engine` makes clips of pictures, `page` is what a browser shows, `actions` does what its buttons ask. `engine` needs no Gradio."""

@@ -1,4 +1,4 @@
-"""What happens when something is clicked on the page: the engine is asked, and its answer put into Gradio's components."""
+"""What each button of the page does: it asks the engine and puts the answer into Gradio's components."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def describe(engine: Engine, model: str) -> str:
 
 
 def most_steps(pipe: LFDMPipeline) -> int:
-    """The end of the scale of steps: 100, or what the model takes by default."""
+    """The largest number of steps on offer: 100, or the model's default if that is more."""
     return max(100, pipe.default_steps())
 
 
@@ -237,8 +237,8 @@ def painted_mask(layers: Sequence[np.ndarray], opacity: float = 1.0) -> PIL.Imag
     """What was painted on a picture, white where it was; None if nothing was.
 
     Args:
-        layers: `(H, W, 4)` uint8 each.
-        opacity: of the brush: what it gave once is white, and so is where strokes cross and give more.
+        layers: each `(H, W, 4)` uint8.
+        opacity: of the brush. One stroke of it is white; so are places where strokes cross.
     """
     painted = [layer[..., 3] for layer in layers if layer is not None and layer.ndim == 3]
     alpha = np.max(painted, axis=0).astype(np.float32) if painted else np.zeros(1)

@@ -1,4 +1,4 @@
-"""What the app does, without a page: models by name, one piece of work at a time, files in a folder of their own."""
+"""The app without its page: it loads models by name, does one piece of work at a time, and writes files to its own folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Made:
         clip: mp4.
         views: mp4 of reference | output | warped | flow | occlusion.
         sheet: the same as a still PNG, with keys to its colours.
-        downloads: everything to take home: mp4, GIF, and the motion (of each subject) as safetensors.
+        downloads: files to download: mp4, GIF, and the motion (of each subject) as safetensors.
     """
 
     clip: str
@@ -82,7 +82,7 @@ class ClipOptions:
 
 
 def require_short(*texts: str | None) -> None:
-    """Refuse texts that no label is as long as, before anybody waits for them.
+    """Refuse texts longer than any label, before work starts.
 
     Raises:
         ValueError: says how long it is.
@@ -94,17 +94,17 @@ def require_short(*texts: str | None) -> None:
 
 
 def quiet(share: float, what: str) -> None:
-    """Progress that nobody watches."""
+    """Ignore progress."""
 
 
 class Engine:
-    """Models, and what is made with them. Its methods may be called from many threads; they wait for each other.
+    """Loads models and makes clips with them. Threads may call its methods at once; calls run one after the other.
 
     Args:
         model: folder or Hub id of the pipeline to begin with; the one that comes with the package by default.
         device, dtype: of all pipelines.
-        may_load: whether `pipeline` takes other models than the first.
-        models: the only ones that it takes then; None takes any, which is for those alone who own the machine.
+        may_load: whether `pipeline` may load models other than the first.
+        models: the only ones it may load. None allows any; use that only where every user may run code on the machine.
 
     Raises:
         ValueError: if the model cannot be loaded.
@@ -148,7 +148,7 @@ class Engine:
             return self._pipelines[name]
 
     def framed(self, picture: Upload, fit: str, model: str | None = None) -> PIL.Image.Image:
-        """The picture as the model will see it, enlarged to be looked at.
+        """The picture as the model sees it, enlarged for display.
 
         Raises:
             ValueError: if it is too large, or cannot be used.
@@ -211,7 +211,7 @@ class Engine:
         progress: Progress = quiet,
         **options: Any,
     ) -> tuple[str, list[str]]:
-        """All labels of a model side by side: the grid as mp4; and to take home, it, a GIF, and all clips and motions in a zip.
+        """All labels of a model side by side as mp4; downloads are the mp4, a GIF, and a zip of all clips and motions.
 
         Args:
             options: those of `ClipOptions`.
@@ -254,7 +254,7 @@ class Engine:
         progress: Progress = quiet,
         output_size: str = SIZE,
     ) -> Made:
-        """A picture that moves as a clip does.
+        """Move a picture as a clip moves.
 
         Args:
             driving: file of the clip; of its frames at most `MOST_FRAMES` are read.
@@ -286,7 +286,7 @@ class Engine:
         fit: str = FITS[0],
         output_size: str = SIZE,
     ) -> Made:
-        """A picture with a motion that was kept as safetensors.
+        """Move a picture by a motion saved as safetensors.
 
         Raises:
             ValueError: for bad input.
@@ -367,7 +367,7 @@ class Engine:
         output_size: str,
         rate: float | None = None,
     ) -> PictureFiles:
-        """Files in a new folder; those that are old make room."""
+        """Write files to a new folder, and delete old ones."""
         for folder in Path(self._folder.name).iterdir():
             if time.time() - folder.stat().st_mtime > KEPT:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The page of the app, in Gradio: what is asked, what is shown, and an API for programs."""
+"""The page of the app in Gradio: its inputs, its results, and an API for programs."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def _size() -> gr.Radio:
 
 
 def _video(label: str, **options: Any) -> gr.Video:
-    """A clip that plays again and again."""
+    """A clip that loops."""
     return gr.Video(label=label, autoplay=True, loop=True, interactive=False, **options)
 
 
@@ -248,7 +248,7 @@ def _files(label: str, name: str) -> gr.File:
 
 
 def launch_options() -> dict[str, Any]:
-    """What `Blocks.launch` should be given besides where to listen."""
+    """Arguments for `Blocks.launch` besides the address."""
     fonts = {"font": ["ui-sans-serif", "system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     theme = gr.themes.Soft(primary_hue="blue", neutral_hue="slate", **fonts)  # fonts that need no download
     return {"theme": theme, "css": CSS, "max_file_size": MOST_UPLOADED, "show_error": True, "footer_links": ["api"]}

@@ -1,4 +1,4 @@
-"""What strangers send: pictures that are opened here and nowhere else, numbers and texts within bounds, and errors as sentences."""
+"""Uploads from strangers: this file alone opens their pictures, bounds their numbers and texts, and turns errors into sentences."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def told(function: Callable) -> Callable:
 
 
 def asked_number(name: str, value: Any, least: float, most: float, default: float) -> float:
-    """A number that was asked for, `default` where a field was left empty.
+    """A number from a field; `default` if the field is empty.
 
     Raises:
         ValueError: if it is none, or outside of its bounds.

@@ -1,4 +1,4 @@
-"""What ends a program that is not the user's mistake: a fault of this package, told as one, or full memory."""
+"""Errors that are not the user's mistake: full memory, and faults of this package, which are reported as such."""
 
 from __future__ import annotations
 

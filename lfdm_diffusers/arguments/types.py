@@ -1,4 +1,4 @@
-"""Types of command-line options: what an option takes, and the sentence that says so where it was given something else."""
+"""Types of command-line options. Each says in one sentence what it accepts when it is given something else."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name to listen at is one that only this machine reaches."""
+    """Whether only this machine can reach the address `name`."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"

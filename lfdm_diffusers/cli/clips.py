@@ -1,4 +1,4 @@
-"""Clips of many pictures, for `generate` and `animate`: which pictures, which files, one clip after the other, a report."""
+"""What `generate` and `animate` share: find pictures, plan files, make one clip after the other, report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .subjects import Subjects
 
 
 def load_chosen_pipeline(args: argparse.Namespace) -> tuple[LFDMPipeline, str]:
-    """What `add_model_argument` and `add_device_arguments` name, and its name.
+    """The pipeline that the options of `add_model_argument` and `add_device_arguments` choose, and its name.
 
     Raises:
         ValueError: as `load_pipeline`.
@@ -71,7 +71,7 @@ def _say_others(folder: Path, pictures: list[Path]) -> None:
 
 
 def check_output(output: Path) -> None:
-    """Refuse a folder that cannot be one, before any work is done.
+    """Check, before any work, that the output can be a folder.
 
     Raises:
         ValueError: if a file stands in the way.
@@ -163,7 +163,7 @@ def check_picture(
 
 @contextmanager
 def _told_of(path: Path) -> Iterator[None]:
-    """Whatever is wrong becomes a ValueError that names the picture."""
+    """Turn any error into a ValueError that names the picture."""
     try:
         yield
     except Exception as error:  # Pillow raises many kinds for broken files
@@ -259,9 +259,9 @@ def write_clip_of(
 
 
 class Behind:
-    """A second thread that does one thing after the other, while the first goes on; at most one waits to be done.
+    """A second thread that runs tasks in order while the first goes on; at most one task waits.
 
-    What it raises is raised by the next call of `do` or `wait`, or at the end of the block.
+    A task's exception is raised by the next `do` or `wait`, or at the end of the block.
     """
 
     def __init__(self) -> None:
@@ -279,12 +279,12 @@ class Behind:
             self._pool.shutdown(cancel_futures=True)
 
     def do(self, function: Callable, *arguments: object) -> None:
-        """Do it when what was asked for before is done, which is waited for."""
+        """Wait for the task before, then start this one."""
         self.wait()
         self._last = self._pool.submit(function, *arguments)
 
     def wait(self) -> None:
-        """Until everything is done."""
+        """Wait until all tasks are done."""
         if self._last is not None:
             self._last.result()
 

@@ -1,4 +1,4 @@
-"""Where exceptions become exit codes: a user's mistake is one sentence on stderr and 2, Ctrl-C is 130."""
+"""Exceptions as exit codes: a user's mistake is one sentence on stderr and 2, Ctrl-C is 130."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def exit_code(run: Callable[[], int]) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line, without codes that a terminal would obey."""
+    """An error's message on one line, without terminal control codes."""
     return printable(" ".join(str(error).split())) or type(error).__name__

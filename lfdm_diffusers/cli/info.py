@@ -1,4 +1,4 @@
-"""`lfdm info`: what is in a model, from its configurations and its card, without loading weights."""
+"""`lfdm info`: describe a model from its configurations and its card, without loading weights."""
 
 from __future__ import annotations
 

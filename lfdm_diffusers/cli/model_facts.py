@@ -1,4 +1,4 @@
-"""What `lfdm info` says of a model: from its configurations and its card, without its weights."""
+"""The facts that `lfdm info` shows of a model, from its configurations and its card."""
 
 from __future__ import annotations
 

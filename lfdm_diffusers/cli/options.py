@@ -1,4 +1,4 @@
-"""Options that several commands share. They load nothing: `--help` shall not wait for torch."""
+"""Options that several commands share. They load nothing, so `--help` does not wait for torch."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def add_motion_arguments(group: argparse._ArgumentGroup, generated: bool = False) -> None:
-    """What becomes of a motion before it is seen; of one that is generated, `--loop` alone makes a loop."""
+    """How a motion is edited. With `generated`, a bare `--loop` generates a motion that loops."""
     group.add_argument(
         "--motion-scale",
         type=number(-100, 100),

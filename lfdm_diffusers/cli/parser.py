@@ -1,4 +1,4 @@
-"""The parser of the commands: one spelling of options, one sentence for a mistake, and options that wait until they are needed."""
+"""The parser of the commands: one spelling of options, one sentence for a mistake, and options added when a command is chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..files.names import printable
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose options are spelled with dashes, and taken with underscores as well.
+    """A parser whose options have dashes; underscores work too.
 
     Args:
         fill: called with the parser when it first parses, to add the options; a command's module is imported there.

@@ -1,4 +1,4 @@
-"""Does a converted model compute what its checkpoint says? It is held against the plain networks of `reference.py`."""
+"""Checks converted models against the plain networks of `reference.py`, which compute from the checkpoint itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .reference import plain_decode, plain_flow, plain_grid, plain_unet
 
 @dataclass
 class Verification:
-    """What was compared, and how it came out.
+    """The outputs compared, and their differences.
 
     Attributes:
         differences: for each output, the largest difference from the plain computation relative to the largest value
@@ -55,7 +55,7 @@ def _picture(size: int, rates: tuple[float, float, float], phase: float) -> torc
 
 
 def _wave(shape: tuple[int, ...], rate: float) -> torch.Tensor:
-    """Fixed numbers that look like noise, in [-1, 1]."""
+    """Fixed numbers like noise, in [-1, 1]."""
     return torch.sin(rate * torch.arange(math.prod(shape), dtype=torch.float64) ** 1.5).reshape(shape).float()
 
 

@@ -61,7 +61,7 @@ class PairChanges(NamedTuple):
 
 
 def draw_pair_changes(rng: np.random.Generator, exchange: bool = True) -> PairChanges:
-    """Stage one: half the pairs change places in time; of the others, half are mirrored. Then colours, both alike.
+    """Stage one: half the pairs are swapped; of the others, half are mirrored. Both pictures then change colours alike.
 
     Brightness, contrast and saturation by U(0.9, 1.1), hue by U(-0.1, 0.1), in random order.
 

@@ -1,4 +1,4 @@
-"""Which items are in which batch: the same for any number of processes and workers, from any step on."""
+"""Which items each batch holds: the same for any number of processes and workers, whatever step a run starts from."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ class Draw(NamedTuple):
 class StepBatchSampler(Sampler):
     """Batches of `Draw`, one for each training step: `DataLoader(dataset, batch_sampler=StepBatchSampler(...))`.
 
-    Epochs are shuffled one after the other into one endless line, and step s takes the places s * batch_size up to
-    (s + 1) * batch_size of it; processes share them out. So no item comes twice in an epoch, none is dropped, batches
-    have the same size, and any step can be made without those before it.
+    Shuffled epochs form one endless line. Step s takes the places s * batch_size to (s + 1) * batch_size, which processes
+    share. So an epoch has each item once, batches have one size, and any step can be made without those before it.
 
     Do not hand a loader with this sampler to `accelerator.prepare`, which would share it out again; only move its
     batches to the device. (accelerate's own sharding, like torch's DistributedSampler, repeats items from the start of

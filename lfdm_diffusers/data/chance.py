@@ -1,4 +1,4 @@
-"""Where chance comes from: generators made of numbers, so that a draw is the same whatever was drawn before it."""
+"""Random generators made from numbers, so that a draw does not depend on those before it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ PURPOSES = ("order", "item")
 
 
 def random_stream(*key: int) -> np.random.Generator:
-    """The stream of a key of whole numbers of 0 or more: the same draws on every machine, and with every numpy, whose
-    `default_rng` may become another generator."""
+    """The generator of a key of whole numbers of 0 or more. Its draws are the same on every machine and with every numpy;
+    `default_rng` may change."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key))))
 
 
@@ -30,7 +30,6 @@ def draws(seed: int, purpose: str, epoch: int, item: int = 0) -> np.random.Gener
 
 
 def draw_generator(*numbers: int) -> torch.Generator:
-    """The chance that belongs to some numbers, such as a seed and a place in the line of all items ever drawn, whatever was
-    drawn before it."""
+    """torch's generator for some numbers, such as a seed and a place in the line of all items."""
     state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> 1))  # manual_seed takes 63 bits

@@ -24,7 +24,7 @@ from .video_files import video_frames
 
 
 class UnreadableClipError(ValueError):
-    """A clip whose frames cannot be had; the message names the clip and the reason."""
+    """A clip whose frames cannot be read; the message names the clip and the reason."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Clip:
 
 
 class ClipList(list[Clip]):
-    """Clips, and what else there is to say of their folder.
+    """Clips, with notes about their folder.
 
     Attributes:
-        notes: sentences about what was not read, or not as somebody may have thought.
+        notes: sentences about what was not read, or read in an unexpected way.
         tables: files that name the clips.
     """
 

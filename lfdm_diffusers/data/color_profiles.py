@@ -1,4 +1,4 @@
-"""ICC profiles of pictures: their colours in sRGB."""
+"""Converts the colours of pictures from their ICC profile to sRGB."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether a file of a clip is all there, by what it says of its own size, without decoding.
+"""Finds clip files that were cut off, by the sizes they state, without decoding.
 
-Players and decoders show what there is of a file that was cut off, and call that a shorter clip. Nearly every container says how
-large its parts are; a file that ends inside one of them is not whole.
+Decoders read a file that was cut off as a shorter clip. Nearly every container states how large its parts are, and a file that
+ends inside one of them is not whole.
 """
 
 from __future__ import annotations

@@ -24,6 +24,17 @@ def require_integer(name: str, value: object, least: int) -> None:
         raise ValueError(f"{name} must be an integer of {least} or more, got {value!r}")
 
 
+def frame_number(name: str, frame: int, count: int) -> int:
+    """A frame of a clip of `count`, counted from its start; negative ones count from the end.
+
+    Raises:
+        ValueError: if there is no such frame; `name` is the argument's.
+    """
+    if not -count <= frame < count:
+        raise ValueError(f"{name} must be a frame from {-count} to {count - 1}, got {frame}")
+    return frame % count
+
+
 def checked_settings(settings: dict, known: Sequence[str], workers: int, test_fraction: float) -> dict:
     """The settings of a data set, checked, with the number of test people filled in.
 

@@ -1,4 +1,4 @@
-"""Walks through folders of data: hidden ones and what storage systems keep for themselves are passed over, circles end."""
+"""Walks folders of data, without hidden folders, those of storage systems, and circles of links."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SYSTEM_FOLDERS = {
 
 
 def is_passed_over(name: str) -> bool:
-    """Whether a folder of this name is nobody's data."""
+    """Whether a folder of this name holds no data."""
     return name.startswith((".", "__")) or name.lower() in SYSTEM_FOLDERS
 
 

@@ -1,4 +1,4 @@
-"""How a face is framed: the one rule for making data, training and use."""
+"""How a face is framed, in made data, training and use alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When two labels are the same, for everything that compares them."""
+"""Decides when two labels are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every file of a data set's folder that no clip is made of, with the reason, so that nothing vanishes without a word."""
+"""Names every file of a data set's folder that is in no clip, with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Pillow needs besides itself for a picture file, and what cannot be shown of it: said in one sentence, by the file's first bytes."""
+"""Finds, by a picture file's first bytes, which extra Pillow needs for it and whether it is HDR, which is not converted."""
 
 from __future__ import annotations
 

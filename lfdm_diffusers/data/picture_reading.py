@@ -1,4 +1,4 @@
-"""Opening pictures of strangers: plain files of known formats, bounded before they are decoded, and reduced while they are."""
+"""Opens pictures from strangers: plain files of known formats, bounded before decoding, and reduced while they are decoded."""
 
 from __future__ import annotations
 

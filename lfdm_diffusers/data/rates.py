@@ -1,4 +1,4 @@
-"""How fast a clip plays, from its own times: videos, animated pictures."""
+"""How fast a video or animated picture plays, from its own times."""
 
 from __future__ import annotations
 

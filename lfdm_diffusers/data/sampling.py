@@ -1,4 +1,4 @@
-"""Which frames of a clip are used, and where the chance in it comes from.
+"""Which frames of a clip are used, and the generators that draw them.
 
 Every draw comes from a generator made of (seed, purpose, epoch, item), so that item i of epoch e is the same whatever
 was drawn before it, in whichever process: an interrupted run that goes on repeats exactly.

@@ -1,4 +1,4 @@
-"""Look at every clip before training: name those that cannot be used, and go on without them."""
+"""Checks every clip before training: those that cannot be used are named and left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are clips, frames and pictures, by the ends of their names: one list for finding, reading and messages."""
+"""Which files are clips, frames and pictures, by their suffixes: one list for finding, reading and messages."""
 
 from __future__ import annotations
 

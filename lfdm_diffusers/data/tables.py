@@ -1,4 +1,4 @@
-"""`metadata.jsonl` and `metadata.csv` -> rows: what people, Excel and the Hub write, read rightly or refused in one sentence."""
+"""`metadata.jsonl` and `metadata.csv` -> rows, as people, Excel and the Hub write them; anything else is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def find_table(folder: Path) -> Path | None:
 
 
 def read_table(path: Path) -> tuple[list[Row], list[str]]:
-    """The rows of a .jsonl or a .csv file with a header, and sentences about what may not be as it was meant.
+    """The rows of a .jsonl or a .csv file with a header, and sentences about rows that may be mistakes.
 
     The text is UTF-8, what a byte-order mark says, or, with such a sentence, Windows-1252 where that gives words. Names of
     columns count without case and blanks; commas, semicolons or tabs part cells.

@@ -1,4 +1,4 @@
-"""Clips as files: GIF, WebP, APNG, H.264, VP9, ProRes or FFV1, or a folder of PNG; each whole or not there at all.
+"""Writes clips: GIF, WebP, APNG, H.264, VP9, ProRes, FFV1, or a folder of PNG; each appears whole or not at all.
 
 Frames are encoded as they come, so that a clip may be larger than memory. All but PNG goes through FFmpeg, which PyAV carries.
 """

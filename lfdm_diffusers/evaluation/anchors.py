@@ -1,4 +1,4 @@
-"""What generated clips are compared with besides real ones: real clips that were changed, each into a clip of its own."""
+"""Anchors beside which generated clips are scored: changed copies of the real clips."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_changed(
     settings: dict,
     progress: bool = True,
 ) -> None:
-    """Write real clips, changed, as `generate_clips` writes a model's; goes on with a folder that was begun.
+    """Write real clips, changed, as `generate_clips` writes a model's; resumes in a folder that was begun.
 
     Args:
         change: `(frames, clip) -> frames`, `(F, 3, H, W)` uint8.

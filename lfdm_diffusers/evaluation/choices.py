@@ -1,4 +1,4 @@
-"""What can be chosen of an evaluation, by name, and what its files are called; it loads nothing, for the command's `--help`."""
+"""Names of scores, anchors and files of an evaluation. It loads nothing, so the command's `--help` is quick."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good frames at several times a model's size are: true pairs of frames, their motion found at the model's size."""
+"""Scores frames at several times a model's size, on true pairs whose motion is found at the model's size."""
 
 from __future__ import annotations
 

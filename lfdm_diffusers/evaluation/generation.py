@@ -1,4 +1,4 @@
-"""Generating the clips that are scored: planned before, spread over processes, gone on with after a kill."""
+"""Generates the clips to score: planned first, shared by processes, resumed after a kill."""
 
 from __future__ import annotations
 

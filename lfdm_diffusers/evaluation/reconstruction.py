@@ -1,4 +1,4 @@
-"""How well auto-encoders give real frames back: clips, and for training numbers and a contact sheet of pairs."""
+"""How well auto-encoders reconstruct real clips; for training, scores and a contact sheet of pairs."""
 
 from __future__ import annotations
 

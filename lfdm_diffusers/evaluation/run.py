@@ -70,7 +70,7 @@ def evaluate(
         data: folder of real clips.
         metrics: of `METRICS`.
         output: folder whose `generated` gets the clips; goes on there if it was begun with the same settings.
-        split, layout: of the data; None takes all clips.
+        split, layout: of the data; a split of None takes all clips.
         seen_split: that the model was trained on, for gap.
         reconstruct: score real clips as the model's auto-encoder gives them back, and generate none.
         num_videos: to generate; pictures come again with other noise. By default one for each real clip, or the two that

@@ -1,4 +1,4 @@
-"""What gives the clips that are scored: a model, its auto-encoder, real clips that were changed, or a folder of clips."""
+"""Sources of the clips to score: a model, its auto-encoder, changed real clips, or a folder of clips."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Anchor(ClipSource):
 
 
 class Model(ClipSource):
-    """What models have in common.
+    """What the two sources that are models share.
 
     Attributes:
         pipe: the pipeline, on its device.

@@ -1,4 +1,4 @@
-"""What tells files and weights apart: SHA-256, the same on every machine."""
+"""Fingerprints of files and weights: SHA-256, the same on every machine."""
 
 from __future__ import annotations
 

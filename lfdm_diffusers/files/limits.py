@@ -1,4 +1,4 @@
-"""How large a picture or a clip may be: one bound, asked before anything is decoded or made.
+"""Bounds on pictures and clips, checked before anything is decoded or made.
 
 Commands and scripts set it by `--max-megapixels` and `--max-gigabytes`. It is kept in the environment, so that the processes that
 read data have it too.

@@ -1,4 +1,4 @@
-"""Files of users are read here or inside `reading`: whatever is wrong with one is one sentence that names it."""
+"""Reads users' files. Any fault of a file becomes one sentence that names it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UnreadableFileError(ValueError):
 
 
 def require_plain_file(path: str | os.PathLike) -> int:
-    """Refuse what is no plain file: a pipe or a device would be waited for, for ever.
+    """Refuse anything but a plain file: reading a pipe or a device may never end.
 
     Returns:
         Its size in bytes.

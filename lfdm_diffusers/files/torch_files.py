@@ -1,4 +1,4 @@
-"""Reading `.pth` files without running anything that is in them, and one sentence for each way they go wrong."""
+"""Reads `.pth` files without running code in them; each fault is one sentence."""
 
 from __future__ import annotations
 

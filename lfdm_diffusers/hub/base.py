@@ -1,4 +1,4 @@
-"""Bases of this package's models and pipelines: saved with or without code, and pushed with a filled card."""
+"""Bases of this package's models and pipelines: they save with or without code, and push with a filled card."""
 
 from __future__ import annotations
 

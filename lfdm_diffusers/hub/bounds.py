@@ -1,4 +1,4 @@
-"""Bounds of configurations: a number in a small file must not ask for endless work."""
+"""Bounds of configurations: a number in a small file must not cause endless work."""
 
 from __future__ import annotations
 

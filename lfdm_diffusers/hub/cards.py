@@ -1,4 +1,4 @@
-"""Model cards: how they are laid out, and what only the person who made a model can say.
+"""Model cards: their layout, and the facts that only a model's maker knows.
 
 What an object says of itself comes from its own `card` method, which calls `make_card`. This module knows no model.
 """

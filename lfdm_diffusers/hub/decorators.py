@@ -23,5 +23,5 @@ def register_to_config(init: Method) -> Method:
 
 
 def apply_forward_hook(method: Method) -> Method:
-    """diffusers' own, for a method beside `forward` that hooks of offloading shall know of."""
+    """diffusers' own, for a method beside `forward` that offloading hooks must know."""
     return cast(Method, accelerate_utils.apply_forward_hook(method))

@@ -1,4 +1,4 @@
-"""Found by name: diffusers resolves this package's classes, with the package imported or by code that a saved pipeline carries."""
+"""Lets diffusers find this package's classes by name: once it is imported, or by code saved beside a pipeline."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def write_remote_code(folder: Path, class_name: str, wanted: bool) -> None:
     Args:
         folder: where the pipeline was saved, without code.
         class_name: of the pipeline.
-        wanted: whether there shall be code.
+        wanted: whether to write code.
     """
     index_file = folder / PIPELINE_INDEX
     index = json.loads(index_file.read_text(encoding="utf-8"))

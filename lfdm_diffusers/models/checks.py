@@ -1,4 +1,4 @@
-"""Checks of what models are given, with errors for users: what came, and what is allowed."""
+"""Checks of models' inputs. Errors say what came and what is allowed."""
 
 from __future__ import annotations
 

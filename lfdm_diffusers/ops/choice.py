@@ -1,4 +1,4 @@
-"""Whether an operation may take another way than its formula: every `choose` of this folder asks here first."""
+"""Whether an operation may take a faster way than its formula; every `choose` of this folder asks here first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each faster way begins: thresholds that were measured, read at each call.
+"""Measured thresholds where each faster way begins; read at each call.
 
 `benchmarks/faster_ways.py` times models with each way on and off, and `benchmarks/convolutions.py` single convolutions.
 """

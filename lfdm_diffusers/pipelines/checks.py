@@ -1,4 +1,4 @@
-"""Checks of single arguments, each with one sentence for the user."""
+"""Checks of single arguments; each error is one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call asks of the size of its frames, and its pictures and boxes as the model and the renderer see them."""
+"""Frames at another size than the model's: what a call asks for, as the model and the renderer need it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all pipelines have in common that make a video of one picture and one text: texts, sizes, and what goes with what."""
+"""What all pipelines from one picture and one text to a video share: texts, sizes, and checks of their arguments."""
 
 from __future__ import annotations
 

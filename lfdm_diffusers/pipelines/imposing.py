@@ -1,4 +1,4 @@
-"""Values that are known before a volume is denoised, imposed on what the U-Net predicts, for every scheduler.
+"""Imposes values known beforehand on the U-Net's predictions, with any scheduler.
 
 A prediction of the U-Net, whatever its kind, stands for a clean volume. That volume is changed where it is known, and the prediction
 to what stands for the changed one. The scheduler then takes its usual step, and the unknown rest is denoised beside the known.
@@ -23,7 +23,7 @@ LEAST_SIGNAL = 1e-8
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """What a scheduler's volume is made of before a step: x = signal * clean + noise * epsilon.
+    """How much signal and noise a scheduler's volume holds before a step: x = signal * clean + noise * epsilon.
 
     Attributes:
         prediction_type: of the U-Net: "epsilon", "v_prediction", "sample" or "flow_prediction".
@@ -37,7 +37,7 @@ class NoiseLevel:
     def before_step(cls, scheduler: SchedulerMixin, timestep: torch.Tensor, prediction_type: str) -> NoiseLevel:
         """The level of the step that comes next; `timestep` is on the host.
 
-        Schedulers scale their volumes in different ways. How is read off what each makes of a clean 1 and of a noise of 1.
+        Schedulers scale their volumes differently; what each makes of a clean 1 and of a noise of 1 tells how.
         """
         one, none = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
         if hasattr(scheduler, "add_noise"):

@@ -1,4 +1,4 @@
-"""What a call of `LFDMPipeline` returns."""
+"""The output of `LFDMPipeline`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole pipeline by folder or Hub id, told in one sentence where it cannot be loaded."""
+"""Loads a pipeline from a folder or the Hub; if that fails, one sentence says why."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """No progress bars and no advice of the libraries, for what takes a moment."""
+    """Silence the libraries' progress bars and advice."""
     libraries = (diffusers.utils.logging, transformers.utils.logging)
     before = [(library.is_progress_bar_enabled(), library.get_verbosity()) for library in libraries]
     for library in libraries:
@@ -42,7 +42,7 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device called `name`; the fastest there is, if None.
+    """The device `name`; None is the fastest there is.
 
     Raises:
         ValueError: if there is no such device.

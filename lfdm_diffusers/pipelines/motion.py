@@ -1,4 +1,4 @@
-"""Motion as the U-Net diffuses it, as the decoder uses it, and in the user's hands: scaled, masked, looped, blended, saved."""
+"""The motion of a clip: from the U-Net's volume to the decoder's flow, and edits: scale, mask, loop, blend, save."""
 
 from __future__ import annotations
 
@@ -134,12 +134,12 @@ class Motion:
         return self._toward(other.flow, other.occlusion, 1 - self._per_frame("weight", weight))
 
     def ping_pong(self) -> Motion:
-        """Forward and back, `2 F - 2` frames, to be played again and again: the first frame follows on the last."""
+        """Forward and back in `2 F - 2` frames; played in a loop, the last frame leads to the first."""
         there = torch.arange(len(self))
         return self._frames(torch.cat((there, there[1:-1].flip(0))))
 
     def looped(self, ease: int | None = None) -> Motion:
-        """The same frames, the last of which glide back to the first one's motion, so that the clip can be repeated.
+        """The same frames, whose last ones glide back to the first, so that the clip loops without a jump.
 
         Args:
             ease: how many frames glide; a quarter of them by default.
@@ -220,7 +220,7 @@ def stacked(motions: Sequence[Motion]) -> tuple[torch.Tensor, torch.Tensor]:
 
 @dataclass(frozen=True)
 class MotionEdit:
-    """What is asked to be done to a motion before it is seen, as the arguments of a call name it; see `Motion.edited`."""
+    """The edits that a call asks for, named as its arguments; see `Motion.edited`."""
 
     motion_scale: float | Sequence[float] = 1.0
     motion_mask: Mask | None = None
@@ -228,12 +228,12 @@ class MotionEdit:
 
     @property
     def changes(self) -> bool:
-        """Whether anything is asked."""
+        """Whether any edit is asked for."""
         return self.scales or self.motion_mask is not None or self.loop is not None
 
     @property
     def scales(self) -> bool:
-        """Whether the motion is to be smaller or larger than it is."""
+        """Whether the motion's size changes."""
         return not (isinstance(self.motion_scale, Real) and self.motion_scale == 1)
 
     def check(self, num_frames: int) -> None:

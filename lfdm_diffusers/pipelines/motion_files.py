@@ -1,4 +1,4 @@
-"""A generated motion as a file: flow and occlusion, with what they mean and where they come from."""
+"""A motion as a file: flow and occlusion, with metadata that says what they mean and where they come from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conditional GAN (ImaGINator) behind the calling convention of the diffusion pipelines."""
+"""ImaGINator, a conditional GAN, called as the diffusion pipelines are."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
     def _framed_mask(
         mask: Mask | None, pictures: list[torch.Tensor], size: tuple[int, int], image_fit: str
     ) -> Mask | None:
-        """A mask that is as large as the pictures are is about them, and fitted as they are; another is about the frame."""
+        """A mask of the pictures' size is fitted to the frame as they are; any other is the frame's."""
         if mask is None:
             return None
         values = mask_tensor(mask)

@@ -1,4 +1,4 @@
-"""What of a motion is none: generated flows tremble a little everywhere, which bends edges in frames of several times the model's size.
+"""Steadies generated flows: they tremble a little everywhere, which bends edges in frames of several times the model's size.
 
 A true flow is smooth but for the borders of what moves, and is the identity where nothing does. Denoising leaves a noise of about a
 tenth of a place of the flow (a third of a pixel in 64), independent from place to place, which hardly changes the decoder's frame,

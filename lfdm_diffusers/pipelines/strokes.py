@@ -69,7 +69,7 @@ class Stroke:
                 raise ValueError(f"a Stroke's `radius` must be above 0, got {self.radius!r}.")
 
     def arrivals(self, num_frames: int) -> list[int]:
-        """The frame of each point but the first, for a clip of so many frames.
+        """The frame of each point but the first, in a clip of `num_frames`.
 
         Raises:
             ValueError: if the clip has no such frames.
@@ -110,7 +110,7 @@ def check_strokes(strokes: object, picture: torch.Tensor, num_frames: int) -> No
 
 
 def strokes_of_boxes(strokes: Sequence[Stroke], boxes: Sequence[Box]) -> list[list[Stroke]]:
-    """Each stroke to the box that holds its first point, of several to the one whose middle is nearest.
+    """Give each stroke to the box that holds its first point; of several, to the one whose middle is nearest.
 
     Raises:
         ValueError: for a stroke that starts in none.
@@ -176,7 +176,7 @@ def in_units_of_volume(flow: torch.Tensor, unet_config: Mapping) -> torch.Tensor
 
 
 def first_frame(volume: torch.Tensor, unet_config: Mapping, centers: bool, loop: bool) -> KnownFrame:
-    """That nothing moves in the first frame of a volume `(B, 3, F, h, w)`, and everything is seen; arguments as in `DrawnStrokes`."""
+    """The first frame of a volume `(B, 3, F, h, w)`, known to be the picture: no motion, nothing hidden; arguments as in `DrawnStrokes`."""
     num_frames, height, width = volume.shape[2:]
     still = in_units_of_volume(sampling_grid(height, width, centers=centers).permute(2, 0, 1), unet_config)
     seen = (1 - unet_config["target_mean"][2]) / unet_config["target_std"][2]

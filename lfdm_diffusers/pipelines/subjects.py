@@ -1,4 +1,4 @@
-"""Parts of a picture that move each by its own motion: boxes and masks, and faces found for the user."""
+"""The subjects of a picture, which each have a motion: boxes, masks, and faces found in the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The denoising of whole volumes, given a picture and a text: what pipelines share whatever space they diffuse in."""
+"""Denoising of whole volumes, given a picture and a text: what pipelines share, whatever space they diffuse in."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DenoisingArguments:
 
 @dataclass(frozen=True)
 class ResolvedArguments(DenoisingArguments):
-    """What a call asks for, with nothing left open."""
+    """A call's arguments, with defaults filled in."""
 
     num_frames: int
     num_inference_steps: int
@@ -339,7 +339,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
             timesteps: of `prepare_timesteps`.
             condition: of `encode_inputs`.
             asked: says the guidance, the noise of each step, and who is called after it.
-            known: what the volumes shall hold.
+            known: what the volumes must hold.
         """
         self._guidance_scale = asked.guidance_scale
         # A callback that sets the scale to 0 later on means "no more guidance", as everywhere in diffusers.

@@ -1,4 +1,4 @@
-"""Videos in the forms that a call may ask for, one of which renders frames when they are looked at."""
+"""The forms in which a call returns videos; one renders frames only when they are read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RenderedVideo(Sequence[np.ndarray]):
 
     @property
     def subjects(self) -> Sequence[MovedSubject]:
-        """What moves in it, and how."""
+        """The subjects, each with its motion."""
         return self._renderer.subjects
 
     def __len__(self) -> int:

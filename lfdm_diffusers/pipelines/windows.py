@@ -4,7 +4,7 @@ A model sees a clip as one whole action, which begins with the picture and comes
 elsewhere (MultiDiffusion, arXiv 2302.08113), would contradict each other: one is at its apex where the next one begins. Here each
 is an action of its own, and shares only the last frames with the first ones of the next. What the U-Net predicts for shared frames
 is blended before the scheduler's step, from one window to the other; every scheduler then takes one step of one volume. The last
-half of a window glides to where the next begins, as an action seldom ends in the very pose that it began with. (As both see the same
+half of a window glides to where the next begins, as an action rarely ends in the pose that it began with. (As both see the same
 noise, the difference of their predictions is that of the clean volumes they stand for, up to a factor, whatever is predicted.)
 
 In a loop the last window shares its end with the beginning of the first: frames lie on a circle.

@@ -23,8 +23,8 @@ class AdversarialLoss(nn.Module):
     """ImaGINator and its losses in one forward pass (Wang et al., WACV 2020), as DistributedDataParallel needs it.
 
     The sum of all losses has for each weight the gradient of its own player's loss alone: the discriminators judge made videos
-    once without the generator's graph, and once, for the generator, with weights that get no gradient. One step of one
-    optimizer is so a simultaneous step of both players, each from the same weights; GANs usually take turns. For GANs of this
+    once without the generator's graph, and once, for the generator, with weights that get no gradient. So one step of one
+    optimizer is a simultaneous step of both players, each from the same weights; GANs usually take turns. For GANs of this
     kind that optimizer is Adam with a learning rate of 2e-4 and betas (0.5, 0.999) (DCGAN, Radford et al., 2016). The form of the
     paper's adversarial losses and the weight of its reconstruction loss could not be checked against its text.
 
@@ -62,7 +62,7 @@ class AdversarialLoss(nn.Module):
 
         Args:
             videos: `(B, 3, F, H, W)` in [0, 1].
-            pictures: `(B, 3, H, W)` in [0, 1], from which the videos shall be made.
+            pictures: `(B, 3, H, W)` in [0, 1], from which the videos are made.
             text_embeds: `(B, D)` or None; rows of zeros are the null condition.
             noise: `(B, noise_dim)` from N(0, 1).
             frame_indices: `(B,)` int64 in [0, F): the frame of each true and made video that D_I judges.
@@ -130,7 +130,7 @@ class AdversarialTask(PipelineTask):
         ]
 
     def arguments(self, samples: ClipSample, draws: Sequence[int]) -> tuple[torch.Tensor | None, ...]:
-        """What `AdversarialLoss.forward` takes for a batch; the chance of each example comes from its own draw."""
+        """The arguments of `AdversarialLoss.forward` for a batch; each example has its own random numbers."""
         noise, frames, null = [], [], []
         for generator, label in zip(self.chance(draws), samples.label):
             noise.append(torch.randn(self.pipe.imaginator.config.noise_dim, generator=generator, dtype=torch.float32))

@@ -1,4 +1,4 @@
-"""What the training scripts share of their command lines: options, errors, and the line as others may read it."""
+"""What the training scripts' command lines share: options, errors, and a public form of the command."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def add_run_arguments(
 
 
 def add_comparison_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """By what pictures are compared, and where errors count more."""
+    """How pictures are compared, and where errors count more."""
     group = parser.add_argument_group("losses")
     group.add_argument(
         "--perceptual",
@@ -114,7 +114,7 @@ def add_comparison_arguments(parser: argparse.ArgumentParser) -> argparse._Argum
 
 
 def add_loss_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """The losses of an auto-encoder's pictures, and what counts for how much."""
+    """The losses of an auto-encoder's pictures, and their weights."""
     group = add_comparison_arguments(parser)
     group.add_argument(
         "--inpainted_loss_weight",
@@ -126,7 +126,7 @@ def add_loss_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
 
 
 def add_autoencoder_arguments(parser: argparse.ArgumentParser, purpose: str) -> argparse._ArgumentGroup:
-    """The trained auto-encoder that a script starts from, and in words what it is for; read by `load_autoencoder`."""
+    """The trained auto-encoder that a script starts from, read by `load_autoencoder`; `purpose` completes the help."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--pretrained_model_name_or_path",
@@ -138,7 +138,7 @@ def add_autoencoder_arguments(parser: argparse.ArgumentParser, purpose: str) -> 
 
 
 def add_pair_arguments(group: argparse._ArgumentGroup, freeze_batchnorm_after: float, help: str) -> None:
-    """To the group of the run: how an auto-encoder learns of pairs; with the script's own default and its reason."""
+    """Add to the run's group how an auto-encoder learns from pairs, with the script's default and its reason."""
     group.add_argument("--freeze_batchnorm_after", type=number(0), default=freeze_batchnorm_after, help=help)
     group.add_argument("--num_validation_pairs", type=whole_number(1), default=32)
 
@@ -153,7 +153,7 @@ def add_hub_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_clip_arguments(group: argparse._ArgumentGroup) -> None:
-    """To the group of data: how clips are sampled, where whole clips are trained on."""
+    """Add to the data's group how whole clips are sampled."""
     group.add_argument("--num_frames", type=whole_number(1), help="frames of a video; default: the model's")
     group.add_argument("--frame_sampling", choices=FRAME_SAMPLINGS, help="default: the preset's, else random")
     group.add_argument("--flip", action="store_true", help="mirror half the examples; not where labels name a side")
@@ -169,7 +169,7 @@ def refuse_options(
 
 
 def add_text_encoder_argument(group: argparse._ArgumentGroup, more: str = "") -> None:
-    """What embeds the labels; `more` says what is so by default besides."""
+    """What embeds the labels; `more` is added to the default's description."""
     group.add_argument(
         "--text_encoder",
         help="BERT that embeds the labels: Hub repository or folder; 'none': orthogonal vectors, no download.\n"
@@ -199,7 +199,7 @@ def add_diffusion_arguments(parser: argparse.ArgumentParser) -> argparse._Argume
 
 
 def add_sample_arguments(group: argparse._ArgumentGroup) -> None:
-    """To the group of the run: what validation generates."""
+    """Add to the run's group what validation generates."""
     group.add_argument(
         "--num_inference_steps", type=whole_number(1), default=10, help="of validation, and the pipeline's default"
     )
@@ -209,7 +209,7 @@ def add_sample_arguments(group: argparse._ArgumentGroup) -> None:
 
 @contextlib.contextmanager
 def one_sentence(name: str) -> Iterator[None]:
-    """What can go wrong without being a mistake of ours ends the script `name` with one sentence."""
+    """End the script `name` with one sentence for a user's mistake, full memory or a diverged training."""
     from ..ops.number_types import float32_by_default  # loads torch, which `--help` does not need
 
     logging.getLogger("accelerate").setLevel(logging.ERROR)

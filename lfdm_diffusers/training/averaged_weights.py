@@ -1,4 +1,4 @@
-"""A running average of what training changes in a network, which can take its place."""
+"""A running average of a network's trained weights and statistics, which can replace them."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class AveragedWeights:
         self._ema = EMAModel(self._changing, decay=decay) if decay else None
 
     def step(self) -> None:
-        """After each update of the weights."""
+        """Average once more; call it after each update of the weights."""
         if self._ema is not None:
             average_running_statistics(self.network)  # else each process would average its own
             self._ema.step(self._changing)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """The average in the place of the trained weights, and the network in eval mode."""
+        """In the block, the average replaces the trained weights and the network is in eval mode."""
         self.network.eval()
         if self._ema is not None:
             self._ema.store(self._changing)
@@ -59,7 +59,7 @@ class AveragedWeights:
             self.network.train()
 
     def keep(self) -> None:
-        """The average for good, when training is over."""
+        """Replace the weights by the average for good, when training is over."""
         if self._ema is not None:
             self._ema.copy_to(self._changing)
 

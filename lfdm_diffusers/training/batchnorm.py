@@ -1,4 +1,4 @@
-"""Running statistics of BatchNorm: of several processes, and whether they are finite."""
+"""BatchNorm's running statistics: averaged over processes, and checked to be finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole, found, pruned, and weights taken from them."""
+"""Finds and prunes a run's checkpoints, and restores weights from them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from ..visualization.generation_sheet import first_pictures
 
 
 class TrainingClips(NamedTuple):
-    """The clips of a run, all of them looked at, and their reader."""
+    """The checked clips of a run, and their reader."""
 
     train: list[Clip]
     held_out: list[Clip]

@@ -26,7 +26,7 @@ class DenoisingLoss(nn.Module):
     """Stage two's loss, and the U-Net in one forward pass, as DistributedDataParallel needs it (LFDM, eq. 4).
 
     Args:
-        unet: its `prediction_type` says what it is asked for.
+        unet: its `prediction_type` says what it predicts.
         alphas_cumprod: `(T,)` of the noise schedule.
         snr_gamma: min-SNR weights (Hang et al., ICCV 2023) with this gamma; None weighs all timesteps alike.
     """
@@ -118,8 +118,7 @@ class DiffusionTask(PipelineTask):
         """Of a batch, the volumes to diffuse, `(B, C, F, h, w)`, and what the pictures give the U-Net, `(B, C', h, w)`."""
 
     def arguments(self, samples: Any, draws: Sequence[int]) -> tuple[torch.Tensor | None, ...]:
-        """What `DenoisingLoss.forward` takes for a batch with labels in `label`; the chance of each example comes from its own
-        draw."""
+        """The arguments of `DenoisingLoss.forward` for a batch with labels in `label`; each example has its own random numbers."""
         with torch.no_grad():
             volume, latents = self.targets(samples)
         noise, timesteps, null = [], [], []
@@ -153,7 +152,7 @@ class DiffusionTask(PipelineTask):
 
     @property
     def _space(self) -> tuple[str, str, list[float]]:
-        """What the U-Net predicts, of what, and how that is scaled: a network that has learned one cannot go on with another."""
+        """What the U-Net predicts and how that is scaled; a resumed run must have the same."""
         config = self.unet.config
         return config.prediction_type, self.pipe.target, [*config.target_mean, *config.target_std]
 

@@ -1,4 +1,4 @@
-"""Training of the frame auto-encoder that LDM diffuses in: its loss, how well it does, and the task."""
+"""Training of the frame auto-encoder that LDM diffuses in: its loss, its score, and the task."""
 
 from __future__ import annotations
 

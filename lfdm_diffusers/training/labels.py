@@ -1,4 +1,4 @@
-"""The table of label texts that a run trains with."""
+"""Embeds the label texts that a run trains with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened since the last line of numbers: means of the losses, speed, and how long data were waited for."""
+"""Means of the losses, speed, and the share of time spent waiting for data, since the last record."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LogWindow:
             self._since += time.perf_counter() - began
 
     def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The batches of a loader; what they are waited for is counted."""
+        """The batches of a loader; waiting for them is timed."""
         source = iter(batches)
         while True:
             began = time.perf_counter()

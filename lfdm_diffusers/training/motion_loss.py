@@ -1,4 +1,4 @@
-"""What pulls a predicted motion to where it is known: to the true one, and to rest where nothing moves. Neither is in the paper."""
+"""Losses that pull a predicted motion to the true one, and to rest where nothing moves. Neither is in the paper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New networks: what a JSON file says of them, sizes that fit, and weights of another where they fit."""
+"""Networks to train: their arguments from a JSON file, sizes that fit them, and weights taken from another."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def override_network(config: dict, path: Path | None, option: str, cls: Any, set
 
 @contextlib.contextmanager
 def blame_network_file(path: Path | None, option: str) -> Iterator[None]:
-    """A network that cannot be built of what the file holds is told by the name of its option."""
+    """In the block, an error in building a network names the option of its file."""
     try:
         yield
     except (TypeError, ValueError) as error:

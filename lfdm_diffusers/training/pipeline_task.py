@@ -1,4 +1,4 @@
-"""What the tasks that train a pipeline share: labels that are dropped, averaged weights, sheets of generated clips, the result."""
+"""What the tasks that train a pipeline share: dropped labels, averaged weights, sheets of generated clips, the result."""
 
 from __future__ import annotations
 

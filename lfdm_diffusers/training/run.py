@@ -1,4 +1,4 @@
-"""The loop that the training scripts share: clips, checkpoints, going on, validation, metrics, trackers, the Hub."""
+"""The loop that the training scripts share: clips, checkpoints, resuming, validation, metrics, trackers, the Hub."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TrainingRun:
     """One run of a training script.
 
     Args:
-        args: what the functions of `training_arguments` let the user say.
+        args: the options that the functions of `arguments.py` add.
         name: the script's.
 
     Attributes:
@@ -94,7 +94,7 @@ class TrainingRun:
         return torch.autocast(self.device.type, self.half) if self.half else contextlib.nullcontext()
 
     def clips(self, resolution: int, min_frames: int = 2) -> TrainingClips:
-        """The clips that the options name, all of them looked at; fills the cache, and notes the resolution in `args`.
+        """The clips that the options name, all checked; fills the cache, and notes the resolution in `args`.
 
         Raises:
             ValueError: if there are none, or with `--strict_clips` any that cannot be used.
@@ -116,7 +116,7 @@ class TrainingRun:
         return TrainingClips(train.clips, held_out.clips, reader)
 
     def make_repository(self) -> None:
-        """Before the work, so that a missing token shows now."""
+        """Make the Hub repository before the work, so that a missing token shows at once."""
         args = self.args
         if args.push_to_hub and self.main:
             api = HfApi(token=args.hub_token)

@@ -1,4 +1,4 @@
-"""What stage two starts from: a new U-Net for a trained auto-encoder, or a pipeline to go on with, as the options say."""
+"""What stage two starts from: a new U-Net for a trained auto-encoder, or a trained pipeline, as the options say."""
 
 from __future__ import annotations
 

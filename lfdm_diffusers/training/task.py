@@ -1,4 +1,4 @@
-"""What a run trains: one object that says its losses, how it is judged, and what is kept of it."""
+"""The interface of everything that a run trains: losses, validation, and what is saved."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..chance import random_stream
-from ..drawn_sets import require_integer
+from ..drawn_sets import frame_number, require_integer
 from ..framing import frame_of_face
 from .backdrop import backdrop
 from .body import Body, vertex_normals
@@ -86,10 +86,7 @@ class PeopleClip:
             ValueError: if there is no such frame.
         """
         count, size = self.frames.shape[:2]
-        for name, frame in (("reference", reference), ("driving", driving)):
-            if not -count <= frame < count:
-                raise ValueError(f"{name} must be a frame from {-count} to {count - 1}, got {frame}")
-        reference, driving = reference % count, driving % count
+        reference, driving = frame_number("reference", reference, count), frame_number("driving", driving, count)
         surface = self.surfaces[driving]
         centres = np.arange(size) + 0.5
         there = np.zeros((size, size, 3))

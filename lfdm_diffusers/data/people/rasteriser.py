@@ -85,7 +85,7 @@ def draw_strands(points, widths, segments, first, nearness, surface, place, leas
         first: number of the first one among surfaces.
         nearness, surface, place: of `new_buffers`; place gets the share of the second point, and the offset across in [-1, 1].
         least: half width in samples that thinner ones are drawn with.
-        step: draw every so manieth segment of the list only.
+        step: draw every `step`-th segment only.
     """
     height, width = nearness.shape
     for s in range(0, len(segments), step):

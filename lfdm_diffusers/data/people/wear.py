@@ -112,7 +112,7 @@ def teeth(figure: Figure, person: Person, carrier: Carrier) -> list[Piece]:
 
 def shell(figure: Figure, vertices: np.ndarray, normals: np.ndarray, cut: np.ndarray, thickness: np.ndarray, material: int,
           smooth: int = 0) -> Piece | None:  # fmt: skip
-    """The skin where cut > 0, moved outwards by a thickness (V,) and smoothed so many times."""
+    """The skin where cut > 0, moved outwards by a thickness (V,) and smoothed."""
     from scipy import sparse
 
     skin = (figure.kinds == SKIN) & (figure.inside[figure.triangles] < 0.5).any(1)

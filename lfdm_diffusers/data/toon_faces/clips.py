@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..drawn_sets import require_integer
+from ..drawn_sets import frame_number, require_integer
 from .expressions import Performance, perform
 from .people import ToonSubject
 from .rendering import render
@@ -70,10 +70,7 @@ class ToonClip:
             ValueError: if there is no such frame.
         """
         count, size = self.parts.shape[:2]
-        for name, frame in (("reference", reference), ("driving", driving)):
-            if not -count <= frame < count:
-                raise ValueError(f"{name} must be a frame from {-count} to {count - 1}, got {frame}")
-        reference, driving = reference % count, driving % count
+        reference, driving = frame_number("reference", reference, count), frame_number("driving", driving, count)
         source, target = self.performance.at(reference), self.performance.at(driving)
         carriers = Rig(self.subject).carriers
         centres = (2 * np.arange(size) + 1) / size - 1.0
