@@ -9,18 +9,17 @@ import gradio as gr
 import numpy as np
 import PIL.Image
 
-from ..data.picture_fitting import over_white, to_tensors
-from ..data.picture_reading import bounded_picture
-from ..pipelines import Box, LFDMPipeline
-from ..pipelines.videos import pixels_of
-from .engine import MOST_FRAMES, MOST_PIXELS, MOST_STEPS, Engine, Upload
+from ..pipelines import LFDMPipeline
+from .drawing import STROKE, Point, Table, after_click, drawable, drawn, small_picture, strokes_in, subjects_in
+from .engine import MOST_FRAMES, MOST_STEPS, Engine, Upload
 from .uploads import asked_number, choice, told
 
+# Of a motion that is there already; one that is generated may be generated as a loop.
 LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
+GENERATED_LOOPS: dict[str, str | bool | None] = {"play once": None, "as a loop": True} | LOOPS
 SIZES = ("picture", "model")
 MOST_SEED = 2**31
 AS_TRAINED = "the model's own"
-SHOWN = 720  # pixels of a picture on which boxes are shown
 BRUSH_ALPHA = 0.7  # of the brush that paints where the picture may move
 PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
 
@@ -60,7 +59,8 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         fit: str,
         frames: float,
         size: str,
-        table: Sequence[Sequence] | None,
+        subjects: Table,
+        strokes: Table,
         progress: gr.Progress = PROGRESS,
     ) -> tuple:
         options = {
@@ -70,12 +70,13 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
             "seed": int(asked_number("Seed", seed, 0, MOST_SEED, 0)),
             "guidance_scale": asked_number("Guidance", guidance, -100, 100, 1),
             "motion_scale": asked_strength(scale),
-            "loop": asked_loop(loop),
+            "loop": asked_loop(loop, GENERATED_LOOPS),
             "mask": painted_mask((editor or {}).get("layers") or [], BRUSH_ALPHA),
             "fit": fit,
             "num_frames": int(asked_number("Frames", frames, 1, MOST_FRAMES, 0)) or None,
             "output_size": choice("Size", size, SIZES),
-            "subjects": subjects_in(table),
+            "subjects": subjects_in(subjects),
+            "strokes": strokes_in(strokes),
             "progress": shown_progress(progress),
         }
         if all_labels:
@@ -98,45 +99,52 @@ def faces(engine: Engine) -> Callable:
     return told(run)
 
 
-@told
-def boxes_shown(picture: Upload | None, table: Sequence[Sequence] | None, label: str | None) -> tuple | None:
-    """The picture with the boxes of the table on it, each with its label; None while there is nothing to show."""
-    subjects = subjects_in(table)
-    if picture is None or not subjects:
-        return None
-    image = bounded_picture(picture, MOST_PIXELS)
-    factor = min(1.0, SHOWN / max(image.size))
-    size = [max(1, round(side * factor)) for side in image.size]
-    small = PIL.Image.fromarray(pixels_of(over_white(to_tensors(image.resize(size))[0])))
-    shown = []
-    for number, (box, own) in enumerate(subjects, 1):
-        x, y = (
-            np.clip((low * factor, high * factor), 0, most)
-            for low, high, most in zip((box.left, box.top), (box.right, box.bottom), small.size)
-        )
-        shown.append(((int(x[0]), int(y[0]), int(x[1]), int(y[1])), f"{number}: {own or label or 'as the clip'}"))
-    return small, shown
+def clicked(engine: Engine) -> Callable:
+    """What a click on the picture does: it begins or ends a stroke or a box."""
+
+    def run(
+        picture: Upload | None,
+        what: str,
+        pending: Point | None,
+        subjects: Table,
+        strokes: Table,
+        label: str | None,
+        click: gr.SelectData,
+    ) -> tuple:
+        small, factor = small_picture(engine.usable(picture))
+        x, y = (float(at) for at in click.index[:2])
+        point = (min(max(x / factor, 0), small.width / factor), min(max(y / factor, 0), small.height / factor))
+        pending, boxes, lines = after_click(point, what, pending, subjects, strokes)
+        # What was selected stays so: a box may be drawn again and again.
+        shown = drawn(small, factor, subjects_in(boxes), strokes_in(lines), pending, label)
+        return pending, gr.Radio(drawable(boxes)), boxes or [[]], lines or [[]], shown
+
+    return told(run)
 
 
-def subjects_in(table: Sequence[Sequence] | None) -> list[tuple[Box, str | None]]:
-    """Boxes and labels of the table's rows; rows without any number are left out.
+def stage(engine: Engine) -> Callable:
+    """The picture with what is drawn on it; None while there is none."""
 
-    Raises:
-        ValueError: for a row that is no box; names it.
-    """
-    subjects = []
-    for number, (*sides, label) in enumerate([] if table is None else table, 1):
-        if all(side is None or str(side).strip() in ("", "nan") for side in sides):
-            continue
-        try:
-            left, top, width, height = (float(side) for side in sides)
-            box = Box(left, top, left + width, top + height)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"Subject {number} must have left, top, width and height in pixels, got {sides}."
-            ) from error
-        subjects.append((box, str(label or "").strip() or None))
-    return subjects
+    def run(
+        picture: Upload | None, pending: Point | None, subjects: Table, strokes: Table, label: str | None
+    ) -> tuple[dict, PIL.Image.Image | None]:
+        what = gr.Radio(drawable(subjects))
+        if picture is None:
+            return what, None
+        small, factor = small_picture(engine.usable(picture))
+        return what, drawn(small, factor, subjects_in(subjects), strokes_in(strokes), pending, label)
+
+    return told(run)
+
+
+def cleared(engine: Engine) -> Callable:
+    """Nothing is drawn, as on another picture."""
+
+    def run(picture: Upload | None) -> tuple:
+        shown = None if picture is None else drawn(*small_picture(engine.usable(picture)), [], [])
+        return None, gr.Radio(drawable(None), value=STROKE), [[]], [[]], shown
+
+    return told(run)
 
 
 def asked_strength(value: Any) -> float:
@@ -144,9 +152,9 @@ def asked_strength(value: Any) -> float:
     return asked_number("Strength", value, -100, 100, 1)
 
 
-def asked_loop(value: Any) -> str | None:
+def asked_loop(value: Any, loops: dict[str, Any] = LOOPS) -> Any:
     """What the field "To be repeated" says."""
-    return LOOPS[choice("To be repeated", value, LOOPS)]
+    return loops[choice("To be repeated", value, loops)]
 
 
 def transferred(engine: Engine) -> Callable:

@@ -21,7 +21,7 @@ from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
 from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
 from ..embedded import embedded_model
-from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, find_subjects
+from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, Stroke, find_subjects
 from ..pipelines.loading import load_pipeline
 from ..pipelines.motion import Mask
 from ..schedulers import scheduler_by_name
@@ -33,6 +33,7 @@ MOST_STEPS = 1000
 MOST_FRAMES = 160
 MOST_PIXELS = 8_500_000  # of a picture in a clip of its own size; a larger one is halved until it has no more
 MOST_FRAMED = 1_000_000  # of a picture that is shown as the model sees it
+MOST_DRAWN = 32  # boxes of a picture, and strokes on it
 MOST_CHARACTERS = 200  # of a label or a text
 SIZE = "picture"  # of clips, by default
 KEPT = 3600  # seconds that files are kept; a page has copied them long before
@@ -62,7 +63,11 @@ class Made:
 class ClipOptions:
     """How a clip is sampled: the pipeline's arguments, where None (or 0, or "") leaves it to the model.
 
-    `subjects` are boxes with labels, of which None (or "") is that of the clip; with them, `mask` is of no use.
+    `subjects` are boxes with labels, of which None (or "") is that of the clip; with them, `mask` is of no use. These, and `strokes`, are
+    in pixels of `Engine.usable`.
+
+    Raises:
+        ValueError: for more than `MOST_DRAWN` of them.
     """
 
     scheduler: str | None = None
@@ -70,11 +75,17 @@ class ClipOptions:
     seed: int = 0
     guidance_scale: float = 1.0
     motion_scale: float = 1.0
-    loop: str | None = None
+    loop: str | bool | None = None
     mask: Mask | None = None
     num_frames: int | None = None
     output_size: str = SIZE
     subjects: Sequence[tuple[Box, str | None]] = ()
+    strokes: Sequence[Stroke] = ()
+
+    def __post_init__(self) -> None:
+        for what in ("subjects", "strokes"):
+            if len(getattr(self, what)) > MOST_DRAWN:
+                raise ValueError(f"There may be at most {MOST_DRAWN} {what}, got {len(getattr(self, what))}.")
 
     def labels(self, label: str | None) -> list[str | None]:
         """Of each subject, its own or that of the clip."""
@@ -147,6 +158,20 @@ class Engine:
                 del self._pipelines[other]  # two in memory, the first and the latest
             return self._pipelines[name]
 
+    def usable(self, picture: Upload | None, most: int = MOST_PIXELS) -> torch.Tensor:
+        """The picture as clips of its own size have it, `(3, H, W)` in [0, 1], or `(4, H, W)` with alpha.
+
+        One of more than `most` pixels is halved until it has no more.
+
+        Raises:
+            ValueError: if there is none, or it cannot be used.
+        """
+        if picture is None:
+            raise ValueError("Choose a picture first.")
+        with self._reading:
+            (tensor,) = to_tensors(bounded_picture(picture, most))
+        return tensor
+
     def framed(self, picture: Upload, fit: str, model: str | None = None) -> PIL.Image.Image:
         """The picture as the model sees it, enlarged for display.
 
@@ -154,7 +179,7 @@ class Engine:
             ValueError: if it is too large, or cannot be used.
         """
         pipe = self.pipeline(model)
-        tensor = over_white(self._usable(picture, MOST_FRAMED))
+        tensor = over_white(self.usable(picture, MOST_FRAMED))
         pixels = as_pixels(fit_picture(tensor, *pipe.frame_size([tensor]), fit).permute(1, 2, 0).numpy())
         return PIL.Image.fromarray(enlarge(pixels, default_scale(pipe.lfae.config.sample_size) * 2))
 
@@ -164,7 +189,7 @@ class Engine:
         Raises:
             ValueError: if there is none, or no picture, or the detector is not installed.
         """
-        boxes = find_subjects(self._usable(picture), self.pipeline(model).config.get("face_frame"))
+        boxes = find_subjects(self.usable(picture), self.pipeline(model).config.get("face_frame"))
         if not boxes:
             raise ValueError(
                 "No face was found; write boxes into the table, or leave it empty to frame the picture whole."
@@ -196,7 +221,7 @@ class Engine:
             pipe.label_embeddings.label_ids([known for known in asked.labels(label) if known])
         with self._lock:
             make = self._sampler(pipe, asked, fit, progress)
-            tensor = self._usable(picture)
+            tensor = self.usable(picture)
             size = "picture" if asked.subjects else asked.output_size
             files = self._files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size)
             files.subjects = max(1, len(asked.subjects))
@@ -224,7 +249,7 @@ class Engine:
             make = self._sampler(pipe, asked, fit, progress)
             if not pipe.labels:
                 raise ValueError("This model has no list of labels: write a text instead.")
-            tensor = self._usable(picture)
+            tensor = self.usable(picture)
             clips: dict[str | None, ClipViews] = {}
             size = "picture" if asked.subjects else asked.output_size
             files = self._files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size)
@@ -266,7 +291,7 @@ class Engine:
             raise ValueError("Choose a driving clip first.")
         with self._lock:
             pipe = self.pipeline(model)
-            tensor = self._usable(picture)
+            tensor = self.usable(picture)
             progress(0.1, "finding the motion of the clip")
             frames = itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES)
             motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit)
@@ -295,7 +320,7 @@ class Engine:
             raise ValueError("Choose a motion file first.")
         with self._lock:
             pipe = self.pipeline(model)
-            tensor, loaded = self._usable(picture), Motion.load(motion)
+            tensor, loaded = self.usable(picture), Motion.load(motion)
             if len(loaded) > MOST_FRAMES:
                 raise ValueError(f"The motion has {len(loaded)} frames; at most {MOST_FRAMES} are taken.")
             output = pipe.animate(tensor, loaded, **self._shown(fit, output_size, motion_scale, loop))
@@ -333,6 +358,7 @@ class Engine:
                 generator=torch.Generator().manual_seed(asked.seed),
                 motion_mask=None if asked.subjects else asked.mask,
                 subjects=[box for box, _ in asked.subjects] or None,
+                strokes=list(asked.strokes) or None,
                 **self._shown(fit, asked.output_size, asked.motion_scale, asked.loop),
                 callback_on_step_end=tick,
             )
@@ -340,7 +366,7 @@ class Engine:
         return sample
 
     @staticmethod
-    def _shown(fit: str, output_size: str, motion_scale: float, loop: str | None) -> dict[str, Any]:
+    def _shown(fit: str, output_size: str, motion_scale: float, loop: str | bool | None) -> dict[str, Any]:
         """Arguments of the pipeline about what becomes of a motion."""
         return {
             "image_fit": fit,
@@ -349,14 +375,6 @@ class Engine:
             "loop": loop or None,
             "output_type": "stream",
         }
-
-    def _usable(self, picture: Upload | None, most: int = MOST_PIXELS) -> torch.Tensor:
-        """`(3, H, W)` in [0, 1], or `(4, H, W)` with alpha, of at most `most` pixels."""
-        if picture is None:
-            raise ValueError("Choose a picture first.")
-        with self._reading:
-            (tensor,) = to_tensors(bounded_picture(picture, most))
-        return tensor
 
     def _files(
         self,

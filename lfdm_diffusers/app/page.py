@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import gradio as gr
@@ -12,20 +13,24 @@ from ..schedulers import SCHEDULERS
 from .actions import (
     AS_TRAINED,
     BRUSH_ALPHA,
+    GENERATED_LOOPS,
     LOOPS,
     MOST_SEED,
     SIZES,
     animated,
-    boxes_shown,
+    cleared,
+    clicked,
     describe,
     faces,
     framed,
     loaded,
     most_steps,
     sampled,
+    stage,
     transferred,
 )
-from .engine import MOST_STEPS, Engine
+from .drawing import STROKE, STROKE_COLUMNS, SUBJECT_COLUMNS, drawable, strokes_in, subjects_in
+from .engine import MOST_FRAMES, MOST_STEPS, Engine
 from .uploads import MOST_UPLOADED, asked_number, choice, mask_editor, picture_upload, told
 
 TITLE = "LFDM: one picture, one label, a moving picture"
@@ -33,7 +38,7 @@ HEAD = """
 # One picture in, the same subject moving
 
 Choose a picture and a label. The model generates *motion*, a flow and an occlusion map for every frame, and moves your picture
-with it; you can look at the motion, scale it, paint where it may act, loop it, and take it home.
+with it; you can look at the motion, scale it, draw where it goes, paint where it may act, loop it, and take it home.
 """
 CSS = """
 .gradio-container { max-width: min(1180px, 100vw) !important; margin: auto !important; }
@@ -79,8 +84,16 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             go = gr.Button("Animate", variant="primary", elem_id="go")
             go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all")
         with gr.Accordion("Motion", open=False):
-            scale, loop, size = _strength(), _repetition(), _size()
-            frames = gr.Slider(4, 4 * num_frames, num_frames, step=1, label="Frames")
+            scale, loop, size = _strength(), _repetition(GENERATED_LOOPS, elem_id="loop"), _size()
+            frames = gr.Slider(
+                4,
+                4 * num_frames,
+                num_frames,
+                step=1,
+                label="Frames",
+                info="a longer clip is the action several times, each time another one",
+                elem_id="frames",
+            )
         with gr.Accordion("Framing, and where it may move", open=False):
             fit = _framing()
             gr.Markdown("What the model sees. Paint where it may move; unpainted, everything may.")
@@ -93,23 +106,26 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
                 height=330,
                 elem_id="editor",
             )
-        with gr.Accordion("Several subjects", open=False):
+        with gr.Accordion("Strokes and subjects, drawn on the picture", open=False):
             gr.Markdown(
-                "Boxes of the picture, in pixels, that move each by its own label; without one, by the label above. The rest "
-                "of the picture stays. With no box, the whole picture is one subject."
+                "**Stroke:** click on a place, then where it goes. **Subject:** click on two corners of a box; it moves by the "
+                "label of its row, or by the one above, and the rest of the picture stays. With no box, the whole picture "
+                "is one subject."
             )
-            find = gr.Button("Find faces", elem_id="find-faces")
-            table = gr.Dataframe(
-                headers=["left", "top", "width", "height", "label"],
-                datatype=["number"] * 4 + ["str"],
-                column_count=5,
-                row_count=1,
-                type="array",
-                interactive=True,
-                show_label=False,
-                elem_id="subjects",
+            what = gr.Radio(drawable(None), value=STROKE, label="Two clicks draw", elem_id="what")
+            pending = gr.State(None)
+            shown = gr.Image(
+                show_label=False, interactive=False, height=380, buttons=[], format="png", elem_id="stage"
             )
-            boxes = gr.AnnotatedImage(show_label=False, height=330, elem_id="boxes")
+            strokes = _table(STROKE_COLUMNS, ["number"] * 6, elem_id="strokes")
+            gr.Markdown(
+                "A place gets there in the middle of the clip, and a tenth of the picture around it goes along, unless its row says so."
+            )
+            with gr.Row():
+                clear_strokes = gr.Button("No strokes", size="sm", elem_id="clear-strokes")
+                clear_subjects = gr.Button("No boxes", size="sm", elem_id="clear-subjects")
+                find = gr.Button("Find faces", size="sm", elem_id="find-faces")
+            subjects = _table(SUBJECT_COLUMNS, ["number"] * 4 + ["str"], elem_id="subjects")
         with gr.Accordion("Sampling", open=False):
             scheduler = gr.Dropdown([AS_TRAINED, *SCHEDULERS], value=AS_TRAINED, label="Scheduler")
             steps = gr.Slider(1, most_steps(pipe), pipe.default_steps(), step=1, label="Steps")
@@ -141,14 +157,21 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
         fit,
         frames,
         size,
-        table,
+        subjects,
+        strokes,
     ]
     go.click(sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them], **WORK)
     go_all.click(sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
     framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
-    find.click(faces(engine), [picture, model], table, **framing)
-    for change in (picture.change, table.change, label.change):
-        change(boxes_shown, [picture, table, label], boxes, **framing)
+    find.click(faces(engine), [picture, model], subjects, **framing)
+    drawing = [picture, pending, subjects, strokes, label]
+    shown.select(clicked(engine), [picture, what, *drawing[1:]], [pending, what, subjects, strokes, shown], **framing)
+    clear_strokes.click(lambda: (None, [[]]), None, [pending, strokes], **framing)
+    clear_subjects.click(lambda: (None, [[]]), None, [pending, subjects], **framing)
+    for change in (subjects.change, strokes.change, label.change):
+        change(stage(engine), drawing, [what, shown], **framing)
+    for change in (picture.change, page.load):
+        change(cleared(engine), picture, [pending, what, subjects, strokes, shown], **framing)
     for change in (picture.change, fit.change, model.change, page.load):
         change(framed(engine), [picture, fit, model], editor, **framing)
     return [label, text, go_all, steps, frames]
@@ -215,8 +238,22 @@ def _strength() -> gr.Slider:
     return gr.Slider(0, 3, 1, step=0.05, label="Strength", info="0 is still, 1 as found, more exaggerates")
 
 
-def _repetition() -> gr.Radio:
-    return gr.Radio(list(LOOPS), value="play once", label="To be repeated")
+def _repetition(loops: Iterable[str] = LOOPS, **options: Any) -> gr.Radio:
+    return gr.Radio(list(loops), value="play once", label="To be repeated", **options)
+
+
+def _table(columns: list[str], types: list[str], **options: Any) -> gr.Dataframe:
+    """Rows that may be written, too."""
+    return gr.Dataframe(
+        headers=columns,
+        datatype=types,
+        column_count=len(columns),
+        row_count=1,
+        type="array",
+        interactive=True,
+        show_label=False,
+        **options,
+    )
 
 
 def _framing() -> gr.Radio:
@@ -258,7 +295,7 @@ def launch_options() -> dict[str, Any]:
 
 
 def _add_api(engine: Engine) -> None:
-    """Endpoints for gradio_client: files and plain values in, clip, views and motion out."""
+    """Endpoints for gradio_client: files and plain values in, clip, views and motion out (a list, of several subjects)."""
 
     def generate(
         picture: str | None,
@@ -269,17 +306,26 @@ def _add_api(engine: Engine) -> None:
         guidance_scale: float,
         motion_scale: float,
         loop: str,
-    ) -> tuple[str, str, str]:
+        num_frames: float,
+        output_size: str,
+        subjects: list,
+        strokes: list,
+    ) -> tuple[str, str, str | list[str]]:
         options = {
             "scheduler": choice("scheduler", scheduler, ("", *SCHEDULERS)),
             "steps": int(asked_number("steps", steps, 0, MOST_STEPS, 0)),
             "seed": int(asked_number("seed", seed, 0, MOST_SEED, 0)),
-            "loop": choice("loop", loop or "", ("", "ease", "ping_pong")),
+            "loop": True if loop == "loop" else choice("loop", loop or "", ("", "loop", "ease", "ping_pong")),
+            "num_frames": int(asked_number("num_frames", num_frames, 0, MOST_FRAMES, 0)) or None,
+            "output_size": choice("output_size", output_size, SIZES),
+            "subjects": subjects_in(subjects),
+            "strokes": strokes_in(strokes),
             "guidance_scale": asked_number("guidance_scale", guidance_scale, -100, 100, 1),
             "motion_scale": asked_number("motion_scale", motion_scale, -100, 100, 1),
         }
         made = engine.generate(picture, label, **options)
-        return made.downloads[0], made.views, made.downloads[-1]
+        motions = made.downloads[2:]  # one of each subject
+        return made.downloads[0], made.views, motions if len(motions) > 1 else motions[0]
 
     def transfer(picture: str | None, driving: str, relative: bool) -> tuple[str, str, str]:
         made = engine.transfer(picture, driving, relative)
@@ -295,7 +341,11 @@ def _add_api(engine: Engine) -> None:
             gr.Textbox("", label="scheduler (empty: the model's)"),
             gr.Number(1.0, label="guidance_scale"),
             gr.Number(1.0, label="motion_scale"),
-            gr.Textbox("", label="loop (ease, ping_pong or empty)"),
+            gr.Textbox("", label="loop (loop, ease, ping_pong or empty)"),
+            gr.Number(0, label="num_frames (0: the model's)"),
+            gr.Textbox(SIZES[0], label="output_size (picture or model)"),
+            gr.JSON([], label=f"subjects (lists of {', '.join(SUBJECT_COLUMNS)})"),
+            gr.JSON([], label=f"strokes (lists of {', '.join(STROKE_COLUMNS)}, the last two perhaps null)"),
         ]
         driving = gr.File(label="driving", type="filepath")
         relative = gr.Checkbox(True, label="relative")

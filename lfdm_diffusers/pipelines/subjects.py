@@ -25,6 +25,8 @@ MOUTH = np.array([0.5, 0.81])
 # picture: a portrait that is all face has no more around it.
 SMALLER, MOVED = 0.3, 0.07
 
+MOST_BEYOND = 4  # times as long as the picture's longer side a box may be
+
 
 def find_subjects(image: Picture, face_frame: float | None = None) -> list[Box]:
     """Faces in a picture, framed as models of faces are trained, from the left to the right: `subjects` for a call.
@@ -97,6 +99,12 @@ def check_subjects(subjects: Sequence[Subject] | None, pictures: Sequence[torch.
     size = tuple(pictures[0].shape[-2:])
     for subject in subjects:
         if isinstance(subject, Box):
+            subject.check_inside(*size)
+            longest, most = max(subject.right - subject.left, subject.bottom - subject.top), MOST_BEYOND * max(size)
+            if longest > most:  # what the model sees of it is cut out, the continued border too
+                raise ValueError(
+                    f"`subjects` must be at most {most} pixels wide and high in this picture, got {subject}."
+                )
             masks.append(None)
             continue
         if isinstance(subject, (tuple, list, str)):

@@ -18,7 +18,7 @@ import pytest
 import torch
 from tiny import LABELS, tiny_pipeline
 
-from lfdm_diffusers import Box, LFDMPipeline, Motion
+from lfdm_diffusers import Box, LFDMPipeline, Motion, Stroke
 from lfdm_diffusers.app import engine as app_engine
 from lfdm_diffusers.app.engine import Engine, Made
 from lfdm_diffusers.data.clips import Clip, read_clip
@@ -97,6 +97,9 @@ def test_every_control_reaches_the_pipeline(engine, picture, monkeypatch):
         assert np.abs(engine.generate(picture, "anger", **{name: value}) - plain).mean() > 0.5 / 255, name
     assert len(engine.generate(picture, "anger", loop="ping_pong")) == 6
     assert len(engine.generate(picture, "anger", num_frames=7)) == 7
+    assert len(engine.generate(picture, "anger", loop=True, num_frames=8)) == 8
+    drawn = engine.generate(picture, "anger", strokes=[Stroke([(30, 30), (40, 20)], 2)])
+    assert np.abs(drawn - plain).mean() > 0.5 / 255
     assert np.array_equal(engine.generate(picture, "anger"), plain)  # another scheduler was that call's own
 
 
@@ -113,22 +116,6 @@ def test_subjects(engine):
     _, downloads = engine.all_labels(photograph, subjects=subjects)
     with zipfile.ZipFile(downloads[-1]) as archive:
         assert {"motion/anger.safetensors", "motion/anger-subject2.safetensors"} <= set(archive.namelist())
-
-
-def test_the_table_of_subjects():
-    pytest.importorskip("gradio")
-    from lfdm_diffusers.app.actions import boxes_shown, subjects_in
-
-    rows = [[4, 2, 40, 30, "anger"], [None, "", None, None, ""], ["50", "2", "40", "30.5", None]]
-    assert subjects_in(rows) == [(Box(4, 2, 44, 32), "anger"), (Box(50, 2, 90, 32.5), None)]
-    assert subjects_in(None) == []
-    for bad in ([4, 2, -1, 30, ""], [4, 2, None, 30, ""], ["x", 2, 3, 30, ""]):
-        with pytest.raises(ValueError, match="Subject 1 must have left, top, width and height in pixels"):
-            subjects_in([bad])
-    large = PIL.Image.new("RGBA", (1440, 720), (0, 0, 0, 0))
-    shown, boxes = boxes_shown(large, [[-20, 40, 400, 400, ""]], "anger")
-    assert shown.size == (720, 360) and shown.getpixel((5, 5)) == (255, 255, 255)
-    assert boxes == [((0, 20, 190, 220), "1: anger")] and boxes_shown(None, rows, None) is None
 
 
 def test_faces(engine):
@@ -196,6 +183,15 @@ def test_refusals(engine, model, picture, tmp_path):
         (lambda: engine.generate(None, "anger"), "Choose a picture first"),
         (lambda: engine.generate(picture, "angry"), "Unknown label 'angry'; the closest known one is 'anger'"),
         (lambda: engine.generate(picture, "anger", steps=5000), "steps must be from 1 to 1000, got 5000"),
+        (
+            lambda: engine.generate(picture, "anger", strokes=[Stroke([(1, 2), (3, 4)])] * 33),
+            "at most 32 strokes, got 33",
+        ),
+        (
+            lambda: engine.generate(picture, "anger", strokes=[Stroke([(1, 2), (99, 4)])]),
+            "must lie in the picture of 60x44",
+        ),
+        (lambda: engine.generate(picture, "anger", subjects=[(Box(0, 0, 1e5, 5), None)]), "at most 240 pixels wide"),
         (lambda: engine.generate(picture, "anger", num_frames=5000), "frames must be from 1 to 160, got 5000"),
         (lambda: engine.generate(PIL.Image.new("1", (10001, 10000)), "anger"), "at most 100 million"),
         (lambda: engine.generate(str(tmp_path / "none.png"), "anger"), "none.png does not exist"),
@@ -253,8 +249,19 @@ def test_the_page_answers_programs(engine, picture, tmp_path):
         clip, views, motion = client.predict(picture=sent, label="anger", api_name="/generate")
         assert np.abs(frames(clip) - frames(engine.generate(picture, "anger").clip)).mean() < 1
         assert Path(views).is_file() and len(Motion.load(motion)) == 4
+        drawn = {
+            "strokes": [[20, 20, 30, 25, 1, None]], "subjects": [[2, 2, 30, 40, "happiness"], [30, 2, 30, 40, None]],
+            "loop": "loop", "num_frames": 6,
+        }  # fmt: skip
+        clip, _, motions = client.predict(picture=sent, label="anger", **drawn, api_name="/generate")
+        assert len(frames(clip)) == 6 and [Motion.load(path).about["label"] for path in motions] == [
+            "happiness",
+            "anger",
+        ]
+        with pytest.raises(AppError, match="Stroke 1 must have from x"):
+            client.predict(picture=sent, label="anger", strokes=[[1]], api_name="/generate")
         moved = client.predict(picture=sent, driving=handle_file(clip), api_name="/transfer")
-        assert len(frames(moved[0])) == 4
+        assert len(frames(moved[0])) == 6
         with pytest.raises(AppError, match="the closest known one is 'anger'"):
             client.predict(picture=sent, label="angry", api_name="/generate")
     finally:
