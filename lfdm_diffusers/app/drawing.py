@@ -23,7 +23,7 @@ from ..visualization.fonts import legible, text_font
 SUBJECT_COLUMNS = ["left", "top", "width", "height", "label"]
 STROKE_COLUMNS = ["from x", "from y", "to x", "to y", "frame", "radius"]
 STROKE, NEW_BOX = "a stroke", "a new box"
-SHOWN = 720  # pixels of a picture that is drawn on
+SHOWN = 720  # pixels of the longer side of a picture that is drawn on
 COLORS = ("#2563eb", "#16a34a", "#d97706", "#9333ea", "#0891b2", "#db2777")  # of boxes
 ARROW = "#e11d48"
 FINE = 2  # drawn so many times as large, so that slanted lines are smooth
@@ -110,9 +110,9 @@ def drawable(subjects: Table) -> list[str]:
 
 
 def small_picture(picture: torch.Tensor) -> tuple[PIL.Image.Image, float]:
-    """A picture `(3 or 4, H, W)` to draw on, over white, of at most `SHOWN` pixels a side; and how many times as large it is."""
+    """A picture `(3 or 4, H, W)` to draw on, over white, `SHOWN` pixels a side; and how many times as large it is."""
     image = PIL.Image.fromarray(pixels_of(over_white(picture)))
-    factor = min(1.0, SHOWN / max(image.size))
+    factor = SHOWN / max(image.size)
     width, height = (max(1, round(side * factor)) for side in image.size)
     return image.resize((width, height), PIL.Image.Resampling.LANCZOS), factor
 

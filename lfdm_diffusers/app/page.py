@@ -119,13 +119,14 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             )
             strokes = _table(STROKE_COLUMNS, ["number"] * 6, elem_id="strokes")
             gr.Markdown(
-                "A place gets there in the middle of the clip, and a tenth of the picture around it goes along, unless its row says so."
+                "A place gets there in the middle of the clip, and what is within a tenth of the picture goes along, unless its row "
+                "says otherwise."
             )
-            with gr.Row():
-                clear_strokes = gr.Button("No strokes", size="sm", elem_id="clear-strokes")
-                clear_subjects = gr.Button("No boxes", size="sm", elem_id="clear-subjects")
-                find = gr.Button("Find faces", size="sm", elem_id="find-faces")
+            clear_strokes = gr.Button("No strokes", size="sm", elem_id="clear-strokes")
             subjects = _table(SUBJECT_COLUMNS, ["number"] * 4 + ["str"], elem_id="subjects")
+            with gr.Row():
+                find = gr.Button("Find faces", size="sm", elem_id="find-faces")
+                clear_subjects = gr.Button("No boxes", size="sm", elem_id="clear-subjects")
         with gr.Accordion("Sampling", open=False):
             scheduler = gr.Dropdown([AS_TRAINED, *SCHEDULERS], value=AS_TRAINED, label="Scheduler")
             steps = gr.Slider(1, most_steps(pipe), pipe.default_steps(), step=1, label="Steps")
@@ -252,6 +253,7 @@ def _table(columns: list[str], types: list[str], **options: Any) -> gr.Dataframe
         type="array",
         interactive=True,
         show_label=False,
+        buttons=[],
         **options,
     )
 

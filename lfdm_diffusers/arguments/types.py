@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import re
 from collections.abc import Callable
 
 
@@ -64,15 +65,17 @@ def some_of(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
     return parse
 
 
-def stroke(text: str) -> tuple[list[tuple[float, float]], int | None]:
-    """An option's `type`: points "X,Y X,Y ...", at least two, and perhaps "@FRAME": the points and the frame."""
-    places, at, frame = text.partition("@")
+def stroke(text: str) -> tuple[list[tuple[float, float]], int | None, float | None]:
+    """An option's `type`: points "X,Y X,Y ...", at least two, and perhaps "@FRAME" and "~RADIUS": the points, the frame, the radius."""
+    places, *marks = re.split("(?=[@~])", text)
     with contextlib.suppress(ValueError):
         points = [[float(number) for number in word.split(",")] for word in places.split()]
-        whole = int(frame) if at else None
-        if len(points) > 1 and all(len(point) == 2 and all(map(math.isfinite, point)) for point in points):
-            return [(x, y) for x, y in points], whole
-    raise argparse.ArgumentTypeError(f'must be "X,Y X,Y ..." in pixels, and perhaps @FRAME, got {text!r}')
+        frames = [int(mark[1:]) for mark in marks if mark[0] == "@"]
+        radii = [float(mark[1:]) for mark in marks if mark[0] == "~"]
+        pairs = len(points) > 1 and all(len(point) == 2 and all(map(math.isfinite, point)) for point in points)
+        if pairs and len(frames) < 2 and len(radii) < 2 and all(0 < radius < math.inf for radius in radii):
+            return [(x, y) for x, y in points], frames[0] if frames else None, radii[0] if radii else None
+    raise argparse.ArgumentTypeError(f'must be "X,Y X,Y ..." in pixels, and perhaps @FRAME and ~RADIUS, got {text!r}')
 
 
 def add_limit_arguments(group: argparse._ActionsContainer, dash: str = "-") -> None:

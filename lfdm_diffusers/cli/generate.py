@@ -35,9 +35,9 @@ examples:
   a photograph of two people, each doing something else; faces are found by themselves with `auto` (`pip install
   'lfdm_diffusers[subjects]'`):
     %(prog)s party.jpg --subjects 120,80,260,260:happiness 480,90,250,250:surprise
-  a loop of two actions in a row; a mouth's corner drawn up by a stroke:
+  a loop of two actions in a row; a mouth's corner, and 20 pixels around it, drawn up by a stroke:
     %(prog)s face.png --label happiness --loop --num-frames 32
-    %(prog)s face.png --label happiness --stroke "160,196 180,176 @8"
+    %(prog)s face.png --label happiness --stroke "160,196 180,176 @8 ~20"
   a model of your own, or one of the Hub; its scheduler in ten steps of another kind:
     %(prog)s face.png --model lfdm-mug128 --scheduler ddim --steps 10
 """
@@ -87,9 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stroke",
         type=stroke,
         action="append",
-        metavar='"X,Y X,Y ... @FRAME"',
-        help="where a place of the picture goes, in its pixels, and in which frame it gets there (default: the middle one); may be "
-        "given several times",
+        metavar='"X,Y X,Y ... @FRAME ~RADIUS"',
+        help="where a place of the picture goes, in its pixels; in which frame it gets there (default: the middle one); and how far "
+        "around it the picture goes along (default: a tenth of it); may be given several times",
     )
     add_file_arguments(parser)
     add_limits(parser)
@@ -215,7 +215,7 @@ def plan_strokes(given: list | None, pictures: int, num_frames: int) -> list[Str
     if pictures > 1:
         raise ValueError(f"`--stroke` draws on one picture, got {pictures}.")
     try:
-        strokes = [Stroke(points, frame) for points, frame in given]
+        strokes = [Stroke(*each) for each in given]
         for each in strokes:
             each.arrivals(num_frames)
     except ValueError as error:

@@ -90,8 +90,8 @@ def test_what_is_drawn_is_where_it_belongs():
 
 
 def test_labels_of_boxes_are_seen():
-    small, factor = small_picture(torch.ones(3, 100, 200))
-    plain, named = (np.asarray(drawn(small, factor, [(Box(10, 10, 190, 90), name)], [])) for name in ("", "anger"))
-    assert (plain[10:30] != named[10:30]).any() and np.array_equal(plain[40:], named[40:])
-    again = drawn(small, factor, [(Box(10, 10, 190, 90), None)], [], label="anger")
+    small, factor = small_picture(torch.ones(3, 360, 720))
+    plain, named = (np.asarray(drawn(small, factor, [(Box(10, 10, 690, 350), name)], [])) for name in ("", "anger"))
+    assert (plain[10:30] != named[10:30]).any() and np.array_equal(plain[60:], named[60:])
+    again = drawn(small, factor, [(Box(10, 10, 690, 350), None)], [], label="anger")
     assert np.array_equal(again, named) and isinstance(again, PIL.Image.Image)

@@ -65,6 +65,17 @@ def until(browser: webdriver.Chrome, selector: str, what: str = "") -> webdriver
     return WebDriverWait(browser, WAIT).until(find, f"{selector} {what}")
 
 
+def changed(browser: webdriver.Chrome, selector: str, source: str) -> None:
+    """Wait until an element shows another file."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def other(browser: webdriver.Chrome) -> bool:
+        shown = [each.get_attribute("src") or "" for each in browser.find_elements("css selector", selector)]
+        return any("http" in each and each != source for each in shown)
+
+    WebDriverWait(browser, WAIT).until(other, selector)
+
+
 def click(browser: webdriver.Chrome, element: webdriver.remote.webelement.WebElement) -> None:
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", element)
 
@@ -77,6 +88,47 @@ def keep(browser: webdriver.Chrome, name: str) -> None:
         browser.set_window_size(size["width"], min(height + 150, 6000))
         browser.save_screenshot(str(Path(folder) / f"{name}.png"))
         browser.set_window_size(size["width"], size["height"])
+
+
+def click_at(browser: webdriver.Chrome, *places: tuple[float, float]) -> None:
+    """Clicks on the picture that is drawn on, at shares of its width and height; each is waited for."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    for x, y in places:
+        before = until(browser, "#stage img", "http").get_attribute("src")
+        image = until(browser, "#stage img", "http")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", image)
+        wide, high, width, height = browser.execute_script(
+            "const i = arguments[0]; return [i.clientWidth, i.clientHeight, i.naturalWidth, i.naturalHeight]", image
+        )
+        scale = min(wide / width, high / height, 1)  # object-fit: scale-down
+        ActionChains(browser).pause(0.3).move_to_element_with_offset(
+            image, round((x - 0.5) * width * scale), round((y - 0.5) * height * scale)
+        ).click().perform()
+        WebDriverWait(browser, WAIT).until(
+            lambda browser, before=before: (
+                browser.find_element("css selector", "#stage img").get_attribute("src") != before
+            )
+        )
+
+
+def cells(browser: webdriver.Chrome, selector: str) -> list[str]:
+    """What a table holds, cell by cell."""
+    return [
+        cell.text.strip()
+        for cell in browser.find_elements("css selector", f"{selector} [role=gridcell]")
+        if cell.text.strip()
+    ]
+
+
+def until_cells(browser: webdriver.Chrome, selector: str, count: int) -> list[str]:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, WAIT).until(
+        lambda browser: len(cells(browser, selector)) == count, f"{count} in {selector}"
+    )
+    return cells(browser, selector)
 
 
 def video(browser: webdriver.Chrome, selector: str, tmp_path: Path) -> np.ndarray:
@@ -140,6 +192,98 @@ def test_only_what_is_painted_moves(url, browser, tmp_path):
     frames = video(browser, "#clip", tmp_path).astype(int)
     moved = np.abs(frames - frames[0]).max(axis=(0, 3))
     assert moved[:110].mean() > 5 * moved[160:].mean(), "brows move, the mouth does not (but for H.264)"
+
+
+@pytest.mark.parametrize("width, height", [(1440, 900), (390, 844)], ids=["desktop", "phone"])
+def test_a_stroke_is_drawn_and_obeyed(url, browser, tmp_path, width, height):
+    """The mouth's corner is drawn up by two clicks; the clip goes there, and a button takes the stroke back."""
+    browser.set_window_size(width, height)
+    browser.get(url)
+    until(browser, "#go")
+    click(browser, browser.find_element("css selector", '#label input[value="neutral"]'))
+    click(browser, until(browser, "#go"))
+    plain = video(browser, "#clip", tmp_path).astype(int)
+    source = until(browser, "#clip video", "http").get_attribute("src")
+    click(browser, until(browser, "button.label-wrap", "Strokes"))
+    click_at(browser, (0.5, 0.75), (0.5, 0.9))
+    found = [float(cell) for cell in until_cells(browser, "#strokes", 4)]
+    assert np.abs(np.subtract(found, [128, 192, 128, 230])).max() <= 3
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    keep(browser, f"stroke-{width}")
+    click(browser, until(browser, "#go"))
+    changed(browser, "#clip video", source)
+    frames = video(browser, "#clip", tmp_path).astype(int)
+    moved = np.abs(frames[8] - frames[0]).mean(axis=2)
+    assert moved[190:245, 100:156].mean() > 2 * np.abs(plain[8] - plain[0]).mean(axis=2)[190:245, 100:156].mean()
+    click(browser, until(browser, "#clear-strokes"))
+    until_cells(browser, "#strokes", 0)
+
+
+def test_a_loop_has_no_jump(url, browser, tmp_path):
+    """Generated as a loop, and longer than the model's own clips: the last frame is a neighbour of the first."""
+    browser.set_window_size(1440, 900)
+    browser.get(url)
+    until(browser, "#go")
+    click(browser, browser.find_element("css selector", '#label input[value="surprise"]'))
+    click(browser, until(browser, "button.label-wrap", "Motion"))
+    click(browser, browser.find_element("css selector", '#loop input[value="as a loop"]'))
+    number = until(browser, '#frames input[type="number"]')
+    browser.execute_script(
+        "arguments[0].value = 24; for (const e of ['input', 'change', 'blur']) arguments[0].dispatchEvent(new Event(e, {bubbles: true}))",
+        number,
+    )
+    keep(browser, "loop")
+    click(browser, until(browser, "#go"))
+    frames = video(browser, "#clip", tmp_path).astype(int)
+    assert len(frames) == 24
+    steps = np.abs(np.diff(np.concatenate((frames, frames[:1])), axis=0)).mean(axis=(1, 2, 3))
+    assert steps.max() > 1 and steps[-1] <= steps[:-1].max()
+
+
+@pytest.mark.parametrize("width, height", [(1440, 900), (390, 844)], ids=["desktop", "phone"])
+def test_boxes_are_proposed_moved_and_drawn(url, browser, tmp_path, width, height):
+    """Two people in a picture: a found face, another by two corners, each with its label; the rest stays."""
+    from selenium.webdriver import ActionChains, Keys
+
+    pytest.importorskip("cv2")
+    scene = PIL.Image.new("RGB", (640, 320), (96, 128, 152))
+    for number, face in enumerate(embedded_pictures()[:2]):
+        scene.paste(PIL.Image.open(face).convert("RGB"), (32 + 320 * number, 32))
+    scene.save(tmp_path / "two.png")
+    browser.set_window_size(width, height)
+    browser.get(url)
+    until(browser, "#go")
+    for button in browser.find_elements(
+        "css selector", '#picture button[aria-label="Clear"], #picture button[title="Clear"]'
+    ):
+        click(browser, button)
+    browser.find_element("css selector", '#picture input[type="file"]').send_keys(str(tmp_path / "two.png"))
+    until(browser, "#picture img", "two")
+    click(browser, browser.find_element("css selector", '#label input[value="surprise"]'))
+    click(browser, until(browser, "button.label-wrap", "Strokes"))
+    until(browser, "#stage img", "http")
+    click(browser, until(browser, "#find-faces"))
+    found = [float(cell) for cell in until_cells(browser, "#subjects", 8)]
+    assert abs(found[0] + found[2] / 2 - 160) < 30 and abs(found[4] + found[6] / 2 - 480) < 30
+    click(browser, until(browser, '#what input[value="box 2 anew"]'))
+    click_at(browser, (0.55, 0.1), (0.95, 0.9))
+    moved = [float(cell) for cell in until_cells(browser, "#subjects", 8)]
+    assert moved[:4] == found[:4] and np.abs(np.subtract(moved[4:], [352, 32, 256, 256])).max() <= 3
+    # Its label is written into its row.
+    cell = browser.find_elements("css selector", "#subjects [role=gridcell]")[-1]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", cell)
+    ActionChains(browser).double_click(cell).pause(0.5).send_keys("happiness", Keys.ENTER).perform()
+    until_cells(browser, "#subjects", 9)
+    keep(browser, f"boxes-{width}")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    click(browser, until(browser, "#go"))
+    frames = video(browser, "#clip", tmp_path).astype(int)
+    assert frames.shape == (16, 320, 640, 3)
+    change = np.abs(frames - frames[0]).max(axis=(0, 3))
+    assert change[:, 292:346].mean() < 4 < min(change[64:288, 64:256].mean(), change[64:256, 384:576].mean())
+    kept = until(browser, "#clip-files").text
+    assert kept.count("safetensors") == 2
+    keep(browser, f"boxes-made-{width}")
 
 
 def test_another_model(url, browser, tmp_path):

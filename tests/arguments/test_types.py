@@ -36,7 +36,13 @@ def test_lists():
 
 
 def test_strokes():
-    assert stroke("1,2 3.5,4") == ([(1, 2), (3.5, 4)], None)
-    assert stroke(" 1,2  3,4 5,6 @ 8") == ([(1, 2), (3, 4), (5, 6)], 8)
-    for text in ("1,2", "1,2 3", "1,2 3,4,5", "1,2 3,nan", "1,2 3,4 @", "1,2 3,4 @1.5", "a,b c,d", ""):
-        assert refusal(stroke, text) == f'must be "X,Y X,Y ..." in pixels, and perhaps @FRAME, got {text!r}'
+    assert stroke("1,2 3.5,4") == ([(1, 2), (3.5, 4)], None, None)
+    assert stroke(" 1,2  3,4 5,6 @ 8") == ([(1, 2), (3, 4), (5, 6)], 8, None)
+    assert stroke("1,2 3,4 @8 ~2.5") == stroke("1,2 3,4~2.5@8") == ([(1, 2), (3, 4)], 8, 2.5)
+    assert stroke("1,2 3,4 ~20") == ([(1, 2), (3, 4)], None, 20)
+    for text in (
+        "1,2", "1,2 3", "1,2 3,4,5", "1,2 3,nan", "1,2 3,4 @", "1,2 3,4 @1.5", "a,b c,d", "", "@8", "1,2 3,4 ~",
+        "1,2 3,4 ~0", "1,2 3,4 ~inf", "1,2 3,4 @1 @2", "1,2 3,4 ~1 ~2", "1,2 @8 3,4",
+    ):  # fmt: skip
+        expected = f'must be "X,Y X,Y ..." in pixels, and perhaps @FRAME and ~RADIUS, got {text!r}'
+        assert refusal(stroke, text) == expected

@@ -145,10 +145,10 @@ def test_motion_file(model, pictures, tmp_path):
 
 def test_loops_and_strokes(model, pictures, tmp_path, capsys):
     options = ("--model", model, "--output", tmp_path, "--label", "anger", "--kinds", "motion", "--formats", "gif")
-    drawn = ("--loop", "--num-frames", "6", "--stroke", "8,8 12,10 @2", "--stroke", "20,20 24,20")
+    drawn = ("--loop", "--num-frames", "6", "--stroke", "8,8 12,10 @2", "--stroke", "20,20 24,20 ~9")
     assert lfdm("generate", pictures[0], *options, *drawn) == 0
     kept = Motion.load(tmp_path / "face" / "motion" / "anger.safetensors")
-    strokes = [Stroke([(8, 8), (12, 10)], frames=2), Stroke([(20, 20), (24, 20)])]
+    strokes = [Stroke([(8, 8), (12, 10)], frames=2), Stroke([(20, 20), (24, 20)], radius=9)]
     output = LFDMPipeline.from_pretrained(model)(
         PIL.Image.open(pictures[0]), "anger", num_frames=6, loop=True, strokes=strokes,
         generator=torch.Generator().manual_seed(0), output_type="latent",
