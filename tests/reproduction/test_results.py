@@ -143,6 +143,21 @@ def test_the_card_at_the_root_is_the_embedded_models():
         assert link.startswith("https://") or (ROOT / link).is_file(), link
 
 
+def test_the_embedded_models_card_has_the_numbers_of_the_page():
+    """Beside the scores of an older script, those of `lfdm evaluate`, of the same weights."""
+    card = (embedded_model() / "README.md").read_text(encoding="utf-8")
+    found = {name: results_page.load(name)["scores"] for name in ("table1-lfdm", "table3-reconstruction")}
+    l1, epe = (found["table3-reconstruction"][name] for name in ("l1", "epe"))
+    accuracy = found["table1-lfdm"]["accuracy"]
+    for said in (
+        f"moving pixels {l1['l1_moving']:.4g} ({l1['inpainted_l1_moving']:.4g}; reference repeated: {l1['static_l1_moving']:.4g})",
+        f"all pixels {l1['l1']:.4g} ({l1['inpainted_l1']:.4g}; {l1['static_l1']:.4g})",
+        f"end-point error {epe['value']:.4g} (no flow: {epe['no_motion']:.4g})",
+        f"label accuracy {accuracy['value']:.4g} (real clips: {accuracy['real_value']:.4g})",
+    ):
+        assert said in card
+
+
 def test_every_sampler_is_timed_in_one_run(tmp_path, monkeypatch):
     for module in (paper_tables, results_page):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
