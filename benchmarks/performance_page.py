@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import statistics
+import textwrap
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -351,7 +352,14 @@ def page() -> str:
             "```bash\npython benchmarks/speed.py --output docs/performance/cuda.json --device cuda\npython benchmarks/performance_page.py\n"
             "python benchmarks/operations.py --item unet_step --dtype bfloat16 --batch 10 --device cuda  # what a step spends its time on\n```",
         ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(map(wrapped, parts)) + "\n"
+
+
+def wrapped(part: str) -> str:
+    """A paragraph in lines of 120 characters; headings, tables and commands as they are."""
+    if part.startswith(("#", "|", "```")):
+        return part
+    return textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def main() -> None:

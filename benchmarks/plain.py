@@ -1,7 +1,7 @@
 """The method as its formulas read, with the weights of this package's models and none of its ways of being fast.
 
 `speed.py` times it beside the models, on the same machine: volumes (B, C, F, h, w) and convolutions over three axes, the picture
-repeated for every frame and convolved at every step, attention by sums over named axes, frames decoded one by one. `tests/test_benchmarks.py`
+repeated for every frame and convolved at every step, attention by sums over named axes, frames decoded one by one. `tests/benchmarks/test_benchmarks.py`
 asks it for the models' own numbers.
 """
 

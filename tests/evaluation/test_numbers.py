@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from lfdm_diffusers.evaluation import judged
 from lfdm_diffusers.evaluation.full_size import FullSizeScores
 from lfdm_diffusers.evaluation.generation import Sampling, generate_clips, plan_clips
 from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
-from lfdm_diffusers.evaluation.video_sets import VideoSet
+from lfdm_diffusers.evaluation.video_sets import VideoSet, _webp_chunks
 
 
 def grey(*values: int) -> np.ndarray:
@@ -65,6 +66,17 @@ def test_the_background_begins_a_few_pixels_from_the_person(monkeypatch):
     assert score(10 - judged.BORDER)["value"] == 0
     outside = 2 * (32**2 - (10 + 2 * judged.BORDER) ** 2)  # pixels of both frames
     assert score(10 - judged.BORDER - 1)["value"] == pytest.approx(10 / outside)
+
+
+def test_pictures_in_a_webp_file_stand_behind_chunks_of_odd_sizes():
+    """A chunk of an odd size has a byte behind it that no size counts; so has one within a frame."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+    frame = chunk(b"ANMF", bytes(16) + chunk(b"ALPH", b"odd") + chunk(b"VP8 ", b"lossy") + chunk(b"VP8L", b"lossless"))
+    body = b"WEBP" + chunk(b"ICCP", b"odd") + frame
+    assert _webp_chunks(b"RIFF" + struct.pack("<I", len(body)) + body) == {b"VP8 ", b"VP8L"}
 
 
 def test_scores_of_full_size_frames():
