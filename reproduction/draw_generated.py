@@ -60,11 +60,12 @@ def upper_face(size: int = 64) -> PIL.Image.Image:
 
 
 LARGE = 320  # pixels of a face that is shown at its own size
+TWO = {606: "surprise", 603: "happiness"}  # people whom the model has not seen, and what they do
 
 
-def large_face(subject: int) -> np.ndarray:
-    """The first frame of a person whom the model has not seen, `(LARGE, LARGE, 3)`."""
-    return toon_clip(0, subject, "neutral", num_frames=1, size=LARGE).frames[0]
+def large_face(subject: int, size: int = LARGE) -> np.ndarray:
+    """The first frame of a person whom the model has not seen, `(size, size, 3)`."""
+    return toon_clip(0, subject, "neutral", num_frames=1, size=size).frames[0]
 
 
 def at_full_size(pipe: LFDMPipeline) -> None:
@@ -82,13 +83,24 @@ def at_full_size(pipe: LFDMPipeline) -> None:
         f"the picture's {LARGE}": large,
     }
     save("full-size", clips, scale=1)
-    scene, boxes = np.full((LARGE + 80, 2 * LARGE + 120, 3), (96, 128, 152), dtype=np.uint8), []
-    for number, subject in enumerate((602, 603)):
-        top, left = 40, 40 + number * (LARGE + 40)
-        scene[top : top + LARGE, left : left + LARGE] = large_face(subject)
-        boxes.append(Box(left, top, left + LARGE, top + LARGE))
-    both = pipe(PIL.Image.fromarray(scene), ["surprise", "happiness"], subjects=boxes, generator=seeded(2), **options)
-    save("two-subjects", {"surprise, and happiness": both.frames[0]}, scale=1)
+    two_people(pipe)
+
+
+def two_people(pipe: LFDMPipeline) -> None:
+    """The README's first picture: a photograph of two people, each doing something else, at its own size."""
+    side, border = 440, 30
+    scene = np.full((side + 2 * border, 2 * side + 3 * border, 3), (236, 232, 224), dtype=np.uint8)
+    boxes = []
+    for number, subject in enumerate(TWO):
+        top, left = border, border + number * (side + border)
+        scene[top : top + side, left : left + side] = large_face(subject, side)
+        boxes.append(Box(left, top, left + side, top + side))
+    generators = [torch.Generator().manual_seed(SEED) for _ in boxes]
+    both = pipe(
+        PIL.Image.fromarray(scene), list(TWO.values()), subjects=boxes, generator=generators, output_type="np"
+    ).frames[0]
+    given = np.repeat(scene[None] / 255, 3, axis=0)  # the picture is seen first
+    save("two-subjects", {"surprise, and happiness": np.concatenate((given, both))}, scale=1)
 
 
 def again_and_again(studio: Studio) -> None:

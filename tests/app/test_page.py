@@ -65,15 +65,18 @@ def until(browser: webdriver.Chrome, selector: str, what: str = "") -> webdriver
     return WebDriverWait(browser, WAIT).until(find, f"{selector} {what}")
 
 
-def changed(browser: webdriver.Chrome, selector: str, source: str) -> None:
-    """Wait until an element shows another file."""
+def sources(browser: webdriver.Chrome, selector: str) -> list[str]:
+    """Which files elements show; asked at once, as they may be made anew meanwhile."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].map(e => e.src || '')", selector
+    )
+
+
+def changed(browser: webdriver.Chrome, selector: str, before: list[str]) -> None:
+    """Wait until elements show other files than before."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    def other(browser: webdriver.Chrome) -> bool:
-        shown = [each.get_attribute("src") or "" for each in browser.find_elements("css selector", selector)]
-        return any("http" in each and each != source for each in shown)
-
-    WebDriverWait(browser, WAIT).until(other, selector)
+    WebDriverWait(browser, WAIT).until(lambda browser: set(sources(browser, selector)) - {*before, ""}, selector)
 
 
 def click(browser: webdriver.Chrome, element: webdriver.remote.webelement.WebElement) -> None:
@@ -93,33 +96,29 @@ def keep(browser: webdriver.Chrome, name: str) -> None:
 def click_at(browser: webdriver.Chrome, *places: tuple[float, float]) -> None:
     """Clicks on the picture that is drawn on, at shares of its width and height; each is waited for."""
     from selenium.webdriver import ActionChains
-    from selenium.webdriver.support.ui import WebDriverWait
 
     for x, y in places:
-        before = until(browser, "#stage img", "http").get_attribute("src")
         image = until(browser, "#stage img", "http")
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", image)
         wide, high, width, height = browser.execute_script(
             "const i = arguments[0]; return [i.clientWidth, i.clientHeight, i.naturalWidth, i.naturalHeight]", image
         )
         scale = min(wide / width, high / height, 1)  # object-fit: scale-down
+        before = sources(browser, "#stage img")
         ActionChains(browser).pause(0.3).move_to_element_with_offset(
             image, round((x - 0.5) * width * scale), round((y - 0.5) * height * scale)
         ).click().perform()
-        WebDriverWait(browser, WAIT).until(
-            lambda browser, before=before: (
-                browser.find_element("css selector", "#stage img").get_attribute("src") != before
-            )
-        )
+        changed(browser, "#stage img", before)
 
 
 def cells(browser: webdriver.Chrome, selector: str) -> list[str]:
-    """What a table holds, cell by cell."""
+    """What a table holds, cell by cell, but for empty ones."""
+    script = (
+        "return [...document.querySelectorAll(arguments[0] + ' [role=gridcell]')].map(cell => cell.innerText.trim())"
+    )
     return [
-        cell.text.strip()
-        for cell in browser.find_elements("css selector", f"{selector} [role=gridcell]")
-        if cell.text.strip()
-    ]
+        text for text in browser.execute_script(script, selector) if text
+    ]  # at once: a table is made anew meanwhile
 
 
 def until_cells(browser: webdriver.Chrome, selector: str, count: int) -> list[str]:
@@ -203,7 +202,7 @@ def test_a_stroke_is_drawn_and_obeyed(url, browser, tmp_path, width, height):
     click(browser, browser.find_element("css selector", '#label input[value="neutral"]'))
     click(browser, until(browser, "#go"))
     plain = video(browser, "#clip", tmp_path).astype(int)
-    source = until(browser, "#clip video", "http").get_attribute("src")
+    before = sources(browser, "#clip video")
     click(browser, until(browser, "button.label-wrap", "Strokes"))
     click_at(browser, (0.5, 0.75), (0.5, 0.9))
     found = [float(cell) for cell in until_cells(browser, "#strokes", 4)]
@@ -211,7 +210,7 @@ def test_a_stroke_is_drawn_and_obeyed(url, browser, tmp_path, width, height):
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     keep(browser, f"stroke-{width}")
     click(browser, until(browser, "#go"))
-    changed(browser, "#clip video", source)
+    changed(browser, "#clip video", before)
     frames = video(browser, "#clip", tmp_path).astype(int)
     moved = np.abs(frames[8] - frames[0]).mean(axis=2)
     assert moved[190:245, 100:156].mean() > 2 * np.abs(plain[8] - plain[0]).mean(axis=2)[190:245, 100:156].mean()
