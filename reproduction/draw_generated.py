@@ -60,7 +60,7 @@ def upper_face(size: int = 64) -> PIL.Image.Image:
 
 
 LARGE = 320  # pixels of a face that is shown at its own size
-TWO = {606: "surprise", 603: "happiness"}  # people whom the model has not seen, and what they do
+TWO = {604: "anger", 603: "happiness"}  # people whom the model has not seen, and what they do
 
 
 def large_face(subject: int, size: int = LARGE) -> np.ndarray:
@@ -100,7 +100,7 @@ def two_people(pipe: LFDMPipeline) -> None:
         PIL.Image.fromarray(scene), list(TWO.values()), subjects=boxes, generator=generators, output_type="np"
     ).frames[0]
     given = np.repeat(scene[None] / 255, 3, axis=0)  # the picture is seen first
-    save("two-subjects", {"surprise, and happiness": np.concatenate((given, both))}, scale=1)
+    save("two-subjects", {"anger, and happiness": np.concatenate((given, both))}, scale=1)
 
 
 def again_and_again(studio: Studio) -> None:

@@ -127,7 +127,7 @@ def stage(engine: Engine) -> Callable:
 
     def run(
         picture: Upload | None, pending: Point | None, subjects: Table, strokes: Table, label: str | None
-    ) -> tuple[dict, PIL.Image.Image | None]:
+    ) -> tuple[gr.Radio, PIL.Image.Image | None]:
         what = gr.Radio(drawable(subjects))
         if picture is None:
             return what, None
