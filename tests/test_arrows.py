@@ -18,7 +18,7 @@ cli
 app
 training
 evaluation
-conversion visualization
+conversion visualization export
 pipelines
 models metrics
 hub data

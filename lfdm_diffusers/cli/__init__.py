@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "score a model, or clips, against real clips"),
     "info": ("info", "show what is in a model"),
     "convert": ("convert", "convert released LFDM or MRAA checkpoints to a folder that from_pretrained loads"),
+    "export": ("export", "export a model to ONNX files that run without torch"),
     "push": ("push", "push a saved model, with its card, to the Hub"),
 }
 DATA_COMMANDS = {

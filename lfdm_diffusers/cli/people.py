@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..files.extras import required
 from .toon_faces import add_set_arguments, write_and_tell
 
 EXAMPLES = """
@@ -23,13 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render; returns 0."""
-    from ..data.people.packages import required
-
-    try:
-        for name in ("anny", "numba"):
-            required(name)
-    except ImportError as error:
-        raise ValueError(str(error)) from error
+    for name in ("anny", "numba"):
+        required(name, "people", "rendering people")
     from ..data.people.dataset import write_people  # compiled by numba
 
     return write_and_tell(args, write_people)

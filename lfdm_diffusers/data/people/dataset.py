@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...files.extras import required
 from ...files.whole import write_text
 from ..drawn_sets import (
     checked_settings,
@@ -29,7 +30,6 @@ from .actions import ACTIONS
 from .captions import captions
 from .clip import clip_number, people_clip
 from .expressions import LABELS, perform
-from .packages import required
 from .person import Person
 from .wear import Outfit
 
@@ -87,7 +87,7 @@ def write_people(
     )  # fmt: skip
     settings = checked_settings(settings, LABELS, workers, test_fraction)
     subjects = set(chosen_subjects(settings, split))
-    required("anny")
+    required("anny", "people", "rendering people")
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     keep_settings(root / SETTINGS, settings)

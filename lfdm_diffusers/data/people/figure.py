@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ...files.extras import required
 from .actions import ACTIONS
-from .packages import required
 
 ROOM_BELOW = 0.62  # metres of figure kept below the top of the template's head: to the chest
 SKIN, EYE, MOUTH, TEETH, TONGUE = range(5)  # kinds of triangle
@@ -97,7 +97,7 @@ def load_figure() -> Figure:
     Raises:
         ImportError: if anny is not installed.
     """
-    anny = required("anny")
+    anny = required("anny", "people", "rendering people")
     import torch
     from scipy import sparse
 

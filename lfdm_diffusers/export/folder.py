@@ -1,0 +1,172 @@
+"""A folder that a runner without torch needs: the graphs of a pipeline, and `runner.json`, which says all else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.labels import normalized_label
+from ..files.whole import whole, write_json
+from ..models.full_size_painter import AGREEMENT
+from ..ops.warp import sampling_grid
+from ..pipelines import LFDMPipeline
+from ..version import __version__
+from .graphs import Graph, pipeline_graphs
+from .onnx_files import DTYPES, OPSETS, check_graph, round_weights, write_graph
+from .sampling import ddim_table, thresholding
+
+RUNNER = "runner.json"
+FORMAT = 1
+# Largest difference between ONNX Runtime and torch that is passed.
+TOLERANCE = 1e-3
+
+
+def export_onnx(
+    pipe: LFDMPipeline,
+    output: str | Path,
+    opset: int = 18,
+    dtype: str = "float16",
+    dynamic: bool = False,
+    num_inference_steps: Sequence[int] | None = None,
+    eta: float = 1.0,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, float]:
+    """Write a pipeline as ONNX files with `runner.json`, each checked against torch.
+
+    Args:
+        pipe: the pipeline; it is put on the CPU, in float32, and with `dtype` "float16" its weights are rounded.
+        output: the folder; it appears whole or not at all.
+        opset: version of ONNX's operators, one of `OPSETS`.
+        dtype: of the weights in the files. "float16" halves them; runtimes compute in float32 all the same.
+        dynamic: whether clips may have any length. Pictures have the trained size always.
+        num_inference_steps: numbers of steps to write tables for; by default the pipeline's own, and 1, 2, 4, 8.
+        eta: noise of DDIM, from 0 to 1.
+        overwrite: whether to replace a folder that an earlier export wrote.
+        say: called with a line about each file.
+
+    Returns:
+        The largest difference from torch, by graph.
+
+    Raises:
+        ValueError: for options out of range, a folder that holds something else, a pipeline that cannot be exported, or a file
+            that gives other numbers than torch.
+        MissingPackageError: without the extra `onnx`.
+    """
+    output = Path(output)
+    _check(output, opset, dtype, eta, overwrite)
+    steps = sorted({*(num_inference_steps or (pipe.config.get("default_num_inference_steps") or 10, 1, 2, 4, 8))})
+    if steps[0] < 1 or steps[-1] > pipe.scheduler.config.num_train_timesteps:
+        raise ValueError(
+            f"`num_inference_steps` must be from 1 to {pipe.scheduler.config.num_train_timesteps}, got {steps}."
+        )
+    for part in (pipe.lfae, pipe.unet, pipe.painter):
+        if part is not None:
+            part.to("cpu").float().eval().requires_grad_(False)
+            if dtype == "float16":
+                round_weights(part)
+    about = describe(pipe, steps, eta)
+    differences = {}
+    with whole(output, replace=overwrite) as folder:
+        folder.mkdir()
+        for name, graph in pipeline_graphs(pipe).items():
+            file = folder / f"{name}.onnx"
+            write_graph(graph, file, opset, dtype, dynamic)
+            differences[name] = check_graph(graph, file)
+            if not differences[name] <= TOLERANCE:
+                raise ValueError(
+                    f"{file.name} gives other numbers than torch: the largest difference is {differences[name]:.2g}, allowed is "
+                    f"{TOLERANCE:g}."
+                )
+            about["graphs"][name] = _signature(graph, file.name, dynamic)
+            say(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB, {differences[name]:.1g} from torch at most")
+        if pipe.label_embeddings is not None:
+            table = np.ascontiguousarray(pipe.label_embeddings.embedding.weight.detach().float().numpy(), dtype="<f4")
+            (folder / about["labels"]["file"]).write_bytes(table.tobytes())
+        write_json(folder / RUNNER, about)
+    return differences
+
+
+def describe(pipe: LFDMPipeline, steps: Sequence[int], eta: float) -> dict[str, Any]:
+    """What `runner.json` says, but for the graphs."""
+    lfae, unet = pipe.lfae, pipe.unet
+    if pipe.text_encoder is not None and pipe.label_embeddings is None:
+        raise ValueError("`pipe` must have a table of labels (`label_embeddings`): its text encoder is not exported.")
+    places = lfae.config.sample_size // lfae.downscale_factor
+    null = unet.null_text_embed
+    table = pipe.label_embeddings
+    return {
+        "format": FORMAT,
+        "made_by": f"lfdm_diffusers {__version__}",
+        "picture": {
+            "size": lfae.config.sample_size,
+            "range": [0, 1],
+            "layout": "NCHW",
+            "face_frame": pipe.config.get("face_frame"),
+        },
+        "volume": {
+            "channels": unet.config.in_channels,
+            "frames": unet.config.num_frames,
+            "height": places,
+            "width": places,
+            "mean": list(unet.config.target_mean),
+            "std": list(unet.config.target_std),
+            # What is added to the flow channels: a grid of x and y, each row and column of it.
+            "flow_is_added_to": _grid(places) if unet.config.flow_target == "residual" else None,
+            "first_frame_is_picture": bool(unet.config.get("first_frame_is_picture", False)),
+        },
+        "sampling": {
+            "eta": eta,
+            "default_num_inference_steps": pipe.config.get("default_num_inference_steps") or 10,
+            "thresholding": thresholding(pipe.scheduler),
+            "steps": {str(count): ddim_table(pipe.scheduler, count, eta) for count in steps},
+        },
+        "labels": None
+        if table is None
+        else {
+            "texts": list(table.config.labels),
+            "normalized": [normalized_label(label) for label in table.config.labels],
+            "file": "labels.bin",
+            "shape": list(table.embedding.weight.shape),
+        },
+        "null_embedding": [0.0] * unet.config.text_embed_dim if null is None else null[0].tolist(),
+        "painter": None if pipe.painter is None else {"scale": pipe.painter.config.scale},
+        "agreement": AGREEMENT if pipe.painter is None else pipe.painter.config.agreement,
+        "graphs": {},
+    }
+
+
+def _grid(places: int) -> list[float]:
+    """The coordinate of each column, and of each row, in [-1, 1]."""
+    return sampling_grid(1, places, centers=True)[0, :, 0].tolist()
+
+
+def _signature(graph: Graph, file: str, dynamic: bool) -> dict[str, Any]:
+    """Names, shapes and types of what goes in; a free axis is its name. Names of what comes out."""
+    free = graph.free if dynamic else {}
+    inputs = {}
+    for name, value in graph.inputs.items():
+        shape = [free.get(name, {}).get(axis, length) for axis, length in enumerate(value.shape)]
+        inputs[name] = {"shape": shape, "type": str(value.dtype).removeprefix("torch.")}
+    return {"file": file, "inputs": inputs, "outputs": graph.outputs}
+
+
+def _check(output: Path, opset: int, dtype: str, eta: float, overwrite: bool) -> None:
+    if opset not in OPSETS:
+        raise ValueError(f"`opset` must be one of {', '.join(map(str, OPSETS))}, got {opset}.")
+    if dtype not in DTYPES:
+        raise ValueError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}.")
+    if not 0 <= eta <= 1:
+        raise ValueError(f"`eta` must be from 0 to 1, got {eta}.")
+    if output.is_file() or output.is_symlink():
+        raise ValueError(f"`output` must be a folder, but {output} is a {'link' if output.is_symlink() else 'file'}.")
+    if output.is_dir() and any(output.iterdir()):
+        if not overwrite:
+            raise ValueError(f"`output` {output} is not empty; name another folder, or give `overwrite`.")
+        if not (output / RUNNER).is_file():
+            raise ValueError(
+                f"`output` {output} holds something else than an export, so `overwrite` does not touch it."
+            )

@@ -1,0 +1,142 @@
+"""An exported folder run by ONNX Runtime and numpy alone: what any other runner does, in the fewest lines.
+
+runner = OnnxRunner("toon64-onnx")
+clip = runner(picture, "happiness", seed=0)  # picture (3, 64, 64) in [0, 1]; clip.frames (16, 3, 64, 64)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..files.extras import required
+
+
+class RunnerClip(NamedTuple):
+    """What `OnnxRunner` makes, float32.
+
+    Attributes:
+        frames: `(F, 3, H, W)` in [0, 1].
+        warped: `(F, 3, H, W)`, the picture moved by the flow alone.
+        flow: `(F, 2, h, w)`, absolute sampling grid (x, y) in [-1, 1].
+        occlusion: `(F, 1, h, w)` in [0, 1].
+    """
+
+    frames: np.ndarray
+    warped: np.ndarray
+    flow: np.ndarray
+    occlusion: np.ndarray
+
+
+class OnnxRunner:
+    """Generates clips from the folder that `export_onnx` wrote.
+
+    Raises:
+        OSError: if there is none.
+    """
+
+    def __init__(self, folder: str | Path):
+        runtime = required("onnxruntime", "onnx", "running ONNX files")
+        folder = Path(folder)
+        self.about = json.loads((folder / "runner.json").read_text(encoding="utf-8"))
+        self._sessions = {
+            name: runtime.InferenceSession(str(folder / graph["file"]), providers=["CPUExecutionProvider"])
+            for name, graph in self.about["graphs"].items()
+        }
+        labels = self.about["labels"]
+        self._table = labels and np.fromfile(folder / labels["file"], dtype="<f4").reshape(labels["shape"])
+
+    def _run(self, graph: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = self.about["graphs"][graph]["outputs"]
+        return dict(zip(outputs, self._sessions[graph].run(outputs, inputs)))
+
+    def embedding(self, label: str | None) -> np.ndarray:
+        """Of a label as `runner.json` spells it, `(1, D)`; None is no condition.
+
+        Raises:
+            ValueError: for a label that it does not hold.
+        """
+        if label is None:
+            return np.array([self.about["null_embedding"]], np.float32)
+        labels = self.about["labels"]
+        if labels is None or label not in labels["texts"]:
+            raise ValueError(f"`label` must be one of {', '.join(labels['texts'] if labels else [])}, got {label!r}.")
+        return self._table[[labels["texts"].index(label)]]
+
+    def __call__(
+        self,
+        picture: np.ndarray,
+        label: str | None = None,
+        seed: int = 0,
+        num_inference_steps: int | None = None,
+        noise: Callable[[tuple[int, ...]], np.ndarray] | None = None,
+    ) -> RunnerClip:
+        """One clip.
+
+        Args:
+            picture: `(3, H, W)` in [0, 1], of the size in `runner.json`.
+            label: one of its labels.
+            seed: of the noise.
+            num_inference_steps: one of the numbers of steps that it has tables for.
+            noise: called with a shape for each draw; by default numpy's, from `seed`.
+        """
+        volume_about, sampling = self.about["volume"], self.about["sampling"]
+        steps = sampling["steps"].get(str(num_inference_steps or sampling["default_num_inference_steps"]))
+        if steps is None:
+            raise ValueError(
+                f"`num_inference_steps` must be one of {', '.join(sampling['steps'])}, got {num_inference_steps}."
+            )
+        draw = noise or np.random.default_rng(seed).standard_normal
+        picture = np.asarray(picture, np.float32)[None]
+        encoded = self._run("encoder", picture=picture)
+        projection = encoded.pop("image_projection")
+        shape = (1, *(volume_about[name] for name in ("channels", "frames", "height", "width")))
+        x = draw(shape).astype(np.float32)
+        text = self.embedding(label)
+        for step in steps:
+            predicted = self._run(
+                "denoiser",
+                volume=x,
+                timestep=np.array([step["timestep"]], np.int64),
+                text_embeds=text,
+                image_projection=projection,
+            )["prediction"]
+            clean, rest = (c[0] * x + c[1] * predicted for c in (step["clean"], step["noise"]))
+            clean = self._thresholded(clean, sampling["thresholding"])
+            if volume_about["first_frame_is_picture"]:
+                clean[:, :, 0] = self._still()[:, None, None]
+            x = step["next"][0] * clean + step["next"][1] * rest
+            if step["next"][2]:
+                x = x + step["next"][2] * draw(shape)
+            x = x.astype(np.float32)
+        flow, occlusion = self._motion(x[0])
+        frames = self._run("renderer", picture=picture, flow=flow, occlusion=occlusion, **encoded)
+        return RunnerClip(frames["frames"], frames["warped"], flow, occlusion)
+
+    @staticmethod
+    def _thresholded(clean: np.ndarray, rule: dict[str, Any] | None) -> np.ndarray:
+        if rule is None:
+            return clean
+        size = np.clip(np.quantile(np.abs(clean), rule["quantile"]), 1, rule["largest"])
+        return np.clip(clean, -size, size) / size
+
+    def _still(self) -> np.ndarray:
+        """A volume's values where nothing moves and all is seen, `(3,)`."""
+        mean, std = (np.array(self.about["volume"][name]) for name in ("mean", "std"))
+        return (np.array([0, 0, 1]) - mean) / std
+
+    def _motion(self, volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Flow and occlusion `(F, 2 and 1, h, w)` of a clean volume `(3, F, h, w)`."""
+        about = self.about["volume"]
+        mean, std = (np.array(about[name], np.float32).reshape(3, 1, 1, 1) for name in ("mean", "std"))
+        motion = (volume * std + mean).transpose(1, 0, 2, 3)
+        flow, occlusion = motion[:, :2].copy(), motion[:, 2:].clip(0, 1)
+        if about["flow_is_added_to"] is not None:
+            places = np.array(about["flow_is_added_to"], np.float32)
+            flow[:, 0] += places
+            flow[:, 1] += places[:, None]
+        return flow, np.ascontiguousarray(occlusion)

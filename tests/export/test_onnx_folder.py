@@ -1,0 +1,117 @@
+"""A pipeline in ONNX files gives the clips that it gives in torch."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from tiny import LABELS, tiny_image, tiny_pipeline
+
+from lfdm_diffusers import FullSizePainter
+from lfdm_diffusers.export.folder import export_onnx
+from lfdm_diffusers.export.graphs import pipeline_graphs
+from lfdm_diffusers.export.onnx_files import write_graph
+
+STEPS = 3
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytest.importorskip("onnxscript", reason="needs the extra onnx")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A pipeline, and the folder of its files (float16: its own weights have been rounded, so that both have the same)."""
+    pipe = tiny_pipeline()
+    pipe.lfae.register_to_config(flow_grid="centers", warp_padding="border")
+    pipe.unet.register_to_config(flow_target="residual", prediction_type="v_prediction")
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
+    pipe.register_modules(painter=FullSizePainter(scale=2, base_channels=8, coarse_channels=16, num_blocks=1))
+    folder = tmp_path_factory.mktemp("onnx") / "out"
+    found = export_onnx(pipe, folder, dtype="float16", num_inference_steps=[STEPS], eta=0)
+    assert set(found) == {"encoder", "denoiser", "renderer", "painter"} and max(found.values()) < 1e-4
+    return pipe, folder
+
+
+@pytest.mark.integration
+def test_a_runner_makes_the_pipelines_clip(exported):
+    from lfdm_diffusers.export.runner import OnnxRunner
+
+    pipe, folder = exported
+    latents = torch.randn(1, 3, pipe.unet.config.num_frames, 8, 8, generator=torch.Generator().manual_seed(3))
+    picture = tiny_image()
+    wanted = pipe(picture, LABELS[1], latents=latents, num_inference_steps=STEPS, eta=0, output_type="pt")
+    runner = OnnxRunner(folder)
+    asked = dict(num_inference_steps=STEPS, noise=lambda shape: latents.numpy())
+    clip = runner(picture.numpy(), LABELS[1], **asked)
+    for name in ("frames", "warped", "flow", "occlusion"):
+        np.testing.assert_allclose(getattr(clip, name), getattr(wanted, name)[0].numpy(), atol=1e-3)
+    another = runner(picture.numpy(), LABELS[2], **asked)
+    assert np.abs(another.flow - clip.flow).max() > 1e-3
+    runner.about["volume"]["first_frame_is_picture"] = True
+    np.testing.assert_allclose(runner(picture.numpy(), LABELS[1], **asked).frames[0], picture.numpy(), atol=1e-4)
+    with pytest.raises(ValueError, match=r"`label` must be one of anger.*'joy'"):
+        runner.embedding("joy")
+    with pytest.raises(ValueError, match=r"`num_inference_steps` must be one of 3, got 5"):
+        runner(picture.numpy(), num_inference_steps=5)
+
+
+@pytest.mark.integration
+def test_files_are_half_as_large_and_say_their_shapes(exported):
+    import onnx
+
+    _, folder = exported
+    about = json.loads((folder / "runner.json").read_text())
+    assert about["painter"] == {"scale": 2} and about["graphs"]["painter"]["inputs"]["picture"]["shape"] == [
+        1,
+        3,
+        64,
+        64,
+    ]
+    assert about["volume"]["frames"] == 4 and list(about["sampling"]["steps"]) == [str(STEPS)]
+    model = onnx.load(folder / "denoiser.onnx")
+    halved = sum(np.prod(w.dims) for w in model.graph.initializer if w.data_type == onnx.TensorProto.FLOAT16)
+    whole = sum(np.prod(w.dims) for w in model.graph.initializer if w.data_type == onnx.TensorProto.FLOAT)
+    assert halved > 3 * whole
+    for graph in about["graphs"].values():
+        nodes = onnx.load(folder / graph["file"]).graph.node
+        assert {node.domain for node in nodes} <= {"", "ai.onnx"}
+        assert not {node.op_type for node in nodes} & {"Loop", "Scan", "If"}
+
+
+@pytest.mark.integration
+def test_clips_of_another_length(tmp_path):
+    import onnxruntime
+
+    graph = pipeline_graphs(tiny_pipeline())["denoiser"]
+    write_graph(graph, tmp_path / "denoiser.onnx", 18, "float32", dynamic=True)
+    inputs = dict(graph.inputs, volume=torch.randn(1, 3, 7, 8, 8))
+    session = onnxruntime.InferenceSession(str(tmp_path / "denoiser.onnx"), providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    with torch.no_grad():
+        np.testing.assert_allclose(got, graph.module(*inputs.values()).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"opset": 12}, r"`opset` must be one of 18, 19, got 12"),
+        ({"dtype": "int8"}, r"`dtype` must be one of float16, float32, got 'int8'"),
+        ({"eta": 2}, r"`eta` must be from 0 to 1, got 2"),
+        ({"num_inference_steps": [0]}, r"`num_inference_steps` must be from 1 to 1000, got \[0\]"),
+    ],
+)
+def test_what_is_not_allowed_writes_nothing(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export_onnx(tiny_pipeline(), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_kept(tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty"):
+        export_onnx(tiny_pipeline(), tmp_path)
+    with pytest.raises(ValueError, match="something else"):
+        export_onnx(tiny_pipeline(), tmp_path, overwrite=True)
+    assert (tmp_path / "note.txt").read_text() == "mine"
