@@ -154,7 +154,7 @@ class PairDataset(_ClipItems):
                 f"The true motion of {clip.name} has {flow.shape[2]}x{flow.shape[1]} pixels, and is not stretched: pictures must have "
                 f"that size, got {size[1]}x{size[0]}."
             )
-        return flow - sampling_grid(*size, centers=True).movedim(-1, 0), visibility
+        return flow - sampling_grid(size[0], size[1], centers=True).movedim(-1, 0), visibility
 
 
 class ClipDataset(_ClipItems):

@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ def write_graph(graph: Graph, path: Path, opset: int, dtype: str, dynamic: bool)
             dynamic_shapes=_dynamic_shapes(graph) if dynamic else None,
             verbose=False,
         )
-    model = program.model_proto
+    model = cast(torch.onnx.ONNXProgram, program).model_proto
     if dtype == "float16":
         halve_weights(model)
     model.producer_name, model.doc_string = "lfdm_diffusers", ""

@@ -84,7 +84,10 @@ class LFAELoss(nn.Module):
                 losses["concentration"] = self.concentration_weight * concentration_loss(output.driving_regions)
             centers = self.lfae.config.flow_grid == "centers"
             if self.true_motion_weight:
-                losses |= true_motion_losses(output.flow, output.occlusion, *motion, centers, self.true_motion_weight)
+                true_flow, visibility = motion
+                losses |= true_motion_losses(
+                    output.flow, output.occlusion, true_flow, visibility, centers, self.true_motion_weight
+                )
             if self.still_weight:
                 losses["still"] = self.still_weight * still_loss(output.flow, reference, driving, centers)
         return losses, output.occlusion.detach().mean()

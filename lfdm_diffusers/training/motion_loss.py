@@ -30,7 +30,7 @@ def true_motion_losses(
         centers: the grid that `flow` starts from, as in `sampling_grid`.
         weight: of the first; the second has a tenth of it.
     """
-    size = flow.shape[-2:]
+    size = flow.shape[-2], flow.shape[-1]
     seen = F.adaptive_avg_pool2d(visibility, size)
     wanted = F.adaptive_avg_pool2d(true_flow * visibility, size) / seen.clamp(min=1e-3)
     error = (_residual(flow, centers) - wanted) * _half_sides(flow)
@@ -48,14 +48,16 @@ def still_loss(flow: torch.Tensor, reference: torch.Tensor, driving: torch.Tenso
         reference, driving: `(B, 3, H, W)` in [0, 1].
         centers: as in `true_motion_losses`.
     """
-    difference = F.adaptive_max_pool2d((driving - reference).abs().amax(dim=1, keepdim=True).float(), flow.shape[-2:])
+    difference = F.adaptive_max_pool2d(
+        (driving - reference).abs().amax(dim=1, keepdim=True).float(), (flow.shape[-2], flow.shape[-1])
+    )
     around = F.max_pool2d(difference, NEIGHBOURHOOD, stride=1, padding=NEIGHBOURHOOD // 2)
     still = (around < SAME_COLOR).float()
     return (still * _length(_residual(flow, centers) * _half_sides(flow))).mean()
 
 
 def _residual(flow: torch.Tensor, centers: bool) -> torch.Tensor:
-    return flow - sampling_grid(*flow.shape[-2:], flow.device, centers).movedim(-1, 0)
+    return flow - sampling_grid(flow.shape[-2], flow.shape[-1], flow.device, centers).movedim(-1, 0)
 
 
 def _half_sides(flow: torch.Tensor) -> torch.Tensor:
