@@ -15,8 +15,12 @@ from .engine import MOST_FRAMES, MOST_STEPS, Engine, Upload
 from .uploads import asked_number, choice, told
 
 # Of a motion that is there already; one that is generated may be generated as a loop.
-LOOPS = {"play once": None, "ease back to the start": "ease", "forward and back": "ping_pong"}
-GENERATED_LOOPS: dict[str, str | bool | None] = {"play once": None, "as a loop": True} | LOOPS
+LOOPS: dict[str, str | bool | None] = {
+    "play once": None,
+    "ease back to the start": "ease",
+    "forward and back": "ping_pong",
+}
+GENERATED_LOOPS = {"play once": None, "as a loop": True} | LOOPS
 SIZES = ("picture", "model")
 MOST_SEED = 2**31
 AS_TRAINED = "the model's own"

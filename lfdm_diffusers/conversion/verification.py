@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -114,7 +115,7 @@ def verify_folder(
     """
     kind = LatentFlowAutoencoder if unet_checkpoint is None else LFDMPipeline
     loaded = kind.from_pretrained(folder)
-    pairs = {"lfae": (loaded, original)}
+    pairs: dict[str, tuple[Any, Any]] = {"lfae": (loaded, original)}
     if unet_checkpoint is not None:
         pairs = {
             name: (model, original.components[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, cast
 
@@ -138,9 +138,8 @@ class FullSize:
         flow, occlusion, decoded, warped = maps
         flow = steadied(flow)
         active = activity(flow, warped, decoded)
-        parts: Iterable[torch.Tensor]
         if painter is None:
-            parts = (flow, decoded, 1 - agreement(warped, decoded))
+            finer, painted, share = flow, decoded, 1 - agreement(warped, decoded)
         else:
             number = place if self.subjects is None else 0
             height, width = (painter.config.scale * side for side in decoded.shape[-2:])
@@ -148,8 +147,11 @@ class FullSize:
             picture = fit_picture(part, height, width, "center_crop").to(decoded.device)
             chunks = zip(*(x.split(FRAMES_AT_ONCE) for x in (flow, occlusion, decoded, warped)))
             found = [painter(picture[None], *chunk) for chunk in chunks]
-            parts = (torch.cat([getattr(part, name) for part in found]) for name in ("flow", "painted", "share"))
-        return dict(zip(("flow", "painted", "share"), (x.cpu() for x in still_at_rest(*parts, active))))
+            finer, painted, share = (
+                torch.cat([getattr(part, name) for part in found]) for name in ("flow", "painted", "share")
+            )
+        resting = still_at_rest(finer, painted, share, active)
+        return dict(zip(("flow", "painted", "share"), (x.cpu() for x in resting)))
 
     def _groups(self, moved: list[dict]) -> list[tuple[int, list[tuple[Box, dict]]]]:
         """For each video the number of its picture, and the boxes that move in it with their motions."""

@@ -68,7 +68,7 @@ def still_at_rest(
     def at_size_of(x: torch.Tensor) -> torch.Tensor:
         return F.interpolate(active, x.shape[-2:], mode="bilinear", align_corners=False)
 
-    still = sampling_grid(*flow.shape[-2:], flow.device, centers=True).permute(2, 0, 1)
+    still = sampling_grid(flow.shape[-2], flow.shape[-1], flow.device, centers=True).permute(2, 0, 1)
     # Written so that at rest it is the very grid that a renderer takes off.
     flow = torch.where(at_size_of(flow) > 0, still + at_size_of(flow) * (flow - still), still)
     return flow, painted, share * at_size_of(share)

@@ -81,7 +81,7 @@ FRAME_UNET_CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 # Of diffusers' `AutoencoderKL`: three channels on LFDM's latent grid (mug128: 32x32 of 128 pixels; toon64: 32x32 of 64).
-AUTOENCODER_CONFIGS = {
+AUTOENCODER_CONFIGS: dict[str, dict[str, Any]] = {
     "mug128": {"sample_size": 128, "block_out_channels": [64, 128, 256], "layers_per_block": 2, "norm_num_groups": 32},
     "toon64": {"sample_size": 64, "block_out_channels": [32, 64], "layers_per_block": 1, "norm_num_groups": 8},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import cast
 
 from accelerate.utils import set_seed
 from diffusers import DDIMScheduler
@@ -50,7 +51,7 @@ def frame_pipeline(args: argparse.Namespace, run: TrainingRun) -> tuple[FrameDif
     # What has an end is clipped there, as is usual for pixels; what has none is left as it is.
     limits = {"thresholding": False, "clip_sample": cls.bounded, "clip_sample_range": scale}
     pipe = cls(
-        unet=None,
+        unet=cast(UNet3DVideoModel, None),  # made when the clips have been measured
         scheduler=DDIMScheduler.from_config(released_scheduler(prediction_type=prediction_type).config, **limits),
         default_num_inference_steps=args.num_inference_steps,
         **space,

@@ -20,7 +20,7 @@ from .inputs import examples, label_table, network_config
 def build_task(args: argparse.Namespace, run: TrainingRun) -> AdversarialTask:
     """A new generator and its discriminators."""
     config = network_config(args, {}, ImaginatorGenerator, ("in_channels",))
-    resolution = args.resolution or AUTOENCODER_CONFIGS[args.preset]["sample_size"]
+    resolution: int = args.resolution or AUTOENCODER_CONFIGS[args.preset]["sample_size"]
     try:
         level_frames(args.num_frames, len(level_widths(resolution, 1)))
     except ValueError as error:  # before the clips are read

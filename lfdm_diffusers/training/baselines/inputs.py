@@ -30,6 +30,7 @@ def label_table(args: argparse.Namespace, run: TrainingRun, clips: TrainingClips
     Raises:
         ValueError: if the table that is to be used, or the training clips, lack one.
     """
+    table: LabelEmbeddings | None
     if args.label_embeddings:
         table, source = load_label_table(args.label_embeddings), f"`--label_embeddings` {args.label_embeddings}"
     else:
