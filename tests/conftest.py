@@ -62,6 +62,13 @@ def torch_state() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips of about 64 pixels where 256 are usual, and palettes of fewer samples: a small part of the encoding."""
+    monkeypatch.setattr("lfdm_diffusers.visualization.clip_files.WATCHABLE", 64)
+    monkeypatch.setattr("lfdm_diffusers.data.video_writing.PALETTE_PIXELS", 2**11)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     _HF_HOME.cleanup()
 

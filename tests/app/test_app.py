@@ -19,20 +19,16 @@ import torch
 from tiny import LABELS, tiny_pipeline
 
 from lfdm_diffusers import Box, LFDMPipeline, Motion, Stroke
-from lfdm_diffusers.app import engine as app_engine
 from lfdm_diffusers.app.engine import Engine, Made
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.embedded import embedded_pictures
-from lfdm_diffusers.visualization import enlarge
-from lfdm_diffusers.visualization.clip_files import default_scale
+from lfdm_diffusers.visualization import clip_files, enlarge
+from lfdm_diffusers.visualization.clip_views import WATCHABLE
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def small_files(monkeypatch):
-    """Files twice as large as the model's pictures, where the app has 256 pixels: 16 times less to encode."""
-    monkeypatch.setattr(app_engine, "default_scale", lambda size: 2)
+pytestmark = pytest.mark.usefixtures("small_files")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +59,7 @@ def shown(made: Made) -> np.ndarray:
 
 
 def test_a_clip_and_its_files(engine, model, picture, monkeypatch):
-    monkeypatch.setattr(app_engine, "default_scale", default_scale)
+    monkeypatch.setattr(clip_files, "WATCHABLE", WATCHABLE)
     told = []
     made = engine.generate(picture, "anger", seed=3, progress=lambda share, what: told.append((share, what)))
     assert [Path(path).suffix for path in made.downloads] == [".mp4", ".gif", ".safetensors"]

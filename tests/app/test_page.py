@@ -16,7 +16,6 @@ from lfdm_diffusers.app.engine import Engine
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.embedded import embedded_pictures
 
-gradio = pytest.importorskip("gradio")
 webdriver = pytest.importorskip("selenium.webdriver")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -29,6 +28,7 @@ WAIT = 120  # seconds; a clip takes about one
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
+    pytest.importorskip("gradio")  # here, because collecting all tests must not wait for it
     from lfdm_diffusers.app.page import launch_options, make_page
 
     page = make_page(Engine()).queue(max_size=5)
@@ -37,8 +37,9 @@ def url() -> Iterator[str]:
     page.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
+    """One for all tests: whoever opens the page anew is another visitor."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in (

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import base64
 import io
+from types import ModuleType
 
 import numpy as np
 import PIL.Image
 import pytest
 
-gradio = pytest.importorskip("gradio")
+from lfdm_diffusers.cli.app import is_loopback
 
-from lfdm_diffusers.app.uploads import (  # noqa: E402
-    MOST_UPLOADED,
-    asked_number,
-    choice,
-    mask_editor,
-    picture_upload,
-    told,
-)
-from lfdm_diffusers.cli.app import is_loopback  # noqa: E402
 
-pytestmark = pytest.mark.fast
+@pytest.fixture(scope="module")
+def gradio() -> ModuleType:
+    return pytest.importorskip("gradio")  # here, because collecting all tests must not wait for it
+
+
+@pytest.fixture(scope="module")
+def uploads(gradio) -> ModuleType:
+    from lfdm_diffusers.app import uploads
+
+    return uploads
 
 
 def data_url(picture: PIL.Image.Image) -> str:
@@ -30,15 +31,15 @@ def data_url(picture: PIL.Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def test_a_picture_comes_as_its_file():
-    upload = picture_upload()
+def test_a_picture_comes_as_its_file(gradio, uploads):
+    upload = uploads.picture_upload()
     path = upload.preprocess(gradio.components.image.ImageData(path=None, url=data_url(PIL.Image.new("L", (3, 2)))))
     with PIL.Image.open(path) as image:
         assert image.size == (3, 2)
     assert upload.preprocess(None) is None
     assert upload.preprocess(gradio.components.image.ImageData(path="/x/y.png")) == "/x/y.png"  # it is not opened here
     for url, message in (
-        ("data:image/png;base64," + "A" * (2 * MOST_UPLOADED), "more than 20 MB"),
+        ("data:image/png;base64," + "A" * (2 * uploads.MOST_UPLOADED), "more than 20 MB"),
         ("data:image/png;base64,???", "holds no file"),
         ("data:,text", "holds no file"),
     ):
@@ -46,40 +47,40 @@ def test_a_picture_comes_as_its_file():
             upload.preprocess(gradio.components.image.ImageData(path=None, url=url))
 
 
-def test_what_was_painted_is_bounded(tmp_path):
+def test_what_was_painted_is_bounded(gradio, uploads, tmp_path):
     PIL.Image.new("1", (3000, 3000)).save(tmp_path / "a.png")
     data = gradio.components.image_editor.EditorData
     layer = gradio.FileData(path=str(tmp_path / "a.png"))
     with pytest.raises(gradio.Error, match="what was painted has 3000x3000 pixels"):
-        mask_editor().preprocess(data(background=None, layers=[layer], composite=None))
+        uploads.mask_editor().preprocess(data(background=None, layers=[layer], composite=None))
     PIL.Image.new("RGBA", (30, 20), (0, 0, 0, 255)).save(tmp_path / "a.png")
-    found = mask_editor().preprocess(data(background=None, layers=[layer], composite=None))
+    found = uploads.mask_editor().preprocess(data(background=None, layers=[layer], composite=None))
     assert np.shape(found["layers"][0]) == (20, 30, 4)
 
 
-def test_errors_name_the_file_and_no_folder_of_the_server(tmp_path):
+def test_errors_name_the_file_and_no_folder_of_the_server(gradio, uploads, tmp_path):
     path = str(tmp_path / "secret" / "a\x1b.heic")
 
     def fails(picture: str) -> None:
         raise ValueError(f"{picture} cannot\nbe read.")
 
     with pytest.raises(gradio.Error) as caught:
-        told(fails)(path)
+        uploads.told(fails)(path)
     assert caught.value.message == "a\\x1b.heic cannot be read." and not caught.value.print_exception
 
 
 @pytest.mark.parametrize("value", [1e20, -1, float("nan"), float("inf"), "7", [], True, 10**400])
-def test_numbers_outside_of_their_bounds(value):
+def test_numbers_outside_of_their_bounds(uploads, value):
     with pytest.raises(ValueError, match="Steps must be a number from 1 to 1000, got"):
-        asked_number("Steps", value, 1, 1000, 0)
+        uploads.asked_number("Steps", value, 1, 1000, 0)
 
 
-def test_empty_fields_take_what_is_usual():
-    assert asked_number("Steps", None, 1, 1000, 0) == 0 and asked_number("Steps", 7.0, 1, 1000, 0) == 7
-    assert choice("Loop", "ease", ("ease", "no")) == "ease"
+def test_empty_fields_take_what_is_usual(uploads):
+    assert uploads.asked_number("Steps", None, 1, 1000, 0) == 0 and uploads.asked_number("Steps", 7.0, 1, 1000, 0) == 7
+    assert uploads.choice("Loop", "ease", ("ease", "no")) == "ease"
     for value in (None, [], "other"):
         with pytest.raises(ValueError, match="Loop must be one of ease, no, got"):
-            choice("Loop", value, ("ease", "no"))
+            uploads.choice("Loop", value, ("ease", "no"))
 
 
 def test_who_is_a_stranger():

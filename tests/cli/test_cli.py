@@ -21,7 +21,6 @@ from safetensors import safe_open
 from tiny import LABELS, tiny_pipeline
 
 from lfdm_diffusers import LFDMPipeline, Motion, Stroke, embedded
-from lfdm_diffusers.cli import clips as cli_clips
 from lfdm_diffusers.cli import main
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.data.toon_faces import toon_clip
@@ -29,14 +28,12 @@ from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
 from lfdm_diffusers.visualization import as_pixels, enlarge
 from lfdm_diffusers.visualization import clip_files as generated_files
+from lfdm_diffusers.visualization.clip_views import WATCHABLE
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def small_clips(monkeypatch):
-    """Clips twice as large as the model's pictures where 256 pixels would be usual: 16 times less to encode."""
-    monkeypatch.setattr(cli_clips, "default_scale", lambda size: 2)
+pytestmark = pytest.mark.usefixtures("small_files")
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +109,13 @@ def test_generate_writes_all_kinds(model, pictures, tmp_path, capsys):
     assert len(read) == 4 and np.abs(smaller[0] - smaller[1]).mean() < 4
 
     grid = frames_of(folder / "grid")  # reference and three labels, two by two
-    assert grid.shape[0] == 4 and 512 < grid.shape[2] < 540
-    assert np.array_equal(grid[:, 4:260, 264:520], enlarge(as_pixels(video), 8))  # anger stands beside the reference
-    assert np.array_equal(grid[0, 4:260, 4:260], grid[3, 4:260, 4:260])
+    assert grid.shape[0] == 4 and 128 < grid.shape[2] < 156
+    assert np.array_equal(grid[:, 4:68, 72:136], enlarge(as_pixels(video), 2))  # anger stands beside the reference
+    assert np.array_equal(grid[0, 4:68, 4:68], grid[3, 4:68, 4:68])
 
 
 def test_clips_are_enlarged_to_be_looked_at(model, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli_clips, "default_scale", generated_files.default_scale)
+    monkeypatch.setattr(generated_files, "WATCHABLE", WATCHABLE)
     options = ("--model", model, "--output", tmp_path, "--label", "anger", "--kinds", "clips", "--formats", "png")
     options += ("--output-size", "model")
     assert lfdm("generate", pictures[0], *options) == 0

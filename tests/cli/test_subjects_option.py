@@ -15,6 +15,8 @@ from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.embedded import embedded_pictures
 
+pytestmark = pytest.mark.usefixtures("small_files")
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> str:
