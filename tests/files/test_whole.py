@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from failing_calls import Calls, attempt, exit_code, in_child, write
+from loopback_python import LoopbackPython
 from safetensors.torch import save_file
 
 import lfdm_diffusers.files.whole as whole_module
@@ -24,8 +24,6 @@ from lfdm_diffusers.files.whole import PREFIX, remove, sweep, whole, write_json,
 
 posix = pytest.mark.skipif(os.name != "posix", reason="processes are forked, permissions are POSIX's")
 
-# What `whole` asks of the system, and how it replaces a folder.
-CALLS = ("listdir", "mkdir", "open", "fsync", "chmod", "rename", "replace", "scandir", "unlink", "rmdir", "_exchange")
 KINDS = ("file", "folder")
 NOBODY = 65534
 WAYS = ("exchange", "renames")  # Linux's renameat2 for folders, or two renames
@@ -37,16 +35,6 @@ def way(request, monkeypatch) -> str:
     if request.param == "renames":
         monkeypatch.setattr(whole_module, "_exchange", lambda one, other: False)
     return request.param
-
-
-def write(path: Path, kind: str, text: str) -> None:
-    """A file, or a folder of two files, one of them in a folder."""
-    if kind == "file":
-        path.write_text(text)
-    else:
-        (path / "deep").mkdir(parents=True)
-        (path / "a").write_text(text)
-        (path / "deep" / "b").write_text(text)
 
 
 def read(path: Path) -> str | None:
@@ -62,56 +50,6 @@ def read(path: Path) -> str | None:
 
 def litter(folder: Path) -> list[str]:
     return [name for name in os.listdir(folder) if name.startswith(PREFIX)]
-
-
-class Calls:
-    """Counts calls of the system and does `act` before or after the n-th."""
-
-    def __init__(self, act: Callable[[], None], number: int, after: bool):
-        self.act, self.number, self.after, self.done = act, number, after, 0
-        self.failed, self.removing = "", False
-
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "fsync", lambda opened: None)  # counted, but not waited for
-            for name in CALLS:
-                place = whole_module if name == "_exchange" else os
-                patch.setattr(place, name, self.wrap(name, getattr(place, name)))
-            patch.setattr(shutil, "rmtree", self.wrap_removal(shutil.rmtree))
-            yield
-
-    def wrap(self, name: str, call: Callable) -> Callable:
-        def wrapped(*args, **kwargs):
-            self.done += 1
-            if self.done != self.number:
-                return call(*args, **kwargs)
-            self.failed = "removal" if self.removing else name
-            try:
-                if self.after:
-                    call(*args, **kwargs)
-            finally:
-                self.act()
-
-        return wrapped
-
-    def wrap_removal(self, call: Callable) -> Callable:
-        """What is called in it counts too, but is told apart: a failure then is a failure to tidy up."""
-
-        def wrapped(*args, **kwargs):
-            self.removing = True
-            try:
-                call(*args, **kwargs)
-            finally:
-                self.removing = False
-
-        return wrapped
-
-
-def attempt(target: Path, kind: str, calls: Calls) -> None:
-    """Write "new" with watched system calls."""
-    with calls.watched(), whole(target) as part:
-        calls.wrap("write", write)(part, kind, "new")
 
 
 def full() -> None:
@@ -155,29 +93,25 @@ def test_whatever_call_fails_the_old_or_the_new_is_whole(tmp_path, way, kind, th
     assert {"mkdir", "fsync", "write", "removal"} <= {*failed} and not failed[-1] and len(failed) > 8
 
 
-def in_child(act: Callable[[], None]) -> int:
-    """The number of a new process that does `act` and ends with 0, or with 1 if it raises."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            act()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return child
+KILLED = """
+from pathlib import Path
+from failing_calls import killed_at
+result = killed_at(number, Path(target), kind, exchange)
+"""
 
 
-def exit_code(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+@pytest.fixture(scope="module")
+def small_process(tmp_path_factory) -> Iterator[LoopbackPython]:
+    """To fork this one, with all that it holds, takes longer than what is tested."""
+    process = LoopbackPython("http://127.0.0.1:9", tmp_path_factory.mktemp("home"))
+    yield process
+    process.close()
 
 
 @posix
 @pytest.mark.parametrize("there", [None, *KINDS])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kill_at_any_call_loses_nothing(tmp_path, way, kind, there):
+def test_a_kill_at_any_call_loses_nothing(tmp_path, small_process, way, kind, there):
     before, gaps, killed, number = "old" if there else None, 0, True, 0
     while killed:
         number += 1
@@ -186,8 +120,7 @@ def test_a_kill_at_any_call_loses_nothing(tmp_path, way, kind, there):
         target = folder / "x.gif"
         if there:
             write(target, there, "old")
-        calls = Calls(lambda: os._exit(9), number, False)
-        code = exit_code(in_child(lambda: attempt(target, kind, calls)))  # noqa: B023
+        code = small_process.run(KILLED, number=number, target=str(target), kind=kind, exchange=way == "exchange")
         assert code in (0, 9)
         killed = code == 9
         first = read(target)

@@ -6,6 +6,7 @@ Lengths are in scene units: a picture spans [-1, 1] in x (right) and y (down) be
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,17 +118,48 @@ def closed_spline(points: list[tuple[float, float]], steps: int = 7) -> Array:
 
 
 def polygon(x: Array, y: Array, vertices: Array) -> Array:
-    """Exact signed distance to a closed polygon (N, 2), by its sides and the even-odd rule."""
-    nearest = np.full(np.broadcast(x, y).shape, 1e9)
+    """Exact signed distance to a closed polygon (N, 2), by its sides and the even-odd rule.
+
+    `x` is (1 or H, W), alike in all rows, and `y` (H, 1 or W), alike in all columns. A side is looked at where it may be the nearest,
+    and where a ray to the right may cross it.
+    """
+    x, y = x[:1], y[:, :1]
+    nearest = np.full((y.size, x.size), 1e9)
     inside = np.zeros(nearest.shape, dtype=bool)
-    for (ax, ay), (bx, by) in zip(vertices, np.roll(vertices, -1, 0), strict=True):
+    starts, ends = vertices, np.roll(vertices, -1, 0)
+    for (ax, ay), (bx, by), window in zip(starts, ends, _windows(x[0], y[:, 0], starts, ends), strict=True):
         ex, ey = bx - ax, by - ay
-        px, py = x - ax, y - ay
+        px, py = x[:, window[1]] - ax, y[window[0]] - ay
         t = np.clip((px * ex + py * ey) / (ex * ex + ey * ey + 1e-18), 0.0, 1.0)
-        np.minimum(nearest, (px - t * ex) ** 2 + (py - t * ey) ** 2, out=nearest)
-        if ay != by:
-            inside ^= ((ay > y) != (by > y)) & (px < ex * py / ey)
+        view = nearest[window]
+        np.minimum(view, (px - t * ex) ** 2 + (py - t * ey) ** 2, out=view)
+        crossed = ((ay > y) != (by > y))[:, 0]
+        if ay != by and crossed.any():
+            inside[crossed] ^= x - ax < ex * (y[crossed] - ay) / ey
     return np.where(inside, -1.0, 1.0) * np.sqrt(nearest)
+
+
+BLOCK = 8
+
+
+def _windows(x: Array, y: Array, starts: Array, ends: Array) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns (of y and of x) among which all points lie that are nearest to a side, for each of the sides.
+
+    In a block of points no side is nearest that is farther from the block's middle than another by twice its radius.
+    """
+    across, down = (t[np.minimum(np.arange(BLOCK // 2, t.size + BLOCK // 2, BLOCK), t.size - 1)] for t in (x, y))
+    half, high = (np.abs(t - middle.repeat(BLOCK)[: t.size]).max() for t, middle in ((x, across), (y, down)))
+    radius = np.hypot(half, high)
+    sides = (ends - starts)[:, :, None, None]
+    px, py = across[None, None, :] - starts[:, 0, None, None], down[None, :, None] - starts[:, 1, None, None]
+    t = np.clip((px * sides[:, 0] + py * sides[:, 1]) / ((sides**2).sum(1) + 1e-18), 0.0, 1.0)
+    distance = np.hypot(px - t * sides[:, 0], py - t * sides[:, 1])
+    for near in distance <= distance.min(0) + 2 * radius + 1e-6:
+        rows, columns = (np.flatnonzero(near.any(axis)) for axis in (1, 0))
+        if not rows.size:
+            yield slice(0), slice(0)
+            continue
+        yield slice(BLOCK * rows[0], BLOCK * (rows[-1] + 1)), slice(BLOCK * columns[0], BLOCK * (columns[-1] + 1))
 
 
 def ripples(
