@@ -16,6 +16,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from loopback_hub import LoopbackHub  # noqa: E402
+from script_process import ScriptProcess  # noqa: E402
 from torch_state import restored_torch_state, seed_everything  # noqa: E402
 
 LONG_ROOMS = ("examples", "training")  # first, so that no long file is left over for one process at the end
@@ -79,3 +80,11 @@ def loopback_hub() -> Iterator[LoopbackHub]:
     hub = LoopbackHub()
     yield hub
     hub.close()
+
+
+@pytest.fixture(scope="session")
+def scripts(loopback_hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptProcess]:
+    """Runs training scripts in processes of their own, whose Hub is the loopback one."""
+    process = ScriptProcess(loopback_hub.url, tmp_path_factory.mktemp("scripts_home"))
+    yield process
+    process.close()

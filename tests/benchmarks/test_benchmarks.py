@@ -28,6 +28,7 @@ from lfdm_diffusers import ops
 from lfdm_diffusers.models.blocks_2d import FastConv2d
 from lfdm_diffusers.ops.thresholds import DEFAULTS, current
 from lfdm_diffusers.pipelines.motion import beside
+from lfdm_diffusers.training import presets
 
 # Limits with which models as small as those of tests are computed in all the ways that large ones are.
 FAST = {f"winograd_{limit}": 1 for limit in ("channels", "pairs", "tiles")} | {"winograd": True, "columns": True}
@@ -38,6 +39,15 @@ COMMITTED = sorted(performance_page.RUNS.glob("*.json"))
 def hurried(monkeypatch):
     monkeypatch.setattr(speed, "gemm_peak", lambda device, dtype: 100.0)
     monkeypatch.setattr(speed, "LEAST_SECONDS", 0.0)
+
+
+@pytest.fixture
+def tiny_preset(monkeypatch) -> str:
+    """A preset of models as small as those of other tests, which are run here rather than measured."""
+    for table, model in ((presets.LFAE_CONFIGS, tiny_lfae()), (presets.UNET_CONFIGS, tiny_unet())):
+        config = {name: value for name, value in model.config.items() if not name.startswith("_")}
+        monkeypatch.setitem(table, "tiny", config)
+    return "tiny"
 
 
 @pytest.fixture
@@ -74,19 +84,19 @@ def test_a_row_says_what_was_measured(hurried, saved):
 
 
 @pytest.mark.parametrize("item", ITEMS)
-def test_every_item_runs(hurried, saved, monkeypatch, item):
+def test_every_item_runs(hurried, saved, tiny_preset, monkeypatch, item):
     monkeypatch.setattr(speed, "LEAST_CALLS", 1)
     monkeypatch.setattr(speed, "MOST_CALLS", 1)
     dtype = "bfloat16" if speed.has_instructions(torch.bfloat16) else "float32"
-    case = Case(item, "toon64", dtype, frames=2, size=32, checkpointing=item in TRAINING)
+    case = Case(item, tiny_preset, dtype, frames=2, checkpointing=item in TRAINING)
     row = speed.measure(case, saved(case))
     assert row["seconds"] > 0 and (row["gigaflop"] is None) == (item == "video_ddpm1000")
 
 
-def test_a_thousand_steps_are_extrapolated_from_few(hurried, saved, monkeypatch):
+def test_a_thousand_steps_are_extrapolated_from_few(hurried, saved, tiny_preset, monkeypatch):
     times = iter([9.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0])  # the first call; three of 15 steps; three of 5
     monkeypatch.setattr(speed, "synchronised", lambda call, device: next(times))
-    case = Case("video_ddpm1000", "toon64")
+    case = Case("video_ddpm1000", tiny_preset)
     row = speed.measure(case, saved(case))
     assert row["seconds"] == pytest.approx(1 + 995 * 0.1)
 
@@ -142,15 +152,14 @@ def test_the_plain_formulas_give_the_models_numbers():
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("item", speed.PLAIN)
-def test_plain_rows_are_timed_as_such(hurried, saved, monkeypatch, item):
+def test_plain_rows_are_timed_as_such(hurried, saved, tiny_preset, monkeypatch, item):
     monkeypatch.setattr(speed, "LEAST_CALLS", 1)
     monkeypatch.setattr(speed, "MOST_CALLS", 1)
     calls, denoise, decode = [], plain.denoise, plain.decode
     monkeypatch.setattr(plain, "denoise", lambda *args: calls.append("unet_step") or denoise(*args))
     monkeypatch.setattr(plain, "decode", lambda *args: calls.append("decode") or decode(*args))
-    case = Case(item, frames=1, plain=True)
+    case = Case(item, tiny_preset, frames=1, plain=True)
     row = speed.measure(case, saved(case))
     assert row["plain"] and row["seconds"] > 0
     assert set(calls) == ({"unet_step", "decode"} if item == "video_ddim10" else {item})

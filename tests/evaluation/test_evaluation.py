@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import make_embedded
@@ -21,9 +23,10 @@ from torch import nn
 
 from lfdm_diffusers import LabelEmbeddings
 from lfdm_diffusers.data.cache import ClipReader
-from lfdm_diffusers.data.clips import read_clip
+from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
+from lfdm_diffusers.data.toon_faces.redrawing import redrawn_motion
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation import generation
 from lfdm_diffusers.evaluation import run as evaluation_run
@@ -68,6 +71,22 @@ def model(tmp_path_factory) -> Path:
     )
     pipe.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """The true motion of a clip is drawn again for the first test that asks for it, and kept for the others."""
+    known: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
+
+    def motion(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
+        if clip.path not in known:
+            known[clip.path] = redrawn_motion(clip)
+        flow, visibility = known[clip.path]
+        return flow.copy(), visibility.copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("lfdm_diffusers.data.true_motion"), "redrawn_motion", motion)
+        yield
 
 
 class FewFeatures(i3d.VideoDetector):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from lfdm_diffusers.data.cache import ClipReader
-from lfdm_diffusers.data.toon_faces import toon_clip, write_toon_faces
+from lfdm_diffusers.data.toon_faces import redrawing, toon_clip, write_toon_faces
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation.judged import (
     accuracy_score,
@@ -36,6 +38,14 @@ def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("toon")
     write_toon_faces(root, 3, 3, labels=LABELS, num_frames=FRAMES, size=SIZE, format="webp", progress=False)
     return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """A clip is drawn again for the first test that asks for it, and kept for the others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redrawing, "toon_clip", functools.cache(redrawing.toon_clip))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,8 @@ def test_it_runs(loopback_hub: LoopbackHub, tmp_path):
     settings |= {"HF_HOME": str(tmp_path / "home"), "REPO_ID": "me/toon64-ink", "PYTHONPATH": path}
     settings["OMP_NUM_THREADS"] = "1"  # beside other tests more threads only wait for each other
     notebook = nbformat.read(NOTEBOOK, 4)
+    (training,) = [cell for cell in notebook.cells if '"--max_train_steps",\n    "40",' in cell.source]
+    training.source = training.source.replace('"40",', '"2",')  # what it learns is not looked at here
     resources = {"metadata": {"path": str(tmp_path / "examples")}}
     nbclient.NotebookClient(notebook, timeout=1800, resources=resources).execute(env=os.environ | settings)
     shown, kept = pictures(notebook), pictures(json.loads(NOTEBOOK.read_text(encoding="utf-8")))

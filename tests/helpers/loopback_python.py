@@ -13,7 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 
-TESTS = Path(__file__).parent
+HELPERS = Path(__file__).parent
 
 
 class RemoteError(Exception):
@@ -42,7 +42,7 @@ class LoopbackPython:
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+            "PYTHONPATH": os.pathsep.join([str(HELPERS.parents[1]), str(HELPERS)]),
         }
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
         self.process = subprocess.Popen(

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,7 @@ from loopback_hub import READ_TOKEN, WRITE_TOKEN
 from loopback_python import LoopbackPython, RemoteError
 from safetensors.torch import load_file
 from tiny import tiny_image, tiny_lfae, tiny_pipeline
-from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
+from training_scripts import assert_same, command_line, load_script, records, stop_at
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
 from lfdm_diffusers.data.cache import ClipReader
@@ -346,41 +343,35 @@ def test_other_models_are_refused_and_left_alone(base, whole_run, tmp_path):
 
 
 @pytest.mark.integration
-def test_killed_and_resumed(base, tmp_path):
+def test_killed_and_resumed(base, tmp_path, scripts):
     """SIGKILL as soon as a checkpoint is there; the end is the same."""
     changes = {"max_train_steps": 40, "checkpointing_steps": 5, "validation_steps": 10}
     run(arguments(base, tmp_path / "whole", **changes))
     output = tmp_path / "killed"
-    command = [sys.executable, SCRIPT, *arguments(base, output, **changes, resume_from_checkpoint="latest")]
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 600
-    while not (output / "checkpoint-10").exists() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (output / "decoder").exists()
-    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=600)
+    argv = arguments(base, output, **changes, resume_from_checkpoint="latest")
+    there = (output / "checkpoint-10").exists
+    assert scripts.killed_when(there, "finetune_decoder", argv, tmp_path / "said") == -signal.SIGKILL
+    assert there() and not (output / "decoder").exists(), (tmp_path / "said").read_text()
+    run(argv)
     assert_same(decoder(output), decoder(tmp_path / "whole"))
 
 
 @pytest.mark.integration
-def test_two_processes(base, tmp_path):
+def test_two_processes(base, tmp_path, scripts):
     """The decoder's running statistics are averaged; the frozen ones stay as they were, to the bit."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", SCRIPT]
     argv = arguments(base, tmp_path, max_train_steps=4)
-    done = subprocess.run([*torchrun, *argv], env=environment(), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("step 0: l1 ") == 1
+    done = scripts.done("finetune_decoder", argv, tmp_path / "said", processes=2)
+    said = (tmp_path / "said").read_text()
+    assert done == [0, 0] and said.count("step 0: l1 ") == 1, said
     assert [record["step"] for record in records(tmp_path)] == [0, 1, 2, 3, 3, 4, 4]
     LatentFlowAutoencoder.from_pretrained(base / "pipeline/lfae").load_decoder(tmp_path / "decoder")
 
 
 @pytest.mark.integration
-def test_push_and_load_from_the_hub(base, tmp_path, loopback_hub):
+def test_push_and_load_from_the_hub(base, tmp_path, loopback_hub, scripts):
     for path in (base / "pipeline").rglob("*"):
         if path.is_file():
             loopback_hub.add("me/base", {path.relative_to(base / "pipeline").as_posix(): path.read_bytes()})
-    hub = {"HF_ENDPOINT": loopback_hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
     argv = arguments(
         base,
         tmp_path / "out",
@@ -388,12 +379,12 @@ def test_push_and_load_from_the_hub(base, tmp_path, loopback_hub):
         max_train_steps=1,
         hub_model_id="me/my-decoder",
     )
-    command = [sys.executable, SCRIPT, *argv, "--push_to_hub", "--hub_token"]
-    common = {"env": {**environment(), **hub, "HF_HOME": str(tmp_path / "home")}, "capture_output": True, "text": True}
-    refused = subprocess.run([*command, READ_TOKEN], **common, timeout=600)
-    assert refused.returncode == 1 and "finetune_decoder: " in refused.stderr and "step/s" not in refused.stderr
-    done = subprocess.run([*command, WRITE_TOKEN], **common, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+    argv = [*argv, "--push_to_hub", "--hub_token"]
+    assert scripts.done("finetune_decoder", [*argv, READ_TOKEN], tmp_path / "refused") == [1]
+    refused = (tmp_path / "refused").read_text()
+    assert "finetune_decoder: " in refused and "step/s" not in refused
+    done = scripts.done("finetune_decoder", [*argv, WRITE_TOKEN], tmp_path / "said")
+    assert done == [0], (tmp_path / "said").read_text()
     files = loopback_hub.files("me/my-decoder")
     assert {name for name in files if not name.startswith(".")} == {
         "decoder.safetensors",

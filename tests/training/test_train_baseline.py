@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, DiffusionPipeline
 from safetensors.torch import load_file
 from tiny import tiny_baseline, tiny_label_embeddings, tiny_unet
-from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
+from training_scripts import assert_same, command_line, load_script, records, stop_at
 
 from lfdm_diffusers import ImaginatorPipeline, LDMVideoPipeline, VDMPipeline
 from lfdm_diffusers.data.cache import ClipReader
@@ -294,14 +292,11 @@ def test_another_space_or_network_does_not_go_on(whole_runs, faces, tmp_path):
 
 @pytest.mark.integration
 @pytest.mark.parametrize("system", ["autoencoder", *PIPELINES])
-def test_two_processes_are_one(whole_runs, faces, tmp_path, system):
+def test_two_processes_are_one(whole_runs, faces, tmp_path, scripts, system):
     """Two processes give what one gives with the same batch; nearly so where BatchNorm sees only a process's share."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     argv = arguments(faces, tmp_path, system, train_batch_size=1)
-    done = subprocess.run(
-        [*torchrun, train_baseline.__file__, *argv], env=environment(), capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = scripts.done("train_baseline", argv, tmp_path / "said", processes=2)
+    assert done == [0, 0], (tmp_path / "said").read_text()
     whole = faces / "autoencoder" if system == "autoencoder" else whole_runs / system
     ours, theirs = ([r["loss"] for r in records(n) if "loss" in r] for n in (tmp_path, whole))
     assert ours == pytest.approx(theirs, rel=0.5 if system == "imaginator" else 1e-3)

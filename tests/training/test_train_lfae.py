@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -408,26 +407,22 @@ def test_contact_sheet():
 
 
 @pytest.mark.integration
-def test_killed_and_resumed(faces, tmp_path):
+def test_killed_and_resumed(faces, tmp_path, scripts):
     """SIGKILL as soon as a checkpoint is there, as often as it takes; the end is the same."""
     changes = {"max_train_steps": 40, "checkpointing_steps": 5, "validation_steps": 10}
     run(arguments(faces, tmp_path / "whole", **changes))
     output = tmp_path / "killed"
-    command = [sys.executable, SCRIPT, *arguments(faces, output, **changes, resume_from_checkpoint="latest")]
+    argv = arguments(faces, output, **changes, resume_from_checkpoint="latest")
     for wanted in (5, 15):
-        process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 600
-        while not (output / f"checkpoint-{wanted}").exists() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        assert not (output / "lfae").exists()
-    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=600)
+        there = (output / f"checkpoint-{wanted}").exists
+        assert scripts.killed_when(there, "train_lfae", argv, tmp_path / "said") == -signal.SIGKILL
+        assert there() and not (output / "lfae").exists(), (tmp_path / "said").read_text()
+    run(argv)
     assert_same(weights(output), weights(tmp_path / "whole"))
 
 
 @pytest.mark.integration
-def test_two_processes(faces, tmp_path):
+def test_two_processes(faces, tmp_path, scripts):
     """Both do their share of each batch, BatchNorm's statistics are averaged, and going on gives the same."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", SCRIPT]
     argv = arguments(faces, tmp_path / "two", max_train_steps=4, train_batch_size=2)
@@ -439,21 +434,19 @@ def test_two_processes(faces, tmp_path):
     argv = arguments(
         faces, tmp_path / "on", max_train_steps=4, resume_from_checkpoint=tmp_path / "two" / "checkpoint-2"
     )
-    subprocess.run([*torchrun, *argv], env=environment(), capture_output=True, check=True, timeout=600)
+    assert scripts.done("train_lfae", argv, tmp_path / "said", processes=2) == [0, 0], (tmp_path / "said").read_text()
     # The learning rate's milestones and the data are those of the whole run; so is everything else.
     assert_same(weights(tmp_path / "on"), weights(tmp_path / "two"))
 
 
 @pytest.mark.integration
-def test_push(faces, tmp_path, loopback_hub):
-    hub = {"HF_ENDPOINT": loopback_hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+def test_push(faces, tmp_path, loopback_hub, scripts):
     argv = arguments(faces, tmp_path / "out", max_train_steps=1, hub_model_id="me/trained-lfae")
-    command = [sys.executable, SCRIPT, *argv, "--push_to_hub", "--hub_token"]
-    common = {"env": {**environment(), **hub}, "capture_output": True, "text": True, "timeout": 120}
-    refused = subprocess.run([*command, READ_TOKEN], **common)
-    assert refused.returncode == 1 and "train_lfae: " in refused.stderr and "step/s" not in refused.stderr
-    done = subprocess.run([*command, WRITE_TOKEN], **common)
-    assert done.returncode == 0, done.stderr[-3000:]
+    argv = [*argv, "--push_to_hub", "--hub_token"]
+    assert scripts.done("train_lfae", [*argv, READ_TOKEN], tmp_path / "refused") == [1]
+    refused = (tmp_path / "refused").read_text()
+    assert "train_lfae: " in refused and "step/s" not in refused
+    assert scripts.done("train_lfae", [*argv, WRITE_TOKEN], tmp_path / "said") == [0], (tmp_path / "said").read_text()
     files = loopback_hub.files("me/trained-lfae")
     for name in ("config.json", "diffusion_pytorch_model.safetensors", "README.md"):
         assert files[name] == (tmp_path / "out" / "lfae" / name).read_bytes()

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +14,7 @@ import torch
 from loopback_hub import WRITE_TOKEN
 from safetensors.torch import load_file
 from tiny import tiny_lfae, tiny_pipeline, tiny_text_encoder, tiny_unet
-from training_scripts import assert_same, command_line, environment, load_script, records, stop_at
+from training_scripts import assert_same, command_line, load_script, records, stop_at
 
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.data.cache import ClipReader
@@ -464,36 +461,27 @@ def test_embed_labels(tmp_path):
 
 
 @pytest.mark.integration
-def test_killed_and_resumed(faces, tmp_path):
+def test_killed_and_resumed(faces, tmp_path, scripts):
     """SIGKILL while motion is being cached and as soon as a checkpoint is there; the end is the same."""
     changes = {"max_train_steps": 40, "checkpointing_steps": 5, "validation_steps": 10, "motion_cache_dir": None}
     run(arguments(faces, tmp_path / "whole", **changes))
     output = tmp_path / "killed"
-    script = [sys.executable, train_unet.__file__]
-    command = [*script, *arguments(faces, output, **changes, resume_from_checkpoint="latest")]
+    argv = arguments(faces, output, **changes, resume_from_checkpoint="latest")
     for wanted in ("motion/*/*.npy", "checkpoint-5", "checkpoint-15"):
-        process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 600
-        while not list(output.glob(wanted)) and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        code = scripts.killed_when(lambda: list(output.glob(wanted)), "train_unet", argv, tmp_path / "said")  # noqa: B023
+        assert code == -signal.SIGKILL and list(output.glob(wanted)), (tmp_path / "said").read_text()
         assert not (output / "pipeline").exists()
-    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=600)
+    run(argv)
     assert_same(weights(output), weights(tmp_path / "whole"))
 
 
 @pytest.mark.integration
-def test_two_processes_are_one(faces, tmp_path):
+def test_two_processes_are_one(faces, tmp_path, scripts):
     """Two processes give what one gives with the same global batch, to rounding."""
     changes = {"max_train_steps": 4, "motion_cache_dir": None}
     run(arguments(faces, tmp_path / "one", **changes, train_batch_size=4))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     argv = arguments(faces, tmp_path / "two", **changes, train_batch_size=2)
-    done = subprocess.run(
-        [*torchrun, train_unet.__file__, *argv], env=environment(), capture_output=True, text=True, timeout=180
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert scripts.done("train_unet", argv, tmp_path / "said", processes=2) == [0, 0], (tmp_path / "said").read_text()
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert one.keys() == two.keys()
     for name in one:
@@ -503,12 +491,10 @@ def test_two_processes_are_one(faces, tmp_path):
 
 
 @pytest.mark.integration
-def test_push(faces, tmp_path, loopback_hub):
-    hub = {"HF_ENDPOINT": loopback_hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+def test_push(faces, tmp_path, loopback_hub, scripts):
     argv = arguments(faces, tmp_path / "out", max_train_steps=1, hub_model_id="me/lfdm", hub_token=WRITE_TOKEN)
-    command = [sys.executable, train_unet.__file__, *argv, "--push_to_hub"]
-    done = subprocess.run(command, env={**environment(), **hub}, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = scripts.done("train_unet", [*argv, "--push_to_hub"], tmp_path / "said")
+    assert done == [0], (tmp_path / "said").read_text()
     files = loopback_hub.files("me/lfdm")
     assert {"model_index.json", "README.md", "unet/diffusion_pytorch_model.safetensors"} <= files.keys()
     assert b"me/lfdm" in files["README.md"]
