@@ -20,6 +20,7 @@ from script_process import ScriptProcess  # noqa: E402
 from torch_state import restored_torch_state, seed_everything  # noqa: E402
 
 LONG_ROOMS = ("examples", "training")  # first, so that no long file is left over for one process at the end
+WHOLE_ROOMS = ("tests/app/",)  # in one process: Gradio takes seconds to import
 
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
@@ -45,8 +46,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | 
         return None
     from xdist.scheduler import LoadFileScheduling
 
+    class FilesAndRooms(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((room for room in WHOLE_ROOMS if nodeid.startswith(room)), super()._split_scope(nodeid))
+
     config.option.loadscopereorder = False  # in the order above, rather than by the number of tests
-    return LoadFileScheduling(config, log)
+    return FilesAndRooms(config, log)
 
 
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> None:
