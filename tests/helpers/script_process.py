@@ -62,8 +62,10 @@ class ScriptProcess(LoopbackPython):
     def killed_when(self, there: Callable[[], object], name: str, argv: list[str], log: Path) -> int:
         """The exit code of a run that gets SIGKILL as soon as `there()`."""
         children = self.run(START, name=name, argv=argv, log=str(log), processes=1)
-        until = time.monotonic() + 300
-        while not there() and time.monotonic() < until:
+        until, seen = time.monotonic() + 300, False
+        while not seen and time.monotonic() < until:
             time.sleep(0.005)
+            seen = bool(there())
         os.kill(children[0], signal.SIGKILL)
+        assert seen, log.read_text()
         return self.run(WAIT, children=children)[0]

