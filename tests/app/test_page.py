@@ -37,9 +37,8 @@ def url() -> Iterator[str]:
     page.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def browser() -> Iterator[webdriver.Chrome]:
-    """One for all tests: whoever opens the page anew is another visitor."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in (
