@@ -21,6 +21,7 @@ from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
 from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
 from ..embedded import embedded_model
+from ..ops.cpu import share_one_heap
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, Stroke, find_subjects
 from ..pipelines.loading import load_pipeline
 from ..pipelines.motion import Mask
@@ -129,6 +130,7 @@ class Engine:
         may_load: bool = True,
         models: Sequence[str] | None = None,
     ):
+        share_one_heap()
         self.models = None if models is None else [str(name) for name in models]
         may_load = may_load and self.models != []
         self.model, self.device, self.dtype, self.may_load = str(model or embedded_model()), device, dtype, may_load

@@ -31,7 +31,7 @@ from .actions import (
 )
 from .drawing import STROKE, STROKE_COLUMNS, SUBJECT_COLUMNS, drawable, strokes_in, subjects_in
 from .engine import MOST_FRAMES, MOST_STEPS, Engine
-from .uploads import MOST_UPLOADED, asked_number, choice, mask_editor, picture_upload, told
+from .uploads import MOST_UPLOADED, asked_number, choice, mask_editor, picture_upload, tell_what_is_not_taken, told
 
 TITLE = "LFDM: one picture, one label, a moving picture"
 HEAD = """
@@ -64,6 +64,7 @@ def make_page(engine: Engine) -> gr.Blocks:
             _model_tab(engine, model, shaped)
         gr.Markdown("The faces to choose from are drawn: none of these people exists.")
         _add_api(engine)
+    tell_what_is_not_taken(page)
     return page
 
 

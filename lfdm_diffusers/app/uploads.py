@@ -6,6 +6,7 @@ import base64
 import binascii
 import functools
 import os
+import re
 import tempfile
 from collections.abc import Callable, Collection
 from numbers import Real
@@ -19,6 +20,10 @@ from ..files.names import printable
 
 MOST_UPLOADED = 20 << 20  # bytes of a file, and of what a `data:` address holds
 MOST_PAINTED = 4_000_000  # pixels of what comes back from the editor
+MOST_TOLD = 500  # characters of a message
+FOLDERS = re.compile(
+    r"(?<![\w:/.])(?:/[^/\s'\"]+)+/(?=[^/\s'\"])|(?<!\w)[A-Za-z]:\\(?:[^\\\s'\"]+\\)+"
+)  # of absolute paths
 
 
 # Gradio writes a file of types beside every subclass of its components, so these are its own, with another `preprocess`.
@@ -35,6 +40,9 @@ def picture_upload(*values: Any, **options: Any) -> gr.Image:
             return _saved(payload.url, image.GRADIO_CACHE)
         if payload.path is None:
             raise gr.Error("The picture was not sent whole; send it again.", print_exception=False)
+        if not Path(payload.path).resolve().is_relative_to(Path(image.GRADIO_CACHE).resolve()):
+            # Gradio looks at paths of files that say of themselves that they are files, as a stranger's need not.
+            raise gr.Error("The picture must be sent, not named by a path of this machine.", print_exception=False)
         return str(payload.path)
 
     image.preprocess = preprocess
@@ -93,9 +101,35 @@ def told(function: Callable) -> Callable:
             for given in (*args, *kwargs.values()):
                 if isinstance(given, (str, Path)) and os.path.isabs(given):
                     message = message.replace(f"{Path(given).parent}{os.sep}", "")
-            raise gr.Error(printable(message), print_exception=False) from error
+            raise gr.Error(printable(without_folders(message)), print_exception=False) from error
 
     return wrapper
+
+
+def without_folders(message: str) -> str:
+    """A message with the names of this machine's files alone, as absolute paths are nobody's business."""
+    return FOLDERS.sub("", message)
+
+
+def tell_what_is_not_taken(page: gr.Blocks) -> None:
+    """Have a page refuse what its fields do not take in one sentence, and without a traceback on the server.
+
+    Gradio checks values before any function of ours sees them: too few, words where numbers belong, files that are not there.
+    """
+    preprocess = page.preprocess_data
+
+    async def preprocess_data(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await preprocess(*args, **kwargs)
+        except gr.Error as error:
+            raise gr.Error(
+                printable(without_folders(str(error.message)))[:MOST_TOLD], print_exception=False
+            ) from error
+        except Exception as error:  # pydantic, Pillow and Gradio raise their own
+            message = "What was sent is not what the fields of this page take; look at its API for what they do."
+            raise gr.Error(message, print_exception=False) from error
+
+    page.preprocess_data = preprocess_data
 
 
 def asked_number(name: str, value: Any, least: float, most: float, default: float) -> float:

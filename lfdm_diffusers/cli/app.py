@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import ipaddress
 
+from ..app import MOST_WAITING
 from ..arguments.types import whole_number
 from .options import add_device_arguments, add_limits, add_model_argument
 
@@ -38,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--queue",
         type=whole_number(1, 10000),
-        default=64,
+        default=MOST_WAITING,
         metavar="N",
-        help="most requests that may wait; further ones are told that the queue is full (default: 64)",
+        help=f"most requests that may wait; further ones are told that the queue is full (default: {MOST_WAITING})",
     )
     add_device_arguments(parser)
     add_limits(parser)

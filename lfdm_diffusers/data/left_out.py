@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ..files.names import printable
+from ..files.reading import UnreadableFileError, read_json
 from .clips import Clip
 from .folders import walk
 from .picture_files import frame_files
-from .suffixes import PEOPLE_SETTINGS, TOON_FACES_SETTINGS, is_picture, is_video
+from .suffixes import GENERATED_KEYS, GENERATED_SETTINGS, PEOPLE_SETTINGS, TOON_FACES_SETTINGS, is_picture, is_video
 from .tables import TABLES
 
 NAMED = 50  # files of one kind, by name; there may be a hundred thousand
@@ -30,10 +32,18 @@ def left_out(root: Path, clips: Iterable[Clip], tables: Collection[Path] = ()) -
         files = [folder / name for name in names if not name.startswith(".") and not name.endswith(BESIDE)]
         frames = set(frame_files(folder)) if folder in paths else set()
         for path in files:
-            known = path in paths or path in frames or path in tables or (folder == root and path.name in OURS)
+            known = path in paths or path in frames or path in tables or (folder == root and _is_ours(path))
             if not known:
                 kinds.setdefault((_reason(path, bool(tables)), path.suffix.lower()), []).append(path)
     return [_sentence(root, reason, suffix, files) for (reason, suffix), files in kinds.items()]
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file at the root of a data set is the settings that this package has written with its clips."""
+    if path.name == GENERATED_SETTINGS:  # a name that others give as well
+        with contextlib.suppress(UnreadableFileError):
+            return set(read_json(path)) >= GENERATED_KEYS
+    return path.name in OURS
 
 
 def _reason(path: Path, has_tables: bool) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 # The settings of a data set that this package has drawn, at its root.
 TOON_FACES_SETTINGS = "toon_faces.json"
 PEOPLE_SETTINGS = "people.json"
+# Those of clips that an evaluation has generated, which stand beside them, and what they hold in any case.
+GENERATED_SETTINGS, GENERATED_KEYS = "settings.json", frozenset({"sampling", "num_videos"})
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".asf", ".3gp", ".3g2", ".mts", ".m2ts", ".ts",
     ".flv", ".ogv", ".vob", ".mjpeg",

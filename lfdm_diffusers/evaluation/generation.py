@@ -12,6 +12,7 @@ import torch
 from accelerate import PartialState
 
 from ..data.chance import draw_generator
+from ..data.suffixes import GENERATED_SETTINGS
 from ..data.video_writing import write_clip
 from ..files.progress import progress_bar
 from ..files.reading import read_json, read_text
@@ -20,7 +21,6 @@ from ..pipelines import ImageToVideoPipeline
 from .choices import PLAN
 from .video_sets import VideoSet, spread_draws
 
-SETTINGS = "settings.json"
 FORMAT, FPS = "mkv", 8
 
 
@@ -132,7 +132,7 @@ def generate_clips(
 
 def claim_folder(folder: Path, settings: dict, plan: Sequence[PlannedClip]) -> None:
     """Begin a folder, or make sure that it was begun for the same clips."""
-    path, planned = folder / SETTINGS, folder / PLAN
+    path, planned = folder / GENERATED_SETTINGS, folder / PLAN
     sweep(folder)  # what a kill in these first moments has left
     rows = (
         {"file_name": clip.file_name, "label": clip.label, "subject": clip.subject, "picture": clip.picture}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from diffusers.utils import PushToHubMixin
-from huggingface_hub import CommitInfo, HfApi, ModelCard, file_exists
+from huggingface_hub import CommitInfo, HfApi, ModelCard, file_exists, upload_folder
 from huggingface_hub.errors import HfHubHTTPError
 
 from .cards import CardFacts
@@ -117,15 +117,33 @@ class FilledCardMixin(PushToHubMixin):
         """The card, filled from what the object says of itself; see `HubModel.card`."""
         raise NotImplementedError
 
-    def _upload_folder(self, working_dir: str | os.PathLike, repo_id: str, *args: Any, **kwargs: Any) -> CommitInfo:
-        if not kwargs.get("subfolder"):
+    def _upload_folder(
+        self,
+        working_dir: str | os.PathLike,
+        repo_id: str,
+        token: str | None = None,
+        commit_message: str | None = None,
+        create_pr: bool = False,
+        subfolder: str | None = None,
+    ) -> CommitInfo:
+        """As diffusers', but that links out of the folder are refused, and hidden files stay here."""
+        require_inside(Path(working_dir))
+        if not subfolder:
             readme = Path(working_dir, CARD)
             if self._folder_card is not None:
                 readme.write_bytes(self._folder_card)
-            elif not file_exists(repo_id, CARD, token=kwargs.get("token")):
+            elif not file_exists(repo_id, CARD, token=token):
                 self.card(repo_id=repo_id).save(readme)
         try:
-            return super()._upload_folder(working_dir, repo_id, *args, **kwargs)
+            return upload_folder(
+                repo_id=repo_id,
+                folder_path=working_dir,
+                token=token,
+                commit_message=commit_message or f"Upload {type(self).__name__}",
+                create_pr=create_pr,
+                path_in_repo=subfolder,
+                ignore_patterns=HIDDEN,
+            )
         except (HfHubHTTPError, ValueError, TypeError):
             raise
         except Exception as error:

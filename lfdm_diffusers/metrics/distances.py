@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import torch
 
+from ..arguments.checked import checked
+
 Distance = Callable[[torch.Tensor, torch.Tensor], float]
 
 
@@ -21,6 +23,7 @@ def _check(features_a: torch.Tensor, features_b: torch.Tensor, least: int) -> No
             raise ValueError(f"`{name}` must be finite.")
 
 
+@checked()
 def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor, ddof: int = 1) -> float:
     """Squared Fréchet distance of the Gaussians fitted to two sets: |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2).
 
@@ -49,6 +52,7 @@ def frechet_distance(features_a: torch.Tensor, features_b: torch.Tensor, ddof: i
     return max(((means[0] - means[1]).square().sum() + traces - 2 * cross).item(), 0.0)
 
 
+@checked()
 def kernel_distance(features_a: torch.Tensor, features_b: torch.Tensor) -> float:
     """Squared maximum mean discrepancy with the kernel (x . y / D + 1)^3, unbiased (Binkowski et al., ICLR 2018), in float64.
 
@@ -84,6 +88,7 @@ class GroupedDistance(NamedTuple):
     groups: dict[Hashable, float]
 
 
+@checked()
 def grouped_distance(
     distance: Distance,
     features_a: torch.Tensor,

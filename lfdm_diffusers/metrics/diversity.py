@@ -6,7 +6,10 @@ import itertools
 
 import torch
 
+from ..arguments.checked import checked
 
+
+@checked()
 def seed_diversity(clips: torch.Tensor) -> float:
     """Mean L1 between the clips of different seeds, over all pairs of seeds, frames, pixels and colours.
 

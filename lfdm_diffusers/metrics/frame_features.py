@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..arguments.checked import checked
 from ..files.fingerprints import file_sha256
 from ..files.progress import progress_bar
 from ..files.torch_files import load_torchscript
@@ -63,6 +64,7 @@ def load_frame_detector(name_or_path: str | Path) -> FrameDetector:
     return FrameDetector(network, name, str(name_or_path), sha256)
 
 
+@checked()
 def frame_features(
     detector: FrameDetector, pictures: torch.Tensor, batch_size: int = 64, progress: bool = False
 ) -> torch.Tensor:

@@ -14,6 +14,7 @@ from huggingface_hub import cached_assets_path, hf_hub_download
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ..arguments.checked import checked
 from ..files.fingerprints import file_sha256
 from ..files.numpy_pickles import read_arrays
 from ..files.progress import progress_bar
@@ -294,6 +295,7 @@ def load_i3d(path: str | Path | None = None) -> VideoDetector:
     return VideoDetector(network, "TorchScript", path)
 
 
+@checked()
 def video_features(
     detector: VideoDetector, clips: torch.Tensor, batch_size: int = 8, progress: bool = False
 ) -> torch.Tensor:

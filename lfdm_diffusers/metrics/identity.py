@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from ..arguments.checked import checked
 
+
+@checked(features="... D", reference_features="... D")
 def identity_similarity(features: torch.Tensor, reference_features: torch.Tensor) -> torch.Tensor:
     """Cosine of the angle between features of frames and of the reference picture (known as CSIM): 1 the same.
 
@@ -19,6 +22,7 @@ def identity_similarity(features: torch.Tensor, reference_features: torch.Tensor
     return F.cosine_similarity(features, reference_features, dim=-1)
 
 
+@checked(features="N D", gallery="P D")
 def identity_retrieval(features: torch.Tensor, people: torch.Tensor, gallery: torch.Tensor) -> float:
     """Share of frames whose nearest picture in a gallery, by `identity_similarity`, is of their own person.
 

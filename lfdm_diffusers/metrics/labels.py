@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from ..arguments.checked import checked
 
+
+@checked()
 def confusion_matrix(predicted: torch.Tensor, labels: torch.Tensor, count: int) -> torch.Tensor:
     """How many clips of each label (rows) were taken for which (columns).
 
@@ -24,6 +27,7 @@ def confusion_matrix(predicted: torch.Tensor, labels: torch.Tensor, count: int) 
     return torch.bincount(labels.long() * count + predicted.long(), minlength=count**2).view(count, count)
 
 
+@checked()
 def label_accuracy(predicted: torch.Tensor, labels: torch.Tensor) -> float:
     """Share of clips whose predicted label is theirs; both `(N,)`."""
     if predicted.shape != labels.shape or not labels.numel():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ..arguments.checked import checked
+
 
 class RunningMean:
     """The mean of everything added, each number with the same weight however the batches were cut.
@@ -17,6 +19,7 @@ class RunningMean:
         self.total = 0.0
         self.count = 0
 
+    @checked()
     def add(self, values: torch.Tensor, where: torch.Tensor | None = None) -> RunningMean:
         """Add `values`, or only those where the bool tensor `where`, which broadcasts to their shape, is True."""
         if where is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from ..arguments.checked import POSITIVE, checked
 from ..ops.warp import resize_motion, sampling_grid
 from .means import RunningMean
 
 
+@checked(flow="... 2 h w", height=POSITIVE, width=POSITIVE)
 def upsample_flow(flow: torch.Tensor, height: int, width: int, flow_grid: str = "corners") -> torch.Tensor:
     """Latent flow at the picture's size, as the decoder's last warp resizes it.
 
@@ -25,6 +27,7 @@ def upsample_flow(flow: torch.Tensor, height: int, width: int, flow_grid: str = 
     return resized.view(*flow.shape[:-2], height, width)
 
 
+@checked(flow="... 2 h w", true_flow="... 2 H W")
 def end_point_distances(flow: torch.Tensor, true_flow: torch.Tensor, flow_grid: str = "corners") -> torch.Tensor:
     """How far the place each pixel is read from lies from the true one: |p - p_true|_2, in pixels of the picture.
 
@@ -50,6 +53,7 @@ def end_point_distances(flow: torch.Tensor, true_flow: torch.Tensor, flow_grid: 
     return torch.hypot(x * (width / 2), y * (height / 2)).unsqueeze(-3)
 
 
+@checked()
 def end_point_error(
     flow: torch.Tensor, true_flow: torch.Tensor, where: torch.Tensor | None = None, flow_grid: str = "corners"
 ) -> float:
@@ -57,6 +61,7 @@ def end_point_error(
     return RunningMean().add(end_point_distances(flow, true_flow, flow_grid), where).value
 
 
+@checked(true_flow="... 2 H W")
 def zero_flow_like(true_flow: torch.Tensor) -> torch.Tensor:
     """The flow of no motion, every pixel read from itself, in the shape of `true_flow` `(..., 2, H, W)`.
 
@@ -79,6 +84,7 @@ class EndPointScores:
     def __init__(self) -> None:
         self.means = {flow: {place: RunningMean() for place in self.PLACES} for flow in ("predicted", "zero")}
 
+    @checked()
     def update(
         self,
         flow: torch.Tensor,
@@ -102,6 +108,7 @@ class EndPointScores:
         return {name: {place: mean.value for place, mean in places.items()} for name, places in self.means.items()}
 
 
+@checked(clips="N F 3 H W")
 def motion_profile(clips: torch.Tensor) -> torch.Tensor:
     """How much moves from each frame to the next: mean |x_t - x_(t-1)| over pixels and colours.
 
@@ -114,6 +121,7 @@ def motion_profile(clips: torch.Tensor) -> torch.Tensor:
     return clips.diff(dim=1).abs().mean(dim=(2, 3, 4))
 
 
+@checked(strength="N F")
 def expression_timing(strength: torch.Tensor, least: float = 0.25) -> tuple[torch.Tensor, torch.Tensor]:
     """When an expression comes and goes: where its strength first and last crosses half of its largest value.
 

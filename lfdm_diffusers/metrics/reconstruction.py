@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from ..arguments.checked import checked
 from .means import RunningMean
 
 MOVING = 0.1  # a pixel moves if one of its colours changes by more than this against the reference
@@ -22,6 +23,7 @@ def check_shapes(**tensors: torch.Tensor) -> None:
         )
 
 
+@checked(reference="... 3 h w", frames="... 3 H W")
 def moving_pixels(reference: torch.Tensor, frames: torch.Tensor, threshold: float = MOVING) -> torch.Tensor:
     """Where a frame differs from the reference: max over colours of |frame - reference| > `threshold`.
 
@@ -35,6 +37,7 @@ def moving_pixels(reference: torch.Tensor, frames: torch.Tensor, threshold: floa
     return (frames - reference).abs().amax(dim=-3, keepdim=True) > threshold
 
 
+@checked(frames="... C H W", target="... c h w")
 def reconstruction_l1(frames: torch.Tensor, target: torch.Tensor, where: torch.Tensor | None = None) -> float:
     """Mean of |frames - target| over pictures, pixels and colours, in units of the full range of a colour.
 
@@ -52,6 +55,7 @@ def reconstruction_l1(frames: torch.Tensor, target: torch.Tensor, where: torch.T
     return RunningMean().add((frames - target).abs(), where).value
 
 
+@checked(frames="... C H W", target="... c h w")
 def reconstruction_l1_per_frame(
     frames: torch.Tensor, target: torch.Tensor, where: torch.Tensor | None = None
 ) -> list[float]:
@@ -80,6 +84,7 @@ class ReconstructionScores:
     def __init__(self) -> None:
         self.means = {name + kind: RunningMean() for kind in ("l1", "l1_moving") for name in self.PICTURES}
 
+    @checked()
     def update(
         self,
         reference: torch.Tensor,
@@ -110,6 +115,7 @@ class ReconstructionScores:
         return {name: mean.value for name, mean in self.means.items() if mean.count}
 
 
+@checked(occlusion="... 1 h w")
 def occlusion_statistics(occlusion: torch.Tensor, visibility: torch.Tensor | None = None) -> dict[str, float]:
     """Whether the occlusion map is used: 1 keeps the warped picture, 0 inpaints; collapsed if it is 1 everywhere.
 

@@ -10,7 +10,7 @@ Shape = Sequence[int | str]  # a size that must be so, or the name of one that i
 
 
 def check_shape(name: str, x: torch.Tensor, *shapes: Shape) -> None:
-    """Refuse a tensor whose shape is none of `shapes`, or that is empty.
+    """Refuse what is no tensor, or one whose shape is none of `shapes`, or that is empty.
 
     Args:
         name: of the argument.
@@ -19,6 +19,8 @@ def check_shape(name: str, x: torch.Tensor, *shapes: Shape) -> None:
     Raises:
         ValueError: names the shapes that are allowed, and the tensor's.
     """
+    if not torch.is_tensor(x):
+        raise ValueError(f"`{name}` must be a tensor, got {type(x).__name__}.")
     if not any(x.ndim == len(shape) and all(map(_fits, x.shape, shape)) for shape in shapes):
         allowed = " or ".join(f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" for shape in shapes)
         raise ValueError(f"`{name}` must have shape {allowed}, got {tuple(x.shape)}.")

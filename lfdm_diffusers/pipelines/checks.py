@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from numbers import Integral, Real
 from typing import Any
 
 import torch
 
-LARGEST = 1e6  # beyond it a count or scale is a mistake, and float arithmetic would overflow somewhere deep inside
+from ..arguments.checked import LARGEST, described
 
 
 def require_number(name: str, value: Any, kind: type[Any], least: float = -LARGEST, most: float = LARGEST) -> None:
@@ -16,19 +15,18 @@ def require_number(name: str, value: Any, kind: type[Any], least: float = -LARGE
     what = "whole number" if kind is Integral else "finite number"
     if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most:
         return
-    limits = f" of at least {least:g}" if most == LARGEST and least > -LARGEST else ""
     number: Any = value
-    absurd = isinstance(value, Real) and LARGEST < abs(number) < math.inf
-    if most != LARGEST or absurd:
-        limits = f" from {least:g} to {most:g}"
-    raise ValueError(f"`{name}` must be a {what}{limits}, got {value!r}.")
+    absurd = isinstance(value, Real) and abs(number) > LARGEST
+    at_least = most == LARGEST and least > -LARGEST and not absurd
+    limits = f"of at least {least:g}" if at_least else f"from {least:g} to {most:g}"
+    raise ValueError(f"`{name}` must be a {what} {limits}, got {described(value)}.")
 
 
 def require_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> None:
     """Raise a ValueError unless `value` is a finite float tensor of `shape`, where a word stands for any size but 0."""
     wanted = f"({', '.join(map(str, shape))})"
-    if not torch.is_tensor(value):
-        raise ValueError(f"`{name}` must be a tensor of shape {wanted}, got {type(value).__name__}.")
+    if not torch.is_tensor(value) or value.layout != torch.strided or value.is_meta:
+        raise ValueError(f"`{name}` must be a tensor of shape {wanted}, got {described(value)}.")
     fits = value.ndim == len(shape) and 0 not in value.shape
     if not fits or any(isinstance(n, int) and n != have for n, have in zip(shape, value.shape)):
         raise ValueError(f"`{name}` must have shape {wanted}, got {tuple(value.shape)}.")

@@ -13,6 +13,7 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 
+from ..arguments.checked import LARGEST, described
 from ..data.picture_colors import grey_array
 from ..ops.warp import resize_motion, sampling_grid
 from .checks import require_number, require_tensor
@@ -114,7 +115,7 @@ class Motion:
         """
         if mask is None:
             return self
-        weight = mask_tensor(mask).to(self.flow)[None, None]
+        weight = mask_tensor(mask, "mask").to(self.flow)[None, None]
         weight = F.interpolate(weight, self.flow.shape[-2:], mode="bilinear", align_corners=False, antialias=True)
         return self._toward(self.still.expand_as(self.flow), torch.ones_like(self.occlusion), weight)
 
@@ -257,16 +258,19 @@ def frame_weights(name: str, value: float | Sequence[float], num_frames: int) ->
     if isinstance(value, Real):
         require_number(name, value, Real)
         return torch.full((num_frames,), float(value), dtype=torch.float32)
+    wanted = (
+        f"`{name}` must be a finite number from {-LARGEST:g} to {LARGEST:g}, or one for each of {num_frames} frames"
+    )
     try:
+        if torch.is_tensor(value) and value.is_complex():
+            raise TypeError("complex numbers")
         values = torch.as_tensor(np.asarray(value, dtype=np.float32) if not torch.is_tensor(value) else value.float())
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`{name}` must be a number, or one for each of {num_frames} frames, got {value!r}."
-        ) from error
-    if values.shape != (num_frames,) or not values.isfinite().all():
-        raise ValueError(
-            f"`{name}` must be a finite number, or one for each of {num_frames} frames, got {tuple(values.shape)}: {value!r}."
-        )
+        fits = values.shape == (num_frames,) and bool((values.abs() <= LARGEST).all())  # NaN does not
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # a tensor without numbers; 10**400
+        raise ValueError(f"{wanted}, got {described(value)}.") from error
+    if not fits:
+        size = f"size {values.abs().max():.3g}" if values.shape == (num_frames,) else f"shape {tuple(values.shape)}"
+        raise ValueError(f"{wanted}, got numbers of {size}.")
     return values
 
 

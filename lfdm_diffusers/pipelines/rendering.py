@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from ..ops.warp import sampling_grid
+from .checks import require_number
 
 # The share of a crop's half side over which its motion fades out towards the photograph around it.
 BORDER = 0.15
@@ -33,7 +35,7 @@ class Box:
     """A rectangle of a picture in its pixels, which may reach beyond it: left <= x < right, top <= y < bottom.
 
     Raises:
-        ValueError: if it is empty, or a side is not finite.
+        ValueError: if it is empty, or a side is no number or an absurd one.
     """
 
     left: float
@@ -42,9 +44,10 @@ class Box:
     bottom: float
 
     def __post_init__(self) -> None:
-        sides = torch.tensor([self.left, self.top, self.right, self.bottom], dtype=torch.float64)
-        if not sides.isfinite().all() or self.right <= self.left or self.bottom <= self.top:
-            raise ValueError(f"a Box must have left < right and top < bottom, all finite, got {self}.")
+        for name in ("left", "top", "right", "bottom"):
+            require_number(name, getattr(self, name), Real)
+        if self.right <= self.left or self.bottom <= self.top:
+            raise ValueError(f"a Box must have left < right and top < bottom, got {self}.")
 
     def scaled(self, x: float, y: float) -> Box:
         """The same rectangle of the picture at another size."""

@@ -6,6 +6,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 
+from ..arguments.checked import POSITIVE, checked
 from .pixels import as_pixels, fitted
 
 # The colour wheel of Baker et al. (A database and evaluation methodology for optical flow, IJCV 2011): steps from red to yellow,
@@ -14,6 +15,7 @@ WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
 WHEEL_CORNERS = np.array([(1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 0, 0)], float)
 
 
+@checked(flow="... 2 h w", height=POSITIVE, width=POSITIVE)
 def flow_in_pixels(flow: np.ndarray, height: int, width: int) -> np.ndarray:
     """Absolute sampling grids `(..., 2, h, w)` -> how far each place reads from itself, in pixels of height x width.
 
@@ -25,6 +27,7 @@ def flow_in_pixels(flow: np.ndarray, height: int, width: int) -> np.ndarray:
     return (flow - identity) * np.array([width / 2, height / 2])[:, None, None]
 
 
+@checked(flow="... 2 h w", least=POSITIVE)
 def full_colour_length(flow: np.ndarray, least: float = 1.0) -> float:
     """The length of motion to paint in full colour: 99 of 100 vectors `(..., 2, h, w)` are no longer, but at least `least`.
 
@@ -33,6 +36,7 @@ def full_colour_length(flow: np.ndarray, least: float = 1.0) -> float:
     return max(least, float(np.percentile(np.hypot(flow[..., 0, :, :], flow[..., 1, :, :]), 99)))
 
 
+@checked(flow="2 h w")
 def flow_to_color(flow: np.ndarray, largest: float | None = None) -> np.ndarray:
     """Flow in the colours of Baker et al.: hue by direction (red: to the right, then clockwise on the screen), white at rest.
 
@@ -51,6 +55,7 @@ def flow_to_color(flow: np.ndarray, largest: float | None = None) -> np.ndarray:
     return 1 - share * (1 - colours)
 
 
+@checked(size=POSITIVE)
 def flow_wheel(size: int = 128) -> np.ndarray:
     """The key to `flow_to_color`: each direction's colour in that direction, full colour at the rim; `(size, size, 3)`."""
     places = np.linspace(-1, 1, size)
@@ -60,11 +65,13 @@ def flow_wheel(size: int = 128) -> np.ndarray:
     return 1 - rim * (1 - colours)
 
 
+@checked(size=POSITIVE)
 def occlusion_bar(size: int = 128) -> np.ndarray:
     """The key to occlusion maps: 1 (kept, white) at the top to 0 (painted in, black) at the bottom; `(size, size)`."""
     return np.repeat(np.linspace(1, 0, size)[:, None], size, axis=1)
 
 
+@checked(flow="F 2 h w", occlusion="F 1 h w", height=POSITIVE, width=POSITIVE)
 def motion_pictures(
     flow: np.ndarray, occlusion: np.ndarray, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
@@ -93,6 +100,7 @@ def motion_pictures(
 SUPERSAMPLING = 4  # arrows are drawn so many times as large, and shrunk: Pillow's lines have no soft edges
 
 
+@checked(flow="2 h w", size=POSITIVE, across=POSITIVE)
 def flow_arrows(picture: np.ndarray, flow: np.ndarray, size: int = 256, across: int = 14) -> np.ndarray:
     """Where what is seen in a frame has come from, as arrows on it; what moved less than a hundredth of the width has a dot.
 
@@ -136,6 +144,7 @@ def _draw_arrow(draw: PIL.ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarra
         draw.polygon([tuple(tip), tuple(base + across * half), tuple(base - across * half)], fill=colour)
 
 
+@checked(flow="2 h w", size=POSITIVE, cells=POSITIVE)
 def warped_grid(flow: np.ndarray, size: int = 256, cells: int = 16, picture: np.ndarray | None = None) -> np.ndarray:
     """A square grid bent as a flow bends the reference: what is in one cell stays in it.
 

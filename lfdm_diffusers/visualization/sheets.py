@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 
+from ..arguments.checked import POSITIVE, checked
 from ..data.sampling import spread
 from .flow_pictures import flow_arrows, flow_wheel, motion_pictures, occlusion_bar, warped_grid
 from .fonts import text_font
@@ -68,6 +69,7 @@ def contact_sheet(
     return sheet
 
 
+@checked(count=POSITIVE)
 def grid_columns(count: int) -> int:
     """How many columns make a grid of `count` tiles that is a little wider than high and has few empty places."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 from types import ModuleType
@@ -37,7 +38,11 @@ def test_a_picture_comes_as_its_file(gradio, uploads):
     with PIL.Image.open(path) as image:
         assert image.size == (3, 2)
     assert upload.preprocess(None) is None
-    assert upload.preprocess(gradio.components.image.ImageData(path="/x/y.png")) == "/x/y.png"  # it is not opened here
+    sent = f"{upload.GRADIO_CACHE}/x/y.png"
+    assert upload.preprocess(gradio.components.image.ImageData(path=sent)) == sent  # it is not opened here
+    for path in ("/etc/passwd", f"{upload.GRADIO_CACHE}/../y.png"):
+        with pytest.raises(gradio.Error, match="must be sent, not named by a path"):
+            upload.preprocess(gradio.components.image.ImageData(path=path))
     for url, message in (
         ("data:image/png;base64," + "A" * (2 * uploads.MOST_UPLOADED), "more than 20 MB"),
         ("data:image/png;base64,???", "holds no file"),
@@ -86,3 +91,39 @@ def test_empty_fields_take_what_is_usual(uploads):
 def test_who_is_a_stranger():
     assert all(map(is_loopback, ("127.0.0.1", "::1", "localhost", "127.1.2.3")))
     assert not any(map(is_loopback, ("0.0.0.0", "192.168.1.5", "::", "example.org", "")))
+
+
+def test_folders_of_the_server_are_left_out(uploads):
+    without_folders = uploads.without_folders
+    assert without_folders("/srv/app/models/toon64 holds no model.") == "toon64 holds no model."
+    assert without_folders("/x/y.png: see https://a.example/b/c") == "y.png: see https://a.example/b/c"
+    assert without_folders("16/9 and 1/2 of train/test") == "16/9 and 1/2 of train/test"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [None, 1e20, "a"],
+        [None, "fast", "a"],
+        [None, 1.0, "none of them"],
+        [None, None, "a"],
+        [None],
+        [{"path": "/etc/passwd"}, 1.0, "a"],
+    ],
+)
+@pytest.mark.parametrize("slider", [True, False])
+def test_values_that_no_field_takes_are_refused_without_a_traceback(gradio, uploads, sent, slider):
+    """What Gradio refuses by itself comes as a message too."""
+    with gradio.Blocks() as page:
+        number = gradio.Slider(0, 3, 1) if slider else gradio.Number(1, minimum=0, maximum=3)
+        fields = [uploads.picture_upload(), number, gradio.Radio(["a", "b"])]
+        gradio.Button().click(lambda *values: None, fields, None)
+    uploads.tell_what_is_not_taken(page)
+    (function,) = page.fns.values()
+    if sent[1:] == [None, "a"] and not slider:  # an empty field is one
+        assert asyncio.run(page.preprocess_data(function, sent, None)) == [None, None, "a"]
+        return
+    with pytest.raises(gradio.Error) as caught:
+        asyncio.run(page.preprocess_data(function, sent, None))
+    message = caught.value.message
+    assert not caught.value.print_exception and "\n" not in message and "/etc" not in message

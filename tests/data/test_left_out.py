@@ -56,6 +56,17 @@ def test_a_data_set_that_this_package_drew_holds_nothing_else(tmp_path):
     assert len(clips) == 2 and said == []
 
 
+def test_the_settings_of_generated_clips_are_no_file_that_is_left_out(tmp_path):
+    """But a file of that name that is something else is."""
+    write_clip(tmp_path / "a.mp4")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.mp4", "label": "wave"}\n')
+    (tmp_path / "settings.json").write_text('{"sampling": {}, "num_videos": 1}')
+    assert names_of(tmp_path) == (["a.mp4"], [])
+    for other in ('{"theme": "dark"}', "not JSON"):
+        (tmp_path / "settings.json").write_text(other)
+        assert names_of(tmp_path) == (["a.mp4"], ["left out: settings.json: no picture, animation or video"])
+
+
 def test_every_other_file_is_named_with_its_reason(tmp_path, monkeypatch):
     write_clip(tmp_path / "w" / "x.mp4")
     write_folder(tmp_path / "j" / "f", frames_of(2))

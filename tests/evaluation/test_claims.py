@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from leftovers import workshop_of_a_killed_process
 
+from lfdm_diffusers.data.suffixes import GENERATED_SETTINGS as SETTINGS
 from lfdm_diffusers.evaluation import generation
-from lfdm_diffusers.evaluation.generation import PLAN, SETTINGS, PlannedClip, claim_folder
+from lfdm_diffusers.evaluation.generation import PLAN, PlannedClip, claim_folder
 
 pytestmark = pytest.mark.fast
 CLIPS = [PlannedClip("000000.mkv", "anger", "1", 0, 0, "a.mp4")]

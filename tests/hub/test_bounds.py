@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tiny import tiny_lfae, tiny_pipeline
+from tiny import tiny_lfae, tiny_painter, tiny_pipeline
 
 from lfdm_diffusers import LatentFlowAutoencoder
 from lfdm_diffusers.hub import push
@@ -84,3 +84,18 @@ def test_what_is_pushed_is_what_lies_in_the_folder(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="unet/link is a link out of the folder"):
             push.push_folder(folder, "me/x")
         os.unlink(folder / "unet" / "link")
+
+
+def test_what_is_saved_beside_a_users_files_is_pushed_without_those_that_are_hidden(tmp_path, monkeypatch):
+    """`save_pretrained(..., push_to_hub=True)` uploads all of a folder, as it was before too."""
+    seen = {}
+    monkeypatch.setattr(push, "upload_folder", lambda **options: seen.update(options))
+    monkeypatch.setattr(push, "file_exists", lambda *names, **options: True)
+    model = tiny_painter()
+    model._upload_folder(tmp_path, "me/x", token="t", subfolder="painter")
+    assert seen["ignore_patterns"] == push.HIDDEN and seen["path_in_repo"] == "painter" and seen["token"] == "t"
+    (tmp_path / "notes").symlink_to("/etc/passwd")
+    seen.clear()
+    with pytest.raises(ValueError, match="notes is a link out of the folder"):
+        model._upload_folder(tmp_path, "me/x")
+    assert not seen
