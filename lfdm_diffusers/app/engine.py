@@ -9,6 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
 from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
 from ..embedded import embedded_model
-from ..ops.cpu import share_one_heap
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, Stroke, find_subjects
 from ..pipelines.loading import load_pipeline
 from ..pipelines.motion import Mask
@@ -29,6 +29,7 @@ from ..schedulers import scheduler_by_name
 from ..visualization import as_pixels, enlarge
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name, kept_rate
 from ..visualization.clip_views import ClipViews, clip_views
+from .turns import in_turn
 
 MOST_STEPS = 1000
 MOST_FRAMES = 160
@@ -130,14 +131,14 @@ class Engine:
         may_load: bool = True,
         models: Sequence[str] | None = None,
     ):
-        share_one_heap()
         self.models = None if models is None else [str(name) for name in models]
         may_load = may_load and self.models != []
         self.model, self.device, self.dtype, self.may_load = str(model or embedded_model()), device, dtype, may_load
         self._pipelines: dict[str, LFDMPipeline] = {}
-        # Three: a picture can be framed, and the page shown, while another visitor's clip is sampled; but one picture is read at a
-        # time, whoever sent it, since a large one takes memory until it is reduced.
-        self._lock, self._loading, self._reading = threading.RLock(), threading.RLock(), threading.RLock()
+        # A thread, and two locks: a picture can be framed, and the page shown, while another visitor's clip is sampled; but one
+        # picture is read at a time, whoever sent it, since a large one takes memory until it is reduced.
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lfdm")
+        self._loading, self._reading = threading.RLock(), threading.RLock()
         self._folder = tempfile.TemporaryDirectory(prefix="lfdm-")  # goes with the engine
         self.pipeline()
 
@@ -221,15 +222,9 @@ class Engine:
             pipe.label_embeddings is not None and pipe.text_encoder is None
         ):  # looked for before anybody else has to wait
             pipe.label_embeddings.label_ids([known for known in asked.labels(label) if known])
-        with self._lock:
-            make = self._sampler(pipe, asked, fit, progress)
-            tensor = self.usable(picture)
-            size = "picture" if asked.subjects else asked.output_size
-            files = self._files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size)
-            files.subjects = max(1, len(asked.subjects))
-            labels = asked.labels(label)
-            return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed, labels)
+        return self._generated(picture, label, pipe, asked, fit, progress)
 
+    @in_turn
     def all_labels(
         self,
         picture: Upload | None,
@@ -246,29 +241,29 @@ class Engine:
         Raises:
             ValueError: for bad input, and for a model without labels.
         """
-        with self._lock:
-            pipe, asked = self.pipeline(model), ClipOptions(**options)
-            make = self._sampler(pipe, asked, fit, progress)
-            if not pipe.labels:
-                raise ValueError("This model has no list of labels: write a text instead.")
-            tensor = self.usable(picture)
-            clips: dict[str | None, ClipViews] = {}
-            size = "picture" if asked.subjects else asked.output_size
-            files = self._files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size)
-            files.subjects = max(1, len(asked.subjects))
-            for i, label in enumerate(pipe.labels):  # written one after the other: they may be large
-                views = clip_views(make(tensor, label, i, len(pipe.labels)), tensor, fit)
-                files.write_one(label, asked.seed, views, _facts(asked.labels(label), asked.seed))
-                clips[label] = views.beside()
-            files.write_all(asked.seed, clips)
-            mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
-            packed = files.folder / "all-labels.zip"
-            with zipfile.ZipFile(packed, "w") as archive:
-                for file in files.written:
-                    if file["kind"] == "clips" or file["path"].endswith(".safetensors"):
-                        archive.write(file["path"], Path(file["path"]).relative_to(files.folder))
-            return mp4, [mp4, gif, str(packed)]
+        pipe, asked = self.pipeline(model), ClipOptions(**options)
+        make = self._sampler(pipe, asked, fit, progress)
+        if not pipe.labels:
+            raise ValueError("This model has no list of labels: write a text instead.")
+        tensor = self.usable(picture)
+        clips: dict[str | None, ClipViews] = {}
+        size = "picture" if asked.subjects else asked.output_size
+        files = self._files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size)
+        files.subjects = max(1, len(asked.subjects))
+        for i, label in enumerate(pipe.labels):  # written one after the other: they may be large
+            views = clip_views(make(tensor, label, i, len(pipe.labels)), tensor, fit)
+            files.write_one(label, asked.seed, views, _facts(asked.labels(label), asked.seed))
+            clips[label] = views.beside()
+        files.write_all(asked.seed, clips)
+        mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
+        packed = files.folder / "all-labels.zip"
+        with zipfile.ZipFile(packed, "w") as archive:
+            for file in files.written:
+                if file["kind"] == "clips" or file["path"].endswith(".safetensors"):
+                    archive.write(file["path"], Path(file["path"]).relative_to(files.folder))
+        return mp4, [mp4, gif, str(packed)]
 
+    @in_turn
     def transfer(
         self,
         picture: Upload | None,
@@ -291,18 +286,18 @@ class Engine:
         """
         if driving is None:
             raise ValueError("Choose a driving clip first.")
-        with self._lock:
-            pipe = self.pipeline(model)
-            tensor = self.usable(picture)
-            progress(0.1, "finding the motion of the clip")
-            frames = itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES)
-            motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit)
-            progress(0.7, "animating the picture")
-            output = pipe.animate(tensor, motion, **self._shown(fit, output_size, motion_scale, loop))
-            rate = frame_rate(Path(driving))
-            files = self._files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate)
-            return self._made(files, tensor, fit, "transfer", output, 0)
+        pipe = self.pipeline(model)
+        tensor = self.usable(picture)
+        progress(0.1, "finding the motion of the clip")
+        frames = itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES)
+        motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit)
+        progress(0.7, "animating the picture")
+        output = pipe.animate(tensor, motion, **self._shown(fit, output_size, motion_scale, loop))
+        rate = frame_rate(Path(driving))
+        files = self._files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate)
+        return self._made(files, tensor, fit, "transfer", output, 0)
 
+    @in_turn
     def animate(
         self,
         picture: Upload | None,
@@ -320,16 +315,33 @@ class Engine:
         """
         if motion is None:
             raise ValueError("Choose a motion file first.")
-        with self._lock:
-            pipe = self.pipeline(model)
-            tensor, loaded = self.usable(picture), Motion.load(motion)
-            if len(loaded) > MOST_FRAMES:
-                raise ValueError(f"The motion has {len(loaded)} frames; at most {MOST_FRAMES} are taken.")
-            output = pipe.animate(tensor, loaded, **self._shown(fit, output_size, motion_scale, loop))
-            files = self._files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about))
-            return self._made(files, tensor, fit, "animated", output, 0)
+        pipe = self.pipeline(model)
+        tensor, loaded = self.usable(picture), Motion.load(motion)
+        if len(loaded) > MOST_FRAMES:
+            raise ValueError(f"The motion has {len(loaded)} frames; at most {MOST_FRAMES} are taken.")
+        output = pipe.animate(tensor, loaded, **self._shown(fit, output_size, motion_scale, loop))
+        files = self._files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about))
+        return self._made(files, tensor, fit, "animated", output, 0)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
+
+    @in_turn
+    def _generated(
+        self,
+        picture: Upload | None,
+        label: str | None,
+        pipe: LFDMPipeline,
+        asked: ClipOptions,
+        fit: str,
+        progress: Progress,
+    ) -> Made:
+        make = self._sampler(pipe, asked, fit, progress)
+        tensor = self.usable(picture)
+        size = "picture" if asked.subjects else asked.output_size
+        files = self._files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size)
+        files.subjects = max(1, len(asked.subjects))
+        labels = asked.labels(label)
+        return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed, labels)
 
     def _sampler(
         self, pipe: LFDMPipeline, asked: ClipOptions, fit: str, progress: Progress

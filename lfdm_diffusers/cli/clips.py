@@ -18,6 +18,7 @@ import torch
 
 from ..data.picture_files import open_picture, picture_files
 from ..data.picture_fitting import fitted_size, to_tensors
+from ..data.picture_reading import reduced
 from ..embedded import embedded_model, embedded_pictures
 from ..files.names import printable
 from ..files.progress import progress_bar
@@ -132,15 +133,28 @@ def plan_files(
     return files
 
 
-def read_picture(path: Path) -> torch.Tensor:
+def read_picture(path: Path, frame: tuple[int, int, str] | None = None) -> torch.Tensor:
     """The picture, `(3, H, W)` in [0, 1], or `(4, H, W)` with alpha.
+
+    Args:
+        frame: height and width of all that is made of it, and how it is fitted: a large picture is then reduced while it is decoded.
 
     Raises:
         ValueError: if it cannot be read.
     """
     with _told_of(path), open_picture(Path(path)) as image:
+        if frame is not None:
+            image = reduced(image, *frame)
         image.load()
         return to_tensors(image)[0]
+
+
+def only_frame(args: argparse.Namespace, pipe: LFDMPipeline) -> tuple[int, int, str] | None:
+    """The `frame` of `read_picture` where the model's size is all that is asked for, and nothing is said in the picture's pixels."""
+    in_pixels = args.subjects or args.motion_mask or getattr(args, "stroke", None)
+    if args.output_size != "model" or in_pixels or pipe.sample_size is None:
+        return None
+    return *pipe.frame_size([]), args.image_fit
 
 
 def check_picture(
@@ -219,7 +233,7 @@ def make_files(
 
         for picture, plan in files.items():
             try:
-                tensor, moving = read_picture(picture), subjects[picture]
+                tensor, moving = read_picture(picture, only_frame(args, pipe)), subjects[picture]
                 check_picture(picture, tensor, pipe, args, plan, moving.boxes)
             except ValueError as error:
                 failed[picture] = str(error)

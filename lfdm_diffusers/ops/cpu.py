@@ -68,17 +68,6 @@ def keep_freed_memory() -> None:
         mallopt(mmap_max, 0)
 
 
-def share_one_heap() -> None:
-    """Let all threads of this process take memory from one heap of glibc's, for a server whose requests come in many threads.
-
-    Each thread would have a heap of its own, up to eight for each core, and what one request has freed in its heap is of no use to
-    the next one in another: a process would grow until every heap had held the largest request. Heaps that are there already stay.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        arena_max = -8
-        ctypes.CDLL("libc.so.6").mallopt(arena_max, 1)
-
-
 def lay_channels_last(model: Network) -> Network:
     """Copy all weights and buffers, those of convolutions channels-last; gives the model back.
 

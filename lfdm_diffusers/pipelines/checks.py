@@ -8,6 +8,10 @@ from typing import Any
 import torch
 
 from ..arguments.checked import LARGEST, described
+from ..files.limits import require_bytes
+
+# Of a pixel of a decoded frame, three colours in float32: what is made, the picture warped, and what is painted.
+DECODED_BYTES = 3 * 3 * 4
 
 
 def require_number(name: str, value: Any, kind: type[Any], least: float = -LARGEST, most: float = LARGEST) -> None:
@@ -38,6 +42,11 @@ def require_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> No
         raise ValueError(
             f"`{name}` must hold numbers from {-LARGEST:g} to {LARGEST:g}, got one of the size {largest:g}."
         )
+
+
+def require_room(name: str, frames: int, height: int, width: int, pixel_bytes: int = DECODED_BYTES) -> None:
+    """Raise a ValueError if so many frames take more memory than `files.limits` allows; `name` is the argument to change."""
+    require_bytes(frames * height * width * pixel_bytes, f"`{name}`: {frames} frames of {width}x{height} pixels take")
 
 
 def require_pairs(pictures: int, name: str, count: int) -> None:

@@ -19,7 +19,7 @@ from ..hub.cards import TAGS
 from ..models import FullSizePainter, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..ops.cpu import reuse_freed_memory
-from .checks import require_pairs
+from .checks import require_pairs, require_room
 from .driving import driven_motion, driving_frames
 from .full_size import FullSize
 from .image_to_video import eval_mode
@@ -378,6 +378,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 "`output_type` must be 'pil', 'np', 'pt' or 'stream', got 'latent': nothing is denoised here."
             )
         self._check_output(height, width, image_fit, output_type, decode_chunk_size)
+        require_room("motion", max(len(pictures), len(motions)) * len(motions[0]), height, width)
         full_size = FullSize.asked(
             pictures, output_size, (height, width), image_fit, subjects, motion_mask, output_type
         )
@@ -430,7 +431,6 @@ class LFDMPipeline(VideoDiffusionPipeline):
         stride = math.lcm(self.stride, self.lfae.flow_stride)
         height, width = self.frame_size(pictures, height, width, stride=stride)
         self._check_output(height, width, image_fit, "pt", None, stride)
-
         asked = FullSize.asked(pictures, "picture", (height, width), image_fit, subjects, None, "stream")
         parts = pictures if asked is None else asked.model_pictures()
         reuse_freed_memory()
@@ -438,7 +438,10 @@ class LFDMPipeline(VideoDiffusionPipeline):
         def fitted(tensor: torch.Tensor) -> torch.Tensor:
             return fit_picture(tensor, height, width, image_fit).to(self._execution_device, self.lfae.dtype)
 
-        frames = [fitted(frame) for frame in driving_frames(driving)]
+        frames: list[torch.Tensor] = []
+        for frame in driving_frames(driving):
+            require_room("driving", len(frames) + 1, height, width)  # as they come: there may be no end of them
+            frames.append(fitted(frame))
         if not frames:
             raise ValueError("`driving` holds no frames; at least one is needed.")
         with eval_mode(self.lfae):

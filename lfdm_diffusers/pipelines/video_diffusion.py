@@ -21,7 +21,7 @@ from ..models import LabelEmbeddings, UNet3DVideoModel
 from ..ops.cpu import advise_precision, reuse_freed_memory
 from ..ops.number_types import float32_by_default
 from ..schedulers import check_scheduler, refine_schedule
-from .checks import require_number, require_tensor
+from .checks import require_number, require_room, require_tensor
 from .image_to_video import ImageToVideoPipeline
 from .imposing import KnownMotion, NoiseLevel
 from .windows import Windows
@@ -239,6 +239,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         require_number("guidance_scale", asked.guidance_scale, Real)
         require_number("eta", asked.eta, Real, 0, 1)
         self._check_output(asked.height, asked.width, asked.image_fit, asked.output_type, asked.decode_chunk_size)
+        require_room("num_frames", asked.num_frames * asked.num_videos_per_prompt, asked.height, asked.width)
         names = asked.callback_on_step_end_tensor_inputs
         if not isinstance(names, (list, tuple)):
             raise ValueError(f"`callback_on_step_end_tensor_inputs` must be a list, got {names!r}.")

@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import torch
 
+from .checks import require_room
 from .rendering import MovedSubject, Renderer
 
 
@@ -69,6 +70,10 @@ def rendered(frames: Renderer, output_type: str) -> Any:
     video = RenderedVideo(frames)
     if output_type == "stream":
         return video
+    count, height, width, channels = video.shape
+    require_room(
+        "output_size", count, height, width, channels * (1 if output_type == "pil" else 8)
+    )  # and a copy of floats
     if output_type == "pil":
         return [PIL.Image.fromarray(frame) for frame in video]
     if output_type == "np":

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import zipfile
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,31 @@ def test_many_users_at_once_get_their_own(engine, picture):
     for thread in threads:
         thread.join()
     assert all(np.array_equal(shown(found[label]), expected[label]) for label in LABELS)
+
+
+def test_work_of_all_threads_is_done_in_one(engine, picture):
+    """So that memory which one clip has freed is there for the next; what belongs to a request comes along."""
+    request: ContextVar[int] = ContextVar("request")
+    seen, failed = set(), []
+
+    def ask(number: int) -> None:
+        request.set(number)
+
+        def progress(share: float, what: str) -> None:
+            seen.add((threading.get_ident(), number == request.get()))
+
+        engine.generate(picture, "anger", steps=1, num_frames=2, output_size="model", progress=progress)
+        with pytest.raises(ValueError, match="Choose a motion file first"):
+            engine.animate(picture, None)
+        failed.append(number)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ((where, same),) = seen
+    assert same and where not in {thread.ident for thread in threads} | {threading.get_ident()} and len(failed) == 3
 
 
 @pytest.mark.integration
