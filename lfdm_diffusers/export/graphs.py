@@ -106,7 +106,7 @@ def pipeline_graphs(pipe: LFDMPipeline, painted_frames: int = 1) -> dict[str, Gr
     chance = torch.Generator().manual_seed(0)
 
     def example(*shape: int) -> torch.Tensor:
-        return torch.rand(shape, generator=chance)
+        return torch.rand(shape, generator=chance, dtype=torch.float32)
 
     lfae, unet = pipe.lfae, pipe.unet
     size, num_frames, dim = lfae.config.sample_size, unet.config.num_frames, unet.config.text_embed_dim
