@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from numbers import Integral, Number, Real
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -26,11 +26,11 @@ def _is_array(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= LARGEST  # NaN is not
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(cast(float, value)) <= LARGEST  # NaN is not
 
 
 def _is_whole_number(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and abs(value) < 2**63
+    return isinstance(value, Integral) and not isinstance(value, bool) and abs(cast(int, value)) < 2**63
 
 
 # By the words of an annotation: what it is called in a sentence, and whether something is it.

@@ -137,7 +137,7 @@ class FilledCardMixin(PushToHubMixin):
         try:
             return upload_folder(
                 repo_id=repo_id,
-                folder_path=working_dir,
+                folder_path=Path(working_dir),
                 token=token,
                 commit_message=commit_message or f"Upload {type(self).__name__}",
                 create_pr=create_pr,
