@@ -18,6 +18,7 @@ from .graphs import Graph
 
 # GridSample is 4-D in all of these, and ONNX Runtime Web has no later one on WebGPU.
 OPSETS = (18, 19)
+RUN_WITH = "2.13"
 DTYPES = ("float16", "float32")
 NEEDED_BY = "onnx", "exporting to ONNX"
 # Half precision is for weights of some size: a bias is a few bytes, and shapes and scales must stay exact.
@@ -33,20 +34,28 @@ def write_graph(graph: Graph, path: Path, opset: int, dtype: str, dynamic: bool)
         opset: version of ONNX's operators.
         dtype: of the weights in the file; "float16" keeps those in half precision that `round_weights` has rounded.
         dynamic: whether the axes in `graph.free` may have any length.
+
+    Raises:
+        ValueError: if this torch cannot export it.
     """
     onnx = required("onnx", *NEEDED_BY)
     required("onnxscript", *NEEDED_BY)
-    with _quiet(), plain(), torch.no_grad():
-        program = torch.onnx.export(
-            graph.module,
-            tuple(graph.inputs.values()),
-            dynamo=True,
-            opset_version=opset,
-            input_names=list(graph.inputs),
-            output_names=graph.outputs,
-            dynamic_shapes=_dynamic_shapes(graph) if dynamic else None,
-            verbose=False,
-        )
+    try:
+        with _quiet(), plain(), torch.no_grad():
+            program = torch.onnx.export(
+                graph.module,
+                tuple(graph.inputs.values()),
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(graph.inputs),
+                output_names=graph.outputs,
+                dynamic_shapes=_dynamic_shapes(graph) if dynamic else None,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:  # torch 2.6 has no BatchNorm that it can convert
+        raise ValueError(
+            f"torch {torch.__version__} cannot write {path.name}; torch {RUN_WITH} can, and newer ones should."
+        ) from error
     model = cast(torch.onnx.ONNXProgram, program).model_proto
     if dtype == "float16":
         halve_weights(model)
