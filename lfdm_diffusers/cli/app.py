@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address `name`."""
+    """Whether only this machine can reach the address `host`."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..files.fingerprints import file_sha256
 from ..files.reading import read_json
 from ..files.torch_files import load_checkpoint
-from ..files.whole import whole
+from ..files.whole import require_free_or_ours, whole
 from ..hub.cards import CONVERTED_LICENSE, CardFacts
 from ..models import LatentFlowAutoencoder
 from ..models.text_encoders import TEXT_ENCODER, load_text_encoder
@@ -58,7 +58,7 @@ def convert_files(
         OSError: if the folder cannot be written; what was there is kept.
     """
     unet = _check_unet(unet, preset)
-    _check_output(Path(output), overwrite)
+    require_free_or_ours(Path(output), overwrite, _is_model, "a model")
     _check_names((lfae, unet), preset)
     say(f"reading {lfae}")
     lfae_checkpoint = load_checkpoint(lfae)
@@ -90,7 +90,7 @@ def convert_files(
             say("verifying on a fixed input")
             for line in verify_folder(folder, result, lfae_checkpoint, unet_checkpoint):
                 say(f"  {line}")
-        _check_output(Path(output), overwrite)  # time has passed
+        require_free_or_ours(Path(output), overwrite, _is_model, "a model")  # time has passed
     size = sum(file.stat().st_size for file in Path(output).rglob("*") if file.is_file())
     say(f"wrote the {'auto-encoder' if unet is None else 'pipeline'} ({size / 1e6:.0f} MB) to {output}")
 
@@ -122,22 +122,13 @@ def _check_names(files: Iterable[str | Path | None], preset: Preset) -> None:
                 )
 
 
-def _check_output(output: Path, overwrite: bool) -> None:
-    """Refuse to write over what is there; `overwrite` allows it for folders that `save_pretrained` wrote."""
-    if output.is_symlink() or (output.exists() and not output.is_dir()):
-        raise ValueError(f"`output` must be a folder, but {output} is a {'link' if output.is_symlink() else 'file'}.")
-    parent = next(folder for folder in output.absolute().parents if folder.exists())
-    if not parent.is_dir():
-        raise ValueError(f"`output` must be a folder, but {parent} is a file.")
-    if not output.exists() or not any(output.iterdir()):
-        return
-    if not overwrite:
-        raise ValueError(f"`output` {output} is not empty; name another folder, or give `overwrite`.")
+def _is_model(folder: Path) -> bool:
+    """Whether `save_pretrained` wrote a folder."""
     for name, class_name in OUR_FOLDERS.items():
         with contextlib.suppress(ValueError, TypeError):
-            if class_name in read_json(output / name).get("_class_name"):
-                return
-    raise ValueError(f"`output` {output} holds something else than a model, so `overwrite` does not touch it.")
+            if class_name in read_json(folder / name).get("_class_name"):
+                return True
+    return False
 
 
 @contextlib.contextmanager

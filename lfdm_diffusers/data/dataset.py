@@ -141,7 +141,7 @@ class PairDataset(_ClipItems):
             pair = change_pair(pair, changes)
             if motion and changes.mirrored:
                 flow, visibility = (each.flip(-1) for each in motion)
-                motion = flow * torch.tensor([-1.0, 1.0])[:, None, None], visibility
+                motion = flow * flow.new_tensor([-1.0, 1.0])[:, None, None], visibility
         reference, driving = to_tensor(pair).unbind(1)
         return FramePair(reference.contiguous(), driving.contiguous(), clip.label, clip.subject, motion)
 

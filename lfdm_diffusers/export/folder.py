@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.labels import normalized_label
-from ..files.whole import whole, write_json
+from ..files.whole import require_free_or_ours, whole, write_json
 from ..models.full_size_painter import AGREEMENT
 from ..ops.warp import sampling_grid
 from ..pipelines import LFDMPipeline
@@ -58,7 +58,8 @@ def export_onnx(
     """
     output = Path(output)
     _check(output, opset, dtype, eta, overwrite)
-    steps = sorted({*(num_inference_steps or (pipe.config.get("default_num_inference_steps") or 10, 1, 2, 4, 8))})
+    default = pipe.config.get("default_num_inference_steps") or 10
+    steps = sorted({*(num_inference_steps or (default, 1, 2, 4, 8))})
     if steps[0] < 1 or steps[-1] > pipe.scheduler.config.num_train_timesteps:
         raise ValueError(
             f"`num_inference_steps` must be from 1 to {pipe.scheduler.config.num_train_timesteps}, got {steps}."
@@ -68,7 +69,7 @@ def export_onnx(
             part.to("cpu").float().eval().requires_grad_(False)
             if dtype == "float16":
                 round_weights(part)
-    about = describe(pipe, steps, eta)
+    about = describe(pipe, steps, default if default in steps else steps[-1], eta)
     differences = {}
     with whole(output, replace=overwrite) as folder:
         folder.mkdir()
@@ -90,8 +91,12 @@ def export_onnx(
     return differences
 
 
-def describe(pipe: LFDMPipeline, steps: Sequence[int], eta: float) -> dict[str, Any]:
-    """What `runner.json` says, but for the graphs."""
+def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: float) -> dict[str, Any]:
+    """What `runner.json` says, but for the graphs.
+
+    Raises:
+        ValueError: for a pipeline that hears sentences and has no labels, and as `thresholding` and `ddim_table`.
+    """
     lfae, unet = pipe.lfae, pipe.unet
     if pipe.text_encoder is not None and pipe.label_embeddings is None:
         raise ValueError("`pipe` must have a table of labels (`label_embeddings`): its text encoder is not exported.")
@@ -120,7 +125,7 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], eta: float) -> dict[str, 
         },
         "sampling": {
             "eta": eta,
-            "default_num_inference_steps": pipe.config.get("default_num_inference_steps") or 10,
+            "default_num_inference_steps": default_steps,
             "thresholding": thresholding(pipe.scheduler),
             "steps": {str(count): ddim_table(pipe.scheduler, count, eta) for count in steps},
         },
@@ -161,12 +166,4 @@ def _check(output: Path, opset: int, dtype: str, eta: float, overwrite: bool) ->
         raise ValueError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}.")
     if not 0 <= eta <= 1:
         raise ValueError(f"`eta` must be from 0 to 1, got {eta}.")
-    if output.is_file() or output.is_symlink():
-        raise ValueError(f"`output` must be a folder, but {output} is a {'link' if output.is_symlink() else 'file'}.")
-    if output.is_dir() and any(output.iterdir()):
-        if not overwrite:
-            raise ValueError(f"`output` {output} is not empty; name another folder, or give `overwrite`.")
-        if not (output / RUNNER).is_file():
-            raise ValueError(
-                f"`output` {output} holds something else than an export, so `overwrite` does not touch it."
-            )
+    require_free_or_ours(output, overwrite, lambda folder: (folder / RUNNER).is_file(), "an export")

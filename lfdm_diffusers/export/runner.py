@@ -32,6 +32,14 @@ class RunnerClip(NamedTuple):
     occlusion: np.ndarray
 
 
+def thresholded(clean: np.ndarray, rule: dict[str, Any] | None) -> np.ndarray:
+    """A clean volume as diffusers thresholds it."""
+    if rule is None:
+        return clean
+    size = np.clip(np.quantile(np.abs(clean), rule["quantile"]), 1, rule["largest"])
+    return np.clip(clean, -size, size) / size
+
+
 class OnnxRunner:
     """Generates clips from the folder that `export_onnx` wrote.
 
@@ -106,7 +114,7 @@ class OnnxRunner:
                 image_projection=projection,
             )["prediction"]
             clean, rest = (c[0] * x + c[1] * predicted for c in (step["clean"], step["noise"]))
-            clean = self._thresholded(clean, sampling["thresholding"])
+            clean = thresholded(clean, sampling["thresholding"])
             if volume_about["first_frame_is_picture"]:
                 clean[:, :, 0] = self._still()[:, None, None]
             x = step["next"][0] * clean + step["next"][1] * rest
@@ -116,13 +124,6 @@ class OnnxRunner:
         flow, occlusion = self._motion(x[0])
         frames = self._run("renderer", picture=picture, flow=flow, occlusion=occlusion, **encoded)
         return RunnerClip(frames["frames"], frames["warped"], flow, occlusion)
-
-    @staticmethod
-    def _thresholded(clean: np.ndarray, rule: dict[str, Any] | None) -> np.ndarray:
-        if rule is None:
-            return clean
-        size = np.clip(np.quantile(np.abs(clean), rule["quantile"]), 1, rule["largest"])
-        return np.clip(clean, -size, size) / size
 
     def _still(self) -> np.ndarray:
         """A volume's values where nothing moves and all is seen, `(3,)`."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from diffusers import DDIMScheduler, SchedulerMixin
 
 
@@ -71,12 +70,3 @@ def thresholding(scheduler: SchedulerMixin) -> dict[str, float] | None:
     if config.get("clip_sample"):
         raise ValueError("`scheduler` must not clip samples (`clip_sample`): volumes of flow are not in [-1, 1].")
     return None
-
-
-def thresholded(clean: torch.Tensor, rule: dict[str, float] | None) -> torch.Tensor:
-    """Volumes `(B, C, F, h, w)` as diffusers thresholds them, each by its own quantile."""
-    if rule is None:
-        return clean
-    size = clean.abs().flatten(1).quantile(rule["quantile"], dim=1).clamp(1, rule["largest"])
-    size = size.view(-1, *[1] * (clean.ndim - 1))
-    return clean.clamp(-size, size) / size

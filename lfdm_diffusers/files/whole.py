@@ -83,6 +83,31 @@ def whole(path: str | os.PathLike, replace: bool = True, durable: bool = True) -
         raise OSError(f"{os.fspath(path)} could not be written: {why}.") from error
 
 
+def require_free_or_ours(output: Path, overwrite: bool, is_ours: Callable[[Path], bool], kind: str) -> None:
+    """Refuse to write a folder over what is there; `overwrite` allows it for those that an earlier call wrote.
+
+    Args:
+        output: the folder.
+        overwrite: whether a folder of ours may be replaced.
+        is_ours: whether a folder that is not empty is one.
+        kind: what ours holds, in words.
+
+    Raises:
+        ValueError: names `output`.
+    """
+    if output.is_symlink() or (output.exists() and not output.is_dir()):
+        raise ValueError(f"`output` must be a folder, but {output} is a {'link' if output.is_symlink() else 'file'}.")
+    parent = next(folder for folder in output.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise ValueError(f"`output` must be a folder, but {parent} is a file.")
+    if not output.exists() or not any(output.iterdir()):
+        return
+    if not overwrite:
+        raise ValueError(f"`output` {output} is not empty; name another folder, or give `overwrite`.")
+    if not is_ours(output):
+        raise ValueError(f"`output` {output} holds something else than {kind}, so `overwrite` does not touch it.")
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """A text file in UTF-8, whole or not at all; lines end as in `text` on every system.
 

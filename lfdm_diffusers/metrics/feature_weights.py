@@ -12,6 +12,7 @@ from safetensors import safe_open
 from transformers import MODEL_FOR_BACKBONE_MAPPING, AutoConfig
 
 from ..data.sampling import spread
+from ..files.extras import required
 from ..files.reading import UnreadableFileError, read_json, reading, require_plain_file
 from ..files.torch_files import load_checkpoint
 from ..ops.number_types import float32_by_default
@@ -30,10 +31,7 @@ HUB_NAMES = {"vgg19": "timm/vgg19.tv_in1k", "vgg16": "timm/vgg16.tv_in1k"}
 
 def read_onnx(path: Path, layers: Sequence[str] | None) -> tuple[VGGFeatures, dict[str, torch.Tensor]]:
     """A VGG for an ONNX file, and the file's convolutions in its keys; a head of any kind is passed over."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise ValueError(f"{path}: reading ONNX needs a package: pip install 'lfdm_diffusers[onnx]'.") from error
+    onnx = required("onnx", "onnx", f"{path}: reading ONNX")
     try:
         require_plain_file(path)
         model = onnx.load(path, load_external_data=False)  # a file may name any other file as its data

@@ -17,6 +17,7 @@ from ..arguments.checked import LARGEST, described
 from ..data.picture_colors import grey_array
 from ..ops.warp import resize_motion, sampling_grid
 from .checks import require_number, require_tensor
+from .easing import smoothstep
 from .motion_files import load_motion, save_motion
 
 Mask = PIL.Image.Image | np.ndarray | torch.Tensor
@@ -148,9 +149,7 @@ class Motion:
         ease = min(len(self) - 1, max(1, len(self) // 4)) if ease is None else ease
         require_number("ease", ease, Integral, 0, len(self) - 1)
         share = torch.arange(1, ease + 1, dtype=torch.float32) / (ease + 1)  # the next frame would be the first again
-        weight = torch.cat((torch.ones(len(self) - ease, dtype=torch.float32), 1 - share**2 * (3 - 2 * share))).to(
-            self.flow
-        )
+        weight = torch.cat((torch.ones(len(self) - ease, dtype=torch.float32), 1 - smoothstep(share))).to(self.flow)
         return self._toward(
             self.flow[:1].expand_as(self.flow), self.occlusion[:1].expand_as(self.occlusion), weight.view(-1, 1, 1, 1)
         )

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 
 from ..ops.warp import sampling_grid
 from .checks import require_number
+from .easing import smoothstep
 
 # The share of a crop's half side over which its motion fades out towards the photograph around it.
 BORDER = 0.15
@@ -142,8 +143,7 @@ class Axis:
             fade = torch.minimum(fade, (self.centres - max(low, self.start) - 0.5) / border)
         if high < size:
             fade = torch.minimum(fade, (min(high, self.stop) - self.centres - 0.5) / border)
-        fade = fade.clamp(0, 1)
-        self.fade = fade**2 * (3 - 2 * fade)
+        self.fade = smoothstep(fade.clamp(0, 1))
         self._matrices: dict[tuple[int, bool], torch.Tensor] = {}
 
     def __len__(self) -> int:

@@ -12,7 +12,8 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-from ..ops.warp import sampling_grid
+from ..models.full_size_painter import still_flow
+from .easing import smoothstep
 
 # Neighbours up to so far are averaged; and of these, those that move by about as much: what moves otherwise is another thing.
 FAR, NEAR, ALIKE = 2, 1.2, 0.3
@@ -29,7 +30,7 @@ def steadied(flow: torch.Tensor) -> torch.Tensor:
     A bilateral filter: borders between what moves differently stay, and so do even slopes.
     """
     height, width = flow.shape[-2:]
-    still = sampling_grid(height, width, flow.device, centers=True).permute(2, 0, 1)
+    still = still_flow(flow)
     places = flow.new_tensor([width, height]).view(2, 1, 1) / 2  # for 1 of the grid
     departure = (flow - still) * places
     around = F.pad(departure, [FAR] * 4, mode="replicate")
@@ -52,9 +53,7 @@ def activity(flow: torch.Tensor, warped: torch.Tensor, decoded: torch.Tensor) ->
         flow: `(F, 2, h, w)`, steadied.
         warped, decoded: `(F, 3, H, W)` in [0, 1], the small picture, warped, and the decoder's frames.
     """
-    height, width = flow.shape[-2:]
-    departure = flow - sampling_grid(height, width, flow.device, centers=True).permute(2, 0, 1)
-    moves = (departure != 0).any(dim=1, keepdim=True).to(flow)
+    moves = (flow - still_flow(flow) != 0).any(dim=1, keepdim=True).to(flow)
     moves = F.interpolate(_dilated(moves), decoded.shape[-2:], mode="bilinear", align_corners=False)
     new = _step((warped - decoded).abs().mean(dim=1, keepdim=True), SAME, NEW)
     return torch.maximum(moves, _dilated(new))
@@ -68,7 +67,7 @@ def still_at_rest(
     def at_size_of(x: torch.Tensor) -> torch.Tensor:
         return F.interpolate(active, x.shape[-2:], mode="bilinear", align_corners=False)
 
-    still = sampling_grid(flow.shape[-2], flow.shape[-1], flow.device, centers=True).permute(2, 0, 1)
+    still = still_flow(flow)
     # Written so that at rest it is the very grid that a renderer takes off.
     flow = torch.where(at_size_of(flow) > 0, still + at_size_of(flow) * (flow - still), still)
     return flow, painted, share * at_size_of(share)
@@ -76,8 +75,7 @@ def still_at_rest(
 
 def _step(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
     """0 up to `low`, 1 from `high` on, smooth between."""
-    share = ((x - low) / (high - low)).clamp(0, 1)
-    return share**2 * (3 - 2 * share)
+    return smoothstep(((x - low) / (high - low)).clamp(0, 1))
 
 
 def _dilated(x: torch.Tensor) -> torch.Tensor:

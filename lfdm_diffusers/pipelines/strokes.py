@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from ..data.picture_fitting import frame_sides
 from ..ops.warp import sampling_grid
 from .checks import require_number
+from .easing import smoothstep
 from .full_size import FullSize
 from .imposing import KnownFrame, reach
 from .rendering import Box
@@ -150,7 +151,7 @@ def in_frame(point: Point, box: Box) -> torch.Tensor:
 def disc(distance: torch.Tensor, radius: float, least: float) -> torch.Tensor:
     """1 within half of `radius`, falling smoothly to 0 at `radius`; 1 up to `least` in any case."""
     share = ((radius - distance) / (radius / 2)).clamp(0, 1)
-    return (share**2 * (3 - 2 * share)).masked_fill(distance < least, 1)
+    return smoothstep(share).masked_fill(distance < least, 1)
 
 
 def shared_out(known: Sequence[KnownFrame]) -> list[KnownFrame]:

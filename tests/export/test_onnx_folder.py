@@ -75,6 +75,7 @@ def test_files_are_half_as_large_and_say_their_shapes(exported):
         64,
         64,
     ]
+    assert about["sampling"]["default_num_inference_steps"] == STEPS  # of which there is a table
     assert about["volume"]["frames"] == 4 and list(about["sampling"]["steps"]) == [str(STEPS)]
     model = onnx.load(folder / "denoiser.onnx")
     halved = sum(np.prod(w.dims) for w in model.graph.initializer if w.data_type == onnx.TensorProto.FLOAT16)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from lfdm_diffusers.export.sampling import ddim_table, thresholded, thresholding
+from lfdm_diffusers.export.runner import thresholded
+from lfdm_diffusers.export.sampling import ddim_table, thresholding
 from lfdm_diffusers.schedulers import released_scheduler
 
 
@@ -19,7 +20,8 @@ def test_every_step_is_the_schedulers(prediction_type, eta):
         x, predicted, fresh = (3 * torch.randn(2, 3, 4, 5, 5) for _ in range(3))
         wanted = scheduler.step(predicted, timestep, x, eta=eta, variance_noise=fresh if eta else None).prev_sample
         clean, noise = (c[0] * x + c[1] * predicted for c in (row["clean"], row["noise"]))
-        got = row["next"][0] * thresholded(clean, rule) + row["next"][1] * noise + row["next"][2] * fresh
+        clean = torch.stack([torch.from_numpy(thresholded(each.numpy(), rule)) for each in clean])
+        got = row["next"][0] * clean + row["next"][1] * noise + row["next"][2] * fresh
         assert row["timestep"] == timestep
         torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-3)
 
