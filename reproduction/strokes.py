@@ -24,7 +24,7 @@ from lfdm_diffusers import LFDMPipeline, Stroke
 from lfdm_diffusers.data.toon_faces import LABELS, ToonClip, toon_clip
 from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.files.progress import progress_bar
-from lfdm_diffusers.metrics.toon_judges import load_judge
+from lfdm_diffusers.metrics.judge_files import load_judge
 from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.pipelines.imposing import KnownMotion, NoiseLevel
 from lfdm_diffusers.pipelines.windows import Windows

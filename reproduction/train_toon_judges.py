@@ -14,7 +14,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -28,20 +28,16 @@ from torch import nn
 from lfdm_diffusers.data.toon_faces import LABELS, ToonSubject, toon_clip, write_toon_faces
 from lfdm_diffusers.data.toon_faces.expressions import BROWS, EYES, TARGETS, Performance, perform
 from lfdm_diffusers.data.toon_faces.rendering import render
+from lfdm_diffusers.evaluation.judge_training import blur, blur_some, fit, move, recolour, uniform
 from lfdm_diffusers.files.progress import progress_bar
 from lfdm_diffusers.files.whole import write_text
 from lfdm_diffusers.metrics.identity import identity_retrieval, identity_similarity
+from lfdm_diffusers.metrics.judge_files import load_judge, save_judge
 from lfdm_diffusers.metrics.labels import confusion_matrix, label_accuracy
 from lfdm_diffusers.metrics.motion import expression_timing
-from lfdm_diffusers.metrics.toon_judges import (
-    JUDGES,
-    SIZE,
-    ExpressionJudge,
-    IdentityEncoder,
-    load_judge,
-    save_judge,
-)
+from lfdm_diffusers.metrics.toon_judges import SIZE, ExpressionJudge, IdentityEncoder
 
+JUDGES = ["expression", "identity"]
 FRAMES = 16
 NEUTRAL = LABELS.index("neutral")
 # What of a person another one's takes the place of, to see how much of it the identity judge notices.
@@ -101,79 +97,7 @@ def read_clips(root: Path, split: str) -> tuple[torch.Tensor, list[dict], torch.
     return frames, rows, strength
 
 
-# ---- augmentation: of whole clips, so that it is no motion ----------------------------------------------------------
-
-
-def uniform(low: float, high: float, *shape: int, generator: torch.Generator) -> torch.Tensor:
-    return low + (high - low) * torch.rand(shape, generator=generator)
-
-
-def recolour(clips: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
-    """Contrast, saturation, colour cast and brightness, one set for each clip `(N, F, 3, H, W)`, at most `amount`."""
-    draw = partial(uniform, generator=generator)
-    n = len(clips)
-    gain = draw(1 - amount, 1 + amount, n, 1, 1, 1, 1) * draw(1 - amount / 2, 1 + amount / 2, n, 1, 3, 1, 1)
-    shift = draw(-amount / 3, amount / 3, n, 1, 1, 1, 1) + draw(-amount / 4, amount / 4, n, 1, 3, 1, 1)
-    grey = clips.mean(dim=2, keepdim=True)
-    clips = torch.lerp(grey.expand_as(clips), clips, draw(1 - 2 * amount, 1 + amount, n, 1, 1, 1, 1).clamp(min=0))
-    return ((clips - 0.5) * gain + 0.5 + shift).clamp(0, 1)
-
-
-def move(clips: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror, turn (8 degrees), scale (12%) and shift (3 pixels), alike in all frames of a clip."""
-    draw = partial(uniform, generator=generator)
-    n, frames = clips.shape[:2]
-    angle, size = draw(-0.14, 0.14, n), draw(0.88, 1.12, n)
-    mirror = draw(-1, 1, n).sign()
-    theta = torch.stack((size * mirror * angle.cos(), -size * angle.sin(), draw(-0.1, 0.1, n)), dim=1)
-    theta = torch.stack(
-        (theta, torch.stack((size * mirror * angle.sin(), size * angle.cos(), draw(-0.1, 0.1, n)), dim=1)), dim=1
-    )
-    grid = F.affine_grid(theta, (n, 3, *clips.shape[-2:]), align_corners=False)
-    moved = F.grid_sample(clips.flatten(1, 2), grid, padding_mode="border", align_corners=False)
-    return moved.unflatten(1, (frames, 3))
-
-
-def blur(clips: torch.Tensor, factor: float) -> torch.Tensor:
-    """Down by `factor` with antialiasing and up again."""
-    if factor == 1:
-        return clips
-    small = F.interpolate(clips.flatten(0, 1), scale_factor=1 / factor, mode="bilinear", antialias=True)
-    return F.interpolate(small, clips.shape[-2:], mode="bicubic").clamp(0, 1).unflatten(0, clips.shape[:2])
-
-
-def blur_some(clips: torch.Tensor, rng: np.random.Generator, generator: torch.Generator) -> torch.Tensor:
-    """Half of the batch blurred, by one factor up to 3, and noise up to 0.03."""
-    half = rng.permutation(len(clips))[: len(clips) // 2]
-    clips[half] = blur(clips[half], rng.uniform(1.2, 3))
-    noise = torch.randn(clips.shape, generator=generator) * uniform(
-        0, 0.03, len(clips), 1, 1, 1, 1, generator=generator
-    )
-    return (clips + noise).clamp(0, 1)
-
-
 # ---- training -------------------------------------------------------------------------------------------------------
-
-
-def train(
-    network: nn.Module, loss_of_batch: Callable[[int], torch.Tensor], steps: int, learning_rate: float, name: str
-) -> None:
-    """AdamW with a one-cycle learning rate; `loss_of_batch(step)` gives the loss."""
-    optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.2)
-    network.train()
-    with progress_bar(range(steps), desc=name, unit="step") as bar:
-        for step in bar:
-            loss = loss_of_batch(step)
-            if not loss.isfinite():
-                raise SystemExit(f"train_toon_judges: the loss of the {name} judge is {loss.item()} at step {step}.")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            if step % 20 == 0:
-                bar.set_postfix(loss=f"{loss.item():.3f}")
-    network.eval()
 
 
 def train_expression(
@@ -198,7 +122,7 @@ def train_expression(
         loss = F.cross_entropy(seen.logits.float(), labels[clip], label_smoothing=0.02)
         return loss + F.smooth_l1_loss(seen.strength.float(), strength[clip][:, shown], beta=0.1)
 
-    train(judge, loss_of_batch, args.expression_steps, 3e-3, "expression")
+    fit(judge, loss_of_batch, args.expression_steps, 3e-3, "expression")
     return judge
 
 
@@ -222,7 +146,7 @@ def train_identity(frames: torch.Tensor, rows: list[dict], args: argparse.Namesp
         own = F.one_hot(people[clip], len(subjects))
         return F.cross_entropy(20 * (cosines - 0.2 * own), people[clip])
 
-    train(network, loss_of_batch, args.identity_steps, 3e-3, "identity")
+    fit(network, loss_of_batch, args.identity_steps, 3e-3, "identity")
     return encoder
 
 
@@ -387,7 +311,7 @@ def main(argv: list[str] | None = None) -> None:
         )  # fmt: skip
     args.output_dir.mkdir(parents=True, exist_ok=True)
     frames, rows, strength = read_clips(args.data_dir, "train")
-    for name in [args.only] if args.only else list(JUDGES):
+    for name in [args.only] if args.only else JUDGES:
         settings = {
             "script": "reproduction/train_toon_judges.py", "seed": args.seed, "batch_size": args.batch_size,
             "steps": getattr(args, f"{name}_steps"), "training_clips": len(rows), "torch": torch.__version__,

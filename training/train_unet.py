@@ -47,7 +47,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     model.add_argument("--lora_alpha", type=number(above=0), help="default: the rank")
     add_text_encoder_argument(
-        model, " for a new U-Net; for a pretrained one its own table, and what is not in it needs this"
+        model, " for a new U-Net; for a pretrained one its own table, where new labels get vectors of their own"
     )
     model.add_argument("--save_text_encoder", action="store_true", help="put it into the pipeline too, for free text")
 
@@ -101,7 +101,7 @@ def train(args: argparse.Namespace) -> None:
     run.make_repository()
     clips = run.clips(args.resolution)
 
-    # Texts: embedded once, and before the hours that motion takes: labels may be refused.
+    # Texts: embedded once, and before the hours that motion takes: an encoder may be refused.
     text_encoder = args.text_encoder or (None if pipe else TEXT_ENCODER)
     with accelerator.main_process_first():
         table, encoder, tokenizer = embed_labels(clips.labels, text_encoder, pipe, args.seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..arguments.choices import LAYOUTS
 from ..arguments.types import some_of, whole_number
-from ..evaluation.choices import ANCHORS, FEWEST, GENERATED, METRICS, PLAN
+from ..evaluation.choices import ANCHORS, AUTO, FEWEST, GENERATED, METRICS, PLAN, TOON_FACES, TRAIN
 from .options import add_json_argument, add_limits, add_sampling_arguments
 
 EXAMPLES = """
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seen-split",
         default="train",
         metavar="NAME",
-        help="split that the model was trained on, for gap (default: train)",
+        help="split that the model was trained on, for gap and for a judge of labels (default: train)",
     )
     parser.add_argument(
         "--layout", default="auto", choices=["auto", *LAYOUTS], help="layout of the data (default: auto)"
@@ -91,6 +91,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frame-detector",
         metavar="NAME",
         help="network of fid and sfid: inception-2015-12-05.pt, vgg19, a file or a repository",
+    )
+    rules.add_argument(
+        "--judge",
+        default=AUTO,
+        metavar="NAME",
+        help=f"of accuracy: {TOON_FACES} (of this package), {TRAIN} (made of the real clips of --seen-split, a few minutes, and "
+        f"kept in --output), or the file of one made before (default: {TOON_FACES} for toon faces, else {TRAIN})",
     )
     rules.add_argument(
         "--ddof", type=int, choices=(0, 1), default=1, help="covariances are divided by n - DDOF (default: 1)"

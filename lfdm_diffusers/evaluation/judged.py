@@ -1,4 +1,4 @@
-"""Scores of clips of toon faces: their labels, timing and people, as two small networks judge them."""
+"""Scores by small networks that judge clips: labels of any data set; timing, people and backgrounds of toon faces."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from ..data.toon_faces import LABELS
-from ..data.toon_faces.redrawing import drawn_again
+from ..data.toon_faces.redrawing import drawn_again, is_drawn
 from ..metrics import (
     ExpressionJudge,
+    LabelJudge,
     RunningMean,
     confusion_matrix,
     expression_timing,
@@ -30,14 +31,24 @@ SURE = 0.9  # the probability from which on an answer of the judge counts as sur
 BORDER = 4  # pixels around a person that are no background
 
 
-def require_judgeable(names: Sequence[str], real: VideoSet) -> None:
-    """Refuse clips that the judges of toon faces know nothing about, before anything is generated.
+def is_of_toon_faces(real: VideoSet) -> bool:
+    """Whether real clips are drawn faces with their expressions, which the judges of this package know."""
+    return all(is_drawn(clip.path) for clip in real.clips) and set(real.labels) <= set(LABELS)
+
+
+def require_judgeable(names: Sequence[str], real: VideoSet, known: Sequence[str] = LABELS) -> None:
+    """Refuse clips that the judges know nothing about, before anything is generated.
+
+    Args:
+        names: of scores.
+        real: the clips.
+        known: labels that the judge of accuracy knows.
 
     Raises:
         ValueError: for labels that the judge does not know, clips without a subject, or, for the background, clips that
             cannot be drawn again at the model's size.
     """
-    require_known_labels(names, real.labels)
+    require_known_labels(names, real.labels, known)
     for name in ("identity", "background"):
         if name in names and not all(real.subjects):
             raise ValueError(f"{name} needs the subject of every real clip; {real.subjects.count('')} have none.")
@@ -50,32 +61,56 @@ def require_judgeable(names: Sequence[str], real: VideoSet) -> None:
             )
 
 
-def require_known_labels(names: Sequence[str], labels: Sequence[str]) -> None:
-    """Raise a ValueError if a score of `names` goes by labels, and the judge does not know one of `labels`."""
-    by_label = [name for name in ("accuracy", "expression", "timing") if name in names]
-    if by_label and (unknown := sorted(set(labels) - set(LABELS))):
+def require_known_labels(names: Sequence[str], labels: Sequence[str], known: Sequence[str] = LABELS) -> None:
+    """Raise a ValueError if a score of `names` goes by labels, and its judge does not know one of `labels`; `known` are those
+    that the judge of accuracy knows."""
+    if "accuracy" in names and (unknown := sorted(set(labels) - set(known))):
         raise ValueError(
-            f"{' and '.join(by_label)} need a judge that knows the labels; the one here knows toon faces ({', '.join(LABELS)}), "
-            f"not {', '.join(map(repr, unknown))}."
+            f"accuracy needs a judge that knows the labels; this one knows {', '.join(known)}, not "
+            f"{', '.join(map(repr, unknown))}. `judge` train makes one of the training clips."
+        )
+    of_toons = [name for name in ("expression", "timing") if name in names]
+    if of_toons and (unknown := sorted(set(labels) - set(LABELS))):
+        raise ValueError(
+            f"{' and '.join(of_toons)} need the judge of toon faces, which knows {', '.join(LABELS)}, not "
+            f"{', '.join(map(repr, unknown))}."
         )
 
 
 @torch.no_grad()
 def judge_scores(
-    names: Sequence[str], rules: Rules, real: VideoSet, generated: VideoSet, sources: Sequence[int]
+    names: Sequence[str],
+    rules: Rules,
+    real: VideoSet,
+    generated: VideoSet,
+    sources: Sequence[int],
+    label_judge: LabelJudge | None = None,
 ) -> dict[str, Any]:
-    """Those of the scores below that `names` asks for; `sources` says which real clip each generated one is made from."""
+    """Those of the scores below that `names` asks for.
+
+    Args:
+        names: of scores.
+        rules: of distances.
+        real, generated: the clips.
+        sources: the real clip that each generated one is made from.
+        label_judge: of accuracy; None is that of toon faces.
+    """
     found: dict[str, Any] = {}
-    require_known_labels(names, generated.labels)
-    if {"accuracy", "expression", "timing"} & set(names):
+    require_known_labels(names, generated.labels, label_judge.labels if label_judge else LABELS)
+    labels = [generated.labels, real.labels]
+    if "accuracy" in names and label_judge is not None:
+        found["accuracy"] = trained_accuracy(label_judge, (generated, real), labels, rules.batch_size)
+    by_expression = {"expression", "timing"} | ({"accuracy"} if label_judge is None else set())
+    if by_expression & set(names):
         judge = load_judge("expression")
         seen = [judged(judge, clips.batches(rules.batch_size)) for clips in (generated, real)]
-        if "accuracy" in names:
-            found["accuracy"] = accuracy_score(judge, seen, [generated.labels, real.labels])
+        if "accuracy" in names and label_judge is None:
+            found["accuracy"] = accuracy_score(judge.labels, [each.logits for each in seen], labels)
+            found["accuracy"]["judge"] = "expression"
         if "expression" in names:
             made, true = seen
             found["expression"] = distance_with_spread(rules.frechet, made.features, true.features, rules)
-            found["expression"] |= {"real_against_real_clips": len(real) // 2, "judge": "expression"}
+            found["expression"]["judge"] = "expression"
         if "timing" in names:
             found["timing"] = timing_score(judge, seen, (generated, real), sources, rules.batch_size)
     if "identity" in names:
@@ -93,34 +128,53 @@ def judged(judge: ExpressionJudge, batches: Iterable[torch.Tensor]) -> Expressio
 
 
 def accuracy_score(
-    judge: ExpressionJudge, seen: Sequence[ExpressionJudgement], labels: Sequence[Sequence[str]]
+    known: Sequence[str], logits: Sequence[torch.Tensor], labels: Sequence[Sequence[str]]
 ) -> dict[str, Any]:
-    """Share of clips that the judge calls by their label, of generated and of real ones; by label too.
+    """Share of clips that a judge calls by their label, of generated and of real ones; by label too.
 
     `sure` counts only answers of a probability of `SURE`; `probability` is the label's mean probability; `confusion` has
     a row for each label asked for and a column for each label seen.
 
     Args:
-        judge: of expressions.
-        seen, labels: of the generated and of the real clips.
+        known: the judge's labels, in the order of its logits.
+        logits, labels: of the generated and of the real clips, `(N, labels)` and N.
     """
-    found: dict[str, Any] = {"judge": "expression"}
-    for name, judgement, asked in zip(("", "real_"), seen, labels):
-        truth = torch.tensor([judge.labels.index(label) for label in asked])
-        probabilities = judgement.logits.softmax(dim=1)
+    found: dict[str, Any] = {}
+    for name, each, asked in zip(("", "real_"), logits, labels):
+        truth = torch.tensor([known.index(label) for label in asked])
+        probabilities = each.softmax(dim=1)
         most, predicted = probabilities.max(dim=1)
-        matrix = confusion_matrix(predicted, truth, len(judge.labels))
+        matrix = confusion_matrix(predicted, truth, len(known))
         found |= {
             f"{name}value": label_accuracy(predicted, truth),
             f"{name}groups": {
-                label: (matrix[i, i] / matrix[i].sum()).item()
-                for i, label in enumerate(judge.labels)
-                if matrix[i].sum()
+                label: (matrix[i, i] / matrix[i].sum()).item() for i, label in enumerate(known) if matrix[i].sum()
             },
             f"{name}sure": ((predicted == truth) & (most >= SURE)).double().mean().item(),
             f"{name}probability": probabilities.gather(1, truth[:, None]).mean().item(),
             f"{name}confusion": matrix.tolist(),
         }
+    return found
+
+
+def trained_accuracy(
+    judge: LabelJudge, clips: Sequence[VideoSet], labels: Sequence[Sequence[str]], batch_size: int
+) -> dict[str, Any]:
+    """`accuracy_score` by a judge that was trained for these labels, and `first_frame`: the share of real clips that it calls
+    by their label if it sees their first frames alone, repeated. What the picture tells, no model need move for.
+
+    Args:
+        judge: of the labels.
+        clips, labels: generated ones, and real ones that the judge has not seen.
+        batch_size: clips at once.
+    """
+    logits = [torch.cat([judge(part.float() / 255) for part in each.batches(batch_size)]) for each in clips]
+    found = accuracy_score(judge.labels, logits, labels)
+    stills = (part[:, :1].float() / 255 for part in clips[1].batches(batch_size))
+    still = torch.cat([judge(part.expand(-1, clips[1].num_frames, -1, -1, -1)) for part in stills])
+    truth = torch.tensor([judge.labels.index(label) for label in labels[1]])
+    found["first_frame"] = label_accuracy(still.argmax(dim=1), truth)
+    found["judge"] = f"trained on {judge.facts['training_clips']} clips"
     return found
 
 

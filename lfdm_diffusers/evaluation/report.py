@@ -43,7 +43,9 @@ TITLES = {
 
 # What a score is compared with, by the first of these keys that it has.
 BESIDE = {
+    "value_of_halves": "halves ({real_against_real_clips} clips): {value_of_halves:.4g}, real ones {real_against_real:.4g}",
     "real_against_real": "{real_against_real:.4g} with {real_against_real_clips} clips each",
+    "first_frame": "{real_value:.4g} of real clips, {first_frame:.4g} of their first frames",
     "real_value": "{real_value:.4g} of real clips",
     "of_visible": "{of_visible:.4g} of visible places",
     "static_l1": "{static_l1:.4g} if the first frame is repeated",

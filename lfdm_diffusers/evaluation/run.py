@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,18 @@ from accelerate import PartialState
 from huggingface_hub import cached_assets_path
 
 from ..data.cache import ClipReader
+from ..data.toon_faces import LABELS
 from ..embedded import MODEL, embedded_model
-from ..metrics import FrameDetector, VideoDetector, load_frame_detector, load_i3d
+from ..metrics import FrameDetector, LabelJudge, VideoDetector, load_frame_detector, load_i3d, load_judge
 from ..ops.cpu import reuse_freed_memory
 from ..ops.number_types import float32_by_default
 from ..pipelines import ImageToVideoPipeline
 from ..pipelines.loading import DTYPES, choose_device, load_pipeline, quiet_libraries
-from .choices import GENERATED, METRICS
+from .choices import AUTO, GENERATED, METRICS, TOON_FACES, TRAIN
 from .features import FeatureStore
 from .generation import plan_clips
-from .judged import judge_scores, require_judgeable
+from .judge_training import kept_label_judge
+from .judged import is_of_toon_faces, judge_scores, require_judgeable
 from .reconstruction import OF_MOTION, reconstruction_scores, require_true_motion
 from .report import hardware, software
 from .scores import PAIRED, Rules, distance_scores, diversity_score, gap_score, require_enough
@@ -56,6 +58,7 @@ def evaluate(
     dtype: str = "float32",
     i3d: str | Path | None = None,
     frame_detector: str | None = None,
+    judge: str | Path = AUTO,
     ddof: int = 1,
     bootstrap: int = 100,
     allow_few: bool = False,
@@ -71,7 +74,7 @@ def evaluate(
         metrics: of `METRICS`.
         output: folder whose `generated` gets the clips; goes on there if it was begun with the same settings.
         split, layout: of the data; a split of None takes all clips.
-        seen_split: that the model was trained on, for gap.
+        seen_split: that the model was trained on, for gap and for a judge of labels.
         reconstruct: score real clips as the model's auto-encoder gives them back, and generate none.
         num_videos: to generate; pictures come again with other noise. By default one for each real clip, or the two that
             some of the metrics compare.
@@ -82,6 +85,8 @@ def evaluate(
         batch_size: clips at once.
         device, dtype: as words; the fastest device by default.
         i3d, frame_detector: the networks of FVD and FID, as `load_i3d` and `load_frame_detector` take them.
+        judge: of accuracy: "toon-faces" (of this package), "train" (a `LabelJudge` of the real clips of `seen_split`, kept in
+            `output`), or the file of one made before. "auto": the first for toon faces, else the second.
         ddof: covariances are divided by n - ddof.
         bootstrap: resamplings for intervals; 0 leaves them out.
         allow_few: Fréchet distances of fewer than `FEWEST` clips.
@@ -144,11 +149,15 @@ def evaluate(
     if isinstance(clip_source, ClipFolder):
         count = clip_source.count
     require_enough(names, real, count, allow_few)
-    require_judgeable(names, real)
     if isinstance(clip_source, Generator):
         clip_source.require_labels(real.labels + (seen.labels if seen else []))
     if set(OF_MOTION) & set(names):
         require_true_motion(real)
+    label_judge = None
+    if state.is_main_process:  # which alone judges
+        if "accuracy" in names:
+            label_judge = _label_judge(judge, real, split, seen_split, find_real, output, seed)
+        require_judgeable(names, real, label_judge.labels if label_judge else LABELS)
 
     generated, seconds = None, None
     if needs != {"model"}:  # what those give back is kept nowhere
@@ -166,7 +175,7 @@ def evaluate(
         found = distance_scores(names, rules, real, generated, store, detectors.video, detectors.frame)
         sources = [clip.source for clip in plan_clips(real, count)]
         if "judge" in needs:
-            found |= judge_scores(names, rules, real, generated, sources)
+            found |= judge_scores(names, rules, real, generated, sources, label_judge)
         if "diversity" in names:
             found["diversity"] = diversity_score(generated, sources)
         if seen is not None and generated_seen is not None and detectors.video is not None:
@@ -189,6 +198,7 @@ def evaluate(
         "reconstructed": bool(reconstruct and generated),
         "rules": vars(rules),
         "detectors": detectors.about(),
+        "label_judge": label_judge.facts if label_judge else None,
         "seconds": time.perf_counter() - since,
         "software": software(),
         "hardware": hardware(place),
@@ -242,6 +252,32 @@ def _require_together(
     if denoising and (reconstruct or kind != "model"):
         instead = "with `reconstruct` nothing is denoised" if reconstruct else f"{source} is no model"
         raise ValueError(f"{OF_DENOISING} are of diffusion; {instead}.")
+
+
+def _label_judge(
+    judge: str | Path,
+    real: VideoSet,
+    split: str | None,
+    seen_split: str,
+    find_real: Callable[[str, str | None, int | None], VideoSet],
+    output: Path,
+    seed: int,
+) -> LabelJudge | None:
+    """The judge of accuracy that `evaluate` was asked for; None is that of toon faces.
+
+    Raises:
+        ValueError: if there are no clips to train one on that are not the ones to be judged.
+    """
+    if judge == TOON_FACES or (judge == AUTO and is_of_toon_faces(real)):
+        return None
+    if judge not in (AUTO, TRAIN):
+        return load_judge("labels", judge)
+    if split in (None, seen_split):
+        raise ValueError(
+            f"`metrics` accuracy needs a judge of these labels, which is trained on the clips of `seen_split` ({seen_split}); "
+            f"`split` must name other clips, got {split!r}. Or give `judge` the file of one that was made before."
+        )
+    return kept_label_judge(find_real("seen_split", seen_split, None), output, seed)
 
 
 def _load_frame_detector(name: str) -> FrameDetector:

@@ -96,8 +96,8 @@ def distance_scores(
 ) -> dict[str, Any]:
     """FVD, cFVD, sFVD, KVD, FID and sFID, as far as `names` asks for them.
 
-    Each is a dict: `value`; for a whole set `interval` (95%), `standard_error` and `real_against_real`, the same distance
-    between halves of the real clips, which have half as many; for groups `std` and `groups`; and the `detector`'s name.
+    Each is a dict: `value`; for a whole set what else `distance_with_spread` finds; for groups `std` and `groups`; and the
+    `detector`'s name.
     """
     scores: dict[str, Any] = {}
     for name in names:
@@ -109,7 +109,7 @@ def distance_scores(
         a, b = store(detector, real, keep=True), store(detector, generated)
         distance = kernel_distance if name == "kvd" else rules.frechet
         if name in ("fvd", "kvd", "fid"):
-            found = distance_with_spread(distance, b, a, rules) | {"real_against_real_clips": len(real) // 2}
+            found = distance_with_spread(distance, b, a, rules)
         else:
             kind = "labels" if name == "cfvd" else "subjects"
             groups = [getattr(clips, kind) for clips in (generated, real)]
@@ -127,14 +127,19 @@ def distance_scores(
 def distance_with_spread(
     distance: Distance, generated: torch.Tensor, real: torch.Tensor, rules: Rules
 ) -> dict[str, Any]:
-    """A distance of two sets of features: `value`, `interval` (95%), `standard_error`, and between halves of the real ones
-    `real_against_real`."""
+    """A distance of two sets of features: `value`, `interval` (95%), `standard_error`; and of halves, each of
+    `real_against_real_clips`, since a distance of few clips is larger: `real_against_real`, the floor, and `value_of_halves`,
+    of generated against real ones, to be compared with it."""
     found: dict[str, Any] = {"value": distance(generated, real)}
     if rules.bootstrap:
         interval = bootstrap_interval(distance, generated, real, rules.bootstrap, seed=rules.seed)
         found |= {"interval": [interval.low, interval.high], "standard_error": interval.std}
-    found["real_against_real"] = split_distance(distance, real, seed=rules.seed)
-    return found
+    half = min(len(real), len(generated)) // 2
+    return found | {
+        "real_against_real": split_distance(distance, real, count=half, seed=rules.seed),
+        "value_of_halves": split_distance(distance, real, generated, count=half, seed=rules.seed),
+        "real_against_real_clips": half,
+    }
 
 
 def places_by_source(sources: Sequence[int]) -> list[list[int]]:

@@ -19,6 +19,8 @@ from .feature_weights import load_perceptual
 from .frame_features import FrameDetector, frame_features, load_frame_detector
 from .i3d import VideoDetector, convert_i3d, load_i3d, video_features
 from .identity import identity_retrieval, identity_similarity
+from .judge_files import load_judge
+from .label_judge import LabelJudge
 from .labels import confusion_matrix, label_accuracy
 from .means import RunningMean
 from .motion import (
@@ -37,7 +39,7 @@ from .reconstruction import (
     reconstruction_l1,
     reconstruction_l1_per_frame,
 )
-from .toon_judges import ExpressionJudge, IdentityEncoder, load_judge
+from .toon_judges import ExpressionJudge, IdentityEncoder
 
 __all__ = [
     "EndPointScores",
@@ -46,6 +48,7 @@ __all__ = [
     "GroupedDistance",
     "IdentityEncoder",
     "Interval",
+    "LabelJudge",
     "ReconstructionScores",
     "RunningMean",
     "TrainTestGap",

@@ -172,21 +172,40 @@ def bootstrap_interval(
     return Interval(value - reach, value + reach, std)
 
 
-def split_distance(distance: Distance, features: torch.Tensor, repeats: int = 10, seed: int = 0) -> float:
-    """The mean distance between two random halves of one set: the floor that samples of half its size come from.
+def split_distance(
+    distance: Distance,
+    features: torch.Tensor,
+    other: torch.Tensor | None = None,
+    *,
+    count: int | None = None,
+    repeats: int = 10,
+    seed: int = 0,
+) -> float:
+    """The mean distance between random halves: of one set, the floor that samples of half its size come from; of two sets,
+    what is to be compared with that floor, since distances of few clips are larger.
 
     Args:
         distance: as in `grouped_distance`.
-        features: `(N, D)` of real clips; a floor for sets of N / 2.
+        features: `(N, D)`, of real clips.
+        other: `(M, D)`, whose halves are compared with halves of `features`; None: with the other half of those.
+        count: clips of a half, at most N // 2 and M; by default as many as there are.
         repeats: ways of halving, at least 1.
         seed: of the halving.
     """
+    most = len(features) // 2 if other is None else min(len(features) // 2, len(other))
+    half = most if count is None else count
     if repeats < 1:
         raise ValueError(f"`repeats` must be at least 1, got {repeats}.")
-    generator, half, total = torch.Generator().manual_seed(seed), len(features) // 2, 0.0
+    if not 0 <= half <= most:
+        raise ValueError(f"`count` must be at most {most} for these sets, got {count}.")
+    generator, total = torch.Generator().manual_seed(seed), 0.0
     for _ in range(repeats):
         order = torch.randperm(len(features), generator=generator)
-        total += distance(features[order[:half]], features[order[half : 2 * half]])
+        if other is None:
+            opposite = features[order[half : 2 * half]]
+        else:
+            opposite = other[torch.randperm(len(other), generator=generator)[:half]]
+        total += distance(features[order[:half]], opposite)
     return total / repeats
 
 

@@ -6,25 +6,15 @@ judge, and what they overlook.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from ..files.reading import reading, why
-from ..files.whole import whole
-from ..ops.number_types import float32_by_default
-
 SIZE = 64  # side of the pictures that judges see
-WEIGHTS = Path(__file__).parents[1] / "assets" / "toon_judges"
 
 
 def convolutions(in_channels: int, widths: Sequence[int], features: int) -> nn.Sequential:
@@ -119,63 +109,3 @@ class IdentityEncoder(nn.Module):
         contrast = (faces.square() * share).sum(dim=(2, 3), keepdim=True).sqrt()
         faces = (faces / (contrast + 0.02) * self.oval).contiguous(memory_format=torch.channels_last)
         return F.normalize(self.project(self.face_features(faces)), dim=1)
-
-
-JUDGES = {"expression": ExpressionJudge, "identity": IdentityEncoder}
-
-
-def save_judge(judge: nn.Module, path: str | os.PathLike, facts: dict) -> None:
-    """Write a judge as float16 safetensors with `facts` (how it was trained, how well it judges, as JSON) in its header."""
-    path = Path(path)
-    metadata = {
-        "judge": next(name for name, cls in JUDGES.items() if isinstance(judge, cls)),
-        "facts": json.dumps(facts),
-    }
-    if isinstance(judge, ExpressionJudge):
-        metadata["labels"] = json.dumps(judge.labels)
-    tensors = {
-        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in judge.state_dict().items()
-    }
-    with whole(path) as part:
-        save_file(tensors, part, metadata)
-
-
-def judge_file(name: str) -> Path:
-    """The file of a judge that comes with the package."""
-    return WEIGHTS / f"{name}.safetensors"
-
-
-@overload
-def load_judge(name: Literal["expression"], path: str | os.PathLike | None = None) -> ExpressionJudge: ...
-@overload
-def load_judge(name: Literal["identity"], path: str | os.PathLike | None = None) -> IdentityEncoder: ...
-@overload
-@float32_by_default()
-def load_judge(name: str, path: str | os.PathLike | None = None) -> ExpressionJudge | IdentityEncoder: ...
-def load_judge(name: str, path: str | os.PathLike | None = None) -> ExpressionJudge | IdentityEncoder:
-    """A judge in eval mode, float32.
-
-    Args:
-        name: "expression" (`ExpressionJudge`) or "identity" (`IdentityEncoder`).
-        path: its safetensors file; by default the one that comes with the package.
-
-    Returns:
-        The network; its attribute `facts` says how it was trained and how well it judges.
-
-    Raises:
-        ValueError: for an unknown name, or a file that holds no such judge.
-    """
-    if name not in JUDGES:
-        raise ValueError(f"`name` must be one of {', '.join(JUDGES)}, got {name!r}.")
-    path = Path(path) if path is not None else judge_file(name)
-    try:
-        with reading(path, "safetensors"), safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
-        judge = ExpressionJudge(json.loads(header["labels"])) if name == "expression" else IdentityEncoder()
-        judge.load_state_dict(state)
-        judge.facts = json.loads(header["facts"])
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"`path` {str(path)!r} does not hold the judge {name!r}: {why(error)}") from error
-    return judge.requires_grad_(False).eval()

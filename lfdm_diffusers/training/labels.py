@@ -19,12 +19,13 @@ def embed_labels(
 
     Args:
         labels: those of the clips; none: no table (or the pipeline's).
-        text_encoder: Hub id or folder of a BERT; "none" for orthogonal vectors of `seed`, as long as those of a BERT's
-            mean would be (unit variance); None for what `pipe` has.
-        pipe: trained before: its rows stay, and new labels get rows of the same encoder.
+        text_encoder: Hub id or folder of a BERT; "none" for vectors of `seed` at right angles to each other, as long as those
+            of a BERT's mean would be (unit variance); None for what `pipe` has.
+        pipe: trained before: its rows stay. New labels get rows of the encoder that is named or that it has; without one,
+            vectors at right angles to its rows and as long, which training gives their meaning.
 
     Raises:
-        ValueError: if labels cannot be embedded as the U-Net knows them.
+        ValueError: if the encoder's vectors are not as long as those that the U-Net was trained with.
     """
     table = pipe.label_embeddings if pipe else None
     new = [label for label in labels if table is None or not table.knows(label)]
@@ -35,27 +36,33 @@ def embed_labels(
         encoder, tokenizer = load_text_encoder(text_encoder) if text_encoder and named else (None, None)
     if not new:
         return table, encoder, tokenizer
-    if encoder is not None:
+    known = table.embedding.weight.float() if table is not None else None
+    if encoder is not None and text_encoder != "none":
         rows = LabelEmbeddings.from_text_encoder(new, encoder, tokenizer).embedding.weight.float()
-    elif pipe is None:
-        width = max(64, len(new))
-        noise = torch.randn(width, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
-        rows = torch.linalg.qr(noise.double()).Q[: len(new)].float() * width**0.5
     else:
-        raise ValueError(
-            f"`--text_encoder` must name the encoder that the model was trained with, got {text_encoder or 'nothing'}: the model "
-            f"has no embedding of {', '.join(new)}. Or train a new U-Net: `--preset` in the place of "
-            "`--pretrained_model_name_or_path`."
-        )
+        width = pipe.unet.config.text_embed_dim if pipe else max(64, len(new))
+        rows = unrelated_rows(len(new), width, seed, known)
     if pipe is not None and rows.shape[1] != pipe.unet.config.text_embed_dim:
         raise ValueError(
             f"`--text_encoder` {text_encoder} gives {rows.shape[1]} numbers a text, the U-Net was trained with "
-            f"{pipe.unet.config.text_embed_dim}."
+            f"{pipe.unet.config.text_embed_dim}. With 'none' the new labels get vectors of their own."
         )
-    if table is not None:
-        rows = torch.cat((table.embedding.weight.float(), rows))
+    if table is not None and known is not None:
+        rows = torch.cat((known, rows))
         new = [*table.labels, *new]
     return LabelEmbeddings.from_embeddings(new, rows), encoder, tokenizer
+
+
+def unrelated_rows(count: int, width: int, seed: int, known: torch.Tensor | None = None) -> torch.Tensor:
+    """`(count, width)` vectors of `seed` at right angles to each other and to the rows of `known` (if `width` has room for so
+    many), as long as those are in the mean; without `known`, of length sqrt(width)."""
+    noise = torch.randn(width, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float32).double()
+    if known is None:
+        return torch.linalg.qr(noise).Q[:count].float() * width**0.5
+    length = known.double().norm(dim=1).mean()
+    basis = torch.linalg.qr(torch.cat((known.double().T, noise.T), dim=1)).Q.T  # `known` spans its first rows
+    rows = basis[len(known) :][:count] if len(known) + count <= width else noise[:count]
+    return (rows / rows.norm(dim=1, keepdim=True) * length).float()
 
 
 def load_label_table(source: str) -> LabelEmbeddings:

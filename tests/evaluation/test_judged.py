@@ -24,8 +24,6 @@ from lfdm_diffusers.evaluation.judged import (
 )
 from lfdm_diffusers.evaluation.scores import Rules, places_by_source
 from lfdm_diffusers.evaluation.video_sets import VideoSet, find_real_clips
-from lfdm_diffusers.metrics import ExpressionJudge
-from lfdm_diffusers.metrics.toon_judges import ExpressionJudgement
 
 LABELS = ("happiness", "neutral", "surprise")
 FRAMES, SIZE = 10, 64
@@ -147,10 +145,8 @@ def test_what_comes_within_four_pixels_of_a_person_is_no_background(real, distan
 
 def test_accuracy_of_answers():
     """Three clips: right and sure, right and not sure (.8), wrong and sure."""
-    judge = ExpressionJudge(("calm", "glad"))
     probabilities = torch.tensor([[0.95, 0.05], [0.2, 0.8], [0.95, 0.05]])
-    judgement = ExpressionJudgement(probabilities.log(), torch.zeros(3, 2), torch.zeros(3, 64))
-    found = accuracy_score(judge, [judgement] * 2, [["calm", "glad", "glad"]] * 2)
+    found = accuracy_score(("calm", "glad"), [probabilities.log()] * 2, [["calm", "glad", "glad"]] * 2)
     assert found["value"] == found["real_value"] == pytest.approx(2 / 3)
     assert found["groups"] == {"calm": 1, "glad": 0.5} and found["confusion"] == [[1, 0], [1, 1]]
     assert found["sure"] == pytest.approx(1 / 3) and found["probability"] == pytest.approx((0.95 + 0.8 + 0.05) / 3)
@@ -183,10 +179,12 @@ def test_other_takes_are_the_next_ones(real, root, tmp_path):
 
 
 def test_what_cannot_be_judged(real, root):
-    with pytest.raises(ValueError, match=r"accuracy and timing need a judge that knows .*, not 'waving'"):
+    with pytest.raises(ValueError, match=r"timing need the judge of toon faces, .*, not 'waving'"):
         waving = [replace(clip, label="waving") for clip in real.clips]
-        require_judgeable(["timing", "accuracy"], replace(real, clips=waving))
-    with pytest.raises(ValueError, match=r"expression need a judge that knows .*, not 'waving'"):
+        require_judgeable(["timing"], replace(real, clips=waving))
+    with pytest.raises(ValueError, match=r"accuracy needs a judge .*, not 'waving'.*`judge` train"):
+        require_judgeable(["accuracy"], replace(real, clips=waving))
+    with pytest.raises(ValueError, match=r"expression need the judge of toon faces, .*, not 'waving'"):
         judge_scores(["expression"], RULES, real, replace(real, clips=waving), list(range(9)))
     nobody = [replace(clip, subject="") for clip in real.clips]
     with pytest.raises(ValueError, match="identity needs the subject of every real clip; 9 have none"):

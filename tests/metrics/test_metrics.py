@@ -16,7 +16,7 @@ from tiny import tiny_lfae
 from lfdm_diffusers import metrics
 from lfdm_diffusers.data.toon_faces import LABELS, toon_clip
 from lfdm_diffusers.evaluation.reconstruction import evaluate_reconstruction
-from lfdm_diffusers.metrics.toon_judges import judge_file, save_judge
+from lfdm_diffusers.metrics.judge_files import judge_file, save_judge
 from lfdm_diffusers.ops.warp import sampling_grid
 
 SCRIPTS = Path(__file__).parents[2] / "reproduction"

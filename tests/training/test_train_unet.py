@@ -26,7 +26,7 @@ from lfdm_diffusers.pipelines.motion import volume_to_motion
 from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training.checkpoints import checkpoints
 from lfdm_diffusers.training.diffusion import DenoisingLoss, MotionTask
-from lfdm_diffusers.training.labels import embed_labels
+from lfdm_diffusers.training.labels import embed_labels, unrelated_rows
 from lfdm_diffusers.training.motion_cache import MotionCache, MotionDataset, MotionSample
 
 train_unet = load_script("train_unet")
@@ -240,19 +240,38 @@ def test_another_autoencoder(faces, whole_run, tmp_path):
 
 
 def test_new_labels_keep_the_old(faces, whole_run, tmp_path):
-    """Going on with another data set: its labels are added to the table; without the encoder that is refused."""
+    """Going on with another data set, without an encoder: its labels get rows of their own beside the old ones, which stay."""
     shutil.copytree(faces / "data" / "train" / "happiness", tmp_path / "data" / "winking")
     changes = {
         "lfae": None,
         "model_config_name_or_path": None,
         "text_encoder": None,
         "train_data_dir": tmp_path / "data",
+        "max_train_steps": 1,
     }
     changes["pretrained_model_name_or_path"] = whole_run / "pipeline"
-    message = refusal(arguments(faces, tmp_path / "out", **changes))
-    assert "`--text_encoder` must name the encoder that the model was trained with, got nothing" in message
-    assert "no embedding of winking" in message
-    assert not (tmp_path / "out" / "motion").exists()  # it is refused before the hours that motion takes
+    run(arguments(faces, tmp_path / "out", **changes))
+    before, after = (LFDMPipeline.from_pretrained(root / "pipeline") for root in (whole_run, tmp_path / "out"))
+    old, new = (pipe.label_embeddings for pipe in (before, after))
+    assert list(new.labels) == [*old.labels, "winking"]
+    torch.testing.assert_close(new.embedding.weight[:-1], old.embedding.weight)
+    card = (tmp_path / "out" / "pipeline" / "README.md").read_text()
+    assert '"winking"' in card and '"happiness"' not in card  # the label to try is one that it was trained on
+
+
+def test_rows_of_new_labels_are_like_nothing_known():
+    known = torch.randn(5, 32, generator=torch.Generator().manual_seed(1)) * 3 + 1
+    rows = unrelated_rows(4, 32, 0, known)
+    length = known.norm(dim=1).mean()
+    torch.testing.assert_close(rows @ rows.T, length**2 * torch.eye(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(rows @ known.T, torch.zeros(4, 5), atol=1e-3, rtol=0)
+    assert not torch.equal(rows, unrelated_rows(4, 32, 1, known))
+    crowded = unrelated_rows(30, 32, 0, known)  # no room for right angles
+    assert crowded.shape == (30, 32) and len(crowded.unique(dim=0)) == 30
+    torch.testing.assert_close(crowded.norm(dim=1), length.expand(30))
+
+
+def test_an_encoder_of_another_width_is_refused(whole_run, tmp_path):
     pipe = LFDMPipeline.from_pretrained(whole_run / "pipeline")
     with pytest.raises(ValueError, match="gives 16 numbers a text, the U-Net was trained with 64"):
         embed_with_tiny_bert(["winking"], pipe, tmp_path)
