@@ -123,6 +123,7 @@ def plan_files(
             scale=args.scale or (default_scale(pipe.lfae.config.sample_size) if small else 1),
             tile_scale=args.scale if small else None,
             subjects=len(subjects[picture].labels) if subjects else 1,
+            mark=args.mark,
         )
         for picture in pictures
     }

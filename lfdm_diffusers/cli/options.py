@@ -147,5 +147,11 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="enlarge clips N times (default: those of the model's size to about 256 pixels, others not)",
     )
+    files.add_argument(
+        "--no-mark",
+        dest="mark",
+        action="store_false",
+        help="leave out the metadata that say that clips and pictures were generated",
+    )
     files.add_argument("--overwrite", action="store_true", help="replace files of an earlier run")
     add_json_argument(files)

@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 from ..files.whole import whole
 from .chance import random_stream
 from .frame_formats import pixels_over_white, reformatted
+from .marks import COMMENT, mark_file
 from .video_files import ffmpeg_name
 
 
@@ -100,10 +101,15 @@ def added_pixels(format: str, height: int, width: int) -> tuple[int, int]:
 
 
 def write_clip(
-    path: Path, frames: Sequence[np.ndarray] | np.ndarray, format: str, fps: float, colours: np.ndarray | None = None
+    path: Path,
+    frames: Sequence[np.ndarray] | np.ndarray,
+    format: str,
+    fps: float,
+    colours: np.ndarray | None = None,
+    generated: bool = False,
 ) -> None:
     """`write_clips` for one file."""
-    write_clips({path: format}, frames, fps, colours)
+    write_clips({path: format}, frames, fps, colours, generated)
 
 
 def write_clips(
@@ -111,6 +117,7 @@ def write_clips(
     frames: Sequence[np.ndarray] | np.ndarray,
     fps: float,
     colours: np.ndarray | None = None,
+    generated: bool = False,
 ) -> None:
     """Write frames to files of several formats under temporary names, then rename; earlier clips of these names are replaced.
 
@@ -124,6 +131,7 @@ def write_clips(
         fps: frames a second; a GIF holds whole hundredths of a second, so that its frames may differ by one, and 50 at most.
         colours: `(..., 3)` uint8, such as the same clip at a smaller size: what a GIF's palette is made of. By default the frames,
             all of which are then looked at first.
+        generated: mark the files as a model's (`marks`).
 
     Raises:
         ValueError: for another format, frames of other forms, or larger ones than a format holds.
@@ -141,11 +149,14 @@ def write_clips(
         encoders: list[_Pictures | _Encoder] = []
         for path, format in targets.items():
             part, how = stack.enter_context(whole(path)), FORMATS[format]
+            if generated:
+                stack.enter_context(_marked(part, format))
             if how is None:
                 encoders.append(stack.enter_context(_Pictures(part)))
             else:
                 own = palette if format == "gif" else None
-                encoders.append(stack.enter_context(_Encoder(part, format, how, len(frames), fps, own)))
+                tags = {"comment": COMMENT} if generated and format != "gif" else {}
+                encoders.append(stack.enter_context(_Encoder(part, format, how, len(frames), fps, own, tags)))
         shape = None
         for frame in frames:
             shape = shape or frame.shape
@@ -161,6 +172,13 @@ def frame_times(count: int, fps: float, unit: int) -> list[int]:
     """How long each frame is shown, in milliseconds, multiples of `unit` whose sum is right however long the clip."""
     ends = [round(1000 * (i + 1) / fps / unit) * unit for i in range(count)]
     return [end - start for start, end in zip([0, *ends], ends)]
+
+
+@contextmanager
+def _marked(part: Path, format: str) -> Iterator[None]:
+    """What is written to `part` in the block is marked as generated when it ends."""
+    yield
+    mark_file(part, format)
 
 
 class _Pictures:
@@ -187,8 +205,17 @@ class _Encoder:
     container: av.container.OutputContainer | None = None  # opened with the first frame
     stream: av.VideoStream
 
-    def __init__(self, part: Path, name: str, format: Format, count: int, fps: float, palette: PIL.Image.Image | None):
-        self.part, self.name, self.format, self.palette = part, name, format, palette
+    def __init__(
+        self,
+        part: Path,
+        name: str,
+        format: Format,
+        count: int,
+        fps: float,
+        palette: PIL.Image.Image | None,
+        tags: Mapping[str, str],
+    ):
+        self.part, self.name, self.format, self.palette, self.tags = part, name, format, palette, tags
         # 29.97 stands for 30000/1001, as all rates of television do.
         self.fps = Fraction(min(fps, self.format.most_fps or fps)).limit_denominator(1001)
         self.number = 0
@@ -259,6 +286,7 @@ class _Encoder:
         if self.name == "gif":
             container["final_delay"] = str(self.durations[-1])
         self.container = av.open(ffmpeg_name(self.part), "w", format=format.container, options=container)
+        self.container.metadata.update(self.tags)
         stream = cast(av.VideoStream, self.container.add_stream(format.codec, rate=self.fps, options=options))
         self.stream, self.converter = stream, VideoReformatter()
         stream.width, stream.height = width, height

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from ..data.marks import mark_file
 from ..data.video_writing import added_pixels, check_format, clip_path, write_clips
 from ..files.whole import whole
 from ..pipelines.motion_files import save_motion
@@ -65,6 +66,7 @@ class PictureFiles:
         scale: a whole factor by which clips are enlarged.
         tile_scale: the same of what stands beside others; None brings it to about `WATCHABLE` pixels.
         subjects: how many motions a clip has.
+        mark: whether clips and pictures say in their metadata that they are generated (`data.marks`).
         written: what has been written: path, kind, label and seed of each file or folder of frames, and of one that has rows and
             columns beyond its frames (`added_pixels`) how many.
     """
@@ -77,6 +79,7 @@ class PictureFiles:
     scale: int
     tile_scale: int | None = None
     subjects: int = 1
+    mark: bool = True
     rates: Mapping[str | None, float] = field(default_factory=dict)
     written: list[dict[str, Any]] = field(default_factory=list)
 
@@ -161,7 +164,7 @@ class PictureFiles:
         **about: str | int | None,
     ) -> None:
         targets = dict(zip(self._moving(folder, name), self.formats))
-        write_clips(targets, frames, fps, colours)
+        write_clips(targets, frames, fps, colours, self.mark)
         for path, format in targets.items():
             added = added_pixels(format, *frames.shape[1:3])
             self._note(path, **about, **({"added_rows_and_columns": list(added)} if any(added) else {}))
@@ -169,6 +172,8 @@ class PictureFiles:
     def _write_picture(self, path: Path, picture: PIL.Image.Image, **about: str | int | None) -> None:
         with whole(path) as part:
             picture.save(part)
+            if self.mark:
+                mark_file(part, "png")
         self._note(path, **about)
 
     def _note(self, path: Path, **about: object) -> None:
