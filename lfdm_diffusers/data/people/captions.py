@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import captions as language
 from ..chance import random_stream
 from .actions import ACTIONS
 from .expressions import LABELS, Performance
 from .person import Person
 from .wear import Outfit
 
-DOES = {
-    "anger": ("gets angry", "frowns in anger", "looks furious", "lowers the eyebrows and glares"),
-    "disgust": (
-        "is disgusted",
-        "wrinkles the nose in disgust",
-        "pulls a face of disgust",
-        "looks at something revolting",
-    ),
-    "fear": ("gets scared", "looks frightened", "opens the eyes wide in fear", "is afraid"),
-    "happiness": ("smiles", "is happy", "breaks into a smile", "smiles with joy"),
-    "neutral": ("keeps a neutral face", "looks on calmly", "shows no emotion", "stays calm"),
-    "sadness": ("gets sad", "looks unhappy", "pulls down the corners of the mouth in sadness", "is about to cry"),
-    "surprise": ("is surprised", "raises the eyebrows in surprise", "looks astonished", "opens the mouth in surprise"),
-}
 MOVES = {
     "browInnerUp": "raises the inner eyebrows", "browOuterUp": "raises the outer eyebrows", "browDown": "lowers the eyebrows",
     "eyeWide": "widens the eyes", "cheekSquint": "lifts the cheeks", "noseSneer": "wrinkles the nose", "jawOpen": "opens the mouth",
@@ -73,18 +60,30 @@ def moves(performance: Performance) -> list[str]:
     return sorted(found, key=lambda words: found[words], reverse=True)
 
 
-def captions(person: Person, outfit: Outfit, label: str, performance: Performance, seed: int, take: int) -> list[str]:
-    """Several sentences of different kinds: short, with the person, with the action units, with how much and from what."""
-    rng = random_stream(seed, person.index, 81, take, LABELS.index(label))
-    does = DOES[label]
-    who = described(person, outfit)
+def specification(label: str, performance: Performance) -> language.Specification:
+    """What a clip does: its label's expression, as strong as the actions become, from when to when."""
+    seen = np.flatnonzero(performance.level > 0.05)
+    if label == "neutral" or not len(seen):
+        return language.Specification()
     strength = float(performance.actions.max(0).sum() - performance.actions[0].sum())
-    how = "" if label == "neutral" else ", only a little" if strength < 3 else ", strongly" if strength > 7 else ""
-    out = [label, f"a person {does[int(rng.integers(len(does)))]}", f"{who}, {does[int(rng.integers(len(does)))]}"]
+    frames = len(performance.level)
+    begin, end = max(seen[0] - 1, 0) / frames, (seen[-1] + 1) / frames
+    how = "slight" if strength < 3 else "strong" if strength > 7 else "plain"
+    return language.Specification((language.Action(label, "", how, begin, end),))
+
+
+def captions(person: Person, outfit: Outfit, label: str, performance: Performance, seed: int, take: int) -> list[str]:
+    """Several sentences of different kinds: the label, what is done and by whom, which parts move, and from what."""
+    rng = random_stream(seed, person.index, 81, take, LABELS.index(label))
+    does = specification(label, performance)
+    out = [
+        label,
+        *language.captions(does, rng, 2),
+        *language.captions(does, rng, 1, who=f"{described(person, outfit)},"),
+    ]
     found = moves(performance)[:3]
     if found:
         out.append("the person " + " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found))
     before = ALREADY.get(performance.before[0], "")
-    start = f"at first {before}, then the person " if before and performance.before[1] > 0 else "from rest the person "
-    out.append(f"{start}{does[int(rng.integers(len(does)))]}{how}")
-    return out
+    start = f"at first {before}, then the person" if before and performance.before[1] > 0 else "from rest the person"
+    return [*out, *language.captions(does, rng, 1, who=start)]
