@@ -17,6 +17,8 @@ examples:
     %(prog)s toon --num-subjects 640 --num-test-subjects 40 --size 64 --num-frames 16 --format webp --workers 4
   its 40 people for testing alone, to evaluate a model on:
     %(prog)s toon --num-subjects 640 --num-test-subjects 40 --size 64 --num-frames 16 --format webp --split test
+  twelve more of each person who winks, nods, smiles on one side or looks up, then laughs, with sentences:
+    %(prog)s toon --num-subjects 640 --num-test-subjects 40 --actions 12 --size 64 --num-frames 16 --format webp --workers 4
   two labels, five takes of each person, with the true flow, to look at as videos:
     %(prog)s toon --num-subjects 10 --labels happiness surprise --takes 5 --format mp4 --with-flow
 """
@@ -31,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=STYLES,
         default="painted",
         help="painted, or ink: the same people and motion in outlines and flat washes (default: painted)",
+    )
+    parser.add_argument(
+        "--actions",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="clips of each person by single actions, combinations and sequences, and sentences about all clips (default: 0)",
     )
 
 
@@ -110,7 +119,7 @@ def write_and_tell(args: argparse.Namespace, write: Callable[..., Path]) -> int:
         format=args.format,
         fps=args.fps,
         with_flow=args.with_flow,
-        **({"style": args.style} if "style" in args else {}),
+        **{name: getattr(args, name) for name in ("style", "actions") if name in args},
         workers=args.workers,
         split=args.split,
     )

@@ -39,6 +39,7 @@ class Clip:
         start, stop: frames of the file that belong to the clip, half-open; stop None is the file's end.
         crop: (left, top, right, bottom) in pixels of the file's frames, cut out before anything else; None is all.
         num_frames: frames of the clip, once something (a scan) has counted them.
+        texts: sentences that say what happens, beside the label or in its place.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Clip:
     stop: int | None = None
     crop: tuple[int, int, int, int] | None = None
     num_frames: int | None = None
+    texts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))

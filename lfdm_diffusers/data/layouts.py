@@ -20,7 +20,7 @@ from .left_out import left_out
 from .picture_files import frame_files, is_animated, natural_order
 from .published_datasets import find_mhad, find_mug, find_natops
 from .suffixes import ANIMATION_SUFFIXES, VIDEO_SUFFIXES, is_gif, is_video, may_be_animated
-from .tables import LABEL_COLUMNS, Row, find_table, read_table
+from .tables import LABEL_COLUMNS, TEXT_COLUMNS, Row, find_table, read_table
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -42,7 +42,8 @@ def find_clips(
     Args:
         root: the data set's folder.
         layout: "metadata": `metadata.jsonl` or `metadata.csv` in root or in its folders, with `file_name` (relative to
-            the metadata, and in root), and optionally `label` (or `text`, `caption`, `prompt`), `subject`, `split`.
+            the metadata, and in root), and optionally `label` (or `text`, `caption`, `prompt`), `subject`, `split`. Several
+            sentences, a list in `text`, `caption`, `captions` or `prompt`, are the clip's `texts`.
             "label": root/[split/]label/clip.
             "subject": root/[split/]subject/label/clip.
             "mug", "mhad", "natops": as downloaded, with the paper's splits and label texts; see `published_datasets`.
@@ -175,8 +176,13 @@ def find_by_metadata(root: Path) -> ClipList:
             path = _named_path(root, folder, row)
             split = row.text("split") or path.relative_to(root).parts[0]
             split = SPLIT_NAMES.get(split.lower(), row.text("split"))
-            label, subject = printable(row.text(*LABEL_COLUMNS)), printable(row.text("subject"))
-            clips.append(Clip(path, label=label, subject=subject, split=split))
+            texts, subject = tuple(map(printable, row.texts(*TEXT_COLUMNS))), printable(row.text("subject"))
+            # Several sentences are no label; a single one is, as where a data set's labels stand in `text`.
+            several = "label" not in row.cells and len(texts) > 1
+            label = "" if several else printable(row.text(*LABEL_COLUMNS))
+            clips.append(
+                Clip(path, label=label, subject=subject, split=split, texts=() if texts == (label,) else texts)
+            )
         if folder == root:
             break
     return clips

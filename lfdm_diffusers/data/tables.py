@@ -17,6 +17,8 @@ from ..files.names import printable
 
 TABLES = ("metadata.jsonl", "metadata.csv")
 LABEL_COLUMNS = ("label", "text", "caption", "prompt")
+# Where one text, or several that say the same in other words, may stand beside a label.
+TEXT_COLUMNS = ("text", "caption", "captions", "prompt")
 # The longer marks first: UTF-32's begins with UTF-16's.
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -57,6 +59,21 @@ class Row(NamedTuple):
             raise ValueError(f"{self.place}: `{column}` must be one text, got {json.dumps(value)[:80]}.")
         return str(value).strip()
 
+    def texts(self, *columns: str) -> tuple[str, ...]:
+        """All texts of the first of `columns` that is given, each once: one, or a list of several; () if none is.
+
+        Raises:
+            ValueError: if it is neither.
+        """
+        column = next((column for column in columns if column in self.cells), None)
+        values = self.cells.get(column or "", [])
+        values = values if isinstance(values, list) else [values]
+        if not all(isinstance(value, (str, int, float)) for value in values):
+            raise ValueError(
+                f"{self.place}: `{column}` must be a text or a list of texts, got {json.dumps(values)[:80]}."
+            )
+        return tuple(dict.fromkeys(text for text in (str(value).strip() for value in values) if text))
+
 
 def find_table(folder: Path) -> Path | None:
     """The table of a folder, whatever the case of its name."""
@@ -78,7 +95,7 @@ def read_table(path: Path) -> tuple[list[Row], list[str]]:
     if not rows:
         raise ValueError(f"{printable(path)} has no rows: each names a clip by its `file_name`.")
     columns = list(dict.fromkeys(column for row in rows for column in row.columns))
-    if not set(columns) & set(LABEL_COLUMNS):
+    if not set(columns) & {*LABEL_COLUMNS, *TEXT_COLUMNS}:
         wanted = f"{', '.join(LABEL_COLUMNS[:-1])} or {LABEL_COLUMNS[-1]}"
         notes.append(f"{printable(path)} has no column {wanted}, only {', '.join(columns)}: its clips have no label.")
     return rows, notes

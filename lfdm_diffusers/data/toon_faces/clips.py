@@ -11,11 +11,13 @@ material coordinates, so do the true backward flow and visibility between any tw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..captions import Specification
 from ..drawn_sets import frame_number, require_integer
+from .actions import act
 from .expressions import Performance, perform
 from .people import ToonSubject
 from .rendering import render
@@ -38,6 +40,8 @@ class ToonClip:
         parts: (F, H, W) uint8, the top-most part at every pixel; `part_names` names them.
         label, subject, take, seed: what the clip was drawn from.
         performance: the state of the face in every frame.
+        specification: what it was drawn to do, if not a label (which is "" then).
+        strengths: how strong each action of the specification is in each frame, `(F,)`; see `actions.act`.
     """
 
     frames: np.ndarray
@@ -47,6 +51,8 @@ class ToonClip:
     take: int
     seed: int
     performance: Performance
+    specification: Specification | None = None
+    strengths: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def part_names(self) -> tuple[str, ...]:
@@ -109,7 +115,7 @@ def require_style(style: str) -> None:
 def toon_clip(
     seed: int,
     subject: ToonSubject | int,
-    label: str,
+    label: str | Specification,
     take: int = 0,
     num_frames: int = 40,
     size: int = 128,
@@ -120,7 +126,7 @@ def toon_clip(
     Args:
         seed: population and motion, an integer of 0 or more.
         subject: a person, or the number of one in the population of `seed`.
-        label: one of `LABELS`.
+        label: one of `LABELS`, or what is to be done.
         take: repetition; takes of a person differ in timing, strength, head motion, gaze and blinks.
         num_frames: 1 or more; the expression always takes the whole clip, so that 16 and 40 frames show the same.
         size: width and height in pixels, 16 or more.
@@ -135,8 +141,16 @@ def toon_clip(
     if not isinstance(subject, ToonSubject):
         require_integer("subject", subject, 0)
         subject = ToonSubject.sample(seed, int(subject))
-    performance = perform(subject, label, take, num_frames, seed)
+    specification, strengths = None, {}
+    if isinstance(label, Specification):
+        require_integer("take", take, 0)
+        require_integer("num_frames", num_frames, 1)
+        specification = label
+        performance, strengths = act(subject, specification, int(take), int(num_frames), int(seed))
+        label = ""
+    else:
+        performance = perform(subject, label, take, num_frames, seed)
     frames, parts = render(subject, performance, int(size))
     if style == "ink":
         frames = ink_drawing(render(subject, performance, ENLARGED * int(size))[0])
-    return ToonClip(frames, parts, label, subject, int(take), int(seed), performance)
+    return ToonClip(frames, parts, label, subject, int(take), int(seed), performance, specification, strengths)

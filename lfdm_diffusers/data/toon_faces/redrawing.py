@@ -8,8 +8,9 @@ import numpy as np
 
 from ...files.reading import read_json
 from ..clips import Clip, read_clip
+from .actions import specification_of
 from .clips import VERSION, ToonClip, toon_clip
-from .writing import SETTINGS
+from .writing import ACTIONS_FOLDER, SETTINGS
 
 UNLIKE = 12  # levels of 255 that a lossy file may be off, in the mean; another drawing is off by more
 
@@ -38,9 +39,10 @@ def drawn_again(path: Path, takes_later: int = 0) -> ToonClip:
             f"{path} was drawn by version {version} of toon faces, which this is not ({VERSION}): draw the data set again."
         )
     seed, num_frames, size = what
-    return toon_clip(
-        seed, subject, path.parent.name, take + takes_later, num_frames, size, settings.get("style", "painted")
-    )
+    take += takes_later
+    name = path.parent.name
+    does = specification_of(seed, subject, take) if name == ACTIONS_FOLDER else name
+    return toon_clip(seed, subject, does, take, num_frames, size, settings.get("style", "painted"))
 
 
 def redrawn_motion(clip: Clip) -> tuple[np.ndarray, np.ndarray]:

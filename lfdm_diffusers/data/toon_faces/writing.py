@@ -6,26 +6,50 @@ write_toon_faces("toon", num_subjects=60, num_test_subjects=10, size=64, num_fra
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...files.whole import write_text
+from ..captions import Action, Specification, captions
+from ..chance import random_stream
 from ..drawn_sets import (
     checked_settings,
     chosen_subjects,
     drawn,
     keep_settings,
+    require_integer,
     rows_of_other_split,
     split_of,
     write_flow,
 )
 from ..suffixes import TOON_FACES_SETTINGS as SETTINGS
 from ..video_writing import SUFFIXES, write_clip
+from .actions import act, specification_of
 from .clips import VERSION, require_style, toon_clip
 from .expressions import LABELS
 from .people import ToonSubject
+
+ACTIONS_FOLDER = "actions"
+NUM_CAPTIONS = 6  # sentences of each clip
+
+
+def planned(settings: dict, person: ToonSubject) -> Iterator[tuple[str, str | Specification, int]]:
+    """Folder, what is done, and take of each clip of a person."""
+    for label in settings["labels"]:
+        for take in range(settings["takes"]):
+            yield label, label, take
+    for take in range(settings["actions"]):
+        yield ACTIONS_FOLDER, specification_of(settings["seed"], person.index, take), take
+
+
+def sentences_about(settings: dict, person: ToonSubject, what: str | Specification, take: int) -> list[str]:
+    """Several sentences that say what a clip does."""
+    number = len(LABELS) if isinstance(what, Specification) else LABELS.index(what)
+    if not isinstance(what, Specification):
+        what = Specification(() if what == "neutral" else (Action(what),))
+    return captions(what, random_stream(settings["seed"], person.index, 33, number, take), NUM_CAPTIONS)
 
 
 def write_subject(
@@ -36,25 +60,33 @@ def write_subject(
     suffix = SUFFIXES[settings["format"]]
     person = ToonSubject.sample(settings["seed"], subject)
     rows = []
-    for label in settings["labels"]:
-        for take in range(settings["takes"]):
-            stem = f"{split}/{label}/{subject:04d}_{take:02d}"
-            row = dict(file_name=stem + suffix, label=label, subject=subject, split=split, take=take)
+    for folder, what, take in planned(settings, person):
+        stem = f"{split}/{folder}/{subject:04d}_{take:02d}"
+        row: dict[str, Any] = dict(file_name=stem + suffix)
+        if isinstance(what, str):
+            row["label"] = what
+        row |= dict(subject=subject, split=split, take=take)
+        if settings["with_flow"]:
+            row["flow"] = stem + ".flow.npz"
+        if settings["actions"]:
+            row["text"] = sentences_about(settings, person, what, take)
+        if isinstance(what, Specification):
+            _, strengths = act(person, what, take, settings["num_frames"], settings["seed"])
+            row["specification"] = what.to_json()
+            row["actions"] = {name: [round(float(v), 3) for v in curve] for name, curve in strengths.items()}
+        target = root / row["file_name"]
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            clip = toon_clip(
+                settings["seed"], person, what, take, settings["num_frames"], settings["size"], settings["style"]
+            )
             if settings["with_flow"]:
-                row["flow"] = stem + ".flow.npz"
-            target = root / row["file_name"]
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                clip = toon_clip(
-                    settings["seed"], person, label, take, settings["num_frames"], settings["size"], settings["style"]
-                )
-                if settings["with_flow"]:
-                    write_flow(
-                        root / row["flow"], *clip.flow_from_first()
-                    )  # first: the clip's presence says that all is there
-                write_clip(target, clip.frames, settings["format"], settings["fps"])
-            rows.append(row)
-            tick(1)
+                write_flow(
+                    root / row["flow"], *clip.flow_from_first()
+                )  # first: the clip's presence says that all is there
+            write_clip(target, clip.frames, settings["format"], settings["fps"])
+        rows.append(row)
+        tick(1)
     return rows
 
 
@@ -75,6 +107,7 @@ def write_toon_faces(
     progress: bool = True,
     style: str = "painted",
     split: str | None = None,
+    actions: int = 0,
 ) -> Path:
     """Write a data set: root/{train,test}/label/subject_take, and root/metadata.jsonl.
 
@@ -99,24 +132,30 @@ def write_toon_faces(
         progress: show a progress bar.
         style: as in `toon_clip`.
         split: "train" or "test" draws that split alone, as if the other were drawn later.
+        actions: so many more clips of each person, in the folder "actions", each of single actions, combinations or sequences
+            (`captions.draw_specification`); all clips then come with sentences. 0: the seven expressions alone, without sentences.
 
     Returns:
-        The path of metadata.jsonl: one line a clip with file_name, label, subject, split, take (and flow).
+        The path of metadata.jsonl: one line a clip with file_name, label, subject, split, take (and flow). With `actions` also
+        text, several sentences; clips of actions have no label, and specification, what they do, and actions, the strength of
+        each action in each frame.
 
     Raises:
         ValueError: if an argument is out of range, or root holds a data set of other settings.
     """
     require_style(style)
+    require_integer("actions", actions, 0)
     settings: dict[str, Any] = dict(
         version=VERSION, num_subjects=num_subjects, num_test_subjects=num_test_subjects, labels=labels, takes=takes,
         num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow), style=style,
+        actions=actions,
     )  # fmt: skip
     settings = checked_settings(settings, LABELS, workers, test_fraction)
     subjects = chosen_subjects(settings, split)
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
-    keep_settings(root / SETTINGS, settings, before={"style": "painted"})  # there was no other once
-    job, clips_each = partial(write_subject, root, settings), len(settings["labels"]) * takes
+    keep_settings(root / SETTINGS, settings, before={"style": "painted", "actions": 0})  # there was no other once
+    job, clips_each = partial(write_subject, root, settings), len(settings["labels"]) * takes + actions
     metadata = root / "metadata.jsonl"
     rows = rows_of_other_split(metadata, split)
     for _, done in drawn(job, subjects, clips_each, workers, "toon faces", progress):
