@@ -54,12 +54,14 @@ def frame_size(text: str) -> str | tuple[int, int]:
 
 
 def some_of(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
-    """An option's `type`: a list with commas of some of `allowed`, each once, in the order given."""
+    """An option's `type`: a list with commas of some of `allowed`, each once, in the order given; "all" is every one."""
 
     def parse(text: str) -> list[str]:
         given = list(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
+        if given == ["all"]:
+            return list(allowed)
         if not given or set(given) - set(allowed):
-            raise argparse.ArgumentTypeError(f"must be some of {','.join(allowed)} with commas, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be some of {','.join(allowed)} with commas, or all, got {text!r}")
         return given
 
     return parse

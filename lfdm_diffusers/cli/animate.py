@@ -1,4 +1,4 @@
-"""`lfdm animate`: clips of pictures by a motion, saved or taken from a clip, with their grid, sheet and motion."""
+"""`lfdm animate`: clips of pictures by a motion, saved or taken from a clip, and where asked for their grid, sheet and motion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 examples:
-  a motion that `lfdm generate` has kept, for another picture:
+  a motion that `lfdm generate --kinds clips,motion` has kept, for another picture:
     %(prog)s other.png --motion outputs/face/motion/happiness.safetensors
   the motion of a clip, stronger, only where a mask is white, forward and back:
     %(prog)s face.png --driving smile.mp4 --motion-scale 1.3 --motion-mask mouth.png --loop ping-pong
@@ -110,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
         "motion_scale": args.motion_scale,
         "motion_mask": args.motion_mask,
         "loop": args.loop,
+        "hold": args.hold,
         "fps": fps if len(set(fps.values())) > 1 else next(iter(fps.values())),
     }
 
@@ -125,7 +126,8 @@ def run(args: argparse.Namespace) -> int:
         boxes: list[Any] = moving.boxes or [None]
         own_names: list[Any] = moving.named(name)
         motion = [motion_of(picture, own, box) for own, box in zip(own_names, boxes)]
-        edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop}
+        hold = round(args.hold * next(iter(files.values())).rate(name))
+        edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop, "hold": hold}
         size = {"image_fit": args.image_fit, "output_size": args.output_size, "subjects": moving.boxes}
         return pipe.animate(picture, motion, output_type="stream", **size, **edit)
 

@@ -331,19 +331,19 @@ def report(
         print(json.dumps(content, indent=2))
     else:
         for picture, plan in done.items():
-            print("\n".join(summary(picture, plan)))
+            print("\n".join(summary(picture, plan, "steps" in settings)))
     for error in failed.values():
         print(f"error: {error}", file=sys.stderr)
     if failed:
         print(f"{len(failed)} of {len(files)} pictures could not be used", file=sys.stderr)
 
 
-def summary(picture: Path, plan: PictureFiles) -> list[str]:
-    """Lines that say what was made of a picture."""
-    count = sum(len(names) for names in plan.names.values())
-    lines = [
-        f"wrote {count} {'clip' if count == 1 else 'clips'} of {printable(picture.name)} to {printable(plan.folder)}/"
-    ]
+def summary(picture: Path, plan: PictureFiles, seeded: bool) -> list[str]:
+    """Lines that say what was made of a picture, and by which seeds, if by any."""
+    count, seeds = sum(len(names) for names in plan.names.values()), list(plan.names)
+    seed = "" if not seeded else f", seed {seeds[0]}" if len(seeds) == 1 else f", seeds {seeds[0]} to {seeds[-1]}"
+    clips = "clip" if count == 1 else "clips"
+    lines = [f"wrote {count} {clips} of {printable(picture.name)} to {printable(plan.folder)}/{seed}"]
     for kind, what in {"grid": "all labels side by side", "sheet": "frames of all labels", "clips": ""}.items():
         names = [Path(file["path"]).name for file in plan.written if file["kind"] == kind]
         if names:

@@ -1,9 +1,10 @@
-"""`lfdm generate`: clips of pictures by labels, with their grid, sheet and motion."""
+"""`lfdm generate`: clips of pictures by labels, and where asked for their grid, sheet and motion."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,13 @@ EXAMPLES = """
 examples:
   all labels of the model that comes with the package, on a picture that comes with it:
     %(prog)s
-  your own picture, two labels:
-    %(prog)s face.png --label happiness surprise
-  every picture of a folder, other timing, stronger motion, GIFs only:
-    %(prog)s faces/ --seed 7 --motion-scale 1.3 --formats gif --kinds clips
+  your own picture, one label (or a word for it), or two of them; a smile that is held for five seconds:
+    %(prog)s face.png smile
+    %(prog)s face.png happiness surprise
+    %(prog)s face.png smile --hold 5
+  every picture of a folder, other timing, stronger motion, GIFs only; all that there is to see of it, the motion too:
+    %(prog)s faces/ --seed 7 --motion-scale 1.3 --formats gif
+    %(prog)s face.png smile --kinds all
   a photograph of two people, each doing something else; faces are found by themselves with `auto` (`pip install
   'lfdm_diffusers[subjects]'`):
     %(prog)s party.jpg --subjects 120,80,260,260:happiness 480,90,250,250:surprise
@@ -47,9 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     # argparse's own would put the pictures behind the labels, which would take them for more labels.
-    parser.usage = "%(prog)s [IMAGE ...] [--label L ... | --all-labels] [--model M] [--output DIR] [options]"
+    parser.usage = (
+        "%(prog)s [IMAGE ...] [LABEL ...] [--label L ... | --all-labels] [--model M] [--output DIR] [options]"
+    )
     what = parser.add_argument_group("what to generate")
-    add_picture_arguments(what)
+    add_picture_arguments(what, "; a word that is no file's name is a label")
     labels = what.add_mutually_exclusive_group()
     labels.add_argument(
         "--label",
@@ -111,6 +117,10 @@ def run(args: argparse.Namespace) -> int:
         read_picture,
     )
 
+    args.images, words = apart(args.images)
+    if words and args.all_labels:
+        raise ValueError(f"`--all-labels` leaves no room for labels, got {', '.join(words)}.")
+    args.label = [*words, *(args.label or [])] or None
     pictures = find_pictures(args.images)
     check_output(Path(args.output))
     mask = read_mask(args.motion_mask)
@@ -126,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
     strokes = plan_strokes(args.stroke, len(pictures), args.num_frames or pipe.unet.config.num_frames)
     seeds = range(args.seed, args.seed + args.num_videos)
     files = plan_files(args, pipe, pictures, labels, pipe.unet.config.num_frames, seeds, subjects=subjects)
+    rate = next(iter(files.values())).fps
     settings = {
         "model": model,
         "scheduler": type(pipe.scheduler).__name__,
@@ -138,7 +149,8 @@ def run(args: argparse.Namespace) -> int:
         "loop": args.loop,
         "strokes": args.stroke,
         "num_frames": args.num_frames or pipe.unet.config.num_frames,
-        "fps": next(iter(files.values())).fps,
+        "hold": args.hold,
+        "fps": rate,
     }
 
     def make(
@@ -156,6 +168,7 @@ def run(args: argparse.Namespace) -> int:
             motion_mask=mask,
             loop=args.loop,
             strokes=strokes,
+            hold=round(args.hold * rate),
             generator=torch.Generator().manual_seed(seed),
             image_fit=args.image_fit,
             output_size=args.output_size,
@@ -173,13 +186,20 @@ def run(args: argparse.Namespace) -> int:
     return make_files(args, pipe, files, settings, make, subjects, len(pipe.scheduler.timesteps))
 
 
+def apart(given: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before the options, as pictures and labels: a label is no file, and has neither a suffix nor a folder."""
+    labels = [word for word in given if not Path(word).exists() and not Path(word).suffix and Path(word).name == word]
+    return [word for word in given if word not in labels], labels
+
+
 def choose_labels(pipe: LFDMPipeline, given: list[str] | None, option: str = "--label") -> list[str | None]:
     """The labels to generate, written as the model writes them, each once; [None] for a model that takes none.
 
     Raises:
         ValueError: for a label that the model does not know; names the closest one and lists all.
     """
-    from ..data.labels import normalized_label
+    from ..data.labels import known_as, normalized_label
+    from ..models.label_embeddings import taken_for
 
     table, free_text = pipe.label_embeddings, pipe.text_encoder is not None
     if not given:
@@ -191,11 +211,18 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None, option: str = "--
     chosen: dict[str, str] = {}
     for label in given:
         if table is not None and (table.knows(label) or not free_text):
-            try:
-                label = table.labels[table.label_ids(label)[0]]
-            except ValueError as error:
-                hint = " (Pictures stand before `--label`.)" if Path(label).exists() else ""
-                raise ValueError(f"`{option}`: {error}{hint}") from error
+            own = {normalized_label(each): each for each in table.labels}
+            meant = known_as(label, own)
+            if meant is not None:
+                if meant != normalized_label(label):
+                    print(taken_for(label, own[meant]), file=sys.stderr)
+                label = own[meant]
+            else:
+                try:
+                    table.label_ids(label)
+                except ValueError as error:
+                    hint = " (Pictures stand before `--label`.)" if Path(label).exists() else ""
+                    raise ValueError(f"`{option}`: {error}{hint}") from error
         elif not label.strip():
             raise ValueError(f"`{option}`: a label must not be empty.")
         chosen.setdefault(normalized_label(label), label)

@@ -53,13 +53,13 @@ def _underscored(word: str) -> str:
     return word.replace("-", "_")
 
 
-def add_picture_arguments(group: argparse._ArgumentGroup) -> None:
-    """Which pictures, by which model."""
+def add_picture_arguments(group: argparse._ArgumentGroup, labels: str = "") -> None:
+    """Which pictures, by which model; `labels` is what the help says about labels beside them."""
     group.add_argument(
         "images",
         nargs="*",
         metavar="IMAGE",
-        help="pictures, or folders of pictures (default: one that comes with the package)",
+        help=f"pictures, or folders of pictures (default: one that comes with the package){labels}",
     )
     add_model_argument(group)
     group.add_argument(
@@ -98,6 +98,13 @@ def add_motion_arguments(group: argparse._ArgumentGroup, generated: bool = False
         metavar="FILE",
         help="grey picture; only its white places move. One of the picture's size is kept to its pixels",
     )
+    group.add_argument(
+        "--hold",
+        type=number(0, 600),
+        default=0.0,
+        metavar="SECONDS",
+        help="how long the fullest moment of the motion stays before it is let go (default: not at all)",
+    )
     ways = "ping-pong (forward and back) or ease (glide back to the first frame at the end)"
     bare: dict[str, Any] = {"nargs": "?", "const": True} if generated else {}
     group.add_argument(
@@ -121,18 +128,18 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument(
         "--formats",
         type=some_of(FORMATS),
-        default=["gif", "mp4"],
+        default=["mp4"],
         metavar="A,B",
-        help=f"formats of clips, some of {','.join(FORMATS)}; png is a folder of frames; gif and mp4 have white behind transparent "
-        "pictures (default: gif,mp4)",
+        help=f"formats of clips, some of {','.join(FORMATS)}; png is a folder of frames; a gif of a clip has at most 480 pixels a "
+        "side; gif and mp4 have white behind transparent pictures (default: mp4)",
     )
     files.add_argument(
         "--kinds",
         type=some_of(KINDS),
-        default=list(KINDS),
+        default=["clips"],
         metavar="A,B",
         help="what to write: clips, grid (all labels side by side), sheet (frames of all labels), motion (flow and occlusion as "
-        "safetensors and as pictures) (default: all)",
+        "safetensors, to be given to other pictures, and as pictures), or all (default: clips)",
     )
     files.add_argument(
         "--fps",

@@ -1,10 +1,32 @@
-"""Decides when two labels are the same."""
+"""Decides when two labels are the same, and which other words mean them."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
+
+# Words for one expression. People ask for any of them; a model knows few. Only words that mean the same face stand together.
+SYNONYMS = (
+    ("happiness", "happy", "joy", "joyful", "smile", "smiling", "laugh", "laughing", "grin", "cheerful", "glad"),
+    ("sadness", "sad", "sorrow", "unhappy", "unhappiness", "crying", "cry", "grief"),
+    ("anger", "angry", "rage", "furious", "fury", "mad"),
+    ("surprise", "surprised", "astonishment", "astonished", "amazement", "amazed"),
+    ("fear", "afraid", "scared", "fright", "frightened", "terror", "terrified"),
+    ("disgust", "disgusted", "revulsion"),
+    ("neutral", "calm", "no expression", "expressionless"),
+)
 
 
 def normalized_label(label: str) -> str:
     """What labels are compared by: one case, one way of writing accents, single spaces."""
     return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+
+
+def known_as(label: str, known: Collection[str]) -> str | None:
+    """Of the labels that a model knows, in the form of `normalized_label`, the one that `label` means: itself, or a synonym; else
+    None."""
+    key = normalized_label(label)
+    if key in known:
+        return key
+    same = next((words for words in SYNONYMS if key in words), ())
+    return next((word for word in same if word in known), None)

@@ -118,6 +118,7 @@ def write_clips(
     fps: float,
     colours: np.ndarray | None = None,
     generated: bool = False,
+    gif_side: int | None = None,
 ) -> None:
     """Write frames to files of several formats under temporary names, then rename; earlier clips of these names are replaced.
 
@@ -132,6 +133,7 @@ def write_clips(
         colours: `(..., 3)` uint8, such as the same clip at a smaller size: what a GIF's palette is made of. By default the frames,
             all of which are then looked at first.
         generated: mark the files as a model's (`marks`).
+        gif_side: pixels that a GIF's longer side has at most; None leaves it as large as the frames.
 
     Raises:
         ValueError: for another format, frames of other forms, or larger ones than a format holds.
@@ -154,9 +156,9 @@ def write_clips(
             if how is None:
                 encoders.append(stack.enter_context(_Pictures(part)))
             else:
-                own = palette if format == "gif" else None
+                own, side = (palette, gif_side) if format == "gif" else (None, None)
                 tags = {"comment": COMMENT} if generated and format != "gif" else {}
-                encoders.append(stack.enter_context(_Encoder(part, format, how, len(frames), fps, own, tags)))
+                encoders.append(stack.enter_context(_Encoder(part, format, how, len(frames), fps, own, tags, side)))
         shape = None
         for frame in frames:
             shape = shape or frame.shape
@@ -214,8 +216,9 @@ class _Encoder:
         fps: float,
         palette: PIL.Image.Image | None,
         tags: Mapping[str, str],
+        most: int | None,
     ):
-        self.part, self.name, self.format, self.palette, self.tags = part, name, format, palette, tags
+        self.part, self.name, self.format, self.palette, self.tags, self.most = part, name, format, palette, tags, most
         # 29.97 stands for 30000/1001, as all rates of television do.
         self.fps = Fraction(min(fps, self.format.most_fps or fps)).limit_denominator(1001)
         self.number = 0
@@ -250,6 +253,12 @@ class _Encoder:
         if transparent and self.format.transparent is None:
             frame, transparent = pixels_over_white(frame), False
         height, width = frame.shape[:2]
+        if self.most is not None and max(height, width) > self.most:
+            smaller = [max(1, round(side * self.most / max(height, width))) for side in (width, height)]
+            frame = np.asarray(
+                PIL.Image.fromarray(frame).resize((smaller[0], smaller[1]), PIL.Image.Resampling.LANCZOS)
+            )
+            height, width = frame.shape[:2]
         rows, columns = added_pixels(self.name, height, width)
         if rows or columns:
             frame = np.pad(frame, ((0, rows), (0, columns), (0, 0)), mode="edge")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, logging
 from torch import nn
 
-from ..data.labels import normalized_label
+from ..data.labels import known_as, normalized_label
 from ..hub.base import HubModel
 from ..hub.cards import TAGS
 from ..hub.decorators import register_to_config
@@ -22,11 +22,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+logger = logging.get_logger(__name__)
+
+
 @dataclass
 class LabelEmbeddingsOutput(BaseOutput):
     """`text_embeds`: `(B, D)`, one row for each label asked for."""
 
     text_embeds: torch.Tensor
+
+
+def taken_for(label: str, known: str) -> str:
+    """Says that a synonym was understood."""
+    return f"{label!r} is taken for this model's label {known!r}."
 
 
 class LabelEmbeddings(HubModel, ConfigMixin):
@@ -90,7 +98,8 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         return self.embedding.weight[ids].float()
 
     def label_ids(self, labels: str | Sequence[str]) -> list[int]:
-        """Rows of `labels`; case and spacing do not matter.
+        """Rows of `labels`; case and spacing do not matter. A synonym (`data.labels.SYNONYMS`) is taken for the label that is known,
+        and a warning says so.
 
         Raises:
             ValueError: for an unknown label; names the closest known one and lists all.
@@ -99,13 +108,15 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         for label in [labels] if isinstance(labels, str) else labels:
             if not isinstance(label, str):
                 raise ValueError(f"A label must be a string, got {label!r}.")
-            key = normalized_label(label)
-            if key not in self._rows:
-                closest = difflib.get_close_matches(key, self._rows, n=1, cutoff=0.0)
+            key = known_as(label, self._rows)
+            if key is None:
+                closest = difflib.get_close_matches(normalized_label(label), self._rows, n=1, cutoff=0.0)
                 raise ValueError(
                     f"Unknown label {label!r}; the closest known one is {self.labels[self._rows[closest[0]]]!r}. "
                     f"This model knows: {', '.join(self.labels)}. (Free text needs a text encoder.)"
                 )
+            if key != normalized_label(label):
+                logger.warning(taken_for(label, self.labels[self._rows[key]]))
             ids.append(self._rows[key])
         return ids
 

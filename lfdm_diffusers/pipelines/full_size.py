@@ -185,6 +185,18 @@ class FullSize:
         return picture if output_size == "picture" else resized_picture(picture, *output_size)
 
 
+def framed_mask(
+    mask: Mask | None, pictures: Sequence[torch.Tensor], size: tuple[int, int], image_fit: str
+) -> Mask | None:
+    """A mask of the pictures' size is fitted to the frame as they are; any other is the frame's."""
+    if mask is None:
+        return None
+    values = mask_tensor(mask)
+    if any(picture.shape[-2:] != values.shape for picture in pictures):
+        return mask
+    return fit_picture(values.expand(3, -1, -1), *size, image_fit)[0].clamp(0, 1)
+
+
 def check_output_size(output_size: Any) -> None:
     """Raise a ValueError unless it is "model", "picture" or two whole numbers."""
     if isinstance(output_size, str) and output_size in SIZES:

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,13 @@ from ..hub.cards import TAGS
 from ..models import FullSizePainter, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..ops.cpu import reuse_freed_memory
-from .checks import require_pairs, require_room
+from .checks import require_number, require_pairs, require_room
 from .driving import driven_motion, driving_frames
-from .full_size import FullSize
+from .full_size import FullSize, framed_mask
 from .image_to_video import eval_mode
 from .imposing import KnownMotion
 from .lfdm_output import LFDMPipelineOutput
-from .motion import Mask, Motion, MotionEdit, mask_tensor, stacked, volume_to_motion
+from .motion import Mask, Motion, MotionEdit, stacked, volume_to_motion
 from .strokes import DrawnStrokes, Stroke, first_frame
 from .subjects import Subject
 from .video_diffusion import DenoisingArguments, ResolvedArguments, VideoDiffusionPipeline
@@ -130,9 +131,12 @@ class LFDMPipeline(VideoDiffusionPipeline):
         motion_mask: Mask | None = None,
         loop: str | None = None,
         full_size: FullSize | None = None,
+        hold: int = 0,
     ) -> LFDMPipelineOutput:
         """Denoised volumes `(B, 3, F, h, w)` to videos: eq. 5 of the LFDM paper for every frame."""
         flow, occlusion = (x.transpose(1, 2) for x in volume_to_motion(latents, self.unet.config))
+        if hold:
+            flow, occlusion = stacked([Motion(*row).held(hold) for row in zip(flow, occlusion)])
         edit = MotionEdit(motion_scale, motion_mask, loop)
         output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type, full_size)
         return replace(output, frames=latents) if output_type == "latent" else output
@@ -177,18 +181,6 @@ class LFDMPipeline(VideoDiffusionPipeline):
             )
         return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
 
-    @staticmethod
-    def _framed_mask(
-        mask: Mask | None, pictures: list[torch.Tensor], size: tuple[int, int], image_fit: str
-    ) -> Mask | None:
-        """A mask of the pictures' size is fitted to the frame as they are; any other is the frame's."""
-        if mask is None:
-            return None
-        values = mask_tensor(mask)
-        if any(picture.shape[-2:] != values.shape for picture in pictures):
-            return mask
-        return fit_picture(values.expand(3, -1, -1), *size, image_fit)[0].clamp(0, 1)
-
     def _known(
         self, volume: torch.Tensor, asked: ResolvedArguments, strokes: DrawnStrokes | None
     ) -> KnownMotion | None:
@@ -229,6 +221,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         output_size: str | tuple[int, int] = "model",
         subjects: Sequence[Subject] | None = None,
         strokes: Sequence[Stroke] | None = None,
+        hold: int = 0,
     ) -> LFDMPipelineOutput | Any:
         r"""Generate videos.
 
@@ -272,6 +265,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 widened to the model's proportions. With "model" the video has the picture's size.
             strokes: which places of the one picture are where in which frame (`Stroke`), before `motion_scale`; the rest moves with
                 them. With `subjects` each belongs to the one that it starts in. A step then takes about three times as long.
+            hold: frames for which the fullest one stays before it is let go (`Motion.held`); they are not denoised.
 
         Returns:
             `LFDMPipelineOutput`, or the tuple `(frames, flow, occlusion, warped)`, the last None for "latent".
@@ -304,7 +298,9 @@ class LFDMPipeline(VideoDiffusionPipeline):
         )
         asked = self.resolve_defaults(pictures, given)
         self.check_inputs(asked)
-        edit.check(asked.num_frames)
+        require_number("hold", hold, Integral, 0)
+        edit.check(asked.num_frames + hold)
+        require_room("hold", (asked.num_frames + hold) * num_videos_per_prompt, asked.height, asked.width)
         size = (asked.height, asked.width)
         full_size = FullSize.asked(pictures, output_size, size, image_fit, subjects, motion_mask, output_type)
         drawn = None if strokes is None else DrawnStrokes(strokes, pictures, asked, full_size)
@@ -322,10 +318,10 @@ class LFDMPipeline(VideoDiffusionPipeline):
         latents = self.denoise(latents, timesteps, condition, asked, known)
 
         # 5. Edit the motion; warp, mask and decode the picture's latent map by it.
-        motion_mask = self._framed_mask(motion_mask, pictures, size, image_fit)
+        motion_mask = framed_mask(motion_mask, pictures, size, image_fit)
         with eval_mode(self.lfae):
             output = self.decode_latents(
-                latents, encoded, motion_scale, decode_chunk_size, output_type, motion_mask, loop, full_size
+                latents, encoded, motion_scale, decode_chunk_size, output_type, motion_mask, loop, full_size, hold
             )
 
         # 6. Offload all models.
@@ -348,6 +344,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         loop: str | None = None,
         output_size: str | tuple[int, int] = "model",
         subjects: Sequence[Subject] | None = None,
+        hold: int = 0,
     ) -> LFDMPipelineOutput | Any:
         """Give a motion to pictures: eq. 5 of the LFDM paper without denoising.
 
@@ -356,7 +353,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
             motion: generated before (`output.motion()`), loaded (`Motion.load`), changed, or of `transfer`. Pictures and motions
                 pair up: n of each, or one of either.
             output_type, return_dict, decode_chunk_size, image_fit, height, width: as in `__call__`, but "latent" is none.
-            motion_scale, motion_mask, loop: as in `__call__`; what they make of the motion is in the output's.
+            motion_scale, motion_mask, loop, hold: as in `__call__`; what they make of the motion is in the output's.
             output_size, subjects: as in `__call__`; each box has a motion, or all the same.
 
         Raises:
@@ -370,15 +367,17 @@ class LFDMPipeline(VideoDiffusionPipeline):
             raise ValueError(
                 f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}."
             )
+        require_number("hold", hold, Integral, 0)
+        length = len(motions[0]) + hold
         edit = MotionEdit(motion_scale, motion_mask, loop)
-        edit.check(len(motions[0]))
+        edit.check(length)
         height, width = self.frame_size(pictures, height, width)
         if output_type == "latent":
             raise ValueError(
                 "`output_type` must be 'pil', 'np', 'pt' or 'stream', got 'latent': nothing is denoised here."
             )
         self._check_output(height, width, image_fit, output_type, decode_chunk_size)
-        require_room("motion", max(len(pictures), len(motions)) * len(motions[0]), height, width)
+        require_room("motion", max(len(pictures), len(motions)) * length, height, width)
         full_size = FullSize.asked(
             pictures, output_size, (height, width), image_fit, subjects, motion_mask, output_type
         )
@@ -386,10 +385,10 @@ class LFDMPipeline(VideoDiffusionPipeline):
         require_pairs(len(pictures), "motion", len(motions))
         reuse_freed_memory()
         device = self._execution_device
-        edit = replace(edit, motion_mask=self._framed_mask(motion_mask, pictures, (height, width), image_fit))
+        edit = replace(edit, motion_mask=framed_mask(motion_mask, pictures, (height, width), image_fit))
         with eval_mode(self.lfae):
             encoded = self.encode_image(pictures, height, width, image_fit, device)
-            flow, occlusion = (x.to(device, torch.float32) for x in stacked(motions))
+            flow, occlusion = (x.to(device, torch.float32) for x in stacked([m.held(hold) for m in motions]))
             output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type, full_size)
         self.maybe_free_model_hooks()
         return output if return_dict else output.to_tuple()

@@ -22,6 +22,7 @@ KINDS = ("clips", "grid", "sheet", "motion")
 SECONDS = 1.6  # what a clip of the trained length takes by default: 10 frames a second for 16, 25 for 40
 MOST_FPS = 240
 DEFAULT_FPS = 50  # at most, where nothing says how fast a clip is
+GIF_SIDE = 480  # at most, of a clip's GIF: larger ones take tens of megabytes
 GRID_WIDTH = 1280  # a grid's tiles are enlarged less where it would become wider
 
 
@@ -164,7 +165,8 @@ class PictureFiles:
         **about: str | int | None,
     ) -> None:
         targets = dict(zip(self._moving(folder, name), self.formats))
-        write_clips(targets, frames, fps, colours, self.mark)
+        side = GIF_SIDE if about["kind"] == "clips" else None
+        write_clips(targets, frames, fps, colours, self.mark, side)
         for path, format in targets.items():
             added = added_pixels(format, *frames.shape[1:3])
             self._note(path, **about, **({"added_rows_and_columns": list(added)} if any(added) else {}))

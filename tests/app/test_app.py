@@ -178,7 +178,7 @@ def test_refusals(engine, model, picture, tmp_path):
     Motion(torch.zeros(161, 2, 8, 8), torch.ones(161, 1, 8, 8)).save(long)
     for make, message in (
         (lambda: engine.generate(None, "anger"), "Choose a picture first"),
-        (lambda: engine.generate(picture, "angry"), "Unknown label 'angry'; the closest known one is 'anger'"),
+        (lambda: engine.generate(picture, "angre"), "Unknown label 'angre'; the closest known one is 'anger'"),
         (lambda: engine.generate(picture, "anger", steps=5000), "steps must be from 1 to 1000, got 5000"),
         (
             lambda: engine.generate(picture, "anger", strokes=[Stroke([(1, 2), (3, 4)])] * 33),

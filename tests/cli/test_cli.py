@@ -71,7 +71,7 @@ def test_generate_writes_all_kinds(model, pictures, tmp_path, capsys):
     assert (
         lfdm(
             "generate", pictures[0], "--model", model, "--output", tmp_path / "out", "--formats", "gif,mp4,webp,png",
-            "--output-size", "model",
+            "--output-size", "model", "--kinds", "all",
         )
         == 0
     )  # fmt: skip
@@ -189,6 +189,8 @@ def test_clips_have_the_pictures_size(model, pictures, tmp_path, capsys):
         tmp_path / "out",
         "--formats",
         "png,mp4,webm,gif,apng",
+        "--kinds",
+        "all",
     )
     assert lfdm("generate", tmp_path / "wide.png", *options) == 0
     assert "mp4 has a row and a column more than the clip" in capsys.readouterr().out
@@ -234,6 +236,7 @@ def test_other_output_sizes(model, pictures, tmp_path, capsys):
 
 def test_animate_with_a_motion_that_generate_kept(model, pictures, tmp_path, capsys):
     options = ("--model", model, "--formats", "png", "--scale", "1", "--output")
+    options = ("--kinds", "all", *options)
     assert lfdm("generate", pictures[0], *options, tmp_path / "a", "--label", "anger", "happiness") == 0
     saved = [tmp_path / "a" / "face" / "motion" / f"{name}.safetensors" for name in ("anger", "happiness")]
     assert lfdm("animate", *pictures, "--motion", *saved, *options, tmp_path / "b") == 0
@@ -243,9 +246,9 @@ def test_animate_with_a_motion_that_generate_kept(model, pictures, tmp_path, cap
         assert np.array_equal(again, frames_of(tmp_path / "a" / "face" / name))
         assert not np.array_equal(again, frames_of(tmp_path / "b" / "face-2" / name))
     assert (tmp_path / "b" / "face" / "sheet.png").is_file() and (tmp_path / "b" / "face" / "grid").is_dir()
-    back = ("--loop", "ping-pong", "--kinds", "clips", "--json")
+    back = ("--loop", "ping-pong", "--json", "--kinds", "clips")
     capsys.readouterr()
-    assert lfdm("animate", pictures[0], "--motion", saved[0], saved[0], *back, *options, tmp_path / "c") == 0
+    assert lfdm("animate", pictures[0], "--motion", saved[0], saved[0], *options, tmp_path / "c", *back) == 0
     assert len(json.loads(capsys.readouterr().out)["pictures"][0]["files"]) == 1
     assert len(frames_of(tmp_path / "c" / "face" / "anger")) == 6
 
@@ -284,6 +287,48 @@ def test_animate_mistakes(model, pictures, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+# ---- generate: a picture and a word ---------------------------------------------------------------------------------
+
+
+def test_a_picture_and_a_word_give_one_clip(model, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert lfdm("generate", pictures[0], "smile", "--model", model, "--seed", 4) == 0
+    printed = capsys.readouterr()
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")] == [Path("outputs/face/happiness.mp4")]
+    assert "'smile' is taken for this model's label 'happiness'." in printed.err
+    assert "wrote 1 clip of Face.png to outputs/face/, seed 4\n  happiness.mp4" in printed.out
+    assert lfdm("generate", pictures[0], "smile", "joy", "--label", "Surprise", "--model", model, "--output", "b") == 0
+    assert {path.name for path in Path("b/face").iterdir()} == {"happiness.mp4", "surprise.mp4"}
+    Path("anger").write_bytes(Path(pictures[0]).read_bytes())  # a file of that name is a picture
+    assert lfdm("generate", "anger", "surprise", "--model", model, "--output", "c") == 0
+    assert [path.name for path in Path("c/anger").iterdir()] == ["surprise.mp4"]
+
+
+def test_an_expression_is_held(model, pictures, tmp_path):
+    options = ("--model", model, "--label", "anger", "--kinds", "motion", "--formats", "gif", "--fps", 4, "--output")
+    assert lfdm("generate", pictures[0], *options, tmp_path / "a") == 0
+    assert lfdm("generate", pictures[0], *options, tmp_path / "b", "--hold", 2.5) == 0
+    plain, held = (Motion.load(tmp_path / name / "face" / "motion" / "anger.safetensors") for name in "ab")
+    assert torch.equal(held.flow, plain.held(10).flow) and held.about["hold"] == "2.5"
+    again = ("--motion", tmp_path / "a" / "face" / "motion" / "anger.safetensors", "--hold", 2.5, "--kinds", "clips")
+    ways = ("--model", model, "--formats", "png", "--output", tmp_path / "c")
+    assert lfdm("animate", pictures[0], *again, *ways) == 0
+    assert len(frames_of(tmp_path / "c" / "face" / "anger")) == 14
+
+
+def test_gifs_of_large_clips_are_small(model, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(generated_files, "GIF_SIDE", 48)
+    options = ("--model", model, "--label", "anger", "--formats", "gif,png", "--output", tmp_path)
+    assert lfdm("generate", pictures[1], *options) == 0
+    with PIL.Image.open(tmp_path / "face" / "anger.gif") as gif:
+        assert gif.size == (48, 32) and gif.n_frames == 4
+        first = np.asarray(gif.convert("RGB")).astype(int)
+    frames = frames_of(tmp_path / "face" / "anger")
+    assert frames.shape == (4, 40, 60, 3)
+    smaller = PIL.Image.fromarray(frames[0]).resize((48, 32), PIL.Image.Resampling.LANCZOS)
+    assert np.abs(first - np.asarray(smaller)).mean() < 8
+
+
 # ---- generate: what it depends on, what it says ----------------------------------------------------------------------
 
 
@@ -314,7 +359,7 @@ def test_folder_of_pictures_and_json(model, pictures, tmp_path, capsys):
         "--num-frames",
         2,
     )
-    assert lfdm("generate", *arguments, "--formats", "png", "--fps", "7", "--label", "anger") == 0
+    assert lfdm("generate", *arguments, "--formats", "png", "--fps", "7", "--label", "anger", "--kinds", "all") == 0
     content = json.loads(capsys.readouterr().out)
     (picture,) = content["pictures"]  # named twice, made once
     assert picture["picture"] == pictures[0] and content["failed"] == []
@@ -462,11 +507,14 @@ def test_output_of_no_use_is_an_error(model, pictures, tmp_path, capsys, monkeyp
     "arguments, message",
     [
         (["generate", "missing.png"], "There is no picture missing.png."),
+        (["generate", "face.png", "hapiness", "--model", "MODEL"], "closest known one is 'happiness'"),
+        (["generate", "face.png", "anger", "--all-labels"], "`--all-labels` leaves no room for labels, got anger."),
         (["generate", "empty"], "There are no pictures in the folder empty."),
         (["--label", "anger", "hapiness"], "closest known one is 'happiness'"),
         (["--label", "anger", "face.png"], "(Pictures stand before `--label`.)"),
         (["--label", "anger", "--all-labels"], "not allowed with argument --label"),
         (["--label", " "], "Unknown label ' '"),
+        (["--hold", "-1"], "argument --hold: must be a number from 0 to 600, got '-1'"),
         (["--steps", "0"], "argument --steps: must be a whole number of at least 1, got '0'"),
         (["--steps", "5000"], "`--steps` must be from 1 to 1000"),
         (["--steps", "100", "--scheduler", "lcm"], "`--steps` 100 does not suit LCMScheduler"),

@@ -29,7 +29,7 @@ def test_subjects_move_each_by_its_own_label(model, tmp_path, capsys):
     PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 130, 3), np.uint8)).save(tmp_path / "two.png")
     options = (tmp_path / "two.png", "--model", model, "--formats", "png", "--json", "--output")
     both = ("--subjects", "4,8,40,40:happiness", "72,8,40,40:Anger")
-    assert lfdm("generate", *options, tmp_path / "a", *both) == 0
+    assert lfdm("generate", *options, tmp_path / "a", *both, "--kinds", "all") == 0
     (content,) = json.loads(capsys.readouterr().out)["pictures"]
     assert content["subjects"] == [[4, 8, 44, 48], [72, 8, 112, 48]]
     folder = tmp_path / "a" / "two"
@@ -81,7 +81,7 @@ def test_faces_are_subjects_by_themselves(model, tmp_path, capsys):
     PIL.Image.new("RGB", (80, 60), "grey").save(tmp_path / "none.png")
     options = ("--model", model, "--formats", "png", "--label", "anger", "--output", tmp_path / "out", "--json")
     pictures = (tmp_path / "two.png", tmp_path / "none.png")
-    assert lfdm("generate", *pictures, *options, "--subjects", "auto") == 0
+    assert lfdm("generate", *pictures, *options, "--subjects", "auto", "--kinds", "clips,motion") == 0
     printed = capsys.readouterr()
     two, none = json.loads(printed.out)["pictures"]
     assert len(two["subjects"]) == 2 and none["subjects"] == []
@@ -99,7 +99,7 @@ def test_faces_are_subjects_by_themselves(model, tmp_path, capsys):
         (["face"], "must be auto, or X,Y,WIDTH,HEIGHT in pixels with or without :LABEL, got 'face'"),
         (["1,2,0,4"], "must be auto, or X,Y,WIDTH,HEIGHT"),
         (["auto", "1,2,3,4"], "`--subjects` must be auto alone, or boxes alone."),
-        (["1,2,3,4:angry"], "`--subjects`: Unknown label 'angry'; the closest known one is 'anger'"),
+        (["1,2,3,4:angre"], "`--subjects`: Unknown label 'angre'; the closest known one is 'anger'"),
         (["500,2,30,40"], "`subjects` must lie in the picture of 40x40 pixels"),
     ],
 )

@@ -7,6 +7,8 @@ import torch
 from tiny import TEXT_DIM, tiny_label_embeddings
 
 from lfdm_diffusers import LabelEmbeddings
+from lfdm_diffusers.data.labels import SYNONYMS, normalized_label
+from lfdm_diffusers.models import label_embeddings
 from lfdm_diffusers.models.text_encoders import pool_text
 
 
@@ -24,6 +26,23 @@ def test_case_spacing_and_accents_do_not_matter():
     table = LabelEmbeddings.from_embeddings(labels, torch.eye(3))
     assert table.labels == labels
     assert table.label_ids([" SIT to stand", "STRASSE", "u\u0308ni\u0308"]) == [0, 1, 2]
+
+
+def test_a_synonym_is_taken_for_the_label_and_said(monkeypatch):
+    said = []
+    monkeypatch.setattr(label_embeddings.logger, "warning", said.append)
+    table = tiny_label_embeddings()
+    assert table.label_ids(["Joy", " smile", "mad", "anger"]) == table.label_ids(["happiness"] * 2 + ["anger"] * 2)
+    assert said == [
+        "'Joy' is taken for this model's label 'happiness'.",
+        "' smile' is taken for this model's label 'happiness'.",
+        "'mad' is taken for this model's label 'anger'.",
+    ]
+    assert not table.knows("joy")  # a text encoder, where there is one, reads it as it is
+    # Words of a group stand for whichever of them a model knows.
+    assert LabelEmbeddings(["smile", "sad"], 4).label_ids(["happiness", "unhappy"]) == [0, 1]
+    assert len({word for words in SYNONYMS for word in words}) == sum(map(len, SYNONYMS))
+    assert all(normalized_label(word) == word for words in SYNONYMS for word in words)
 
 
 def test_an_unknown_label_names_the_closest_and_lists_all():

@@ -133,6 +133,32 @@ def test_looped_glides_back_to_its_beginning():
         motion.looped(16)
 
 
+@pytest.mark.parametrize("apex, comes_back", [(3, True), (3, False), (7, False), (0, True)])
+def test_held_stays_at_its_apex_and_is_let_go(apex, comes_back):
+    """A motion of eight frames to the right, whose size is `sizes` and whose occlusion tells frames apart."""
+    sizes = torch.tensor([1.0 - abs(i - apex) / 8 for i in range(8)])
+    if comes_back:
+        sizes[-1] = 0.0
+    still = Motion(torch.zeros(8, 2, 4, 4), torch.ones(8, 1, 4, 4)).still
+    motion = Motion(still + 0.1 * sizes.view(-1, 1, 1, 1), 1 - 0.5 * sizes.view(-1, 1, 1, 1).expand(8, 1, 4, 4))
+    assert motion.apex() == apex and motion.held(0) is motion
+    held = motion.held(20)
+    size = (held.flow - still).mean(dim=(1, 2, 3)) / 0.1
+    assert len(held) == 28 and len(held.occlusion) == 28
+    start = min(apex, 5)
+    assert (held.flow[start : start + 21] == motion.flow[apex]).all()  # to the bit
+    assert torch.allclose(
+        size[: start + 1], sizes[: apex + 1] if apex <= 5 else torch.linspace(1 / 8, 1, 6), atol=1e-5
+    )
+    if comes_back:
+        assert torch.equal(held.flow[start + 21 :], motion.flow[apex + 1 :])
+    else:
+        assert torch.allclose(held.flow[-1], motion.flow[0], atol=1e-6)  # where it came from
+        assert (size[start + 20 :].diff() < 0).all()
+    twice = motion.resized(8, 8).held(20).flow - motion.held(20).resized(8, 8).flow  # in whichever order
+    assert twice.abs().max() < 1e-5
+
+
 def test_resampled_and_resized():
     motion = random_motion()
     assert_same(motion.resampled(5), motion)
@@ -173,6 +199,7 @@ def test_saved_and_loaded(tmp_path):
         (lambda m: m.masked("face.png"), r"`mask` must be a grey picture, .* got str"),
         (lambda m: m.masked(np.full((8, 8), 2.0)), r"`mask` must lie in \[0, 1\]"),
         (lambda m: m.resampled(0), "`num_frames` must be a whole number of at least 1"),
+        (lambda m: m.held(-1), "`num_frames` must be a whole number of at least 0"),
         (lambda m: m.resized(8, 0), "`width` must be a whole number of at least 1"),
     ],
 )
@@ -202,7 +229,8 @@ def test_animate_gives_the_same_clip_and_moves_other_pictures(pipe):
 
 
 @pytest.mark.parametrize(
-    "edit", [{"motion_scale": 0.5}, {"motion_mask": torch.eye(32)}, {"loop": "ping_pong", "motion_scale": 0}]
+    "edit",
+    [{"motion_scale": 0.5}, {"motion_mask": torch.eye(32)}, {"loop": "ping_pong", "motion_scale": 0}, {"hold": 3}],
 )
 def test_animate_edits_as_a_call_does(pipe, edit):
     generated, output = call(pipe, **edit), call(pipe)
