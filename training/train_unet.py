@@ -49,6 +49,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_text_encoder_argument(
         model, " for a new U-Net; for a pretrained one its own table, where new labels get vectors of their own"
     )
+    model.add_argument(
+        "--text_attention",
+        action="store_true",
+        help="the U-Net attends to the words of a text beside their mean: for sentences and their order (a pretrained one\n"
+        "that does not learns to, from --text_encoder)",
+    )
+    data.add_argument(
+        "--caption_prob",
+        type=number(0, 1),
+        default=0.0,
+        help="share of examples shown with one of their sentences (a list in `text` of the metadata) in the place of their\n"
+        "label; clips without a label always are",
+    )
     model.add_argument("--save_text_encoder", action="store_true", help="put it into the pipeline too, for free text")
 
     loss = add_diffusion_arguments(parser)
@@ -77,7 +90,7 @@ def train(args: argparse.Namespace) -> None:
     from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
     from lfdm_diffusers.data.sampling import spread
     from lfdm_diffusers.training.diffusion import MotionTask
-    from lfdm_diffusers.training.labels import embed_labels
+    from lfdm_diffusers.training.labels import embed_labels, sentences_of_run
     from lfdm_diffusers.training.motion_cache import MotionCache, MotionDataset
     from lfdm_diffusers.training.pipeline_task import HeldOut
     from lfdm_diffusers.training.run import TrainingRun
@@ -88,6 +101,7 @@ def train(args: argparse.Namespace) -> None:
         new_unet,
         read_config,
         resolve_defaults,
+        with_text_attention,
     )
 
     run = TrainingRun(args, "train_unet")
@@ -102,9 +116,18 @@ def train(args: argparse.Namespace) -> None:
     clips = run.clips(args.resolution)
 
     # Texts: embedded once, and before the hours that motion takes: an encoder may be refused.
+    hears = args.text_attention or bool(config.get("text_attention"))
+    learns_to_hear = pipe is not None and hears and not pipe.unet.config.text_attention
+    if learns_to_hear and args.text_encoder in (None, "none"):
+        raise ValueError("`--text_attention` of a pretrained U-Net that has none needs `--text_encoder`.")
     text_encoder = args.text_encoder or (None if pipe else TEXT_ENCODER)
     with accelerator.main_process_first():
-        table, encoder, tokenizer = embed_labels(clips.labels, text_encoder, pipe, args.seed)
+        known_by = None if learns_to_hear else pipe  # else all labels are embedded anew, with their tokens
+        table, encoder, tokenizer = embed_labels(clips.labels, text_encoder, known_by, args.seed, hears)
+    width = table.config.embedding_dim if table else None if encoder is None else encoder.config.hidden_size
+    sentences = sentences_of_run(clips.train, args.caption_prob, encoder, tokenizer, hears, run.device)
+    if sentences is not None and table is not None:
+        table = sentences.remembered_by(table, (text for clip in clips.train for text in clip.texts), args.seed)
     if not args.save_text_encoder:
         encoder = tokenizer = None
 
@@ -115,7 +138,9 @@ def train(args: argparse.Namespace) -> None:
     accelerator.wait_for_everyone()
 
     set_seed(args.seed)
-    unet = pipe.unet if pipe else new_unet(args, config, lfae, table.config.embedding_dim if table else None)
+    unet = pipe.unet if pipe else new_unet(args, config | {"text_attention": hears}, lfae, width)
+    if learns_to_hear and width is not None:
+        unet = with_text_attention(unet, width)
     if unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None):
         mean, std = cache.statistics(clips.train)
         scale = args.target_scale or 1
@@ -147,10 +172,17 @@ def train(args: argparse.Namespace) -> None:
     task = MotionTask(
         made,
         MotionDataset(
-            clips.train, cache, args.num_frames, args.frame_sampling, args.seed, not args.no_augment, args.flip
+            clips.train,
+            cache,
+            args.num_frames,
+            args.frame_sampling,
+            args.seed,
+            not args.no_augment,
+            args.flip,
+            args.caption_prob,
         ),
         HeldOut(
-            MotionDataset(judged, cache, args.num_frames, "uniform", augment=False),
+            MotionDataset(judged, cache, args.num_frames, "uniform", augment=False, caption_prob=args.caption_prob),
             clips.pictures(args.num_validation_pictures),
             clips.labels,
             args.train_batch_size,
@@ -161,6 +193,7 @@ def train(args: argparse.Namespace) -> None:
         snr_gamma=args.snr_gamma,
         ema_decay=args.ema_decay,
     )
+    task.sentences = sentences
     run.fit(task)
     run.finish(task)
 

@@ -98,6 +98,8 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
         ValueError: for a pipeline that hears sentences and has no labels, and as `thresholding` and `ddim_table`.
     """
     lfae, unet = pipe.lfae, pipe.unet
+    if unet.config.text_attention:
+        raise ValueError("`pipe` attends to the tokens of texts (`text_attention`), which no exported graph does.")
     if pipe.text_encoder is not None and pipe.label_embeddings is None:
         raise ValueError("`pipe` must have a table of labels (`label_embeddings`): its text encoder is not exported.")
     places = lfae.config.sample_size // lfae.downscale_factor

@@ -10,14 +10,17 @@ from torch import nn
 
 from .attention_3d import RotaryPositions, VideoAttention
 from .blocks_2d import FastConv2d, convolve_doubled
+from .text_attention import TextAttention, TextTokens
 
 
 class FrameContext(NamedTuple):
-    """What the layers of one forward pass share: the frame count and the frames' positions."""
+    """What the layers of one forward pass share: the frame count, the frames' positions, and the text's tokens where a U-Net
+    attends to them."""
 
     num_frames: int
     rotary: RotaryPositions
     bias: torch.Tensor
+    text: TextTokens | None = None
 
 
 class FrameGroupNorm(nn.GroupNorm):
@@ -65,26 +68,32 @@ class ResnetBlock(nn.Module):
 
 
 class BlockSettings(NamedTuple):
-    """What the blocks of all levels have in common: see the constructor of `UNet3DVideoModel`."""
+    """What the blocks of all levels have in common: see the constructor of `UNet3DVideoModel`. `text_dim` is D of the tokens that
+    they attend to, 0 for none."""
 
     groups: int
     embed_dim: int
     heads: int
     head_dim: int
     spatial_head_dim: int
+    text_dim: int = 0
 
 
 class AttentionPair(nn.Module):
-    """Attention over the places of each frame, then over the frames of each place: `(B * F, C, h, w)` in and out."""
+    """Attention over the places of each frame, to the text where it is heard, then over the frames of each place: `(B * F, C, h, w)` in
+    and out."""
 
     def __init__(self, channels: int, settings: BlockSettings, linear: bool):
         super().__init__()
-        _, _, heads, head_dim, spatial_head_dim = settings
+        _, _, heads, head_dim, spatial_head_dim, text_dim = settings
         self.spatial = VideoAttention(channels, heads, spatial_head_dim, "places", linear=linear, out_bias=linear)
+        self.text = TextAttention(channels, heads, head_dim, text_dim) if text_dim else None
         self.temporal = VideoAttention(channels, heads, head_dim, "frames")
 
     def forward(self, x: torch.Tensor, context: FrameContext) -> torch.Tensor:
         x = self.spatial(x, context.num_frames)
+        if self.text is not None and context.text is not None:
+            x = self.text(x, context.num_frames, context.text)
         return self.temporal(x, context.num_frames, context.rotary, context.bias)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.utils import BaseOutput, logging
 from torch import nn
@@ -27,7 +28,7 @@ logger = logging.get_logger(__name__)
 
 @dataclass
 class LabelEmbeddingsOutput(BaseOutput):
-    """`text_embeds`: `(B, D)`, one row for each label asked for."""
+    """`text_embeds`: `(B, D)`, one row for each label asked for; `(B, 1 + L, D)` where the table holds tokens."""
 
     text_embeds: torch.Tensor
 
@@ -38,19 +39,33 @@ def taken_for(label: str, known: str) -> str:
 
 
 class LabelEmbeddings(HubModel, ConfigMixin):
-    r"""The frozen text embeddings of a closed set of labels, so that a known label needs no text encoder.
+    r"""The frozen text embeddings of a closed set of labels, so that a known label needs no text encoder; and where the sentences
+    lie that a model was trained on, so that it can say which one is unlike them.
 
     Parameters:
         labels: the labels, in the order of the table's rows.
         embedding_dim: D, the width of a text embedding (768 for BERT-base).
+        num_tokens: L, hidden states of each label's text that are kept too, for U-Nets with `text_attention`.
+        num_centers: K, embeddings of sentences that are kept.
+        text_radius: how far from the nearest of them (1 - cosine) sentences of the training's kind lie, but for one in a hundred.
     """
+
+    token_states: torch.Tensor
+    centers: torch.Tensor
 
     tags = TAGS
     _supports_gradient_checkpointing = False
     _repeated_blocks = None
 
     @register_to_config
-    def __init__(self, labels: Sequence[str] = ("neutral",), embedding_dim: int = 768):
+    def __init__(
+        self,
+        labels: Sequence[str] = ("neutral",),
+        embedding_dim: int = 768,
+        num_tokens: int = 0,
+        num_centers: int = 0,
+        text_radius: float | None = None,
+    ):
         super().__init__()
         names = isinstance(labels, Sequence) and all(isinstance(label, str) and label.strip() for label in labels)
         rows = {normalized_label(label): row for row, label in enumerate(labels)} if names else {}
@@ -58,29 +73,66 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             raise ValueError(f"`labels` must be a list of different names (whatever their case), got {labels!r}.")
         self._rows = rows
         self.embedding = nn.Embedding(len(labels), embedding_dim)
+        if num_tokens:
+            self.register_buffer("token_states", torch.zeros(len(labels), num_tokens, embedding_dim))
+        if num_centers:
+            self.register_buffer("centers", torch.zeros(num_centers, embedding_dim))
 
     @classmethod
     def from_embeddings(cls, labels: Sequence[str], embeddings: torch.Tensor) -> LabelEmbeddings:
-        """A table of given rows: `embeddings` is `(len(labels), D)`."""
+        """A table of given rows: `embeddings` is `(len(labels), D)`, or `(len(labels), 1 + L, D)` with tokens."""
         if not torch.is_tensor(embeddings) or not embeddings.is_floating_point():
             raise ValueError(f"`embeddings` must be a float tensor, got {type(embeddings).__name__}.")
-        if embeddings.ndim != 2 or len(labels) != len(embeddings):
+        if embeddings.ndim not in (2, 3) or len(labels) != len(embeddings):
             raise ValueError(
                 f"`embeddings` must be ({len(labels)}, D), a row for each label, got {tuple(embeddings.shape)}."
             )
-        table = cls(labels=list(labels), embedding_dim=embeddings.shape[1])
-        table.embedding.to(embeddings.dtype)
+        pooled, states = (embeddings, None) if embeddings.ndim == 2 else (embeddings[:, 0], embeddings[:, 1:])
+        table = cls(
+            labels=list(labels), embedding_dim=pooled.shape[1], num_tokens=0 if states is None else states.shape[1]
+        )
+        table.to(embeddings.dtype)
         with torch.no_grad():
-            table.embedding.weight.copy_(embeddings)
+            table.embedding.weight.copy_(pooled)
+            if states is not None:
+                table.token_states.copy_(states)
         return table.requires_grad_(False).eval()
 
     @classmethod
     @torch.no_grad()
     def from_text_encoder(
-        cls, labels: Sequence[str], text_encoder: nn.Module, tokenizer: PreTrainedTokenizerBase
+        cls,
+        labels: Sequence[str],
+        text_encoder: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        tokens: bool = False,
     ) -> LabelEmbeddings:
-        """The table that `text_encoder` gives for `labels`."""
-        return cls.from_embeddings(labels, embed_text(text_encoder, tokenizer, labels))
+        """The table that `text_encoder` gives for `labels`, with the tokens of their texts if asked for."""
+        return cls.from_embeddings(labels, embed_text(text_encoder, tokenizer, labels, tokens=tokens))
+
+    @torch.no_grad()
+    def with_sentences(self, centers: torch.Tensor, others: torch.Tensor) -> LabelEmbeddings:
+        """This table, and where a training's sentences lie: pooled embeddings `(K, D)` of some, and of others, by which the radius is
+        measured."""
+        far = 1 - nearness(others.float(), centers.float())
+        radius = float(torch.quantile(far, 0.99))
+        table = type(self)(**{**self._own_config(), "num_centers": len(centers), "text_radius": radius})
+        table.to(self.embedding.weight.dtype)
+        state = {name: value for name, value in self.state_dict().items() if name != "centers"}
+        table.load_state_dict(state | {"centers": centers.to(self.embedding.weight.dtype)})
+        return table.requires_grad_(False).eval()
+
+    def _own_config(self) -> dict[str, Any]:
+        names = ("labels", "embedding_dim", "num_tokens", "num_centers", "text_radius")
+        return {name: self.config[name] for name in names}
+
+    @torch.no_grad()
+    def is_unlike(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Whether pooled embeddings `(B, D)` are of sentences unlike all that the model was trained on, `(B,)` booleans; none is where no
+        sentences are kept."""
+        if not self.config.num_centers:
+            return torch.zeros(len(pooled), dtype=torch.bool, device=pooled.device)
+        return 1 - nearness(pooled.float(), self.centers.to(pooled.device).float()) > self.config.text_radius
 
     @property
     def labels(self) -> list[str]:
@@ -92,10 +144,14 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         return normalized_label(label) in self._rows
 
     def rows(self, labels: Sequence[str]) -> torch.Tensor:
-        """Embeddings `(len(labels), D)` in float32, for training. An empty text, of a clip without a label, gets any row: it
+        """Embeddings `(len(labels), D)`, or `(len(labels), 1 + L, D)`, in float32, for training. An empty text, of a clip without a label, gets any row: it
         must be masked."""
         ids = self.label_ids([label or self.labels[0] for label in labels])
-        return self.embedding.weight[ids].float()
+        return self._rows_of(torch.tensor(ids, device=self.embedding.weight.device)).float()
+
+    def _rows_of(self, ids: torch.Tensor) -> torch.Tensor:
+        pooled = self.embedding(ids)
+        return torch.cat((pooled[:, None], self.token_states[ids]), dim=1) if self.config.num_tokens else pooled
 
     def label_ids(self, labels: str | Sequence[str]) -> list[int]:
         """Rows of `labels`; case and spacing do not matter. A synonym (`data.labels.SYNONYMS`) is taken for the label that is known,
@@ -129,7 +185,7 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             labels: one label, several, or a tensor of row numbers `(B,)`.
 
         Returns:
-            `LabelEmbeddingsOutput` with `text_embeds` `(B, D)`, or the tuple `(text_embeds,)`.
+            `LabelEmbeddingsOutput` with `text_embeds` `(B, D)` or, with tokens, `(B, 1 + L, D)`, or the tuple `(text_embeds,)`.
 
         Raises:
             ValueError: for an unknown label, with the closest known one.
@@ -142,5 +198,10 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             labels = torch.tensor(self.label_ids(labels), device=self.embedding.weight.device)
         elif labels.ndim != 1 or labels.is_floating_point():
             raise ValueError(f"`labels` as row numbers must be whole numbers of shape (batch,), got {labels!r}.")
-        text_embeds = self.embedding(labels)
+        text_embeds = self._rows_of(labels)
         return LabelEmbeddingsOutput(text_embeds=text_embeds) if return_dict else (text_embeds,)
+
+
+def nearness(embeds: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Cosine of each embedding `(B, D)` to the nearest of the centers `(K, D)`, `(B,)`."""
+    return (F.normalize(embeds, dim=1) @ F.normalize(centers, dim=1).T).amax(dim=1)

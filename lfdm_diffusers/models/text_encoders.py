@@ -9,6 +9,8 @@ import torch
 import transformers
 from torch import nn
 
+from .text_attention import pack_texts
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -54,12 +56,15 @@ def embed_text(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     device: torch.device | None = None,
+    tokens: bool = False,
 ) -> torch.Tensor:
-    """`(len(texts), D)` pooled embeddings of `texts` by a BERT-like encoder, in the encoder's dtype (see `pool_text`)."""
+    """`(len(texts), D)` pooled embeddings of `texts` by a BERT-like encoder, in the encoder's dtype (see `pool_text`); with `tokens`
+    `(len(texts), 1 + L, D)`, the hidden states behind them (see `text_attention`)."""
     # A tokenizer without a configuration of its own reports a limit of 1e30.
     limit = min(tokenizer.model_max_length, getattr(text_encoder.config, "max_position_embeddings", 512))
-    tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").to(
+    given = tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").to(
         device or text_encoder.device
     )
-    hidden_states = text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
-    return pool_text(hidden_states, tokens.attention_mask)
+    hidden_states = text_encoder(given.input_ids, attention_mask=given.attention_mask).last_hidden_state
+    pooled = pool_text(hidden_states, given.attention_mask)
+    return pack_texts(pooled, hidden_states, given.attention_mask) if tokens else pooled

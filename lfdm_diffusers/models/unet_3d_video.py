@@ -31,6 +31,7 @@ from .blocks_3d import (
     UpBlock,
 )
 from .checks import check_choice, check_shape, check_sides
+from .text_attention import TextTokens, split_texts
 
 # Rotary positions turn at most this many features of a head.
 MAX_ROTARY_DIM = 32
@@ -71,6 +72,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         target_mean, target_std: per channel; flow and occlusion are `volume * std + mean`. By default those of the
             released models, whose third channel is 2 * occlusion - 1.
         first_frame_is_picture: the first frame of all volumes it was trained on is the picture at rest; pipelines impose that.
+        text_attention: whether it attends to the tokens of a text beside its pooled vector, and so hears what comes first and
+            which word goes with which. The released models do not.
     """
 
     tags = TAGS
@@ -104,6 +107,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         target_mean: Sequence[float] = (0.0, 0.0, 0.5),
         target_std: Sequence[float] = (1.0, 1.0, 0.5),
         first_frame_is_picture: bool = False,
+        text_attention: bool = False,
     ):
         super().__init__()
         check_choice("upsample_type", upsample_type, ("deconv", "nearest"))
@@ -133,6 +137,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             heads=num_attention_heads,
             head_dim=attention_head_dim,
             spatial_head_dim=spatial_head_dim,
+            text_dim=text_embed_dim if text_attention else 0,
         )
 
         # One (1, 7, 7) convolution over [volume, picture], split in two because it is linear.
@@ -188,9 +193,26 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         text_embeds: torch.Tensor | None,
         null_mask: torch.Tensor | None,
         sample: torch.Tensor,
-    ) -> torch.Tensor:
-        """Time and text, `(B, embed_dim)`, through the SiLU that every FiLM begins with."""
+    ) -> tuple[torch.Tensor, TextTokens | None]:
+        """Time and text, `(B, embed_dim)`, through the SiLU that every FiLM begins with; and the text's tokens."""
         batch, dim = sample.shape[0], self.config.text_embed_dim
+        if null_mask is not None and (tuple(null_mask.shape) != (batch,) or null_mask.dtype != torch.bool):
+            raise ValueError(
+                f"`null_mask` must be booleans of shape ({batch},), got {null_mask.dtype} {tuple(null_mask.shape)}."
+            )
+        tokens = None
+        if self.config.text_attention:
+            if text_embeds is not None:
+                check_shape("text_embeds", text_embeds, (batch, "1 + tokens", dim), (1, "1 + tokens", dim))
+                text_embeds, tokens = split_texts(text_embeds)
+            else:
+                tokens = TextTokens(
+                    sample.new_zeros(1, 1, dim), torch.zeros(1, 1, dtype=torch.bool, device=sample.device)
+                )
+            mask = tokens.mask.expand(batch, -1)
+            if null_mask is not None:
+                mask = mask & ~null_mask.to(mask.device)[:, None]
+            tokens = TextTokens(tokens.states.expand(batch, -1, -1), mask)
         if not torch.is_tensor(timestep):
             timestep = torch.tensor(timestep, device=sample.device)
         if timestep.numel() not in (1, batch):
@@ -208,12 +230,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
                 # Keep a learned null vector in the graph: DDP refuses parameters without a gradient.
                 null_mask = torch.zeros(batch, dtype=torch.bool, device=sample.device)
             if null_mask is not None:
-                if tuple(null_mask.shape) != (batch,) or null_mask.dtype != torch.bool:
-                    raise ValueError(
-                        f"`null_mask` must be booleans of shape ({batch},), got {null_mask.dtype} {tuple(null_mask.shape)}."
-                    )
                 text = torch.where(null_mask.to(sample.device)[:, None], null, text)
-        return F.silu(torch.cat((time, text), dim=1))
+        return F.silu(torch.cat((time, text), dim=1)), tokens
 
     def forward(
         self,
@@ -230,7 +248,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         Args:
             sample: `(B, 3, F, h, w)` noisy volume: flow x, flow y, occlusion.
             timestep: one number, or one for each row.
-            text_embeds: `(B, D)`; None is the null condition.
+            text_embeds: `(B, D)`, or with `text_attention` `(B, 1 + L, D)`, the pooled vector and the tokens (see
+                `text_attention.pack_texts`); None is the null condition. A batch of one serves all rows.
             image_latents: `(B, C, h, w)` latent map of the picture. A batch of one serves all rows.
             null_mask: `(B,)` booleans; True gives that row the null condition (classifier-free training).
             image_projection: `project_image(image_latents)`, instead of `image_latents`, to compute it only once.
@@ -257,7 +276,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
                 f"The picture's latent map must be {height}x{width} like `sample`, for {batch} rows or one, "
                 f"{expected} when projected, got {tuple(image.shape)} (projected)."
             )
-        embed = self._embed_condition(timestep, text_embeds, null_mask, sample)
+        embed, text = self._embed_condition(timestep, text_embeds, null_mask, sample)
         heads, head_dim = self.config.num_attention_heads, self.config.attention_head_dim
         # Under autocast queries and keys come in its type; positions in float32 would widen them again.
         device, dtype = sample.device, sample.dtype
@@ -265,7 +284,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             dtype = torch.get_autocast_dtype(device.type)
         rotary = RotaryPositions.create(frames, heads, head_dim, min(MAX_ROTARY_DIM, head_dim), device, dtype)
         bias = self.position_bias(frames, device).to(dtype)
-        context = FrameContext(num_frames=frames, rotary=rotary, bias=bias)
+        context = FrameContext(num_frames=frames, rotary=rotary, bias=bias, text=text)
 
         # (B, C, F, h, w) -> (B*F, C, h, w)
         x = self._patches(sample.transpose(1, 2).flatten(0, 1))

@@ -9,16 +9,19 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, logging
 from diffusers.video_processor import VideoProcessor
 from huggingface_hub import ModelCard
 
 from ..data.picture_fitting import FITS, fit_picture
 from ..hub.base import HubPipeline
 from ..hub.cards import FOLDER, CardFacts, make_card, parameter_count, python_code, quoted
+from ..models.text_attention import batch_texts
 from ..models.text_encoders import embed_text
 from .checks import require_number, require_pairs, require_tensor
 from .videos import pixels_of
+
+logger = logging.get_logger(__name__)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -114,7 +117,8 @@ class ImageToVideoPipeline(HubPipeline):
         num_videos_per_prompt: int = 1,
         prompt_embeds: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor | None]:
-        """Embed labels or sentences, `(len(prompt) * num_videos_per_prompt, D)`; None stays None, the null condition.
+        """Embed labels or sentences, `(len(prompt) * num_videos_per_prompt, D)`, or `(..., 1 + L, D)` where the U-Net attends to tokens
+        (see `models.text_attention`); None stays None, the null condition.
 
         A label of the table `label_embeddings` is looked up; any other text goes through the text encoder.
 
@@ -138,15 +142,40 @@ class ImageToVideoPipeline(HubPipeline):
                 "neither. Pass `prompt_embeds`, or no prompt for stochastic generation."
             )
         # Text by text: an embedding must not depend on its neighbours.
+        tokens = self.hears_tokens
         known = [text for text in texts if table is not None and (table.knows(text) or not free_text)]
         other = [text for text in texts if text not in known]
         embeds: dict[str, torch.Tensor] = {}
         if other and encoder is not None and tokenizer is not None:
-            embeds.update(zip(other, embed_text(encoder, tokenizer, other, device)))
+            embeds.update(zip(other, embed_text(encoder, tokenizer, other, device, tokens)))
         if known and table is not None:
-            embeds.update(zip(known, table(torch.tensor(table.label_ids(known), device=device)).text_embeds))
+            rows = table(torch.tensor(table.label_ids(known), device=device)).text_embeds
+            if tokens and rows.ndim == 2:
+                raise ValueError(
+                    "`label_embeddings` has no tokens, which this U-Net attends to: make it by "
+                    "`LabelEmbeddings.from_text_encoder(..., tokens=True)`."
+                )
+            embeds.update(zip(known, rows if tokens or rows.ndim == 2 else rows[:, 0]))
+        if other and table is not None:
+            self._warn_of_strange(
+                table, other, torch.stack([embeds[text][0] if tokens else embeds[text] for text in other])
+            )
         dtype = embeds[texts[0]].dtype
-        return torch.stack([embeds[text].to(dtype) for text in texts])
+        return batch_texts([embeds[text].to(dtype) for text in texts])
+
+    @property
+    def hears_tokens(self) -> bool:
+        """Whether its network is given the tokens of a text beside the pooled vector."""
+        return False
+
+    @staticmethod
+    def _warn_of_strange(table: LabelEmbeddings, texts: Sequence[str], pooled: torch.Tensor) -> None:
+        for text, strange in zip(texts, table.is_unlike(pooled).tolist()):
+            if strange:
+                logger.warning(
+                    f"{text!r} is unlike the sentences that this model was trained on: what it makes of it may have nothing to do with "
+                    "it."
+                )
 
     def frame_size(
         self,
@@ -186,7 +215,10 @@ class ImageToVideoPipeline(HubPipeline):
                 f"`prompt` must be a string, a non-empty list of strings, or None (no condition), got {prompt!r}."
             )
         if prompt_embeds is not None:
-            require_tensor("prompt_embeds", prompt_embeds, ("batch", self.text_embed_dim))
+            dims = (
+                ("batch", "1 + tokens", self.text_embed_dim) if self.hears_tokens else ("batch", self.text_embed_dim)
+            )
+            require_tensor("prompt_embeds", prompt_embeds, dims)
 
     @staticmethod
     def _check_generator(generator: torch.Generator | list[torch.Generator] | None) -> None:
@@ -237,7 +269,7 @@ class ImageToVideoPipeline(HubPipeline):
         batch_size = max(num_pictures, num_prompts) * num_videos_per_prompt
         (prompt_embeds,) = self.encode_prompt(prompt, device, num_videos_per_prompt, prompt_embeds)
         if prompt_embeds is not None and prompt_embeds.shape[0] < batch_size:
-            prompt_embeds = prompt_embeds[:1].expand(batch_size, -1)
+            prompt_embeds = prompt_embeds[:1].expand(batch_size, *prompt_embeds.shape[1:])
         return batch_size, prompt_embeds
 
     def card(self, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:

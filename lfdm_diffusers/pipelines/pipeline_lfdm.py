@@ -242,7 +242,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
             generator: for reproducible results; a list gives each video its own seed. On a GPU one of that device: noise drawn by a
                 CPU's, which is the same everywhere, is waited for in every step that draws some.
             latents: initial noise `(B, 3, F, h, w)` to start from.
-            prompt_embeds: text embeddings `(B, D)`, instead of `prompt`.
+            prompt_embeds: text embeddings `(B, D)`, or as `encode_prompt` returns them, instead of `prompt`.
             output_type: "pil", "np", "pt", "latent" for the denoised volume without decoding (edits show in flow and occlusion alone),
                 or "stream": each video a sequence of arrays `(H, W, C)`, uint8, whose frames are rendered when they are asked for
                 (`RenderedVideo`), so that large ones need not all be in memory. The picture must not be changed meanwhile.

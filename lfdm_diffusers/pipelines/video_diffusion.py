@@ -70,7 +70,7 @@ class Condition:
 
     Attributes:
         batch_size: B, the number of videos.
-        prompt_embeds: `(B, D)`; None is the null condition.
+        prompt_embeds: `(B, D)`, or `(B, 1 + L, D)` where the U-Net attends to tokens; None is the null condition.
         image_projection: what `UNet3DVideoModel.project_image` makes of the pictures, for each video or one for all.
     """
 
@@ -140,6 +140,10 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
     @property
     def text_embed_dim(self) -> int:
         return self.unet.config.text_embed_dim
+
+    @property
+    def hears_tokens(self) -> bool:
+        return self.unet.config.text_attention
 
     @property
     def guidance_scale(self) -> float:

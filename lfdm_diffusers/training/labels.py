@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..data.chance import draw_generator
+from ..data.clips import Clip
 from ..models import LabelEmbeddings
-from ..models.text_encoders import load_text_encoder
+from ..models.text_attention import batch_texts
+from ..models.text_encoders import embed_text, load_text_encoder
 from ..pipelines import LFDMPipeline
+
+# Sentences whose places a table of labels keeps, and how many different ones it takes to know what is usual.
+CENTERS = 512
+FEWEST = 64
 
 
 def embed_labels(
-    labels: Sequence[str], text_encoder: str | None, pipe: LFDMPipeline | None = None, seed: int = 0
+    labels: Sequence[str],
+    text_encoder: str | None,
+    pipe: LFDMPipeline | None = None,
+    seed: int = 0,
+    tokens: bool = False,
 ) -> tuple[LabelEmbeddings | None, PreTrainedModel | None, PreTrainedTokenizerBase | None]:
     """The table of label texts, and the encoder that made it.
 
@@ -23,6 +34,8 @@ def embed_labels(
             of a BERT's mean would be (unit variance); None for what `pipe` has.
         pipe: trained before: its rows stay. New labels get rows of the encoder that is named or that it has; without one,
             vectors at right angles to its rows and as long, which training gives their meaning.
+        tokens: whether the U-Net attends to the tokens of texts, so that the table has to hold them; a label that no encoder has
+            read is a token by itself.
 
     Raises:
         ValueError: if the encoder's vectors are not as long as those that the U-Net was trained with.
@@ -38,17 +51,18 @@ def embed_labels(
         return table, encoder, tokenizer
     known = table.embedding.weight.float() if table is not None else None
     if encoder is not None and text_encoder != "none":
-        rows = LabelEmbeddings.from_text_encoder(new, encoder, tokenizer).embedding.weight.float()
+        rows = LabelEmbeddings.from_text_encoder(new, encoder, tokenizer, tokens).rows(new)
     else:
         width = pipe.unet.config.text_embed_dim if pipe else max(64, len(new))
         rows = unrelated_rows(len(new), width, seed, known)
-    if pipe is not None and rows.shape[1] != pipe.unet.config.text_embed_dim:
+        rows = torch.stack((rows, rows), dim=1) if tokens else rows
+    if pipe is not None and rows.shape[-1] != pipe.unet.config.text_embed_dim:
         raise ValueError(
-            f"`--text_encoder` {text_encoder} gives {rows.shape[1]} numbers a text, the U-Net was trained with "
+            f"`--text_encoder` {text_encoder} gives {rows.shape[-1]} numbers a text, the U-Net was trained with "
             f"{pipe.unet.config.text_embed_dim}. With 'none' the new labels get vectors of their own."
         )
     if table is not None and known is not None:
-        rows = torch.cat((known, rows))
+        rows = batch_texts([*table.rows(table.labels), *rows])
         new = [*table.labels, *new]
     return LabelEmbeddings.from_embeddings(new, rows), encoder, tokenizer
 
@@ -63,6 +77,56 @@ def unrelated_rows(count: int, width: int, seed: int, known: torch.Tensor | None
     basis = torch.linalg.qr(torch.cat((known.double().T, noise.T), dim=1)).Q.T  # `known` spans its first rows
     rows = basis[len(known) :][:count] if len(known) + count <= width else noise[:count]
     return (rows / rows.norm(dim=1, keepdim=True) * length).float()
+
+
+class Sentences:
+    """Texts that are embedded when they come, by the frozen encoder of a run: too many to be kept.
+
+    Args:
+        encoder, tokenizer, tokens: as in `embed_labels`.
+        device: to embed on.
+    """
+
+    def __init__(
+        self, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: bool, device: torch.device
+    ):
+        self.encoder, self.tokenizer, self.tokens = encoder.requires_grad_(False).eval().to(device), tokenizer, tokens
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
+        """`(len(texts), D)`, or `(len(texts), 1 + L, D)` with tokens, float32."""
+        return embed_text(self.encoder, self.tokenizer, texts, tokens=self.tokens).float()
+
+    def remembered_by(self, table: LabelEmbeddings, texts: Iterable[str], seed: int) -> LabelEmbeddings:
+        """The table, with where these texts lie (`LabelEmbeddings.with_sentences`); as it is for fewer than `FEWEST`."""
+        different = sorted(set(texts))
+        if len(different) < FEWEST:
+            return table
+        order = torch.randperm(len(different), generator=draw_generator(seed, len(different)))
+        chosen = [different[i] for i in order[: 2 * CENTERS].tolist()]
+        rows = [self(chosen[i : i + 64]) for i in range(0, len(chosen), 64)]
+        pooled = torch.cat([row[:, 0] if self.tokens else row for row in rows]).cpu()
+        return table.with_sentences(pooled[len(pooled) // 2 :], pooled[: len(pooled) // 2])
+
+
+def sentences_of_run(
+    clips: Sequence[Clip],
+    caption_prob: float,
+    encoder: PreTrainedModel | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    tokens: bool,
+    device: torch.device,
+) -> Sentences | None:
+    """What embeds the clips' sentences; None if none is shown.
+
+    Raises:
+        ValueError: if there is no encoder for them.
+    """
+    if not any(clip.texts and (caption_prob > 0 or not clip.label) for clip in clips):
+        return None
+    if encoder is None or tokenizer is None:
+        raise ValueError("`--text_encoder` must name an encoder: the clips have sentences to be shown with.")
+    return Sentences(encoder, tokenizer, tokens, device)
 
 
 def load_label_table(source: str) -> LabelEmbeddings:

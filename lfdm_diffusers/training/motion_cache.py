@@ -129,7 +129,7 @@ class MotionSample(NamedTuple):
     Attributes:
         reference: `(3, H, W)` float32 in [0, 1]; batched `(B, 3, H, W)`.
         motion: `(3, F, h, w)` float32: residual flow and occlusion; batched `(B, 3, F, h, w)`.
-        label: "" if unknown; batched a list.
+        label: the label or a sentence that says what happens, "" if unknown; batched a list.
     """
 
     reference: torch.Tensor
@@ -149,6 +149,8 @@ class MotionDataset(Dataset):
         augment: change the colours of the reference picture, as `augment_clip` does. The motion stays that of the clip
             as it is: colours do not move.
         flip: mirror every other item, motion and all; only where no label names a side.
+        caption_prob: share of items that come with one of their clip's sentences (`Clip.texts`) in the place of its label. A clip
+            that has no label comes with a sentence always.
     """
 
     def __init__(
@@ -160,13 +162,14 @@ class MotionDataset(Dataset):
         seed: int = 0,
         augment: bool = True,
         flip: bool = False,
+        caption_prob: float = 0.0,
     ):
         if not clips:
             raise ValueError("`clips` is empty; at least one clip is needed.")
         if strategy not in STRATEGIES:
             raise ValueError(f"`strategy` must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
         self.clips, self.cache, self.num_frames, self.strategy = list(clips), cache, num_frames, strategy
-        self.seed, self.augment, self.flip = seed, augment, flip
+        self.seed, self.augment, self.flip, self.caption_prob = seed, augment, flip, caption_prob
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -185,4 +188,7 @@ class MotionDataset(Dataset):
         if self.flip and rng.random() < 0.5:
             reference, volume = reference.flip(-1), volume.flip(-1)
             volume[0].neg_()
-        return MotionSample(reference.contiguous(), volume.contiguous(), clip.label)
+        text = clip.label
+        if clip.texts and (not text or rng.random() < self.caption_prob):
+            text = clip.texts[int(rng.integers(len(clip.texts)))]
+        return MotionSample(reference.contiguous(), volume.contiguous(), text)

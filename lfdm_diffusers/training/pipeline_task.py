@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ import torch
 from ..data.chance import draw_generator
 from ..hub.base import HubModel
 from ..hub.cards import CardFacts
+from ..models.text_attention import batch_texts
 from ..pipelines import ImageToVideoPipeline
 from ..visualization.generation_sheet import generation_sheet
 from .averaged_weights import AveragedWeights
@@ -54,8 +55,12 @@ class PipelineTask(Task):
         seed: of all chance.
         null_condition_prob: share of examples that are shown without their label.
         ema_decay: of the averaged weights; 0: none.
+
+    Attributes:
+        sentences: what embeds texts that the table of labels does not hold; None where there are none.
     """
 
+    sentences: Callable[[Sequence[str]], torch.Tensor] | None = None
     unit = "videos"
 
     def __init__(
@@ -82,9 +87,20 @@ class PipelineTask(Task):
         return not label or torch.rand((), generator=generator, dtype=torch.float32).item() < self.null_condition_prob
 
     def text_embeds(self, labels: Sequence[str]) -> torch.Tensor | None:
-        """Rows `(B, D)` of the pipeline's table of labels; None if it has none."""
-        table = self.pipe.label_embeddings
-        return table.rows(labels).to(self.device) if table is not None else None
+        """Rows `(B, D)`, or `(B, 1 + L, D)` where the network hears tokens, of the pipeline's table of labels, and of what embeds
+        sentences; None if there is neither. An empty text, of a clip without one, gets any row: it must be masked."""
+        table, sentences = self.pipe.label_embeddings, self.sentences
+        known = {text for text in labels if table is not None and (sentences is None or not text or table.knows(text))}
+        rows: dict[str, torch.Tensor] = {}
+        if table is not None and known:
+            rows = dict(zip(known, table.rows(list(known)).to(self.device)))
+        others = [text for text in dict.fromkeys(labels) if text not in known]
+        if sentences is not None and others:
+            rows |= dict(zip(others, sentences(others).to(self.device)))
+        if not rows:
+            return None
+        texts = batch_texts([rows[text] for text in labels])
+        return texts if self.pipe.hears_tokens or texts.ndim == 2 else texts[:, 0]
 
     def after_step(self) -> None:
         self.average.step()

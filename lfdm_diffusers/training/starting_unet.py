@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+import torch
 from diffusers import DDIMScheduler, SchedulerMixin
 
 from ..models import LatentFlowAutoencoder, UNet3DVideoModel
@@ -86,6 +87,25 @@ def new_unet(
     if text_embed_dim is not None:
         config["text_embed_dim"] = text_embed_dim
     return UNet3DVideoModel.from_config(config)
+
+
+def with_text_attention(unet: UNet3DVideoModel, text_embed_dim: int) -> UNet3DVideoModel:
+    """A trained U-Net that also attends to tokens of this width, which it has yet to learn. Until then it computes what it did; pooled
+    vectors of another width than before mean nothing to it."""
+    hearing = UNet3DVideoModel.from_config(
+        dict(unet.config) | {"text_attention": True, "text_embed_dim": text_embed_dim}
+    )
+    old, state = dict(unet.state_dict()), hearing.state_dict()
+    for name, weight in old.items():
+        if name == "null_text_embed" and weight.shape != state[name].shape:
+            continue
+        if weight.shape == state[name].shape:
+            state[name] = weight
+        else:  # a FiLM's projection of time and text
+            time = weight.shape[1] - unet.config.text_embed_dim
+            state[name] = torch.cat((weight[:, :time], torch.zeros_like(state[name][:, time:])), dim=1)
+    hearing.load_state_dict(state)
+    return hearing
 
 
 def add_lora(unet: UNet3DVideoModel, rank: int, alpha: float | None) -> None:
