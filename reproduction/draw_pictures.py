@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw toon faces again: the pictures that come with the package, and those of docs/toon-faces.md.
+"""Draw toon faces again: the pictures that come with the package, and those of docs/toon-faces.md and docs/text.md.
 
     python reproduction/draw_pictures.py
 
@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
 import torch
 import torch.nn.functional as F
 
+from lfdm_diffusers.data.captions import ACTIONS, STRENGTHS, Action, Specification
 from lfdm_diffusers.data.toon_faces import LABELS, ToonClip, toon_clip
 from lfdm_diffusers.embedded import ASSETS
 from lfdm_diffusers.visualization import as_pixels, flow_in_pixels, flow_to_color
@@ -41,6 +44,41 @@ def flow_row(subject: int, label: str, size: int = 160) -> np.ndarray:
     return np.concatenate([clip.frames[0], clip.frames[1], *map(as_pixels, tiles)], axis=1)
 
 
+def captioned(tiles: list[np.ndarray], text: str) -> np.ndarray:
+    """Pictures in a row, below what they show."""
+    row = PIL.Image.fromarray(np.concatenate(tiles, axis=1))
+    picture = PIL.Image.new("RGB", (row.width, row.height + 18), "white")
+    picture.paste(row, (0, 18))
+    PIL.ImageDraw.Draw(picture).text((3, 2), text, fill="black", font=PIL.ImageFont.load_default(13))
+    return np.asarray(picture)
+
+
+def action_sheet(size: int = 100) -> np.ndarray:
+    """Single actions, at rest and at each of their strengths, and two sequences over time."""
+    singles = [
+        ("brows_up", "left"), ("eyes_close", "right"), ("look_aside", "left"), ("smile", "right"), ("mouth_open", ""),
+        ("mouth_pucker", ""), ("bare_teeth", ""), ("nose_wrinkle", ""), ("turn", "left"), ("tilt", "right"),
+    ]  # fmt: skip
+    rows = []
+    for number, (name, side) in enumerate(singles):
+        strengths = STRENGTHS if ACTIONS[name].graded else ("plain",) * 3
+        clips = [
+            toon_clip(SEED, SUBJECTS[number % 4], Specification((Action(name, side, how),)), 0, 3, size)
+            for how in strengths
+        ]
+        said = ", ".join(strengths) if ACTIONS[name].graded else "closed"
+        title = f"{name.replace('_', ' ')} {side}".strip()
+        rows.append(captioned([clips[0].frames[0], *(clip.frames[1] for clip in clips)], f"{title}: at rest, {said}"))
+    for subject, says, actions in (
+        (7, "looks up, then laughs", (Action("look_up", "", "plain", 0.06, 0.5), Action("happiness", "", "strong", 0.5, 0.95))),
+        (9, "nods, then winks with the left eye", (Action("nod", "", "strong", 0.06, 0.5), Action("eyes_close", "left", "plain", 0.5, 0.95))),
+    ):  # fmt: skip
+        frames = toon_clip(SEED, subject, Specification(actions), 0, 17, size).frames
+        rows.append(captioned(list(frames[[0, 3, 5, 7, 8, 10, 12, 14]]), says))
+    pairs = [np.concatenate(rows[i : i + 2], axis=1) for i in range(0, len(singles), 2)]
+    return np.concatenate([*pairs, *rows[len(singles) :]])
+
+
 def main() -> None:
     for number, subject in enumerate(SUBJECTS, start=1):
         picture = PIL.Image.fromarray(draw(subject, "neutral", 1, 256).frames[0])
@@ -58,7 +96,8 @@ def main() -> None:
 
     rows = [flow_row(SUBJECTS[0], "happiness"), flow_row(SUBJECTS[2], "surprise")]
     PIL.Image.fromarray(np.concatenate(rows)).save(DOCS / "toon-faces-flow.webp", quality=90)
-    print(f"wrote {len(SUBJECTS)} pictures to {ASSETS / 'pictures'}, and four to {DOCS}")
+    PIL.Image.fromarray(action_sheet()).save(DOCS / "text.webp", quality=88)
+    print(f"wrote {len(SUBJECTS)} pictures to {ASSETS / 'pictures'}, and five to {DOCS}")
 
 
 if __name__ == "__main__":

@@ -29,13 +29,11 @@ from tokenizers import BertWordPieceTokenizer
 from torch import nn
 from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerBase
 
-from lfdm_diffusers.data.captions import ACTIONS, STRENGTHS, Specification, captions, draw_specification
+from lfdm_diffusers.data.captions import ACTIONS, SLOTS, STRENGTHS, Specification, captions, draw_specification
 from lfdm_diffusers.data.chance import random_stream
 from lfdm_diffusers.files.whole import whole, write_text
 from lfdm_diffusers.models.text_encoders import embed_text, load_text_encoder, pool_text
 
-SIDES = {"both": ("",), "either": ("", "left", "right"), "one": ("left", "right")}
-SLOTS = [(name, side) for name, words in ACTIONS.items() for side in SIDES[words.sides]]
 # How a sentence may hold an action: not, by itself or at the same time as another, first, second.
 ABSENT, PRESENT, FIRST, SECOND = range(4)
 # Sentences that no face in these data acts out.

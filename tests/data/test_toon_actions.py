@@ -7,18 +7,17 @@ import json
 import numpy as np
 import pytest
 
-from lfdm_diffusers.data.captions import ACTIONS, HELD_OUT_PAIRS, Action, Specification
+from lfdm_diffusers.data.captions import ACTIONS, HELD_OUT_PAIRS, SLOTS, Action, Specification
+from lfdm_diffusers.data.captions.vocabulary import SIDES
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import ToonSubject, toon_clip, write_toon_faces
 from lfdm_diffusers.data.toon_faces.actions import TARGETS, act, specification_of
 from lfdm_diffusers.data.toon_faces.redrawing import drawn_again
 from lfdm_diffusers.data.toon_faces.rig import Rig
 from lfdm_diffusers.data.true_motion import true_motion
-from lfdm_diffusers.metrics.toon_judges import load_judge
+from lfdm_diffusers.metrics import load_judge
 
 pytestmark = pytest.mark.fast
-SIDES = {"both": [""], "either": ["", "left", "right"], "one": ["left", "right"]}
-SLOTS = [(name, side) for name, words in ACTIONS.items() for side in SIDES[words.sides]]
 PERSON = ToonSubject.sample(0, 3)
 SMALL = dict(num_frames=3, size=16, progress=False)
 

@@ -3,12 +3,13 @@
 from .drawing import draw_specification
 from .sentences import captions
 from .specification import STRENGTHS, Action, Specification
-from .vocabulary import ACTIONS, HELD_OUT_PAIRS, PARTS
+from .vocabulary import ACTIONS, HELD_OUT_PAIRS, PARTS, SLOTS
 
 __all__ = [
     "ACTIONS",
     "HELD_OUT_PAIRS",
     "PARTS",
+    "SLOTS",
     "STRENGTHS",
     "Action",
     "Specification",

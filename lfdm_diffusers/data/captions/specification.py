@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .vocabulary import ACTIONS, PARTS
+from .vocabulary import ACTIONS, PARTS, SIDES
 
 STRENGTHS = ("slight", "plain", "strong")
-SIDES = ("", "left", "right")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Action:
         if self.name not in ACTIONS:
             raise ValueError(f"`name` must be one of {', '.join(ACTIONS)}, got {self.name!r}.")
         words = ACTIONS[self.name]
-        sides = {"both": SIDES[:1], "either": SIDES, "one": SIDES[1:]}[words.sides]
+        sides = SIDES[words.sides]
         if self.side not in sides:
             raise ValueError(f"`side` of {self.name} must be one of {', '.join(map(repr, sides))}, got {self.side!r}.")
         strengths = STRENGTHS if words.graded else ("plain",)

@@ -211,6 +211,9 @@ ACTIONS: dict[str, Words] = {
         strong=("be stunned", "look shocked with amazement"), held_out_strong=("look thunderstruck",), noun="surprise",
     ),
 }  # fmt: skip
+# Each action with each of its sides.
+SIDES = {"both": ("",), "either": ("", "left", "right"), "one": ("left", "right")}
+SLOTS = tuple((name, side) for name, words in ACTIONS.items() for side in SIDES[words.sides])
 
 # Pairs that no training clip holds, together or one after the other: for scoring alone.
 HELD_OUT_PAIRS = frozenset(
