@@ -1,6 +1,6 @@
 """A small network that reads actions back from clips of toon faces: which, on which side, how strongly, and when.
 
-`reproduction/score_sentences.py` trains it on true clips, whose strengths are known, and uses it (docs/text.md).
+`reproduction/sentences.py` trains it on true clips, whose strengths are known, and uses it (docs/text.md).
 """
 
 from __future__ import annotations

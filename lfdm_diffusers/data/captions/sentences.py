@@ -88,7 +88,7 @@ class Wording:
         if not specification.actions:
             return self.about_stillness(specification)
         phrases = [self.phrase(action) for action in specification.actions]
-        templates = (words.SEQUENCE, words.HELD_OUT_SEQUENCE)
+        templates: tuple[Sequence[str], Sequence[str]] = (words.SEQUENCE, words.HELD_OUT_SEQUENCE)
         if not specification.is_sequence:
             templates = (words.TOGETHER, words.HELD_OUT_TOGETHER)
             if self.rng.random() < 0.5:
