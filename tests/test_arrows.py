@@ -18,7 +18,7 @@ cli
 app
 training
 evaluation
-conversion visualization export
+conversion visualization export web
 pipelines
 models metrics
 hub data

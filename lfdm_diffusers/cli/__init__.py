@@ -24,6 +24,7 @@ COMMANDS = {
     "info": ("info", "show what is in a model"),
     "convert": ("convert", "convert released LFDM or MRAA checkpoints to a folder that from_pretrained loads"),
     "export": ("export", "export a model to ONNX files that run without torch"),
+    "web": ("web", "make or serve a page that generates in the browser"),
     "push": ("push", "push a saved model, with its card, to the Hub"),
 }
 DATA_COMMANDS = {
