@@ -14,11 +14,23 @@ import torch
 Function = TypeVar("Function", bound=Callable[..., Any])
 POSITIVE = "> 0"
 MOST_SHOWN = 40  # characters of what came
+REAL_TYPES = (
+    torch.float16, torch.bfloat16, torch.float32, torch.float64,
+    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+)  # fmt: skip
 LARGEST = 1e6  # what is larger is a mistake, and float arithmetic would overflow somewhere deep inside
 
 
+def is_dense(value: object, *also: torch.dtype) -> bool:
+    """Whether something is a dense tensor of real numbers in a type that every operation takes (eight-bit floats are none), or
+    in one of those given."""
+    if not torch.is_tensor(value) or value.is_nested or value.layout != torch.strided:
+        return False
+    return value.dtype in REAL_TYPES or value.dtype in also
+
+
 def _is_tensor(value: Any) -> bool:
-    return torch.is_tensor(value) and value.layout == torch.strided and not value.is_meta and not value.is_complex()
+    return is_dense(value) and not value.is_meta
 
 
 def _is_array(value: Any) -> bool:
@@ -90,6 +102,8 @@ def require_kind(name: str, value: Any, kinds: list[str]) -> None:
 def described(value: Any) -> str:
     """What came, in a few words."""
     if torch.is_tensor(value):
+        if value.is_nested:  # has no shape
+            return "a nested tensor"
         return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')} ({value.layout}, {value.device})"
     if isinstance(value, np.ndarray):
         return f"an array {value.shape} of {value.dtype}"

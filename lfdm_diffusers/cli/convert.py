@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 from ..arguments.choices import TEXT_ENCODER
 from ..conversion.presets import PRESETS, Preset, get_preset
+from ..files.names import printable
+from ..files.reading import UnreadableFileError, read_text, reading
 from .errors import exit_code
 from .options import add_json_argument
 from .parser import CommandParser
 
+MOST_YAML = 1 << 20  # bytes; the parser takes seconds for as many, and the released files have 3,000
 EXAMPLES = """
 examples:
   a released model, with BERT from the Hub:
@@ -155,13 +159,16 @@ def read_preset(args: argparse.Namespace) -> tuple[Preset, dict | None]:
 
 def _read_labels(text: str) -> tuple[str, ...]:
     path = Path(text)
-    if path.is_file():
+    # os.path takes what is too long for a name; many labels are.
+    if os.path.exists(text) and not os.path.isdir(text):
         try:
-            given = path.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"`--labels` {text} is not a UTF-8 text file.") from error
-    elif path.suffix or path.is_dir() or len(path.parts) > 1:
-        raise ValueError(f"`--labels` {text} is no file; give a text file with a label a line, or labels with commas.")
+            given = read_text(path, "a text in UTF-8").splitlines()
+        except UnreadableFileError as error:
+            raise ValueError(f"`--labels` must be a text file, or labels with commas: {error}") from error
+    elif path.suffix or os.path.isdir(text) or len(path.parts) > 1:
+        raise ValueError(
+            f"`--labels` {printable(text)[:200]} is no file; give a text file with a label a line, or labels with commas."
+        )
     else:
         given = text.split(",")
     labels = tuple(label.strip() for label in given if label.strip())
@@ -176,9 +183,12 @@ def _read_model_params(path: str | None) -> dict | None:
     if path is None:
         return None
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"`--model-params` {path} is not a YAML file.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"`--model-params` {path} must hold a mapping, as the released YAML files do.")
-    return content.get("model_params", content)
+        text = read_text(path, "YAML", MOST_YAML)
+        with reading(path, "YAML"):
+            content = yaml.safe_load(text)
+    except UnreadableFileError as error:
+        raise ValueError(f"`--model-params` must be a YAML file: {error}") from error
+    parameters = content.get("model_params", content) if isinstance(content, dict) else content
+    if not isinstance(parameters, dict):
+        raise ValueError(f"`--model-params` {printable(path)} must hold a mapping, as the released YAML files do.")
+    return parameters

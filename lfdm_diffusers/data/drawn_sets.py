@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files.progress import progress_bar
-from ..files.reading import read_json
+from ..files.reading import read_json, read_text, reading
 from ..files.whole import whole, write_json
 
 FORMATS = ("png", "webp", "mkv", "mp4", "webm")
@@ -91,8 +91,9 @@ def rows_of_other_split(metadata: Path, split: str | None) -> list[dict]:
     """What metadata.jsonl lists already of the split that is not drawn now."""
     if split is None or not metadata.exists():
         return []
-    rows = map(json.loads, metadata.read_text(encoding="utf-8").splitlines())
-    return [row for row in rows if row["split"] != split]
+    text = read_text(metadata)
+    with reading(metadata, "the list of a drawn data set"):
+        return [row for row in map(json.loads, text.splitlines()) if row["split"] != split]
 
 
 def keep_settings(path: Path, settings: dict, before: dict | None = None) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files.reading import read_text
 from .clips import Clip
 from .folders import is_passed_over, walk
 from .picture_files import frame_files, natural_order
@@ -121,15 +122,15 @@ def read_natops_segments(path: Path) -> dict[tuple[int, int], dict[int, tuple[in
     """
     segments: dict[tuple[int, int], dict[int, tuple[int, int]]] = {}
     subject = gesture = 0
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_text(path, errors="replace").splitlines(), 1):
         line = line.strip()
         if line.lower().startswith("// subject"):
-            named = re.search(r"\d+", line)
+            named = re.search(r"\d{1,9}", line)
             subject, gesture = int(named[0]) if named else subject + 1, 0
         elif re.match(r"\d+\s*,\s*\d+\s*,\s*\d+", line):
             gesture += 1
             segments[gesture, subject] = {}
-        elif match := re.match(r"(\d+)\s*:\s*(\d+)\s*,\s*(\d+)", line):
+        elif match := re.match(r"(\d{1,9})\s*:\s*(\d{1,9})\s*,\s*(\d{1,9})\b", line):
             take, first, last = (int(value) for value in match.groups())
             if not subject or not gesture or not 1 <= first <= last:
                 raise ValueError(

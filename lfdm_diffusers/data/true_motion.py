@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 
+from ..files.limits import require_bytes
 from ..files.reading import UnreadableFileError, reading
 from .clips import Clip
 from .toon_faces.redrawing import redrawn_motion
@@ -34,9 +37,11 @@ def true_motion(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
                 f"The true motion of {path} is not known: there is no {file.name} beside it, and {error}"
             ) from error
     try:
+        with reading(file, "an archive of arrays"), zipfile.ZipFile(file) as archive:
+            require_bytes(sum(member.file_size for member in archive.infolist()), f"{file.name}'s arrays take")
         with reading(file, "an archive of arrays"), np.load(file) as arrays:
             flow, visibility = arrays["flow"].astype(np.float32), arrays["visibility"].astype(bool)
-    except UnreadableFileError as error:
+    except (UnreadableFileError, MemoryError) as error:  # an array's header may claim any size
         raise ValueError(f"{file} must hold arrays `flow` and `visibility`: {error}") from error
     if flow.ndim != 4 or flow.shape[1] != 2 or visibility.shape != (len(flow), 1, *flow.shape[2:]):
         raise ValueError(

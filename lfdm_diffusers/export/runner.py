@@ -6,7 +6,6 @@ clip = runner(picture, "happiness", seed=0)  # picture (3, 64, 64) in [0, 1]; cl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..files.extras import required
+from ..files.reading import read_json
 
 
 class RunnerClip(NamedTuple):
@@ -44,13 +44,13 @@ class OnnxRunner:
     """Generates clips from the folder that `export_onnx` wrote.
 
     Raises:
-        OSError: if there is none.
+        ValueError: if there is none.
     """
 
     def __init__(self, folder: str | Path):
         runtime = required("onnxruntime", "onnx", "running ONNX files")
         folder = Path(folder)
-        self.about = json.loads((folder / "runner.json").read_text(encoding="utf-8"))
+        self.about = read_json(folder / "runner.json")
         self._sessions = {
             name: runtime.InferenceSession(str(folder / graph["file"]), providers=["CPUExecutionProvider"])
             for name, graph in self.about["graphs"].items()

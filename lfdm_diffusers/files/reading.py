@@ -71,8 +71,8 @@ def reading(path: str | os.PathLike, what: str) -> Iterator[None]:
         raise UnreadableFileError(f"{printable(os.fspath(path))} cannot be read as {what}: {why(error)}.") from error
 
 
-def read_text(path: str | os.PathLike, what: str = "a text", most: int = MOST_TEXT) -> str:
-    """A plain file's text in UTF-8, with or without a byte-order mark.
+def read_text(path: str | os.PathLike, what: str = "a text", most: int = MOST_TEXT, errors: str = "strict") -> str:
+    """A plain file's text in UTF-8, with or without a byte-order mark; `errors` as for `open`.
 
     Raises:
         UnreadableFileError: also for a file of more than `most` bytes.
@@ -83,7 +83,7 @@ def read_text(path: str | os.PathLike, what: str = "a text", most: int = MOST_TE
             f"{printable(os.fspath(path))} has {size} bytes, too many for {what}: at most {most}."
         )
     with reading(path, what):
-        return Path(path).read_text(encoding="utf-8-sig")
+        return Path(path).read_text(encoding="utf-8-sig", errors=errors)
 
 
 def read_json(path: str | os.PathLike, kind: type = dict) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from diffusers import DiffusionPipeline
 from diffusers.models.modeling_utils import ModelMixin
 from huggingface_hub import ModelCard
 
+from ..files.reading import read_json
 from ..ops.number_types import float32_by_default
 from .bounds import require_bounded
 from .cards import CardFacts, component_card
@@ -65,7 +65,7 @@ class HubModel(FilledCardMixin, ModelMixin):
         super().save_pretrained(save_directory, *args, **kwargs)
         # diffusers removes the shards of an earlier save but not their index, and would then look for them.
         for index in Path(save_directory).glob("*.index*.json"):
-            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            shards = read_json(index).get("weight_map", {}).values()
             if not all((index.parent / shard).exists() for shard in shards):
                 index.unlink()
 

@@ -1,15 +1,19 @@
-"""Bounds of configurations: a number in a small file must not cause endless work."""
+"""Bounds of configurations, in files and as arguments: a number must not cause endless work."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Mapping
+from typing import Any
 
+from ..arguments.checked import described, require_kind
 from ..files.names import printable
 
 MOST_NUMBER, MOST_BLOCKS, MOST_ITEMS = 10_000_000, 128, 100_000
 COUNTED = ("blocks", "layers", "regions", "heads")  # words in names of numbers that say how often something is built
+MOST_SIZE = 16_384  # of any other whole number that a network of this package is built from
+MAY_BE_ZERO = ("blocks", "padding", "tokens", "centers")
 
 
 def require_bounded(config: object, path: str | os.PathLike) -> None:
@@ -39,3 +43,29 @@ def require_bounded(config: object, path: str | os.PathLike) -> None:
                 )
         if count > MOST_ITEMS:
             raise ValueError(f"{printable(path)} has more than {MOST_ITEMS} entries, which no configuration has.")
+
+
+def require_argument(name: str, annotation: str, value: Any) -> None:
+    """Refuse what no network of this package can be built from.
+
+    Args:
+        name: of the constructor's argument.
+        annotation: words of `arguments.checked.KINDS`, or `Sequence[...]` of one of them.
+
+    Raises:
+        ValueError: names the argument, what is allowed, and what came.
+    """
+    if annotation.startswith("Sequence["):
+        if not isinstance(value, (list, tuple)) or not value:
+            raise ValueError(f"`{name}` must be a list with something in it, got {described(value)}.")
+        if "str" not in annotation and len(value) > MOST_BLOCKS:
+            raise ValueError(f"`{name}` must hold at most {MOST_BLOCKS} numbers, got {len(value)}.")
+        for each in value:
+            require_argument(name, annotation[len("Sequence[") : -1], each)
+        return
+    require_kind(name, value, annotation.split(" | "))
+    if annotation.startswith("int") and value is not None:
+        least = 0 if any(word in name for word in MAY_BE_ZERO) else 1
+        most = MOST_BLOCKS if any(word in name for word in COUNTED) else MOST_SIZE
+        if not least <= value <= most:
+            raise ValueError(f"`{name}` must be a whole number from {least} to {most}, got {described(value)}.")

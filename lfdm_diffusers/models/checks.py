@@ -6,11 +6,23 @@ from collections.abc import Sequence
 
 import torch
 
+from ..arguments.checked import described, is_dense
+
 Shape = Sequence[int | str]  # a size that must be so, or the name of one that is free
 
 
+def check_tensor(name: str, x: object) -> None:
+    """Refuse what is no dense tensor of real numbers.
+
+    Raises:
+        ValueError: says what it is.
+    """
+    if not is_dense(x):
+        raise ValueError(f"`{name}` must be a dense tensor of real numbers, got {described(x)}.")
+
+
 def check_shape(name: str, x: torch.Tensor, *shapes: Shape) -> None:
-    """Refuse what is no tensor, or one whose shape is none of `shapes`, or that is empty.
+    """Refuse what is no dense tensor of real numbers, or one whose shape is none of `shapes`, or that is empty.
 
     Args:
         name: of the argument.
@@ -19,8 +31,7 @@ def check_shape(name: str, x: torch.Tensor, *shapes: Shape) -> None:
     Raises:
         ValueError: names the shapes that are allowed, and the tensor's.
     """
-    if not torch.is_tensor(x):
-        raise ValueError(f"`{name}` must be a tensor, got {type(x).__name__}.")
+    check_tensor(name, x)
     if not any(x.ndim == len(shape) and all(map(_fits, x.shape, shape)) for shape in shapes):
         allowed = " or ".join(f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" for shape in shapes)
         raise ValueError(f"`{name}` must have shape {allowed}, got {tuple(x.shape)}.")

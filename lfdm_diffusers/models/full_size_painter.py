@@ -18,12 +18,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.configuration_utils import ConfigMixin
 from diffusers.utils import BaseOutput
 from torch import nn
 
 from ..hub.base import HubModel
 from ..hub.cards import TAGS
+from ..hub.decorators import register_to_config
 from ..ops.warp import sampling_grid
 from .checks import check_shape
 
@@ -127,9 +128,8 @@ class FullSizePainter(HubModel, ConfigMixin):
         agreement: float = AGREEMENT,
     ):
         super().__init__()
-        for name, value in dict(scale=scale, base_channels=base_channels, coarse_channels=coarse_channels).items():
-            if value < 1:
-                raise ValueError(f"`{name}` must be 1 or more, got {value}.")
+        if agreement <= 0:
+            raise ValueError(f"`agreement` must be more than 0, got {agreement}.")
         # The picture, warped, in full detail; decoded, warped, their disagreement, occlusion, flow.
         given = 3 * scale**2 + 3 + 3 + 1 + 1 + 2
         self.conv_in = nn.Conv2d(given, base_channels, 3, padding=1)
@@ -160,10 +160,14 @@ class FullSizePainter(HubModel, ConfigMixin):
             decoded: `(N, 3, h, w)` in [0, 1], the decoder's frames.
             warped: `(N, 3, h, w)`, the small picture warped by the flow alone.
         """
+        check_shape("decoded", decoded, ("frames", 3, "height", "width"))
+        check_shape("warped", warped, decoded.shape)
+        for name, motion, channels in (("flow", flow, 2), ("occlusion", occlusion, 1)):
+            check_shape(name, motion, (len(decoded), channels, "height", "width"))
         scale, (height, width) = self.config.scale, decoded.shape[-2:]
         size = (scale * height, scale * width)
+        check_shape("picture", picture, (len(decoded), 3, *size), (1, 3, *size))
         picture = picture.expand(len(decoded), -1, -1, -1)
-        check_shape("picture", picture, (len(decoded), 3, *size))
         departure = flow - still_flow(flow)
         full_departure = F.interpolate(departure, size, mode="bicubic", align_corners=False)
         departure, occlusion = (

@@ -71,6 +71,8 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         rows = {normalized_label(label): row for row, label in enumerate(labels)} if names else {}
         if not rows or isinstance(labels, str) or len(rows) != len(labels):
             raise ValueError(f"`labels` must be a list of different names (whatever their case), got {labels!r}.")
+        if text_radius is not None and not 0 <= text_radius <= 2:
+            raise ValueError(f"`text_radius` must be from 0 to 2, as 1 - cosine is, got {text_radius}.")
         self._rows = rows
         self.embedding = nn.Embedding(len(labels), embedding_dim)
         if num_tokens:
@@ -87,6 +89,8 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             raise ValueError(
                 f"`embeddings` must be ({len(labels)}, D), a row for each label, got {tuple(embeddings.shape)}."
             )
+        if not torch.isfinite(embeddings).all():
+            raise ValueError("`embeddings` must hold finite numbers, got NaN or infinite ones.")
         pooled, states = (embeddings, None) if embeddings.ndim == 2 else (embeddings[:, 0], embeddings[:, 1:])
         table = cls(
             labels=list(labels), embedding_dim=pooled.shape[1], num_tokens=0 if states is None else states.shape[1]

@@ -349,6 +349,8 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         """
         if isinstance(encoded, tuple):  # as `encode(..., return_dict=False)` gives it
             encoded = EncodedImage(*encoded)
+        if not isinstance(encoded, EncodedImage):
+            raise ValueError(f"`encoded` must be what `encode` gave, got {type(encoded).__name__}.")
         shapes = ("batch", 2, "height", "width"), ("batch", 2, "frames", "height", "width")
         check_shape("flow", flow, *shapes)
         check_shape("occlusion", occlusion, flow[:, :1].shape)

@@ -16,6 +16,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.utils import BaseOutput
 from torch import nn
 
+from ..arguments.checked import require_kind
 from ..hub.base import HubModel
 from ..hub.cards import TAGS
 from ..hub.decorators import apply_forward_hook, register_to_config
@@ -30,7 +31,7 @@ from .blocks_3d import (
     PaddingMode,
     UpBlock,
 )
-from .checks import check_choice, check_shape, check_sides
+from .checks import check_choice, check_shape, check_sides, check_tensor
 from .text_attention import TextTokens, split_texts
 
 # Rotary positions turn at most this many features of a head.
@@ -116,8 +117,6 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         check_choice("flow_target", flow_target, ("absolute", "residual"))
         if out_channels < 2:
             raise ValueError(f"`out_channels` must be at least 2, as the last has its own head, got {out_channels}.")
-        if patch_size < 1:
-            raise ValueError(f"`patch_size` must be at least 1, got {patch_size}.")
         if attention_head_dim % 2:
             raise ValueError(
                 f"`attention_head_dim` must be even, as rotary positions turn pairs, got {attention_head_dim}."
@@ -127,9 +126,17 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
                 raise ValueError(
                     f"`{name}` must hold {out_channels} numbers, one for each channel, got {list(values)}."
                 )
+        if min(target_std) <= 0:
+            raise ValueError(f"`target_std` must hold numbers of more than 0, got {list(target_std)}.")
 
         base = base_channels or block_out_channels[0]
         widths = [base, *block_out_channels]
+        if base < 4:  # sinusoids of fewer features divide zero by zero
+            raise ValueError(f"`base_channels` (or the first of `block_out_channels`) must be at least 4, got {base}.")
+        if any(width % norm_num_groups for width in widths):
+            raise ValueError(
+                f"`norm_num_groups` must divide `base_channels` and all `block_out_channels`, {widths}, got {norm_num_groups}."
+            )
         levels = list(itertools.pairwise(widths))  # (in, out) of each level, finest first
         settings = BlockSettings(
             groups=norm_num_groups,
@@ -196,10 +203,12 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
     ) -> tuple[torch.Tensor, TextTokens | None]:
         """Time and text, `(B, embed_dim)`, through the SiLU that every FiLM begins with; and the text's tokens."""
         batch, dim = sample.shape[0], self.config.text_embed_dim
-        if null_mask is not None and (tuple(null_mask.shape) != (batch,) or null_mask.dtype != torch.bool):
-            raise ValueError(
-                f"`null_mask` must be booleans of shape ({batch},), got {null_mask.dtype} {tuple(null_mask.shape)}."
-            )
+        if null_mask is not None:
+            check_tensor("null_mask", null_mask)
+            if tuple(null_mask.shape) != (batch,) or null_mask.dtype != torch.bool:
+                raise ValueError(
+                    f"`null_mask` must be booleans of shape ({batch},), got {null_mask.dtype} {tuple(null_mask.shape)}."
+                )
         tokens = None
         if self.config.text_attention:
             if text_embeds is not None:
@@ -213,7 +222,10 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             if null_mask is not None:
                 mask = mask & ~null_mask.to(mask.device)[:, None]
             tokens = TextTokens(tokens.states.expand(batch, -1, -1), mask)
-        if not torch.is_tensor(timestep):
+        if torch.is_tensor(timestep):
+            check_tensor("timestep", timestep)
+        else:
+            require_kind("timestep", timestep, ["float"])
             timestep = torch.tensor(timestep, device=sample.device)
         if timestep.numel() not in (1, batch):
             raise ValueError(f"`timestep` must be one number or {batch}, got {timestep.numel()}.")
@@ -264,8 +276,10 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         check_sides("sample", sample, self.size_stride, unit="places")
         batch, _, frames, height, width = sample.shape
         if image_projection is None and image_latents is not None:
+            check_tensor("image_latents", image_latents)
             image = self.project_image(image_latents.to(sample.dtype))
         elif image_projection is not None and image_latents is None:
+            check_tensor("image_projection", image_projection)
             image = image_projection
         else:
             raise ValueError("Pass either `image_latents` or `image_projection`, not both and not neither.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..arguments.checked import LARGEST, described
+from ..arguments.checked import LARGEST, described, is_dense
 from ..files.limits import require_bytes
 
 # Of a pixel of a decoded frame, three colours in float32: what is made, the picture warped, and what is painted.
@@ -29,7 +29,7 @@ def require_number(name: str, value: Any, kind: type[Any], least: float = -LARGE
 def require_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> None:
     """Raise a ValueError unless `value` is a finite float tensor of `shape`, where a word stands for any size but 0."""
     wanted = f"({', '.join(map(str, shape))})"
-    if not torch.is_tensor(value) or value.layout != torch.strided or value.is_meta:
+    if not torch.is_tensor(value) or not is_dense(value) or value.is_meta:
         raise ValueError(f"`{name}` must be a tensor of shape {wanted}, got {described(value)}.")
     fits = value.ndim == len(shape) and 0 not in value.shape
     if not fits or any(isinstance(n, int) and n != have for n, have in zip(shape, value.shape)):

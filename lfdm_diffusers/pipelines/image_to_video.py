@@ -123,8 +123,11 @@ class ImageToVideoPipeline(HubPipeline):
         A label of the table `label_embeddings` is looked up; any other text goes through the text encoder.
 
         Raises:
-            ValueError: for an unknown label where there is no text encoder, naming the closest one and all.
+            ValueError: for an unknown label where there is no text encoder, naming the closest one and all; for `prompt_embeds`
+                that are not finite, or of another width.
         """
+        self._check_texts(prompt, prompt_embeds)
+        require_number("num_videos_per_prompt", num_videos_per_prompt, Integral, 1)
         device = device or self._execution_device
         if prompt is not None and prompt_embeds is None:
             texts = [prompt] if isinstance(prompt, str) else list(prompt)

@@ -13,7 +13,7 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 
-from ..arguments.checked import LARGEST, described
+from ..arguments.checked import LARGEST, described, is_dense
 from ..data.picture_colors import grey_array
 from ..ops.warp import resize_motion, sampling_grid
 from .checks import require_number, require_tensor
@@ -329,10 +329,11 @@ def mask_tensor(mask: Mask, name: str = "motion_mask") -> torch.Tensor:
     given: Any = grey_array(mask) if isinstance(mask, PIL.Image.Image) else mask
     if isinstance(given, np.ndarray) and given.dtype.kind in "fiub":
         given = torch.from_numpy(np.array(given))  # a copy: PIL's own memory is read-only
-    plain = torch.is_tensor(given) and given.layout == torch.strided and not given.is_complex() and not given.is_meta
+    plain = is_dense(given, torch.uint16) and not given.is_meta
     if not plain or not given.numel() or given.squeeze().ndim != 2:
-        came = tuple(given.shape) if torch.is_tensor(given) else type(given).__name__
-        raise ValueError(f"`{name}` must be a grey picture, or an array or tensor (height, width), got {came}.")
+        raise ValueError(
+            f"`{name}` must be a grey picture, or an array or tensor (height, width), got {described(given)}."
+        )
     values: torch.Tensor = given.squeeze()
     values = values.float() / {torch.uint8: 255, torch.uint16: 65535}.get(values.dtype, 1)
     if not (values.min() >= 0 and values.max() <= 1):  # NaN fails too

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from ..files.reading import read_text
 from ..files.whole import write_text
 
 METRICS_FILE = "metrics.jsonl"
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file, in its order, without lines that are none: a kill cuts a line off."""
+    for line in read_text(path).splitlines():
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            yield record
 
 
 class MetricsFile:
@@ -18,10 +31,7 @@ class MetricsFile:
         self.path = path
         kept = []
         if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
-                    if json.loads(line)["step"] <= first_step:
-                        kept.append(line + "\n")
+            kept = [json.dumps(record) + "\n" for record in records(path) if record["step"] <= first_step]
         write_text(path, "".join(kept))
 
     def write(self, step: int, values: dict[str, float]) -> None:
@@ -31,7 +41,7 @@ class MetricsFile:
 
 def last_validation(path: Path) -> tuple[int | None, dict[str, float]]:
     """Step and numbers of the last validation in a `MetricsFile`; None and none if there was none yet."""
-    for record in map(json.loads, reversed(path.read_text(encoding="utf-8").splitlines())):
+    for record in reversed(list(records(path))):
         numbers = {name: value for name, value in record.items() if isinstance(value, (int, float))}
         found = {k.removeprefix("validation/"): v for k, v in numbers.items() if k.startswith("validation/")}
         if found:

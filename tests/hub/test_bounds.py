@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import tiny_lfae, tiny_painter, tiny_pipeline
 
-from lfdm_diffusers import LatentFlowAutoencoder
+from lfdm_diffusers import LatentFlowAutoencoder, UNet3DVideoModel
 from lfdm_diffusers.hub import push
 from lfdm_diffusers.hub.bounds import require_bounded
+from lfdm_diffusers.models import FullSizePainter, LabelEmbeddings
+from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators, ImaginatorGenerator
 from lfdm_diffusers.pipelines.loading import load_pipeline
 
 pytestmark = pytest.mark.fast
@@ -99,3 +103,40 @@ def test_what_is_saved_beside_a_users_files_is_pushed_without_those_that_are_hid
     with pytest.raises(ValueError, match="notes is a link out of the folder"):
         model._upload_folder(tmp_path, "me/x")
     assert not seen
+
+
+NETWORKS = (
+    LatentFlowAutoencoder,
+    UNet3DVideoModel,
+    LabelEmbeddings,
+    FullSizePainter,
+    ImaginatorGenerator,
+    ImaginatorDiscriminators,
+)
+WRONG = [{}, object(), float("nan"), 1e308, 10**400, -1, "no such word", b"x", torch.ones(2), [None], [[1]]]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_constructors_refuse_absurd_arguments_by_name(network):
+    for name, parameter in list(inspect.signature(network.__init__).parameters.items())[1:]:
+        kinds = parameter.annotation.split(" | ")
+        for wrong in [*WRONG, *([] if "None" in kinds else [None]), *([] if "bool" in kinds else [True])]:
+            with pytest.raises(ValueError, match=f"`{name}`"):
+                network(**{name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"block_out_channels": [8] * 200}, "`block_out_channels` must hold at most 128 numbers, got 200"),
+        ({"block_out_channels": []}, "`block_out_channels` must be a list with something in it, got list"),
+        ({"num_attention_heads": 129}, "`num_attention_heads` must be a whole number from 1 to 128, got 129"),
+        ({"num_frames": 0}, "`num_frames` must be a whole number from 1 to 16384, got 0"),
+        ({"block_out_channels": [12], "norm_num_groups": 8}, r"`norm_num_groups` must divide .* \[12, 12\], got 8"),
+        ({"base_channels": 2, "block_out_channels": [4], "norm_num_groups": 1}, "must be at least 4, got 2"),
+        ({"target_std": [1, 0, 1]}, "`target_std` must hold numbers of more than 0"),
+    ],
+)
+def test_configurations_of_which_nothing_finite_can_come(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        UNet3DVideoModel(**arguments)

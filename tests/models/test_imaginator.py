@@ -330,7 +330,7 @@ def test_half_precision_weights():
         ({"sample_size": 48}, "`sample_size` must be a power of two from 32 on .*got 48"),
         ({"sample_size": 16}, "`sample_size` must be a power of two from 32 on .*got 16"),
         ({"num_frames": 6}, "`num_frames` must be a multiple of 4 from 4 on, got 6"),
-        ({"num_frames": 0}, "`num_frames` must be a multiple of 4 from 4 on, got 0"),
+        ({"num_frames": 2}, "`num_frames` must be a multiple of 4 from 4 on, got 2"),
     ],
 )
 def test_sizes_that_cannot_be(overrides, message):

@@ -54,7 +54,9 @@ def test_an_unknown_label_names_the_closest_and_lists_all():
 
 @pytest.mark.parametrize("labels", [(), "anger", ["a", "A"], ["a", ""], [1], None, ["é", "e\u0301"]])
 def test_bad_tables_are_refused(labels):
-    with pytest.raises(ValueError, match="`labels` must be a list of different names"):
+    with pytest.raises(
+        ValueError, match=r"`labels` must be (a list of different names|a list with something in it|a text)"
+    ):
         LabelEmbeddings(labels=labels)
 
 

@@ -198,7 +198,7 @@ def test_reference_and_driving_must_agree():
         ({"flow_scale": 0.3}, "`flow_scale` must be 1/n"),
         ({"background_motion": "x"}, "`background_motion` must be"),
         ({"region_temperature": 0}, "`region_temperature` must be positive"),
-        ({"region_padding": -1}, "`region_padding` must be from 0 to 3"),
+        ({"region_padding": 4}, "`region_padding` must be from 0 to 3"),
     ],
 )
 def test_bad_configurations(options, message):

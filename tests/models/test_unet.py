@@ -145,7 +145,7 @@ def test_patches_are_channels_of_a_coarser_volume():
 
 
 def test_patches_must_fit():
-    with pytest.raises(ValueError, match="`patch_size` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`patch_size` must be a whole number from 1 to 16384, got 0"):
         tiny_unet(patch_size=0)
     unet = tiny_unet(patch_size=2)
     assert unet.size_stride == 2 * tiny_unet().size_stride

@@ -195,8 +195,8 @@ def test_saved_and_loaded(tmp_path):
             r"`scale` must be a finite number from .* or one for each of 5 frames, got .* \(2,\)",
         ),
         (lambda m: m.scaled(float("nan")), "`scale` must be a finite number"),
-        (lambda m: m.masked(torch.ones(3, 8, 8)), r"`mask` must be a grey picture, .* got \(3, 8, 8\)"),
-        (lambda m: m.masked("face.png"), r"`mask` must be a grey picture, .* got str"),
+        (lambda m: m.masked(torch.ones(3, 8, 8)), r"`mask` must be a grey picture, .* got a tensor \(3, 8, 8\)"),
+        (lambda m: m.masked("face.png"), r"`mask` must be a grey picture, .* got 'face.png'"),
         (lambda m: m.masked(np.full((8, 8), 2.0)), r"`mask` must lie in \[0, 1\]"),
         (lambda m: m.resampled(0), "`num_frames` must be a whole number of at least 1"),
         (lambda m: m.held(-1), "`num_frames` must be a whole number of at least 0"),
@@ -353,8 +353,8 @@ def test_arguments_that_are_none_get_errors_that_name_them():
     loop.append(loop)
     for make, message in (
         (lambda: motion.blended(5, 0.5), "`other` must be a Motion, got int"),
-        (lambda: motion.masked(torch.zeros(0, 4)), r"`mask` must be a grey picture, .* got \(0, 4\)"),
-        (lambda: motion.masked(np.zeros((4, 4), object)), r"`mask` must be a grey picture, .* got ndarray"),
+        (lambda: motion.masked(torch.zeros(0, 4)), r"`mask` must be a grey picture, .* got a tensor \(0, 4\)"),
+        (lambda: motion.masked(np.zeros((4, 4), object)), r"`mask` must be a grey picture, .* got an array"),
         (lambda: motion.masked(torch.zeros(4, 4, dtype=torch.complex64)), "`mask` must be a grey picture"),
         (lambda: motion.scaled(loop), "`scale` must be"),
         (lambda: motion.scaled(1e308), r"`scale` must be a finite number from -1e\+06 to 1e\+06, got 1e\+308"),
