@@ -32,7 +32,10 @@ def default_cache() -> Path:
 
 
 def runtime_files(
-    folder: str | Path | None = None, cache: Path | None = None, say: Callable[[str], None] = lambda line: None
+    folder: str | Path | None = None,
+    cache: Path | None = None,
+    fetch_missing: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Path]:
     """The libraries' files, by the name that the page knows them by.
 
@@ -40,6 +43,7 @@ def runtime_files(
         folder: holds the unpacked packages, each under its name, as npm's `node_modules` does. By default they are taken from
             `cache`, and what is not there is fetched by npm.
         cache: by default `default_cache()`.
+        fetch_missing: whether npm may be asked.
         say: told what is fetched.
 
     Raises:
@@ -48,7 +52,7 @@ def runtime_files(
     found = {}
     for name, about in packages().items():
         place = (cache or default_cache()) / f"{name}-{about['version']}" if folder is None else Path(folder) / name
-        if folder is None and not place.is_dir():
+        if folder is None and fetch_missing and not place.is_dir():
             say(f"fetching {name} {about['version']} by npm")
             fetch(name, about, place)
         require_version(name, about["version"], place)
