@@ -8,10 +8,11 @@ const GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorit
 const LARGEST_GIF = 640; // longest side
 const FRAMES_A_SECOND = 10;
 
-export const frames = new Frames();
-export const model = new Model();
+// Workers are made when the service worker is there: what they load before, it would not keep.
+export let frames = null;
+export let model = null;
 export const state = { about: null, busy: false, clip: null, opened: null, last: null };
-export const player = new Player($("canvas"), frames, FRAMES_A_SECOND);
+export const player = new Player($("canvas"), FRAMES_A_SECOND);
 
 function tell(text, error = false) {
   $("status").textContent = text;
@@ -41,6 +42,7 @@ const guarded = (action) => async (...given) => {
 
 /** Opens a picture: a Blob of a file. */
 export const openPicture = guarded(async (blob, chosen = null) => {
+  if (!frames) return;
   if (state.busy) model.stop();
   const opened = await frames.ask("open", { blob });
   player.close();
@@ -258,6 +260,8 @@ async function keepFiles() {
 export const ready = guarded(async () => {
   refresh();
   if (!(await keepFiles())) return;
+  player.frames = frames = new Frames();
+  model = new Model();
   const examples = guarded(showExamples)();
   prepare(await model.load("./model/"));
   await examples;

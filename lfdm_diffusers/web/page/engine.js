@@ -7,13 +7,14 @@ class Caller {
     this.next = 1;
     this.worker.onerror = (event) => {
       event.preventDefault();
-      const error = new Error(event.message || `${file} could not be loaded.`);
-      for (const { reject } of this.waiting.values()) reject(error);
+      this.broken = new Error(event.message || `The page's file ${file} could not be loaded: is there a network?`);
+      for (const { reject } of this.waiting.values()) reject(this.broken);
       this.waiting.clear();
     };
   }
 
   send(message, told, transfer = []) {
+    if (this.broken) return Promise.reject(this.broken);
     const id = this.next++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject, told });

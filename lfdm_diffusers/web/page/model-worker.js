@@ -20,7 +20,9 @@ const say = (message, transfer = []) => postMessage(message, transfer);
 const breath = () => new Promise((go) => setTimeout(go)); // lets a message in, "stop" for one
 
 async function bytes(file) {
-  const answer = await fetch(new URL(file, base));
+  const answer = await fetch(new URL(file, base)).catch(() => {
+    throw new Error(`The file ${file} of the model could not be loaded: there is no network.`);
+  });
   if (!answer.ok) throw new Error(`The file ${file} of the model could not be loaded (${answer.status}).`);
   return answer;
 }

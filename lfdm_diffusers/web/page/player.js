@@ -3,9 +3,9 @@
 const MOST_KEPT = 64e6; // bytes of frames
 
 export class Player {
-  /** canvas: to draw on. frames: the `Frames` worker. rate: frames a second. */
-  constructor(canvas, frames, rate) {
-    Object.assign(this, { canvas, frames, rate, thereAndBack: true, count: 0, kept: [], run: 0 });
+  /** canvas: to draw on. rate: frames a second. `frames` is set when the worker is there. */
+  constructor(canvas, rate) {
+    Object.assign(this, { canvas, frames: null, rate, thereAndBack: true, count: 0, kept: [], run: 0 });
     this.drawing = canvas.getContext("2d");
   }
 

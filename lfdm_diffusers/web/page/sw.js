@@ -39,7 +39,7 @@ async function file(path) {
 }
 
 // The runtime's files and the model are kept when the page first loads them: it needs one of two runtimes.
-const light = (path) => !/^(runtime|model)\//.test(path);
+const light = (path) => !/^(runtime\/ort|model\/)/.test(path);
 self.addEventListener("install", (event) => {
   self.skipWaiting();
   event.waitUntil(Promise.all(Object.keys(FILES).filter(light).map(file)));
