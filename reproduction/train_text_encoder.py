@@ -20,6 +20,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from torch import nn
 from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerBase
 
 from lfdm_diffusers.data.captions import ACTIONS, SLOTS, STRENGTHS, Specification, captions, draw_specification
+from lfdm_diffusers.data.captions.vocabulary import SIDES
 from lfdm_diffusers.data.chance import random_stream
 from lfdm_diffusers.files.whole import whole, write_text
 from lfdm_diffusers.models.text_encoders import embed_text, load_text_encoder, pool_text
@@ -77,6 +79,40 @@ def sentences(
     return specifications, [captions(s, rng, 2, held_out) for s in specifications]
 
 
+def beside(specification: Specification, rng: np.random.Generator) -> Specification:
+    """One that a careless reader takes for it: the other order, side or strength; another action where none is possible."""
+    actions = list(specification.actions)
+    if specification.is_sequence and rng.random() < 0.6:
+        first, second = actions
+        return Specification(
+            (replace(second, begin=first.begin, end=first.end), replace(first, begin=second.begin, end=second.end))
+        )
+    for place in rng.permutation(len(actions)):
+        action = actions[place]
+        changes = [
+            replace(action, strength=how)
+            for how in STRENGTHS
+            if how != action.strength and ACTIONS[action.name].graded
+        ]
+        changes += [
+            replace(action, side=side) for side in SIDES[ACTIONS[action.name].sides] if side != action.side
+        ] * 2
+        if changes:
+            actions[place] = changes[int(rng.integers(len(changes)))]
+            return Specification(tuple(actions), specification.without)
+    return draw_specification(rng)
+
+
+def batch(count: int, seed: int) -> tuple[list[Specification], list[list[str]]]:
+    """Specifications to learn from and two sentences of each, every other one `beside` the one before."""
+    rng = random_stream(seed)
+    found: list[Specification] = []
+    while len(found) < count:
+        found.append(draw_specification(rng))
+        found.append(beside(found[-1], rng))
+    return found, [captions(s, rng, 2) for s in found]
+
+
 def make_tokenizer(texts: Sequence[str], size: int, folder: Path) -> PreTrainedTokenizerBase:
     """A WordPiece vocabulary of these texts."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,9 +133,8 @@ def teacher_says(teacher: nn.Module, tokenizer: PreTrainedTokenizerBase, texts: 
     return out
 
 
-def word_vectors(words: Sequence[str], says: torch.Tensor, width: int) -> torch.Tensor:
-    """The teacher's vectors of all pieces, reduced to their main directions, with the spread that BERT begins with; what is
-    left out of a word's first piece is told by its mark."""
+def word_vectors(says: torch.Tensor, width: int) -> torch.Tensor:
+    """The teacher's vectors of all pieces, reduced to their main directions, with about the spread that BERT begins with."""
     says = says - says.mean(0)
     basis = torch.linalg.svd(says, full_matrices=False).Vh[:width]
     reduced = says @ basis.T
@@ -110,26 +145,34 @@ def word_vectors(words: Sequence[str], says: torch.Tensor, width: int) -> torch.
 
 
 class Reader(nn.Module):
-    """The encoder, and heads that are thrown away: what stands in a sentence, and what the teacher says of it."""
+    """The encoder, and heads that are thrown away: what stands in a sentence, and what the teacher says of it.
+
+    Each slot asks the words, as a U-Net with `text_attention` does, whether and how it is there.
+    """
 
     def __init__(self, encoder: BertModel, teacher_width: int):
         super().__init__()
         width = encoder.config.hidden_size
         self.encoder = encoder
-        self.present, self.strength = nn.Linear(width, len(SLOTS) * 4), nn.Linear(width, len(SLOTS) * 3)
+        self.slots = nn.Parameter(torch.randn(len(SLOTS), width))
+        self.asks = nn.MultiheadAttention(width, max(width // 32, 1), batch_first=True)
+        self.answers = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 4 + len(STRENGTHS))
+        )
         self.teacher = nn.Linear(width, teacher_width)
 
-    def pooled(self, ids: torch.Tensor, mask: torch.Tensor, noise: float = 0.0) -> torch.Tensor:
-        """`(B, D)`, as pipelines pool; with noise on the word vectors, so that words near known ones do as well."""
+    def states(self, ids: torch.Tensor, mask: torch.Tensor, noise: float = 0.0) -> torch.Tensor:
+        """`(B, L, D)`; with noise on the word vectors, so that words near known ones do as well."""
         words = self.encoder.embeddings.word_embeddings(ids)
         if noise:
             words = words + noise * words.detach().std() * torch.randn_like(words)
-        hidden = self.encoder(inputs_embeds=words, attention_mask=mask).last_hidden_state
-        return pool_text(hidden, mask)
+        return self.encoder(inputs_embeds=words, attention_mask=mask).last_hidden_state
 
-    def read(self, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, states: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits `(B, slots, 4)` of presence and order, and `(B, slots, 3)` of strength."""
-        return self.present(pooled).unflatten(1, (-1, 4)), self.strength(pooled).unflatten(1, (-1, 3))
+        slots = self.slots.expand(len(states), -1, -1)
+        heard, _ = self.asks(slots, states, states, key_padding_mask=mask == 0, need_weights=False)
+        return self.answers(heard + slots).split((4, len(STRENGTHS)), dim=-1)
 
 
 def answers(specification: Specification) -> tuple[list[int], list[int]]:
@@ -153,10 +196,13 @@ def losses(reader: Reader, tokenizer: PreTrainedTokenizerBase, specifications: l
            glosses: list[str], taught: torch.Tensor | None, noise: float) -> dict[str, torch.Tensor]:  # fmt: skip
     """The four losses of a batch of specifications with two sentences each, and of glosses."""
     flat = [text for pair in texts for text in (pair * 2)[:2]]
-    ours = pooled = reader.pooled(*tokenize(tokenizer, flat), noise)
+    ids, mask = tokenize(tokenizer, flat)
+    states = reader.states(ids, mask, noise)
+    pooled = pool_text(states, mask)
     if glosses:
-        others = reader.pooled(*tokenize(tokenizer, glosses, 24), noise)
-        pooled = torch.cat((ours, others))
+        other_ids, other_mask = tokenize(tokenizer, glosses, 24)
+        others = pool_text(reader.states(other_ids, other_mask, noise), other_mask)
+        pooled = torch.cat((pooled, others))
     number = {meaning: i for i, meaning in enumerate(dict.fromkeys(s.meaning for s in specifications))}
     meaning = torch.tensor([number[s.meaning] for s in specifications]).repeat_interleave(2)
     unit = F.normalize(pooled, dim=1)
@@ -164,7 +210,7 @@ def losses(reader: Reader, tokenizer: PreTrainedTokenizerBase, specifications: l
     likeness.fill_diagonal_(-1e4)
     same = F.pad(meaning[:, None] == meaning[None], (0, len(glosses))) & ~torch.eye(*likeness.shape, dtype=torch.bool)
     contrast = -(likeness.log_softmax(1) * same).sum(1) / same.sum(1).clamp(min=1)
-    present, strength = reader.read(ours)
+    present, strength = reader.read(states, mask)
     wanted = [answers(s) for s in specifications for _ in range(2)]
     weights = torch.tensor([0.2, 1.0, 1.0, 1.0])
     found = {
@@ -182,8 +228,21 @@ def losses(reader: Reader, tokenizer: PreTrainedTokenizerBase, specifications: l
 
 @torch.no_grad()
 def embed(reader: Reader, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> torch.Tensor:
+    """Pooled, `(N, D)`."""
     reader.eval()
-    return torch.cat([reader.pooled(*tokenize(tokenizer, texts[i : i + 64])) for i in range(0, len(texts), 64)])
+    batches = (tokenize(tokenizer, texts[i : i + 64]) for i in range(0, len(texts), 64))
+    return torch.cat([pool_text(reader.states(ids, mask), mask) for ids, mask in batches])
+
+
+@torch.no_grad()
+def read(
+    reader: Reader, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of presence and of strength."""
+    reader.eval()
+    batches = (tokenize(tokenizer, texts[i : i + 64]) for i in range(0, len(texts), 64))
+    found = [reader.read(reader.states(ids, mask), mask) for ids, mask in batches]
+    return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
 
 
 @torch.no_grad()
@@ -194,7 +253,7 @@ def understanding(
     specifications, texts = sentences(count, seed, **which)
     flat = [(s, text) for s, pair in zip(specifications, texts) for text in pair]
     pooled = embed(reader, tokenizer, [text for _, text in flat])
-    present, strength = (x.argmax(-1) for x in reader.read(pooled))
+    present, strength = (x.argmax(-1) for x in read_sentences(reader, tokenizer, [text for _, text in flat]))
     bank, sayings = sentences(4 * count, seed + 1, pairs=False)
     bank_pooled = F.normalize(embed(reader, tokenizer, [pair[0] for pair in sayings]), dim=1)
     nearest = (F.normalize(pooled, dim=1) @ bank_pooled.T).argmax(1).tolist()
@@ -250,10 +309,20 @@ def strangeness(reader: Reader, tokenizer: PreTrainedTokenizerBase, seed: int) -
 # ---- the run --------------------------------------------------------------------------------------------------------
 
 
+def configuration(pieces: int, width: int, layers: int) -> BertConfig:
+    return BertConfig(
+        vocab_size=pieces, hidden_size=width, num_hidden_layers=layers, num_attention_heads=max(width // 32, 1),
+        intermediate_size=width * 8 // 3, max_position_embeddings=64, type_vocab_size=1,
+    )  # fmt: skip
+
+
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--teacher", help="encoder that gives the word vectors: folder or Hub id (default: none)")
+    parser.add_argument(
+        "--start_from", type=Path, help="encoder that this script made before, with its vocabulary, to go on with"
+    )
     parser.add_argument("--glosses", type=Path, help="folder with WordNet's data.noun, data.verb, ... (default: none)")
     parser.add_argument("--num_glosses", type=int, default=3000, help="that are learned from; all give words")
     parser.add_argument("--vocabulary", type=int, default=8000, help="pieces of words")
@@ -275,20 +344,25 @@ def main(argv: list[str] | None = None) -> None:
     since = time.perf_counter()
     glosses = read_glosses(args.glosses, args.seed) if args.glosses else []
     seen = [text for pair in sentences(4000, args.seed + 11)[1] for text in pair]
-    tokenizer = make_tokenizer(seen + glosses, args.vocabulary, args.output_dir / "vocabulary")
+    if args.start_from:
+        encoder = BertModel.from_pretrained(args.start_from, add_pooling_layer=False).float()
+        tokenizer = BertTokenizerFast.from_pretrained(args.start_from)
+    else:
+        tokenizer = make_tokenizer(seen + glosses, args.vocabulary, args.output_dir / "vocabulary")
+        encoder = BertModel(configuration(len(tokenizer), args.width, args.layers), add_pooling_layer=False)
     glosses = glosses[: args.num_glosses]
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=args.width, num_hidden_layers=args.layers, num_attention_heads=max(args.width // 32, 1),
-        intermediate_size=args.width * 8 // 3, max_position_embeddings=64, type_vocab_size=1,
-    )  # fmt: skip
-    encoder = BertModel(config, add_pooling_layer=False)
     taught = None
     if args.teacher:
         teacher, teacher_tokenizer = load_text_encoder(args.teacher)
-        pieces = [re.sub("^##", "", piece) for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
-        vectors = word_vectors(pieces, teacher_says(teacher, teacher_tokenizer, pieces), args.width)
-        with torch.no_grad():
-            encoder.embeddings.word_embeddings.weight.copy_(F.pad(vectors, (0, args.width - vectors.shape[1])))
+        pieces = (
+            []
+            if args.start_from
+            else [re.sub("^##", "", piece) for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
+        )
+        if pieces:
+            vectors = word_vectors(teacher_says(teacher, teacher_tokenizer, pieces), args.width)
+            with torch.no_grad():
+                encoder.embeddings.word_embeddings.weight.copy_(F.pad(vectors, (0, args.width - vectors.shape[1])))
         encoder.embeddings.word_embeddings.weight.requires_grad_(False)
         taught = teacher_says(teacher, teacher_tokenizer, glosses) if glosses else None
         del teacher
@@ -308,7 +382,7 @@ def main(argv: list[str] | None = None) -> None:
     for step in range(start, args.steps):
         reader.train()
         torch.manual_seed(args.seed * 1_000_003 + step)
-        specifications, texts = sentences(args.batch_size, 1_000_000 * (args.seed + 1) + step)
+        specifications, texts = batch(args.batch_size, 1_000_000 * (args.seed + 1) + step)
         rows = random_stream(args.seed, 2, step).integers(0, max(len(glosses), 1), 16 if glosses else 0)
         found = losses(
             reader, tokenizer, specifications, texts, [glosses[i] for i in rows], None if taught is None else taught[rows], args.noise
@@ -332,14 +406,14 @@ def main(argv: list[str] | None = None) -> None:
             }
             with whole(checkpoint) as part:
                 torch.save(state, part)
-    seconds = time.perf_counter() - since
+    seconds, computing = time.perf_counter() - since, time.process_time()
     encoder.half().save_pretrained(args.output_dir / "encoder")
     tokenizer.save_pretrained(args.output_dir / "encoder")
     encoder.float()  # judged as it was written
     length = Counter(len(row) for row in tokenizer(seen[:1000]).input_ids)
     report = {
-        "training": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items() if name not in ("output_dir", "glosses", "teacher")}
-        | {"teacher": bool(args.teacher), "seconds": round(seconds), "torch": torch.__version__, "weights": sum(p.numel() for p in encoder.parameters()),
+        "training": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items() if name not in ("output_dir", "glosses", "teacher", "start_from")}
+        | {"teacher": bool(args.teacher), "went on": bool(args.start_from), "cpu_seconds": round(computing), "seconds": round(seconds), "torch": torch.__version__, "weights": sum(p.numel() for p in encoder.parameters()),
            "bytes": (args.output_dir / "encoder" / "model.safetensors").stat().st_size, "longest sentence": max(length)},
         "training wordings": understanding(reader, tokenizer, args.num_test, 77),
         "held-out wordings": understanding(reader, tokenizer, args.num_test, 78, held_out=True),

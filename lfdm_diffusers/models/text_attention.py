@@ -72,8 +72,9 @@ class TextAttention(nn.Module):
         self.to_q = nn.Linear(channels, heads * head_dim, bias=False)
         self.to_k = nn.Linear(text_dim, heads * head_dim, bias=False)
         self.to_v = nn.Linear(text_dim, heads * head_dim, bias=False)
-        self.to_out = nn.ModuleList([nn.Linear(heads * head_dim, channels, bias=False)])
-        nn.init.zeros_(self.to_out[0].weight)
+        out = nn.Linear(heads * head_dim, channels, bias=False)
+        nn.init.zeros_(out.weight)
+        self.to_out = nn.ModuleList([out])  # named as in the other attention, for adapters
 
     def forward(self, x: torch.Tensor, num_frames: int, text: TextTokens) -> torch.Tensor:
         """`(B * F, C, h, w)` in and out; `text` of B."""
@@ -85,10 +86,10 @@ class TextAttention(nn.Module):
         states = torch.cat((self.no_text.to(query.dtype).expand(batch, 1, dim), text.states.to(query.dtype)), dim=1)
         mask = F.pad(text.mask, (1, 0), value=True)[:, None, None]  # (B, 1, 1, 1 + L)
         states = self.norm_text(states)
-        heads = (
+        q, k, v = (
             y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (query, self.to_k(states), self.to_v(states))
         )
-        out = F.scaled_dot_product_attention(*heads, attn_mask=mask)  # (B, heads, F*N, d)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, heads, F*N, d)
         out = tokens + self.to_out[0](out.transpose(1, 2).flatten(2)).view(tokens.shape)
         return out.unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
