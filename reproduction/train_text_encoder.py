@@ -235,7 +235,7 @@ def embed(reader: Reader, tokenizer: PreTrainedTokenizerBase, texts: Sequence[st
 
 
 @torch.no_grad()
-def read(
+def read_sentences(
     reader: Reader, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits of presence and of strength."""

@@ -95,7 +95,7 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         table = cls(
             labels=list(labels), embedding_dim=pooled.shape[1], num_tokens=0 if states is None else states.shape[1]
         )
-        table.to(embeddings.dtype)
+        table._cast(embeddings.dtype)
         with torch.no_grad():
             table.embedding.weight.copy_(pooled)
             if states is not None:
@@ -121,10 +121,14 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         far = 1 - nearness(others.float(), centers.float())
         radius = float(torch.quantile(far, 0.99))
         table = type(self)(**{**self._own_config(), "num_centers": len(centers), "text_radius": radius})
-        table.to(self.embedding.weight.dtype)
+        table._cast(self.embedding.weight.dtype)
         state = {name: value for name, value in self.state_dict().items() if name != "centers"}
         table.load_state_dict(state | {"centers": centers.to(self.embedding.weight.dtype)})
         return table.requires_grad_(False).eval()
+
+    def _cast(self, dtype: torch.dtype) -> None:
+        """As `to`, of which diffusers warns where it takes a dtype."""
+        self._apply(lambda tensor: tensor.to(dtype))
 
     def _own_config(self) -> dict[str, Any]:
         names = ("labels", "embedding_dim", "num_tokens", "num_centers", "text_radius")

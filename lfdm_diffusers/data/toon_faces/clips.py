@@ -141,7 +141,8 @@ def toon_clip(
     if not isinstance(subject, ToonSubject):
         require_integer("subject", subject, 0)
         subject = ToonSubject.sample(seed, int(subject))
-    specification, strengths = None, {}
+    specification: Specification | None = None
+    strengths: dict[str, np.ndarray] = {}
     if isinstance(label, Specification):
         require_integer("take", take, 0)
         require_integer("num_frames", num_frames, 1)
