@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -79,7 +80,9 @@ def train_reader(data: Path, steps: int, batch_size: int, seed: int) -> tuple[Ac
     torch.manual_seed(seed)
     reader = ActionReader().to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(reader.parameters(), 3e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1, 10 * (step + 1) / steps) * (1 + math.cos(math.pi * step / steps)) / 2
+    )
     curve, since = [], time.perf_counter()
     for step in progress_bar(range(steps), desc="reader"):
         rng = random_stream(seed, 7, step)
