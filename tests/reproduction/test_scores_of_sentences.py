@@ -61,7 +61,7 @@ def test_reader_and_scores_run(tmp_path):
             "--output_dir",
             str(tmp_path),
             "--steps",
-            "2",
+            "10",
             "--batch_size",
             "2",
         ]
