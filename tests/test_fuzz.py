@@ -19,15 +19,19 @@ import pytest
 import torch
 from clip_files import frames_of, write_animation, write_video
 
-from lfdm_diffusers.data.clips import read_clip
+from lfdm_diffusers.cli.clips import read_mask
+from lfdm_diffusers.cli.convert import _read_model_params
+from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.data.picture_reading import bounded_picture
+from lfdm_diffusers.data.published_datasets import read_natops_segments
 from lfdm_diffusers.data.tables import read_table
+from lfdm_diffusers.data.true_motion import true_motion
 from lfdm_diffusers.files.numpy_pickles import read_arrays
 from lfdm_diffusers.files.reading import read_json, reading
 from lfdm_diffusers.files.torch_files import load_checkpoint, load_state
 from lfdm_diffusers.pipelines import Motion
 
-COUNT, SEED = int(os.environ.get("LFDM_FUZZ", 70)), int(os.environ.get("LFDM_FUZZ_SEED", 0))
+COUNT, SEED = int(os.environ.get("LFDM_FUZZ", 45)), int(os.environ.get("LFDM_FUZZ_SEED", 0))
 SLOWEST = 5.0  # seconds for one file, on a machine with other work
 
 
@@ -43,6 +47,14 @@ def pickled(path: Path) -> None:
 def arrays(path: Path) -> None:
     with reading(path, "arrays"):
         read_arrays(io.BytesIO(path.read_bytes()))
+
+
+def motion_archive(path: Path) -> None:
+    np.savez_compressed(path, flow=np.zeros((2, 2, 8, 8), "f2"), visibility=np.ones((2, 1, 8, 8), "u1"))
+
+
+def archived_motion(path: Path) -> None:
+    true_motion(Clip(path.with_name("clip.mp4")))
 
 
 # By name: what writes a whole file, and what reads it.
@@ -63,7 +75,14 @@ READERS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = 
     "a.bmp": (picture("BMP"), lambda path: bounded_picture(path, 10**6)),
     "a.gif": (lambda path: write_animation(path, frames_of(3)), read_clip),
     "a.webp": (lambda path: write_animation(path, frames_of(3)), read_clip),
+    "animated.png": (lambda path: write_animation(path, frames_of(3)), read_clip),
     "a.mp4": (lambda path: write_video(path, frames_of(3)), read_clip),
+    "a.avi": (lambda path: write_video(path, frames_of(3)), read_clip),
+    "a.webm": (lambda path: write_video(path, frames_of(3)), read_clip),
+    "mask.png": (picture("PNG"), lambda path: read_mask(str(path))),
+    "mine.yaml": (lambda path: path.write_text("model_params:\n  num_regions: 3\n  a: {b: [1, 2.5, null]}\n"), lambda path: _read_model_params(str(path))),
+    "segmentation.txt": (lambda path: path.write_text("// Subject 1\n1,2,3\n1:2,5\n2:6,9\n1,2,3\n1:1,8\n"), read_natops_segments),
+    "clip.flow.npz": (motion_archive, archived_motion),
 }  # fmt: skip
 
 
