@@ -24,20 +24,24 @@ from ..files.names import printable
 from ..files.progress import progress_bar
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput
 from ..pipelines.loading import DTYPES, choose_device, first_line, load_pipeline
+from ..pipelines.outlook import default_fit
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name
 from ..visualization.clip_views import ClipViews, clip_views
 from .subjects import Subjects
 
 
 def load_chosen_pipeline(args: argparse.Namespace) -> tuple[LFDMPipeline, str]:
-    """The pipeline that the options of `add_model_argument` and `add_device_arguments` choose, and its name.
+    """The pipeline that the options of `add_model_argument` and `add_device_arguments` choose, and its name; pictures are fitted as it
+    was trained, if `--image-fit` does not say.
 
     Raises:
         ValueError: as `load_pipeline`.
     """
     device = choose_device(args.device)
     model = args.model or embedded_model()
-    return load_pipeline(model, device, DTYPES[args.dtype]), str(args.model or model.name)
+    pipe = load_pipeline(model, device, DTYPES[args.dtype])
+    args.image_fit = args.image_fit or default_fit(pipe.config.get("face_frame"))
+    return pipe, str(args.model or model.name)
 
 
 def find_pictures(given: list[str]) -> list[Path]:

@@ -128,7 +128,8 @@ def run(args: argparse.Namespace) -> int:
     labels, given = clip_names(
         args.subjects, choose_labels(pipe, args.label), lambda label: choose_labels(pipe, [label], "--subjects")[0]
     )
-    subjects = subjects_of(given, pictures, read_picture, pipe.config.get("face_frame"))
+    plain = args.output_size == "model" or bool(args.stroke)
+    subjects = subjects_of(given, pictures, read_picture, pipe, plain, args.image_fit)
     if args.scheduler is not None:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)

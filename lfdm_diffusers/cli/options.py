@@ -66,8 +66,8 @@ def add_picture_arguments(group: argparse._ArgumentGroup, labels: str = "") -> N
         "--image-fit",
         type=_underscored,
         choices=FITS,
-        default=FITS[0],
-        help="how to fit pictures of other proportions to the model: whole on black, or cropped (default: letterbox)",
+        help="how to fit pictures of other proportions to the model: whole on black, or cropped (default: letterbox; center_crop "
+        "for a model of faces)",
     )
     group.add_argument(
         "--output-size",

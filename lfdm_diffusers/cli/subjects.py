@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files.names import printable
+
 # Functions import what loads torch, so that `--help` does not wait for it.
 if TYPE_CHECKING:
     import torch
 
-    from ..pipelines import Box
+    from ..pipelines import Box, LFDMPipeline
 
-AUTO = "auto"
+AUTO, WHOLE = "auto", "whole"
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,9 @@ class Subjects:
 
 
 def subject(text: str) -> str | tuple[tuple[float, ...], str | None]:
-    """The option's `type`: "auto", or left, top, width, height and any label of X,Y,W,H:LABEL."""
-    if text.strip().lower() == AUTO:
-        return AUTO
+    """The option's `type`: "auto", "whole", or left, top, width, height and any label of X,Y,W,H:LABEL."""
+    if text.strip().lower() in (AUTO, WHOLE):
+        return text.strip().lower()
     numbers, _, label = text.partition(":")
     try:
         x, y, width, height = (float(number) for number in numbers.split(","))
@@ -47,7 +49,7 @@ def subject(text: str) -> str | tuple[tuple[float, ...], str | None]:
     if width > 0 and height > 0 and max(map(abs, (x, y, width, height))) < 1e6:
         return (x, y, width, height), label.strip() or None
     raise argparse.ArgumentTypeError(
-        f"must be auto, or X,Y,WIDTH,HEIGHT in pixels with or without :LABEL, got {text!r}"
+        f"must be auto, whole, or X,Y,WIDTH,HEIGHT in pixels with or without :LABEL, got {text!r}"
     )
 
 
@@ -58,9 +60,10 @@ def add_subject_argument(group: argparse._ArgumentGroup, what: str) -> None:
         nargs="+",
         action="extend",
         type=subject,
-        metavar=f"auto|X,Y,W,H[:{what}]",
+        metavar=f"auto|whole|X,Y,W,H[:{what}]",
         help="parts of the picture that move, the rest stays: faces that are found (auto), or boxes in pixels (left, top, width, "
-        f"height), each with its own {what.lower()} or that of the clip (default: the whole picture is one subject)",
+        f"height), each with its own {what.lower()} or that of the clip (default: faces, if the model is one of "
+        "faces and the clip has not the model's size; else the whole picture)",
     )
 
 
@@ -68,27 +71,34 @@ def subjects_of(
     given: Sequence[Any] | None,
     pictures: Sequence[Path],
     read: Callable[[Path], torch.Tensor],
-    face_frame: float | None,
+    pipe: LFDMPipeline,
+    plain: bool,
+    image_fit: str | None = None,
 ) -> dict[Path, Subjects]:
-    """The subjects of each picture; one in which no face is found is framed whole, and that is said.
+    """The subjects of each picture, and one line on stderr for each of what becomes of it, where nobody said.
 
     Args:
         given: of the option.
         read: reads a picture; a ValueError is none of this function's.
-        face_frame: how the model was trained to frame faces.
+        pipe: says how its pictures were framed.
+        image_fit: how pictures are fitted.
+        plain: whether clips of the model's size, or strokes, are asked for: then faces are not looked for unasked.
 
     Raises:
         ValueError: for `auto` beside boxes, and where the detector of faces is not installed.
     """
     from ..pipelines import Box, find_subjects
 
-    if not given:
+    face_frame = pipe.config.get("face_frame")
+    if given == [WHOLE] or (not given and plain):
         return {picture: Subjects() for picture in pictures}
-    if AUTO not in given:
+    if not given:
+        return {picture: _foreseen(picture, read, pipe, image_fit) for picture in pictures}
+    if AUTO not in given and WHOLE not in given:
         boxes = [Box(x, y, x + width, y + height) for (x, y, width, height), _ in given]
         return {picture: Subjects(boxes, [label for _, label in given]) for picture in pictures}
     if len(given) > 1:
-        raise ValueError("`--subjects` must be auto alone, or boxes alone.")
+        raise ValueError("`--subjects` must be auto alone, whole alone, or boxes alone.")
     found = {}
     for picture in pictures:
         try:
@@ -106,6 +116,16 @@ def subjects_of(
     return found
 
 
+def _foreseen(path: Path, read: Callable[[Path], torch.Tensor], pipe: LFDMPipeline, image_fit: str | None) -> Subjects:
+    """What becomes of a picture by itself (`LFDMPipeline.outlook`), which is said."""
+    try:
+        seen = pipe.outlook(read(path), image_fit)
+    except ValueError:  # it will be left out, and named, with others that cannot be used
+        return Subjects()
+    print(f"{printable(path.name)}: {seen.sentence}", file=sys.stderr)
+    return Subjects(seen.subjects, [None] * len(seen.subjects)) if seen.subjects else Subjects()
+
+
 def clip_names(
     given: Sequence[Any] | None, names: Sequence[str | None], known: Callable[[str], str | None]
 ) -> tuple[list[Any], Sequence[Any] | None]:
@@ -119,7 +139,7 @@ def clip_names(
     Returns:
         The names of the clips, and `given` with its names as `known` writes them.
     """
-    if not given or AUTO in given:
+    if not given or AUTO in given or WHOLE in given:
         return list(names), given
     given = [(box, None if label is None else known(label)) for box, label in given]
     own = [label for _, label in given]

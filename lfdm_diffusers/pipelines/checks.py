@@ -55,3 +55,28 @@ def require_pairs(pictures: int, name: str, count: int) -> None:
         raise ValueError(
             f"`image` holds {pictures} pictures and `{name}` {count} {name}s; allowed are as many of each, or one of either."
         )
+
+
+def require_negative(negative: Any, prompt: Any, prompt_embeds: torch.Tensor | None, guidance_scale: float) -> None:
+    """Raise a ValueError unless `negative_prompt` is texts, and there is a guidance that goes away from them."""
+    texts = [negative] if isinstance(negative, str) else negative
+    count = len(prompt) if isinstance(prompt, (list, tuple)) else 1 if prompt_embeds is None else len(prompt_embeds)
+    fits = isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts)
+    if not fits or len(texts) not in (1, count):
+        raise ValueError(f"`negative_prompt` must be a string, or as many as prompts ({count}), got {negative!r}.")
+    if guidance_scale in (0, 1) or (prompt is None and prompt_embeds is None):
+        raise ValueError(
+            "`negative_prompt` is what guidance goes away from: it needs a `prompt`, and a `guidance_scale` other than 0 and 1, got "
+            f"{guidance_scale:g}."
+        )
+
+
+def either(name: str, value: Any, other_name: str, other: Any) -> Any:
+    """What one of two names of an argument was given.
+
+    Raises:
+        ValueError: if both were.
+    """
+    if value is not None and other is not None:
+        raise ValueError(f"`{other_name}` is diffusers' name of `{name}`: pass one of them, got both.")
+    return other if value is None else value

@@ -247,8 +247,7 @@ class ImageToVideoPipeline(HubPipeline):
                 raise ValueError(
                     f"`{name}` must be a multiple of {stride}, got {value}; the nearest are {down} and {down + stride}."
                 )
-        if image_fit not in FITS:
-            raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {image_fit!r}.")
+        require_fit(image_fit)
         if output_type not in self.output_types:
             *most, last = map(repr, self.output_types)
             raise ValueError(f"`output_type` must be {', '.join(most)} or {last}, got {output_type!r}.")
@@ -344,6 +343,12 @@ class ImageToVideoPipeline(HubPipeline):
         if output_type == "stream":
             return list(pixels_of(videos.float().transpose(1, 2)))
         return self.video_processor.postprocess_video(videos.float(), output_type)
+
+
+def require_fit(image_fit: object) -> None:
+    """Raise a ValueError unless it is one of `FITS`."""
+    if image_fit not in FITS:
+        raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {image_fit!r}.")
 
 
 @contextmanager

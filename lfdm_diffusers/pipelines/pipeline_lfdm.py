@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import SchedulerMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..data.picture_fitting import Picture, fit_picture, over_white, to_rgb_tensors, to_tensors
+from ..data.picture_fitting import Picture, over_white, to_rgb_tensors, to_tensors
 from ..hub.cards import TAGS
 from ..models import FullSizePainter, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
-from ..ops.cpu import reuse_freed_memory
-from .checks import require_number, require_pairs, require_room
-from .driving import driven_motion, driving_frames
-from .full_size import FullSize, framed_mask
+from .animating import AnimatingPipeline
+from .checks import either, require_number, require_room
+from .full_size import Canvas, FullSize, framed_mask
 from .image_to_video import eval_mode
 from .imposing import KnownMotion
 from .lfdm_output import LFDMPipelineOutput
@@ -33,7 +30,7 @@ from .video_diffusion import DenoisingArguments, ResolvedArguments, VideoDiffusi
 from .windows import Windows
 
 
-class LFDMPipeline(VideoDiffusionPipeline):
+class LFDMPipeline(AnimatingPipeline):
     r"""Image-to-video generation by latent flow diffusion (LFDM, CVPR 2023, arXiv 2303.13744).
 
     A flow + occlusion volume is denoised, given the picture's latent map and a text embedding; then the latent map is
@@ -53,7 +50,6 @@ class LFDMPipeline(VideoDiffusionPipeline):
 
     model_cpu_offload_seq = "text_encoder->label_embeddings->unet->lfae->painter"
     _optional_components = [*VideoDiffusionPipeline._optional_components, "painter"]
-    painter: FullSizePainter | None = None
     title = "Latent flow diffusion"
     method = (
         "by [latent flow diffusion](https://arxiv.org/abs/2303.13744): a U-Net denoises a volume of optical flow and occlusion, and "
@@ -62,7 +58,6 @@ class LFDMPipeline(VideoDiffusionPipeline):
     tags = TAGS
     output_types = ("pil", "np", "pt", "latent", "stream")
     part_names = {"lfae": "latent flow auto-encoder", "painter": "full-size painter"}
-    lfae: LatentFlowAutoencoder
     limits = """* New domains (photographs for drawings, another drawing style): motion mostly carries over, painting does not; adapt the decoder
   with `training/finetune_decoder.py`, without labels.
 * Every frame is made from the one given picture: what it does not show (an open mouth's teeth, the back of a hand) is invented, and blurred."""
@@ -141,46 +136,6 @@ class LFDMPipeline(VideoDiffusionPipeline):
         output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type, full_size)
         return replace(output, frames=latents) if output_type == "latent" else output
 
-    def _moved(
-        self,
-        encoded: EncodedImage,
-        flow: torch.Tensor,
-        occlusion: torch.Tensor,
-        edit: MotionEdit,
-        decode_chunk_size: int | None,
-        output_type: str,
-        full_size: FullSize | None = None,
-    ) -> LFDMPipelineOutput:
-        """Videos of encoded pictures, `(B, F, 2, h, w)` and `(B, F, 1, h, w)` of motion for all or for each, edited first."""
-        finer = []
-        if edit.changes:
-            motions = [Motion(*row) for row in zip(flow, occlusion)]
-            flow, occlusion = stacked([edit.of(motion) for motion in motions])
-            centers = self.lfae.config.flow_grid == "centers"
-            if output_type != "latent" and (edit.motion_mask is not None or (edit.scales and not centers)):
-                # The decoder resizes motion to each feature map. A mask has finer edges than the flow, and a resized grid with corners
-                # at -1 and 1 does not keep still pictures still, so these edits are made on each size instead.
-                sizes = {tuple(feature.shape[-2:]) for feature in (*encoded.skips, encoded.image)} - {flow.shape[-2:]}
-                finer = [stacked([edit.of(motion.resized(h, w, centers)) for motion in motions]) for h, w in sizes]
-        batch_size = max(len(encoded.image), len(flow))
-        flow, occlusion = (x.expand(batch_size, -1, -1, -1, -1) for x in (flow, occlusion))
-        frames = warped = None
-        if output_type != "latent":
-            maps, *others = (
-                [x.expand(batch_size, -1, -1, -1, -1).transpose(1, 2) for x in pair]
-                for pair in ((flow, occlusion), *finer)
-            )
-            decoded = self.lfae.decode(encoded, maps[0], maps[1], chunk_size=decode_chunk_size, finer=others)
-            warped = self._postprocess(decoded.warped, output_type)
-            frames = (
-                self._postprocess(decoded.sample, output_type)
-                if full_size is None
-                else full_size.videos(
-                    flow, occlusion, decoded.sample, decoded.warped, encoded.image, output_type, self.painter
-                )
-            )
-        return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
-
     def _known(
         self, volume: torch.Tensor, asked: ResolvedArguments, strokes: DrawnStrokes | None
     ) -> KnownMotion | None:
@@ -213,7 +168,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
         motion_scale: float | Sequence[float] = 1.0,
         callback_on_step_end: Callable | PipelineCallback | MultiPipelineCallbacks | None = None,
         callback_on_step_end_tensor_inputs: list[str] = ["latents"],
-        image_fit: str = "letterbox",
+        image_fit: str | None = None,
         height: int | None = None,
         width: int | None = None,
         motion_mask: Mask | None = None,
@@ -222,6 +177,8 @@ class LFDMPipeline(VideoDiffusionPipeline):
         subjects: Sequence[Subject] | None = None,
         strokes: Sequence[Stroke] | None = None,
         hold: int = 0,
+        negative_prompt: str | Sequence[str] | None = None,
+        mask_image: Mask | None = None,
     ) -> LFDMPipelineOutput | Any:
         r"""Generate videos.
 
@@ -250,10 +207,13 @@ class LFDMPipeline(VideoDiffusionPipeline):
             decode_chunk_size: frames of each video to decode at once; by default as many as suit the device.
             motion_scale: 0 is still, 1 as generated, more exaggerates; or one for each frame (`Motion.scaled`).
             callback_on_step_end: called as `callback(pipe, step, timestep, tensors)` after each step; may return
-                changed tensors, and stop the loop by setting `pipe._interrupt = True`.
+                changed tensors, and stop the loop by setting `pipe.interrupt = True`.
             callback_on_step_end_tensor_inputs: tensors that the callback gets: "latents", "prompt_embeds".
-            image_fit: how pictures of other proportions are fitted: "letterbox" (whole, on black) or "center_crop".
-            height, width: size of the videos in pixels; as trained by default (see `frame_size`).
+            image_fit: how pictures of other proportions are fitted: "letterbox" (whole, on black) or "center_crop"; None
+                is "center_crop" for a model of faces (`face_frame`), else "letterbox".
+            height, width: size of the videos in pixels; as trained by default (see `frame_size`). At another size the picture is fitted
+                to that, motion is made at the trained size, and the picture is moved at its own; they are the model's frame only with
+                `latents`, `subjects`, `strokes`, another `output_size` or "latent".
             motion_mask: only this region moves: `(H, W)` in [0, 1], or a grey picture (`Motion.masked`). One that is as large as the
                 picture is fitted as the picture is; any other is stretched over the frame.
             loop: True generates a motion whose first frame, the picture, follows on its last one. "ping_pong" plays a motion forward
@@ -265,6 +225,9 @@ class LFDMPipeline(VideoDiffusionPipeline):
                 widened to the model's proportions. With "model" the video has the picture's size.
             strokes: which places of the one picture are where in which frame (`Stroke`), before `motion_scale`; the rest moves with
                 them. With `subjects` each belongs to the one that it starts in. A step then takes about three times as long.
+            negative_prompt: label or sentence that guidance goes away from, instead of the null condition: one, or as many as
+                prompts. It needs a `guidance_scale` other than 0 and 1.
+            mask_image: `motion_mask`, by the name that it has in diffusers.
             hold: frames for which the fullest one stays before it is let go (`Motion.held`); they are not denoised.
 
         Returns:
@@ -274,7 +237,13 @@ class LFDMPipeline(VideoDiffusionPipeline):
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
         # 1. Resolve defaults, and check all arguments before any work is done.
-        pictures = to_tensors(image)
+        image_fit = self.fit_of(image_fit)
+        motion_mask = either("motion_mask", motion_mask, "mask_image", mask_image)
+        canvas = Canvas.asked(
+            to_tensors(image), self.sample_size, height, width, image_fit, output_size, motion_mask,
+            as_given=latents is not None or output_type == "latent" or subjects is not None or strokes is not None,
+        )  # fmt: skip
+        pictures, height, width, output_size, motion_mask = canvas
         around, loop = loop is True, None if isinstance(loop, bool) else loop
         edit = MotionEdit(motion_scale, motion_mask, loop)
         given = DenoisingArguments(
@@ -295,6 +264,7 @@ class LFDMPipeline(VideoDiffusionPipeline):
             height=height,
             width=width,
             loop=around,
+            negative_prompt=negative_prompt,
         )
         asked = self.resolve_defaults(pictures, given)
         self.check_inputs(asked)
@@ -327,123 +297,3 @@ class LFDMPipeline(VideoDiffusionPipeline):
         # 6. Offload all models.
         self.maybe_free_model_hooks()
         return output if return_dict else (output.frames, output.flow, output.occlusion, output.warped)
-
-    @torch.no_grad()
-    def animate(
-        self,
-        image: Picture | Sequence[Picture],
-        motion: Motion | Sequence[Motion],
-        output_type: str = "pil",
-        return_dict: bool = True,
-        decode_chunk_size: int | None = None,
-        image_fit: str = "letterbox",
-        height: int | None = None,
-        width: int | None = None,
-        motion_scale: float | Sequence[float] = 1.0,
-        motion_mask: Mask | None = None,
-        loop: str | None = None,
-        output_size: str | tuple[int, int] = "model",
-        subjects: Sequence[Subject] | None = None,
-        hold: int = 0,
-    ) -> LFDMPipelineOutput | Any:
-        """Give a motion to pictures: eq. 5 of the LFDM paper without denoising.
-
-        Args:
-            image: as in `__call__`.
-            motion: generated before (`output.motion()`), loaded (`Motion.load`), changed, or of `transfer`. Pictures and motions
-                pair up: n of each, or one of either.
-            output_type, return_dict, decode_chunk_size, image_fit, height, width: as in `__call__`, but "latent" is none.
-            motion_scale, motion_mask, loop, hold: as in `__call__`; what they make of the motion is in the output's.
-            output_size, subjects: as in `__call__`; each box has a motion, or all the same.
-
-        Raises:
-            ValueError: for bad input; names the argument, what came and what is allowed.
-        """
-        pictures = to_tensors(image)
-        motions = [motion] if isinstance(motion, Motion) else motion
-        if not isinstance(motions, (list, tuple)) or not motions or not all(isinstance(m, Motion) for m in motions):
-            raise ValueError(f"`motion` must be a Motion or a non-empty list of them, got {type(motion).__name__}.")
-        if len({m.flow.shape for m in motions}) > 1:
-            raise ValueError(
-                f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}."
-            )
-        require_number("hold", hold, Integral, 0)
-        length = len(motions[0]) + hold
-        edit = MotionEdit(motion_scale, motion_mask, loop)
-        edit.check(length)
-        height, width = self.frame_size(pictures, height, width)
-        if output_type == "latent":
-            raise ValueError(
-                "`output_type` must be 'pil', 'np', 'pt' or 'stream', got 'latent': nothing is denoised here."
-            )
-        self._check_output(height, width, image_fit, output_type, decode_chunk_size)
-        require_room("motion", max(len(pictures), len(motions)) * length, height, width)
-        full_size = FullSize.asked(
-            pictures, output_size, (height, width), image_fit, subjects, motion_mask, output_type
-        )
-        pictures = list(map(over_white, pictures)) if full_size is None else full_size.model_pictures()
-        require_pairs(len(pictures), "motion", len(motions))
-        reuse_freed_memory()
-        device = self._execution_device
-        edit = replace(edit, motion_mask=framed_mask(motion_mask, pictures, (height, width), image_fit))
-        with eval_mode(self.lfae):
-            encoded = self.encode_image(pictures, height, width, image_fit, device)
-            flow, occlusion = (x.to(device, torch.float32) for x in stacked([m.held(hold) for m in motions]))
-            output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type, full_size)
-        self.maybe_free_model_hooks()
-        return output if return_dict else output.to_tuple()
-
-    @torch.no_grad()
-    def transfer(
-        self,
-        image: Picture,
-        driving: Iterable[Picture] | np.ndarray | torch.Tensor,
-        relative: bool = True,
-        image_fit: str = "letterbox",
-        height: int | None = None,
-        width: int | None = None,
-        subjects: Sequence[Subject] | None = None,
-    ) -> Motion | list[Motion]:
-        """The motion of a clip, for a picture, by the auto-encoder alone: no label and no denoising.
-
-        Args:
-            image: one picture, as in `__call__`.
-            driving: the clip's frames in order: PIL images or arrays (also as they are decoded, by a generator: each is fitted as
-                it comes), an array `(F, H, W, 3)` or a tensor `(F, 3, H, W)`.
-            relative: the picture's regions move as the clip's do since its first frame, so that nothing of that frame's shape
-                is taken over (as in MRAA); else they go to where the clip's are, which fits only if its first frame looks like
-                the picture.
-            image_fit, height, width: as in `__call__`; of the picture and of the clip.
-            subjects: as in `__call__`, each of which is to move as the clip does.
-
-        Returns:
-            A motion of as many frames as the clip, to `animate` the picture with, at any `output_size`; with `subjects`, to be given
-            to `animate` too, a list of one for each.
-
-        Raises:
-            ValueError: for bad input; names the argument, what came and what is allowed.
-        """
-        pictures = to_tensors(image)
-        if len(pictures) != 1:
-            raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
-        # A detour over regions needs sides that its networks can halve more often than the U-Net does.
-        stride = math.lcm(self.stride, self.lfae.flow_stride)
-        height, width = self.frame_size(pictures, height, width, stride=stride)
-        self._check_output(height, width, image_fit, "pt", None, stride)
-        asked = FullSize.asked(pictures, "picture", (height, width), image_fit, subjects, None, "stream")
-        parts = pictures if asked is None else asked.model_pictures()
-        reuse_freed_memory()
-
-        def fitted(tensor: torch.Tensor) -> torch.Tensor:
-            return fit_picture(tensor, height, width, image_fit).to(self._execution_device, self.lfae.dtype)
-
-        frames: list[torch.Tensor] = []
-        for frame in driving_frames(driving):
-            require_room("driving", len(frames) + 1, height, width)  # as they come: there may be no end of them
-            frames.append(fitted(frame))
-        if not frames:
-            raise ValueError("`driving` holds no frames; at least one is needed.")
-        with eval_mode(self.lfae):
-            motions = [driven_motion(self.lfae, fitted(part), frames, relative) for part in parts]
-        self.maybe_free_model_hooks()
-        return motions[0] if subjects is None else motions

@@ -21,7 +21,8 @@ from ..models import LabelEmbeddings, UNet3DVideoModel
 from ..ops.cpu import advise_precision, reuse_freed_memory
 from ..ops.number_types import float32_by_default
 from ..schedulers import check_scheduler, refine_schedule
-from .checks import require_number, require_room, require_tensor
+from .adapted import AdaptedPipeline
+from .checks import require_negative, require_number, require_room, require_tensor
 from .image_to_video import ImageToVideoPipeline
 from .imposing import KnownMotion, NoiseLevel
 from .windows import Windows
@@ -52,6 +53,7 @@ class DenoisingArguments:
     height: int | None
     width: int | None
     loop: bool = False
+    negative_prompt: str | Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,16 @@ class Condition:
         batch_size: B, the number of videos.
         prompt_embeds: `(B, D)`, or `(B, 1 + L, D)` where the U-Net attends to tokens; None is the null condition.
         image_projection: what `UNet3DVideoModel.project_image` makes of the pictures, for each video or one for all.
+        negative_embeds: `(B, D)`, what guidance goes away from; None is the null condition.
     """
 
     batch_size: int
     prompt_embeds: torch.Tensor | None
     image_projection: torch.Tensor
+    negative_embeds: torch.Tensor | None = None
 
 
-class VideoDiffusionPipeline(ImageToVideoPipeline):
+class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
     """A pipeline whose `unet` (`UNet3DVideoModel`) and `scheduler` denoise a volume `(B, C, F, h, w)`.
 
     The steps of a call stand here in the order in which they are taken: `resolve_defaults`, `check_inputs`, `encode_inputs`,
@@ -90,6 +94,9 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
 
     _callback_tensor_inputs = ["latents", "prompt_embeds"]
     output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt", "latent")
+
+    # What the last call did, and what one that runs can be told; before any call, what a call does by default.
+    _guidance_scale, _interrupt, _num_timesteps, _current_timestep = 1.0, False, 0, None
 
     unet: UNet3DVideoModel
     scheduler: Any  # diffusers' SchedulerMixin tells a type checker neither of `config` nor of `step`
@@ -164,7 +171,12 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
 
     @property
     def interrupt(self) -> bool:
+        """Whether a call that runs is to stop after its step, with what it has; a callback, or another thread, may set it."""
         return self._interrupt
+
+    @interrupt.setter
+    def interrupt(self, stop: bool) -> None:
+        self._interrupt = bool(stop)
 
     def encode_image(
         self,
@@ -244,6 +256,8 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         require_number("eta", asked.eta, Real, 0, 1)
         self._check_output(asked.height, asked.width, asked.image_fit, asked.output_type, asked.decode_chunk_size)
         require_room("num_frames", asked.num_frames * asked.num_videos_per_prompt, asked.height, asked.width)
+        if asked.negative_prompt is not None:
+            require_negative(asked.negative_prompt, asked.prompt, asked.prompt_embeds, asked.guidance_scale)
         names = asked.callback_on_step_end_tensor_inputs
         if not isinstance(names, (list, tuple)):
             raise ValueError(f"`callback_on_step_end_tensor_inputs` must be a list, got {names!r}.")
@@ -274,7 +288,12 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         if len(pictures) > 1 and asked.num_videos_per_prompt > 1:
             encoded = self._repeated(encoded, asked.num_videos_per_prompt)
             image_projection = image_projection.repeat_interleave(asked.num_videos_per_prompt, dim=0)
-        return encoded, Condition(batch_size, prompt_embeds, image_projection)
+        negative = None
+        if asked.negative_prompt is not None:
+            (negative,) = self.encode_prompt(asked.negative_prompt, device, asked.num_videos_per_prompt)
+            if negative is not None and len(negative) < batch_size:
+                negative = negative[:1].expand(batch_size, -1)
+        return encoded, Condition(batch_size, prompt_embeds, image_projection, negative)
 
     def prepare_timesteps(self, num_inference_steps: int) -> torch.Tensor:
         """The scheduler's timesteps, on the host: schedulers look up tables and branch by them, and there that never waits for
@@ -369,6 +388,7 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
                     device_timestep=device_timesteps[i],
                     prompt_embeds=prompt_embeds,
                     image_projection=condition.image_projection,
+                    negative_embeds=condition.negative_embeds,
                 )
                 if known is not None:
                     level = NoiseLevel.before_step(self.scheduler, t, self.unet.config.prediction_type)
@@ -398,17 +418,20 @@ class VideoDiffusionPipeline(ImageToVideoPipeline):
         device_timestep: torch.Tensor,
         prompt_embeds: torch.Tensor | None,
         image_projection: torch.Tensor,
+        negative_embeds: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The U-Net's prediction, guided: null + w (cond - null), both by one batched pass; the timestep is on the host, and where
-        the U-Net is."""
+        """The U-Net's prediction, guided: null + w (cond - null), both by one batched pass, where null is the prediction of the
+        negative prompt if there is one; the timestep is on the host, and where the U-Net is."""
         null_mask = None
         if self.do_classifier_free_guidance and prompt_embeds is not None:
             batch_size = latents.shape[0]
             latents = torch.cat((latents, latents))
-            prompt_embeds = torch.cat((prompt_embeds, prompt_embeds))
+            without = prompt_embeds if negative_embeds is None else negative_embeds.to(prompt_embeds.dtype)
+            prompt_embeds = torch.cat((without, prompt_embeds))
             if image_projection.shape[0] > 1:
                 image_projection = torch.cat((image_projection, image_projection))
-            null_mask = torch.arange(2 * batch_size, device=latents.device) < batch_size
+            nulls = 0 if negative_embeds is not None else batch_size
+            null_mask = torch.arange(2 * batch_size, device=latents.device) < nulls
         elif self._only_null:
             prompt_embeds = None
         model_input = latents

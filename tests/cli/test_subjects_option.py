@@ -93,12 +93,30 @@ def test_faces_are_subjects_by_themselves(model, tmp_path, capsys):
     assert frames_of(tmp_path / "out" / "none" / "anger").shape == (4, 60, 80, 3)
 
 
+def test_a_model_of_faces_looks_for_them_and_says_what_it_saw(tmp_path, capsys):
+    pytest.importorskip("cv2")
+    tiny_pipeline(default_num_inference_steps=1, face_frame=3.2).save_pretrained(tmp_path / "model")
+    photograph = PIL.Image.new("RGB", (300, 160), "white")
+    photograph.paste(PIL.Image.open(embedded_pictures()[0]).convert("RGB").resize((128, 128)), (20, 16))
+    photograph.save(tmp_path / "one.png")
+    options = (tmp_path / "one.png", "anger", "--model", tmp_path / "model", "--formats", "png", "--output")
+    assert lfdm("generate", *options, tmp_path / "a") == 0
+    assert "one.png: a face was found and moves, the rest of the picture stays (" in capsys.readouterr().err
+    frames = frames_of(tmp_path / "a" / "one" / "anger")
+    moved = (frames != frames[:1]).any(axis=(0, 3))
+    assert moved[:, 20:148].any() and not moved[:, 200:].any()
+    for way in (("--subjects", "whole"), ("--output-size", "model")):
+        assert lfdm("generate", *options, tmp_path / way[1], *way) == 0
+        assert "was found" not in capsys.readouterr().err
+    assert not np.array_equal(frames_of(tmp_path / "whole" / "one" / "anger"), frames)
+
+
 @pytest.mark.parametrize(
     "subjects, message",
     [
-        (["face"], "must be auto, or X,Y,WIDTH,HEIGHT in pixels with or without :LABEL, got 'face'"),
-        (["1,2,0,4"], "must be auto, or X,Y,WIDTH,HEIGHT"),
-        (["auto", "1,2,3,4"], "`--subjects` must be auto alone, or boxes alone."),
+        (["face"], "must be auto, whole, or X,Y,WIDTH,HEIGHT in pixels with or without :LABEL, got 'face'"),
+        (["1,2,0,4"], "must be auto, whole, or X,Y,WIDTH,HEIGHT"),
+        (["auto", "1,2,3,4"], "`--subjects` must be auto alone, whole alone, or boxes alone."),
         (["1,2,3,4:angre"], "`--subjects`: Unknown label 'angre'; the closest known one is 'anger'"),
         (["500,2,30,40"], "`subjects` must lie in the picture of 40x40 pixels"),
     ],

@@ -279,7 +279,7 @@ def test_animate_refuses(pipe):
         ({"output_type": "latent"}, "`output_type` must be 'pil', 'np', 'pt' or 'stream'"),
         ({"motion_scale": [1, 2]}, "`motion_scale` must be a finite number from .* or one for each of 4 frames"),
         ({"loop": "twice"}, "`loop` must be one of"),
-        ({"height": 30}, "`height` must be a multiple of"),
+        ({"height": 0}, "`height` must be a whole number of at least 1"),
         ({"decode_chunk_size": 0}, "`decode_chunk_size` must be"),
     ):
         with pytest.raises(ValueError, match=message):

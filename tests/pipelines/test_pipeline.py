@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 
+import av
 import diffusers
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from diffusers.utils import export_to_video
+from peft import LoraConfig
+from safetensors.torch import load_file
 from tiny import LABELS, TEXT_DIM, tiny_image, tiny_label_embeddings, tiny_lfae, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import LFDMPipeline, LFDMPipelineOutput, UNet3DVideoModel
@@ -172,6 +176,77 @@ def test_guidance(pipe):
     expected = null + 3 * (conditional - null)
     assert (guided - expected).norm() < 1e-4 * (guided - conditional).norm()
     assert (guided - conditional).abs().max() > 1e-2
+
+
+def test_guidance_goes_away_from_a_negative_prompt(pipe):
+    seen = []
+    pipe.unet.register_forward_pre_hook(lambda _, args, kwargs: seen.append((args[2], kwargs)), with_kwargs=True)
+    options = {"num_inference_steps": 1, "output_type": "latent"}
+    away = call(pipe, guidance_scale=3.0, negative_prompt="surprise", **options).frames
+    (embeds, others), (surprise,), (anger,) = seen[0], pipe.encode_prompt("surprise"), pipe.encode_prompt("anger")
+    assert torch.equal(embeds, torch.cat((surprise, anger))) and not others["null_mask"].any()
+    assert not torch.equal(away, call(pipe, guidance_scale=3.0, **options).frames)
+    two = call(pipe, prompt=["anger"] * 2, negative_prompt=["surprise", "happiness"], guidance_scale=3.0, latents=None,
+               generator=[torch.Generator().manual_seed(0) for _ in range(2)], **options).frames  # fmt: skip
+    torch.testing.assert_close(two[:1], away)
+
+
+def test_a_call_says_what_it_does_and_stops_when_told(pipe):
+    assert (pipe.guidance_scale, pipe.interrupt, pipe.num_timesteps, pipe.current_timestep) == (1.0, False, 0, None)
+    steps = []
+
+    def tell(pipe, i, t, tensors):
+        steps.append(i)
+        pipe.interrupt = i == 2
+        return {}
+
+    call(pipe, num_inference_steps=6, guidance_scale=2.0, callback_on_step_end=tell)
+    assert steps == [0, 1, 2] and pipe.guidance_scale == 2.0 and pipe.interrupt
+
+
+def test_names_of_diffusers(pipe):
+    mask = torch.eye(32)
+    torch.testing.assert_close(call(pipe, mask_image=mask).frames, call(pipe, motion_mask=mask).frames)
+    clip = torch.rand(3, 3, 32, 32)
+    assert torch.equal(pipe.transfer(tiny_image(), video=clip).flow, pipe.transfer(tiny_image(), clip).flow)
+    with pytest.raises(ValueError, match="`driving` must be the frames of a clip, got None"):
+        pipe.transfer(tiny_image())
+
+
+def test_frames_are_what_diffusers_exports(pipe, tmp_path):
+    """With imageio where `.[video]` is installed; with OpenCV, which `.[test]` has, else."""
+    (frames,) = call(pipe, output_type="pil").frames
+    path = export_to_video(frames, str(tmp_path / "clip.mp4"), fps=10)
+    with av.open(path) as container:
+        read = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(read) == 4 and read[0].shape == (32, 32, 3)
+    assert np.abs(read[0].astype(int).mean() - np.asarray(frames[0]).mean()) < 8
+
+
+@pytest.mark.parametrize("prefix", ["", "unet."])
+def test_lora(pipe, tmp_path, prefix):
+    other = tiny_unet()
+    other.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    other.save_lora_adapter(tmp_path)
+    source = tmp_path
+    if prefix:  # as diffusers' own scripts name them
+        source = {
+            f"{prefix}{key}": value for key, value in load_file(tmp_path / "pytorch_lora_weights.safetensors").items()
+        }
+    before = call(pipe).frames
+    pipe.load_lora_weights(source, adapter_name="mine")
+    adapted = call(pipe).frames
+    assert not torch.equal(adapted, before) and pipe.get_active_adapters() == ["mine"]
+    pipe.set_adapters("mine", 0.0)
+    torch.testing.assert_close(call(pipe).frames, before)
+    pipe.set_adapters("mine", 1.0)
+    pipe.fuse_lora()
+    torch.testing.assert_close(call(pipe).frames, adapted, rtol=0, atol=1e-4)
+    pipe.unfuse_lora()
+    pipe.unload_lora_weights()
+    torch.testing.assert_close(call(pipe).frames, before, rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match=r"takes adapters of this U-Net's layers, got nowhere\.lora_A\.weight"):
+        pipe.load_lora_weights({"nowhere.lora_A.weight": torch.zeros(2, 2)})
 
 
 def test_guidance_is_one_batched_pass(pipe):
@@ -350,14 +425,23 @@ def test_other_frame_counts(pipe, frames):
     torch.testing.assert_close(asked, given)
 
 
-def test_other_sizes(pipe):
-    """The picture is fitted to the size that is asked for, and moved at it."""
-    output = call(pipe, height=40, width=56, motion_scale=0.0)
-    assert output.frames.shape == (1, 4, 3, 40, 56) and output.flow.shape[-2:] == (10, 14)
-    fitted = fit_picture(tiny_image(), 40, 56)
-    torch.testing.assert_close(output.warped, fitted.expand(1, 4, -1, -1, -1), rtol=0, atol=1e-5)
-    moved, given = (call(pipe, image=image, height=40, width=56).frames for image in (tiny_image(), fitted))
-    torch.testing.assert_close(moved, given)
+@pytest.mark.parametrize("fit", ["letterbox", "center_crop"])
+def test_other_sizes(pipe, fit):
+    """Motion is made at the trained size; the picture, fitted to the size that is asked for, is moved at that."""
+    mask = torch.zeros(32, 32)
+    mask[:, 16:] = 1
+    options = {"image_fit": fit, "motion_mask": mask}
+    output = call(pipe, height=39, width=56, **options)
+    assert output.frames.shape == (1, 4, 3, 39, 56) and output.flow.shape[-2:] == (8, 8)
+    fitted = fit_picture(tiny_image(), 39, 56, fit)
+    options["motion_mask"] = fit_picture(mask.expand(3, -1, -1), 39, 56, fit)[0].clamp(0, 1)
+    same = call(pipe, image=fitted, output_size="picture", **options)
+    torch.testing.assert_close(output.frames, same.frames)
+    assert not torch.equal(output.frames[0, 1], output.frames[0, 0])
+    output = call(pipe, height=39, width=56, image_fit=fit)
+    again = pipe.animate(tiny_image(), output.motion(), height=39, width=56, image_fit=fit, output_type="pt")
+    torch.testing.assert_close(again.frames, output.frames)
+    assert call(pipe, height=64, output_type="latent").frames.shape[-2:] == (16, 8)  # the volume itself
 
 
 def test_size_comes_from_latents_then_from_training_then_from_the_picture():
@@ -477,7 +561,24 @@ def test_progress_bar_counts_steps(capsys):
         ({"num_inference_steps": 2.5}, "`num_inference_steps` must be a whole number"),
         ({"num_videos_per_prompt": -1}, "`num_videos_per_prompt` must be"),
         ({"decode_chunk_size": 0}, "`decode_chunk_size` must be"),
-        ({"height": 33}, "`height` must be a multiple of 8, got 33; the nearest are 32 and 40"),
+        (
+            {"height": 33, "output_type": "latent"},
+            "`height` must be a multiple of 8, got 33; the nearest are 32 and 40",
+        ),
+        ({"height": 64, "image_fit": "stretch"}, "`image_fit` must be one of"),
+        (
+            {"negative_prompt": "anger"},
+            "`negative_prompt` is what guidance goes away from: .* other than 0 and 1, got 1.",
+        ),
+        (
+            {"negative_prompt": ["anger"] * 2, "guidance_scale": 2.0},
+            r"`negative_prompt` .* as many as prompts \(1\), got",
+        ),
+        ({"negative_prompt": "angri", "guidance_scale": 2.0}, "Unknown label 'angri'"),
+        (
+            {"motion_mask": torch.ones(4, 4), "mask_image": torch.ones(4, 4)},
+            "`mask_image` is diffusers' name of `motion_mask`",
+        ),
         ({"output_type": "mp4"}, "`output_type` must be"),
         ({"image_fit": "stretch"}, "`image_fit` must be one of"),
         ({"latents": torch.zeros(2, 3, 4, 8, 8)}, r"`latents` must have shape \(1, 3, 4, 8, 8\)"),

@@ -1,0 +1,222 @@
+"""Pictures moved by a motion that is there already: eq. 5 of the LFDM paper, without denoising."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.picture_fitting import Picture, fit_picture, over_white, to_tensors
+from ..models import FullSizePainter, LatentFlowAutoencoder
+from ..models.latent_flow_autoencoder import EncodedImage
+from ..ops.cpu import reuse_freed_memory
+from .checks import either, require_number, require_pairs, require_room
+from .driving import driven_motion, driving_frames
+from .full_size import Canvas, FullSize, framed_mask
+from .image_to_video import eval_mode
+from .lfdm_output import LFDMPipelineOutput
+from .motion import Mask, Motion, MotionEdit, stacked
+from .outlook import Outlook, default_fit, outlook
+from .subjects import Subject
+from .video_diffusion import VideoDiffusionPipeline
+
+
+class AnimatingPipeline(VideoDiffusionPipeline):
+    """A pipeline whose `lfae` moves pictures: by the motion that it generates, by one that was kept (`animate`), or by that of a clip
+    (`transfer`)."""
+
+    painter: FullSizePainter | None = None
+    lfae: LatentFlowAutoencoder
+
+    def outlook(self, image: Picture, image_fit: str | None = None) -> Outlook:
+        """What will become of a picture, before anything is made of it: `pipe(image, label, subjects=outlook.subjects)`.
+
+        Raises:
+            ValueError: for several pictures, and for what is none.
+        """
+        pictures = to_tensors(image)
+        if len(pictures) != 1:
+            raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
+        return outlook(pictures[0], self.config.get("face_frame"), self.sample_size, self.fit_of(image_fit))
+
+    def fit_of(self, image_fit: str | None) -> str:
+        """How pictures are fitted: as asked for, else as those that it was trained on."""
+        return default_fit(self.config.get("face_frame")) if image_fit is None else image_fit
+
+    def _moved(
+        self,
+        encoded: EncodedImage,
+        flow: torch.Tensor,
+        occlusion: torch.Tensor,
+        edit: MotionEdit,
+        decode_chunk_size: int | None,
+        output_type: str,
+        full_size: FullSize | None = None,
+    ) -> LFDMPipelineOutput:
+        """Videos of encoded pictures, `(B, F, 2, h, w)` and `(B, F, 1, h, w)` of motion for all or for each, edited first."""
+        finer = []
+        if edit.changes:
+            motions = [Motion(*row) for row in zip(flow, occlusion)]
+            flow, occlusion = stacked([edit.of(motion) for motion in motions])
+            centers = self.lfae.config.flow_grid == "centers"
+            if output_type != "latent" and (edit.motion_mask is not None or (edit.scales and not centers)):
+                # The decoder resizes motion to each feature map. A mask has finer edges than the flow, and a resized grid with corners
+                # at -1 and 1 does not keep still pictures still, so these edits are made on each size instead.
+                sizes = {tuple(feature.shape[-2:]) for feature in (*encoded.skips, encoded.image)} - {flow.shape[-2:]}
+                finer = [stacked([edit.of(motion.resized(h, w, centers)) for motion in motions]) for h, w in sizes]
+        batch_size = max(len(encoded.image), len(flow))
+        flow, occlusion = (x.expand(batch_size, -1, -1, -1, -1) for x in (flow, occlusion))
+        frames = warped = None
+        if output_type != "latent":
+            maps, *others = (
+                [x.expand(batch_size, -1, -1, -1, -1).transpose(1, 2) for x in pair]
+                for pair in ((flow, occlusion), *finer)
+            )
+            decoded = self.lfae.decode(encoded, maps[0], maps[1], chunk_size=decode_chunk_size, finer=others)
+            warped = self._postprocess(decoded.warped, output_type)
+            frames = (
+                self._postprocess(decoded.sample, output_type)
+                if full_size is None
+                else full_size.videos(
+                    flow, occlusion, decoded.sample, decoded.warped, encoded.image, output_type, self.painter
+                )
+            )
+        return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
+
+    @torch.no_grad()
+    def animate(
+        self,
+        image: Picture | Sequence[Picture],
+        motion: Motion | Sequence[Motion],
+        output_type: str = "pil",
+        return_dict: bool = True,
+        decode_chunk_size: int | None = None,
+        image_fit: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        motion_scale: float | Sequence[float] = 1.0,
+        motion_mask: Mask | None = None,
+        loop: str | None = None,
+        output_size: str | tuple[int, int] = "model",
+        subjects: Sequence[Subject] | None = None,
+        hold: int = 0,
+        mask_image: Mask | None = None,
+    ) -> LFDMPipelineOutput | Any:
+        """Give a motion to pictures: eq. 5 of the LFDM paper without denoising.
+
+        Args:
+            image: as in `__call__`.
+            motion: generated before (`output.motion()`), loaded (`Motion.load`), changed, or of `transfer`. Pictures and motions
+                pair up: n of each, or one of either.
+            output_type, return_dict, decode_chunk_size, image_fit, height, width: as in `__call__`, but "latent" is none.
+            motion_scale, motion_mask, loop, hold, mask_image: as in `__call__`; what they make of the motion is in the output's.
+            output_size, subjects: as in `__call__`; each box has a motion, or all the same.
+
+        Raises:
+            ValueError: for bad input; names the argument, what came and what is allowed.
+        """
+        image_fit = self.fit_of(image_fit)
+        motion_mask = either("motion_mask", motion_mask, "mask_image", mask_image)
+        canvas = Canvas.asked(
+            to_tensors(image), self.sample_size, height, width, image_fit, output_size, motion_mask,
+            as_given=subjects is not None,
+        )  # fmt: skip
+        pictures, height, width, output_size, motion_mask = canvas
+        motions = [motion] if isinstance(motion, Motion) else motion
+        if not isinstance(motions, (list, tuple)) or not motions or not all(isinstance(m, Motion) for m in motions):
+            raise ValueError(f"`motion` must be a Motion or a non-empty list of them, got {type(motion).__name__}.")
+        if len({m.flow.shape for m in motions}) > 1:
+            raise ValueError(
+                f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}."
+            )
+        require_number("hold", hold, Integral, 0)
+        length = len(motions[0]) + hold
+        edit = MotionEdit(motion_scale, motion_mask, loop)
+        edit.check(length)
+        height, width = self.frame_size(pictures, height, width)
+        if output_type == "latent":
+            raise ValueError(
+                "`output_type` must be 'pil', 'np', 'pt' or 'stream', got 'latent': nothing is denoised here."
+            )
+        self._check_output(height, width, image_fit, output_type, decode_chunk_size)
+        require_room("motion", max(len(pictures), len(motions)) * length, height, width)
+        full_size = FullSize.asked(
+            pictures, output_size, (height, width), image_fit, subjects, motion_mask, output_type
+        )
+        pictures = list(map(over_white, pictures)) if full_size is None else full_size.model_pictures()
+        require_pairs(len(pictures), "motion", len(motions))
+        reuse_freed_memory()
+        device = self._execution_device
+        edit = replace(edit, motion_mask=framed_mask(motion_mask, pictures, (height, width), image_fit))
+        with eval_mode(self.lfae):
+            encoded = self.encode_image(pictures, height, width, image_fit, device)
+            flow, occlusion = (x.to(device, torch.float32) for x in stacked([m.held(hold) for m in motions]))
+            output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type, full_size)
+        self.maybe_free_model_hooks()
+        return output if return_dict else output.to_tuple()
+
+    @torch.no_grad()
+    def transfer(
+        self,
+        image: Picture,
+        driving: Iterable[Picture] | np.ndarray | torch.Tensor | None = None,
+        relative: bool = True,
+        image_fit: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        subjects: Sequence[Subject] | None = None,
+        video: Iterable[Picture] | np.ndarray | torch.Tensor | None = None,
+    ) -> Motion | list[Motion]:
+        """The motion of a clip, for a picture, by the auto-encoder alone: no label and no denoising.
+
+        Args:
+            image: one picture, as in `__call__`.
+            driving: the clip's frames in order: PIL images or arrays (also as they are decoded, by a generator: each is fitted as
+                it comes), an array `(F, H, W, 3)` or a tensor `(F, 3, H, W)`.
+            relative: the picture's regions move as the clip's do since its first frame, so that nothing of that frame's shape
+                is taken over (as in MRAA); else they go to where the clip's are, which fits only if its first frame looks like
+                the picture.
+            image_fit, height, width: as in `__call__`; of the picture and of the clip.
+            video: `driving`, by the name that it has in diffusers.
+            subjects: as in `__call__`, each of which is to move as the clip does.
+
+        Returns:
+            A motion of as many frames as the clip, to `animate` the picture with, at any `output_size`; with `subjects`, to be given
+            to `animate` too, a list of one for each.
+
+        Raises:
+            ValueError: for bad input; names the argument, what came and what is allowed.
+        """
+        image_fit = self.fit_of(image_fit)
+        driving = either("driving", driving, "video", video)
+        if driving is None:
+            raise ValueError("`driving` must be the frames of a clip, got None.")
+        pictures = to_tensors(image)
+        if len(pictures) != 1:
+            raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
+        # A detour over regions needs sides that its networks can halve more often than the U-Net does.
+        stride = math.lcm(self.stride, self.lfae.flow_stride)
+        height, width = self.frame_size(pictures, height, width, stride=stride)
+        self._check_output(height, width, image_fit, "pt", None, stride)
+        asked = FullSize.asked(pictures, "picture", (height, width), image_fit, subjects, None, "stream")
+        parts = pictures if asked is None else asked.model_pictures()
+        reuse_freed_memory()
+
+        def fitted(tensor: torch.Tensor) -> torch.Tensor:
+            return fit_picture(tensor, height, width, image_fit).to(self._execution_device, self.lfae.dtype)
+
+        frames: list[torch.Tensor] = []
+        for frame in driving_frames(driving):
+            require_room("driving", len(frames) + 1, height, width)  # as they come: there may be no end of them
+            frames.append(fitted(frame))
+        if not frames:
+            raise ValueError("`driving` holds no frames; at least one is needed.")
+        with eval_mode(self.lfae):
+            motions = [driven_motion(self.lfae, fitted(part), frames, relative) for part in parts]
+        self.maybe_free_model_hooks()
+        return motions[0] if subjects is None else motions

@@ -1,0 +1,87 @@
+"""What will become of a picture, said before anything is made of it: which subject is found, how it is framed, what moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .rendering import Box
+from .subjects import find_subjects
+
+FILLS = 0.7  # of the picture's area; a face with a larger frame is the picture
+SMALL = 1.0  # times the model's size that a frame must have at least to be sharp
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What will become of one picture.
+
+    Attributes:
+        subjects: boxes to give to a call; None frames the picture whole.
+        image_fit: how the picture is framed where there are no boxes.
+        found: how many faces were found; None where nobody looked.
+        sentence: all of it, in one line.
+    """
+
+    subjects: list[Box] | None
+    image_fit: str
+    found: int | None
+    sentence: str
+
+
+def outlook(
+    picture: torch.Tensor, face_frame: float | None, sample_size: int | None, image_fit: str | None = None
+) -> Outlook:
+    """What a model makes of a picture `(3 or 4, H, W)` if nothing else is asked for.
+
+    A model of faces moves every face that is found, and leaves the rest as it is; it never sees black bars. Other models see the whole
+    picture.
+
+    Args:
+        face_frame: how faces were framed in training; None for a model of something else.
+        sample_size: side of the model's frames in pixels.
+        image_fit: as asked for; None is `default_fit`.
+    """
+    height, width = picture.shape[-2:]
+    fit = image_fit or default_fit(face_frame)
+    square = abs(height - width) <= 0.02 * max(height, width)
+    if square:
+        framed = "the whole picture is framed"
+    elif fit == "center_crop":
+        framed = "the middle square of the picture is framed, and the rest of it stays"
+    else:
+        framed = (
+            "the whole picture is framed, on black for the model, which does not come back at the picture's own size"
+        )
+    if face_frame is None:
+        return Outlook(None, fit, None, f"{framed}.")
+    try:
+        boxes = find_subjects(picture, face_frame)
+    except ValueError:  # there is no detector
+        why = "faces are not looked for, which needs `pip install 'lfdm_diffusers[subjects]'`"
+        return Outlook(None, fit, None, f"{why}; {framed}, as if a face filled it.")
+    if not boxes:
+        return Outlook(
+            None, fit, 0, f"no face was found; {framed}, as if a face filled it, and this model knows faces alone."
+        )
+    areas = [(box.right - box.left) * (box.bottom - box.top) / (height * width) for box in boxes]
+    if len(boxes) == 1 and areas[0] >= FILLS:
+        return Outlook(None, fit, 1, f"a face fills the picture; {framed}.")
+    smallest = min(box.right - box.left for box in boxes)
+    few = (
+        f" A frame of {smallest:.0f} pixels is small: it will be soft."
+        if smallest < SMALL * (sample_size or 0)
+        else ""
+    )
+    where = ", ".join(
+        f"{max(0, box.left):.0f},{max(0, box.top):.0f},{box.right - box.left:.0f},{box.bottom - box.top:.0f}"
+        for box in boxes
+    )
+    what = "a face was found and moves" if len(boxes) == 1 else f"{len(boxes)} faces were found and move"
+    return Outlook(boxes, fit, len(boxes), f"{what}, the rest of the picture stays ({where}).{few}")
+
+
+def default_fit(face_frame: float | None) -> str:
+    """How a picture is framed if nobody says: a model of faces has never seen black bars."""
+    return "letterbox" if face_frame is None else "center_crop"
