@@ -131,8 +131,14 @@ def table(results: dict) -> str:
         lines.append(f"{how}, seed {sampling['seed']}{'' if sampling['labels'] else ', without labels'}.")
     if receipt.get("reconstructed"):
         lines.append("Not generated: the real clips, as the model's auto-encoder gives them back.")
+    scores = results["scores"].values()
+    notes = [f"Covariances are divided by n - {receipt['rules']['ddof']}."]
+    if any("interval" in score for score in scores):  # what the table shows, and nothing else
+        notes.append("In brackets 95% intervals.")
+    if any("std" in score for score in scores):
+        notes.append("After ± the standard deviation over groups.")
     lines += [
-        f"Covariances are divided by n - {receipt['rules']['ddof']}. In brackets 95% intervals; ± the standard deviation over groups.",
+        " ".join(notes),
         "",
         "| | value | to compare | measured by |",
         "| --- | --- | --- | --- |",

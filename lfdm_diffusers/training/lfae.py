@@ -19,6 +19,9 @@ from .motion_loss import still_loss, true_motion_losses
 from .reconstruction_loss import picture_losses
 from .task import Examples, Losses, Result, Task, Validation, needed
 
+# Stage two learns to generate this auto-encoder's motion.
+NEXT = "python training/train_unet.py --lfae {} --train_data_dir DATA --output_dir lfdm"
+
 
 class LFAELoss(nn.Module):
     """The auto-encoder and its losses in one forward pass, as DistributedDataParallel needs it.
@@ -195,4 +198,4 @@ class LFAETask(ReenactmentTask):
         self.lfae.save_pretrained(folder / "lfae")
 
     def results(self) -> list[Result]:
-        return [Result("lfae", self.write_lfae, "LatentFlowAutoencoder.from_pretrained({})")]
+        return [Result("lfae", self.write_lfae, "LatentFlowAutoencoder.from_pretrained({})", NEXT)]

@@ -14,7 +14,7 @@ from ..data.chance import draw_generator
 from ..hub.base import HubModel
 from ..hub.cards import CardFacts
 from ..models.text_attention import batch_texts
-from ..pipelines import ImageToVideoPipeline
+from ..pipelines import ImageToVideoPipeline, LFDMPipeline
 from ..visualization.generation_sheet import generation_sheet
 from .averaged_weights import AveragedWeights
 from .task import Examples, Result, Task, Validation, needed
@@ -125,8 +125,15 @@ class PipelineTask(Task):
         labels = needed("held_out", self.held_out).labels
         return CardFacts(labels=list(labels)) if labels else CardFacts()
 
+    @property
+    def next_step(self) -> str:
+        """A clip, where `lfdm generate` makes one; scores of the others."""
+        if isinstance(self.pipe, LFDMPipeline):
+            return "lfdm generate PICTURE --model {}"
+        return "lfdm evaluate {} --data DATA --split test --output scores"
+
     def results(self) -> list[Result]:
-        return [Result("pipeline", self.write, f"{type(self.pipe).__name__}.from_pretrained({{}})")]
+        return [Result("pipeline", self.write, f"{type(self.pipe).__name__}.from_pretrained({{}})", self.next_step)]
 
     def write(self, folder: Path, facts: CardFacts, repo_id: str | None) -> None:
         """The whole pipeline with the averaged weights, and its card."""

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import gc
 import operator
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -242,6 +243,8 @@ class TrainingRun:
                     folder.mkdir()
                     result.write(folder, facts, self.hub_model_id if pushed else None)
                 self.say(f"wrote {final}: {result.how_to_load.format(repr(str(final)))}")
+                if result.next_step:
+                    self.say(f"next: {result.next_step.format(shlex.quote(str(final)))}")
                 if pushed:
                     message = f"Trained with {self.name}"
                     where = push_folder(final, self.hub_model_id, args.hub_token, args.hub_private_repo, message)

@@ -45,11 +45,13 @@ class Result(NamedTuple):
         folder: its name in the output folder.
         write: `(folder, facts, repo_id) -> None` writes models and card; `repo_id` is None unless it is pushed.
         how_to_load: the call that loads it, with {} for the folder.
+        next_step: what one does with it next, a command, with {} for the folder; "" says nothing.
     """
 
     folder: str
     write: Callable[[Path, CardFacts, str | None], None]
     how_to_load: str
+    next_step: str = ""
 
 
 Value = TypeVar("Value")

@@ -157,6 +157,7 @@ def test_new_model_with_the_weights_of_another_where_they_fit(faces, whole_run, 
     run(arguments(faces, tmp_path / "new", pretrained_model_name_or_path=whole_run / "lfae", **changes))
     said = capsys.readouterr().out
     assert "but new ones in " in said and "bottleneck.0" in said and "region_predictor" not in said
+    assert f"next: python training/train_unet.py --lfae {tmp_path / 'new' / 'lfae'} --train_data_dir DATA" in said
     before, after = weights(whole_run), weights(tmp_path / "new")
     learned = [
         name for name in before if name.startswith(("region_predictor.", "flow_predictor.")) and "weight" in name
