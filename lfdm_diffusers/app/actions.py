@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ import PIL.Image
 from ..pipelines import LFDMPipeline
 from .drawing import STROKE, Point, Table, after_click, drawable, drawn, small_picture, strokes_in, subjects_in
 from .engine import MOST_FRAMES, MOST_STEPS, Engine, Upload
-from .uploads import asked_number, choice, told
+from .uploads import Stopped, asked_number, choice, told
 
 # Of a motion that is there already; one that is generated may be generated as a loop.
 LOOPS: dict[str, str | bool | None] = {
@@ -65,8 +67,11 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         size: str,
         subjects: Table,
         strokes: Table,
+        request: gr.Request,
         progress: gr.Progress = PROGRESS,
     ) -> tuple:
+        session = request.session_hash
+        engine.stopped.discard(session)
         options = {
             "model": model,
             "scheduler": None if scheduler == AS_TRAINED else scheduler,
@@ -81,7 +86,7 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
             "output_size": choice("Size", size, SIZES),
             "subjects": subjects_in(subjects),
             "strokes": strokes_in(strokes),
-            "progress": shown_progress(progress),
+            "progress": shown_progress(progress, lambda: session in engine.stopped),
         }
         if all_labels:
             grid, downloads = engine.all_labels(picture, **options)
@@ -89,6 +94,32 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         made = engine.generate(picture, (text or "").strip() or label, **options)
         shown = gr.Column(visible=True), gr.Column(visible=False)
         return made.clip, made.views, made.sheet, made.downloads, *shown
+
+    return told(run)
+
+
+def stop(engine: Engine) -> Callable:
+    """What `Stop` does: this visitor's work ends after its step."""
+
+    def run(request: gr.Request) -> None:
+        engine.stopped.add(request.session_hash)
+
+    return run
+
+
+def random_seed() -> int:
+    """Any seed."""
+    return random.randrange(MOST_SEED)
+
+
+def outlook(engine: Engine) -> Callable:
+    """What will become of a picture, in Markdown."""
+
+    def run(picture: Upload | None, model: str, fit: str) -> str:
+        if picture is None:
+            return ""
+        line = engine.pipeline(model).outlook(engine.usable(picture), fit).sentence
+        return f"{line[:1].upper()}{line[1:]}"
 
     return told(run)
 
@@ -157,8 +188,8 @@ def asked_strength(value: Any) -> float:
 
 
 def asked_loop(value: Any, loops: dict[str, Any] = LOOPS) -> Any:
-    """What the field "To be repeated" says."""
-    return loops[choice("To be repeated", value, loops)]
+    """What the field "Loop" says."""
+    return loops[choice("Loop", value, loops)]
 
 
 def transferred(engine: Engine) -> Callable:
@@ -240,9 +271,17 @@ def loaded(engine: Engine) -> Callable:
     return told(run)
 
 
-def shown_progress(progress: gr.Progress) -> Callable[[float, str], None]:
-    """Progress as the engine tells it, on the page."""
-    return lambda share, what: progress(share, desc=what)
+def shown_progress(progress: gr.Progress, stopped: Callable[[], bool] = lambda: False) -> Callable[[float, str], None]:
+    """Progress as the engine tells it, on the page, with the seconds left; it ends the work when `stopped` says so."""
+    begun = time.monotonic()
+
+    def show(share: float, what: str) -> None:
+        if stopped():
+            raise Stopped("Stopped.")
+        left = (time.monotonic() - begun) * (1 - share) / share if share > 0 else None
+        progress(share, desc=what if left is None else f"{what}, {max(1, round(left))} seconds left")
+
+    return show
 
 
 def painted_mask(layers: Sequence[np.ndarray], opacity: float = 1.0) -> PIL.Image.Image | None:

@@ -10,7 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,7 @@ class Engine:
         # picture is read at a time, whoever sent it, since a large one takes memory until it is reduced.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lfdm")
         self._loading, self._reading = threading.RLock(), threading.RLock()
+        self.stopped: set[str | None] = set()  # visitors who want their work to end
         self._folder = tempfile.TemporaryDirectory(prefix="lfdm-")  # goes with the engine
         self.pipeline()
 
@@ -218,10 +219,11 @@ class Engine:
         """
         pipe, asked = self.pipeline(model), ClipOptions(**options)
         require_short(label, *(own for _, own in asked.subjects))
-        if (
-            pipe.label_embeddings is not None and pipe.text_encoder is None
-        ):  # looked for before anybody else has to wait
-            pipe.label_embeddings.label_ids([known for known in asked.labels(label) if known])
+        table = pipe.label_embeddings
+        if table is not None and pipe.text_encoder is None:  # looked for before anybody else has to wait
+            names = {text: table.labels[table.label_ids(text)[0]] for text in asked.labels(label) if text}
+            label = names.get(label, label)
+            asked = replace(asked, subjects=[(box, names.get(own, own)) for box, own in asked.subjects])
         return self._generated(picture, label, pipe, asked, fit, progress)
 
     @in_turn
@@ -242,13 +244,14 @@ class Engine:
             ValueError: for bad input, and for a model without labels.
         """
         pipe, asked = self.pipeline(model), ClipOptions(**options)
-        make = self._sampler(pipe, asked, fit, progress)
         if not pipe.labels:
             raise ValueError("This model has no list of labels: write a text instead.")
         tensor = self.usable(picture)
+        asked = self._foreseen(pipe, tensor, asked)
+        make = self._sampler(pipe, asked, fit, progress)
         clips: dict[str | None, ClipViews] = {}
         size = "picture" if asked.subjects else asked.output_size
-        files = self._files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size)
+        files = self.files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size)
         files.subjects = max(1, len(asked.subjects))
         for i, label in enumerate(pipe.labels):  # written one after the other: they may be large
             views = clip_views(make(tensor, label, i, len(pipe.labels)), tensor, fit)
@@ -294,7 +297,7 @@ class Engine:
         progress(0.7, "animating the picture")
         output = pipe.animate(tensor, motion, **self._shown(fit, output_size, motion_scale, loop))
         rate = frame_rate(Path(driving))
-        files = self._files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate)
+        files = self.files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate)
         return self._made(files, tensor, fit, "transfer", output, 0)
 
     @in_turn
@@ -320,7 +323,7 @@ class Engine:
         if len(loaded) > MOST_FRAMES:
             raise ValueError(f"The motion has {len(loaded)} frames; at most {MOST_FRAMES} are taken.")
         output = pipe.animate(tensor, loaded, **self._shown(fit, output_size, motion_scale, loop))
-        files = self._files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about))
+        files = self.files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about))
         return self._made(files, tensor, fit, "animated", output, 0)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
@@ -335,13 +338,21 @@ class Engine:
         fit: str,
         progress: Progress,
     ) -> Made:
-        make = self._sampler(pipe, asked, fit, progress)
         tensor = self.usable(picture)
+        asked = self._foreseen(pipe, tensor, asked)
+        make = self._sampler(pipe, asked, fit, progress)
         size = "picture" if asked.subjects else asked.output_size
-        files = self._files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size)
+        files = self.files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size)
         files.subjects = max(1, len(asked.subjects))
         labels = asked.labels(label)
         return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed, labels)
+
+    @staticmethod
+    def _foreseen(pipe: LFDMPipeline, tensor: torch.Tensor, asked: ClipOptions) -> ClipOptions:
+        """With the faces that the model finds as subjects, where nobody said what moves."""
+        if asked.subjects or asked.strokes or asked.mask is not None or asked.output_size != "picture":
+            return asked
+        return replace(asked, subjects=[(box, None) for box in pipe.outlook(tensor).subjects or []][:MOST_DRAWN])
 
     def _sampler(
         self, pipe: LFDMPipeline, asked: ClipOptions, fit: str, progress: Progress
@@ -390,7 +401,7 @@ class Engine:
             "output_type": "stream",
         }
 
-    def _files(
+    def files(
         self,
         pipe: LFDMPipeline,
         names: list[str],
@@ -399,7 +410,7 @@ class Engine:
         output_size: str,
         rate: float | None = None,
     ) -> PictureFiles:
-        """Write files to a new folder, and delete old ones."""
+        """Files to be written to a new folder; old ones are deleted."""
         for folder in Path(self._folder.name).iterdir():
             if time.time() - folder.stat().st_mtime > KEPT:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -25,12 +25,17 @@ from .actions import (
     framed,
     loaded,
     most_steps,
+    outlook,
+    random_seed,
     sampled,
     stage,
+    stop,
     transferred,
 )
 from .drawing import STROKE, STROKE_COLUMNS, SUBJECT_COLUMNS, drawable, strokes_in, subjects_in
 from .engine import MOST_FRAMES, MOST_STEPS, Engine
+from .expression_tab import expression_tab
+from .gallery import first_clip, first_label, gallery
 from .uploads import MOST_UPLOADED, asked_number, choice, mask_editor, picture_upload, tell_what_is_not_taken, told
 
 TITLE = "LFDM: one picture, one label, a moving picture"
@@ -38,7 +43,7 @@ HEAD = """
 # One picture in, the same subject moving
 
 Choose a picture and a label. The model generates *motion*, a flow and an occlusion map for every frame, and moves your picture
-with it; you can look at the motion, scale it, draw where it goes, paint where it may act, loop it, and take it home.
+with it; you can look at the motion, scale it, draw where it goes, paint where it may act, loop it, and download it.
 """
 CSS = """
 .gradio-container { max-width: min(1180px, 100vw) !important; margin: auto !important; }
@@ -46,6 +51,7 @@ CSS = """
 footer { opacity: .6; }
 """
 BRUSH = f"rgba(80, 160, 255, {BRUSH_ALPHA})"
+NOW = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
 WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private", "scroll_to_output": True}
 
 
@@ -53,12 +59,16 @@ def make_page(engine: Engine) -> gr.Blocks:
     """The page for an engine; `launch` it with `launch_options`."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.Markdown(HEAD)
+        if pictures := gallery():
+            gr.HTML(pictures, elem_id="gallery")
         model = gr.State("")
         with gr.Tab("Generate"), gr.Row(equal_height=False):
             shaped = _generate_tab(engine, model, page)
+        with gr.Tab("Expressions", visible=bool(engine.pipeline().labels)), gr.Row(equal_height=False):
+            expression_tab(engine, _picture(0, elem_id="mix-picture", render=False), WORK)
         with gr.Tab("From a clip"), gr.Row(equal_height=False):
             _transfer_tab(engine, model)
-        with gr.Tab("Kept motion"), gr.Row(equal_height=False):
+        with gr.Tab("Saved motion"), gr.Row(equal_height=False):
             _kept_tab(engine, model)
         with gr.Tab("Model", visible=engine.may_load):
             _model_tab(engine, model, shaped)
@@ -74,16 +84,16 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
     labels, free_text, num_frames = pipe.labels or [], pipe.text_encoder is not None, pipe.unet.config.num_frames
     with gr.Column():
         picture = _picture(0, height=260, elem_id="picture")
+        told_line = gr.Markdown(elem_id="outlook")
         gr.Examples(_pictures(), picture, label="Faces that the model has not seen")
-        label = gr.Radio(
-            labels, value=labels[0] if labels else None, label="Label", visible=bool(labels), elem_id="label"
-        )
+        label = gr.Radio(labels, value=first_label(labels), label="Label", visible=bool(labels), elem_id="label")
         text = gr.Textbox(
             label="Or a text", placeholder="a person smiles", visible=free_text, max_lines=2, elem_id="text"
         )
         with gr.Row():
             go = gr.Button("Animate", variant="primary", elem_id="go")
             go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all")
+            halt = gr.Button("Stop", variant="stop", elem_id="stop")
         with gr.Accordion("Motion", open=False):
             scale, loop, size = _strength(), _repetition(GENERATED_LOOPS, elem_id="loop"), _size()
             frames = gr.Slider(
@@ -96,7 +106,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
                 elem_id="frames",
             )
         with gr.Accordion("Framing, and where it may move", open=False):
-            fit = _framing()
+            fit = _framing(engine)
             gr.Markdown("What the model sees. Paint where it may move; unpainted, everything may.")
             editor = mask_editor(
                 show_label=False,
@@ -133,16 +143,23 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             steps = gr.Slider(1, most_steps(pipe), pipe.default_steps(), step=1, label="Steps")
             guidance = gr.Slider(0, 5, 1, step=0.1, label="Guidance", info="1 is none")
             seed = gr.Number(
-                0, label="Seed", precision=0, minimum=0, maximum=2**31, info="another seed, another timing"
+                0,
+                label="Seed",
+                precision=0,
+                minimum=0,
+                maximum=2**31,
+                info="another seed, another timing",
+                elem_id="seed",
             )
+            any_seed = gr.Button("Random seed", size="sm", elem_id="random-seed")
     with gr.Column():
         with gr.Column() as one:
-            clip, views, downloads = _results("clip")
+            clip, views, downloads = _results("clip", first_clip())
             with gr.Accordion("The motion, frame by frame", open=False):
                 sheet = gr.Image(show_label=False, interactive=False, type="filepath", elem_id="sheet")
         with gr.Column(visible=False) as all_of_them:
             grid = _video("All labels", elem_id="grid")
-            grid_files = _files("To take home: the grid as mp4 and GIF, and all clips with their motion", "grid-files")
+            grid_files = _files("Download: the grid as mp4 and GIF, and all clips with their motion", "grid-files")
 
     asked = [
         picture,
@@ -163,19 +180,26 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
         strokes,
     ]
     go.click(sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them], **WORK)
-    go_all.click(sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
-    framing = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
-    find.click(faces(engine), [picture, model], subjects, **framing)
-    drawing = [picture, pending, subjects, strokes, label]
-    shown.select(clicked(engine), [picture, what, *drawing[1:]], [pending, what, subjects, strokes, shown], **framing)
-    clear_strokes.click(lambda: (None, [[]]), None, [pending, strokes], **framing)
-    clear_subjects.click(lambda: (None, [[]]), None, [pending, subjects], **framing)
-    for change in (subjects.change, strokes.change, label.change):
-        change(stage(engine), drawing, [what, shown], **framing)
-    for change in (picture.change, page.load):
-        change(cleared(engine), picture, [pending, what, subjects, strokes, shown], **framing)
+    # The progress of outputs in a hidden column would be hidden, too.
+    shown_first = go_all.click(
+        lambda: (gr.Column(visible=False), gr.Column(visible=True)), None, [one, all_of_them], **NOW
+    )
+    shown_first.then(sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
+    halt.click(stop(engine), None, None, **NOW)
+    any_seed.click(random_seed, None, seed, **NOW)
     for change in (picture.change, fit.change, model.change, page.load):
-        change(framed(engine), [picture, fit, model], editor, **framing)
+        change(outlook(engine), [picture, model, fit], told_line, **NOW)
+    find.click(faces(engine), [picture, model], subjects, **NOW)
+    drawing = [picture, pending, subjects, strokes, label]
+    shown.select(clicked(engine), [picture, what, *drawing[1:]], [pending, what, subjects, strokes, shown], **NOW)
+    clear_strokes.click(lambda: (None, [[]]), None, [pending, strokes], **NOW)
+    clear_subjects.click(lambda: (None, [[]]), None, [pending, subjects], **NOW)
+    for change in (subjects.change, strokes.change, label.change):
+        change(stage(engine), drawing, [what, shown], **NOW)
+    for change in (picture.change, page.load):
+        change(cleared(engine), picture, [pending, what, subjects, strokes, shown], **NOW)
+    for change in (picture.change, fit.change, model.change, page.load):
+        change(framed(engine), [picture, fit, model], editor, **NOW)
     return [label, text, go_all, steps, frames]
 
 
@@ -189,7 +213,7 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
         relative = gr.Checkbox(
             True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
         )
-        scale, loop, fit, size = _strength(), _repetition(), _framing(), _size()
+        scale, loop, fit, size = _strength(), _repetition(), _framing(engine), _size()
         go = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
     with gr.Column():
         results = _results("moved")
@@ -199,11 +223,11 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
 def _kept_tab(engine: Engine, model: gr.State) -> None:
     with gr.Column():
         gr.Markdown(
-            "A `.safetensors` file that this app or `lfdm generate` has kept, for any picture framed in the same way."
+            "A `.safetensors` file that this app or `lfdm generate` has saved, for any picture framed in the same way."
         )
         picture = _picture(2)
         kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion")
-        scale, loop, fit, size = _strength(), _repetition(), _framing(), _size()
+        scale, loop, fit, size = _strength(), _repetition(), _framing(engine), _size()
         go = gr.Button("Animate", variant="primary", elem_id="go-kept")
     with gr.Column():
         results = _results("kept")
@@ -241,7 +265,7 @@ def _strength() -> gr.Slider:
 
 
 def _repetition(loops: Iterable[str] = LOOPS, **options: Any) -> gr.Radio:
-    return gr.Radio(list(loops), value="play once", label="To be repeated", **options)
+    return gr.Radio(list(loops), value="play once", label="Loop", **options)
 
 
 def _table(columns: list[str], types: list[str], **options: Any) -> gr.Dataframe:
@@ -259,9 +283,10 @@ def _table(columns: list[str], types: list[str], **options: Any) -> gr.Dataframe
     )
 
 
-def _framing() -> gr.Radio:
+def _framing(engine: Engine) -> gr.Radio:
     choices = list(zip(("whole picture", "cut to fill"), FITS))
-    return gr.Radio(choices, value=FITS[0], label="Pictures that are not square")
+    value = engine.pipeline().fit_of(None)
+    return gr.Radio(choices, value=value, label="Pictures that are not square")
 
 
 def _size() -> gr.Radio:
@@ -274,12 +299,12 @@ def _video(label: str, **options: Any) -> gr.Video:
     return gr.Video(label=label, autoplay=True, loop=True, interactive=False, **options)
 
 
-def _results(name: str) -> tuple[gr.Video, gr.Video, gr.File]:
+def _results(name: str, value: str | None = None) -> tuple[gr.Video, gr.Video, gr.File]:
     """Clip, its motion views, and the files to take home."""
     return (
-        _video("Clip", height=380, elem_id=name),
+        _video("Clip", value=value, height=380, elem_id=name),
         _video("Its motion", show_label=False, elem_id=f"{name}-views"),
-        _files("To take home: mp4, GIF, and the motion itself", f"{name}-files"),
+        _files("Download: mp4, GIF, and the motion itself", f"{name}-files"),
     )
 
 

@@ -89,6 +89,10 @@ def _saved(url: str, folder: str) -> str:
     return file.name
 
 
+class Stopped(ValueError):
+    """Somebody pressed the button that stops the work."""
+
+
 def told(function: Callable) -> Callable:
     """`function`, whose ValueErrors are messages on the page, without the folders of this machine."""
 

@@ -128,13 +128,13 @@ def run(args: argparse.Namespace) -> int:
     labels, given = clip_names(
         args.subjects, choose_labels(pipe, args.label), lambda label: choose_labels(pipe, [label], "--subjects")[0]
     )
-    plain = args.output_size == "model" or bool(args.stroke)
-    subjects = subjects_of(given, pictures, read_picture, pipe, plain, args.image_fit)
     if args.scheduler is not None:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     steps = plan_steps(pipe, args.steps)
     strokes = plan_strokes(args.stroke, len(pictures), args.num_frames or pipe.unet.config.num_frames)
+    plain = args.output_size == "model" or bool(args.stroke)
+    subjects = subjects_of(given, pictures, read_picture, pipe, plain, args.image_fit)
     seeds = range(args.seed, args.seed + args.num_videos)
     files = plan_files(args, pipe, pictures, labels, pipe.unet.config.num_frames, seeds, subjects=subjects)
     rate = next(iter(files.values())).fps

@@ -222,7 +222,7 @@ class Canvas(NamedTuple):
         for name, side in zip(("height", "width"), sides):
             require_number(name, side, Integral, 1)
         require_fit(image_fit)
-        size: Any = tuple(map(int, cast(Any, sides)))
+        size = (int(sides[0] or 0), int(sides[1] or 0))
         whites = list(map(over_white, pictures))
         mask = framed_mask(motion_mask, whites, size, image_fit)
         return cls([fit_picture(white, *size, image_fit) for white in whites], None, None, "picture", mask)

@@ -136,6 +136,33 @@ class Motion:
             )
         return self._toward(other.flow, other.occlusion, 1 - self._per_frame("weight", weight))
 
+    @classmethod
+    def mixed(cls, motions: Sequence[Motion], weights: Sequence[float]) -> Motion:
+        """Several motions of one length and size in one: a smile with half as much surprise.
+
+        It is their mean by weight, as strong as the largest weight: added up they would pull a place where no expression has it, and
+        the decoder paints nothing sensible there.
+
+        Args:
+            weights: one for each, of at least 0; with one motion it is `scaled` by its weight.
+        """
+        if not motions or len(motions) != len(weights):
+            raise ValueError(
+                f"`weights` must be one for each of {len(motions)} motions (at least one), got {len(weights)}."
+            )
+        if len({motion.flow.shape for motion in motions}) > 1:
+            raise ValueError(f"`motions` must be of one length and size, got {', '.join(map(repr, motions))}.")
+        for weight in weights:
+            require_number("weights", weight, Real, 0)
+        total = sum(map(float, weights)) or 1.0
+        flow, occlusion = (
+            torch.stack(
+                [float(weight) / total * getattr(motion, name) for motion, weight in zip(motions, weights)]
+            ).sum(0)
+            for name in ("flow", "occlusion")
+        )
+        return cls(flow, occlusion).scaled(max(map(float, weights)))
+
     def ping_pong(self) -> Motion:
         """Forward and back in `2 F - 2` frames; played in a loop, the last frame leads to the first."""
         there = torch.arange(len(self))

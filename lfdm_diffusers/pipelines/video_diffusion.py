@@ -95,7 +95,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
     _callback_tensor_inputs = ["latents", "prompt_embeds"]
     output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt", "latent")
 
-    # What the last call did, and what one that runs can be told; before any call, what a call does by default.
+    # Of the last call; before any, as a call is by default.
     _guidance_scale, _interrupt, _num_timesteps, _current_timestep = 1.0, False, 0, None
 
     unet: UNet3DVideoModel
@@ -291,8 +291,9 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         negative = None
         if asked.negative_prompt is not None:
             (negative,) = self.encode_prompt(asked.negative_prompt, device, asked.num_videos_per_prompt)
-            if negative is not None and len(negative) < batch_size:
-                negative = negative[:1].expand(batch_size, -1)
+            negative = (
+                negative if negative is None or len(negative) == batch_size else negative[:1].expand(batch_size, -1)
+            )
         return encoded, Condition(batch_size, prompt_embeds, image_projection, negative)
 
     def prepare_timesteps(self, num_inference_steps: int) -> torch.Tensor:

@@ -285,7 +285,7 @@ def test_the_page_answers_programs(engine, picture, tmp_path):
         moved = client.predict(picture=sent, driving=handle_file(clip), api_name="/transfer")
         assert len(frames(moved[0])) == 6
         with pytest.raises(AppError, match="the closest known one is 'anger'"):
-            client.predict(picture=sent, label="angry", api_name="/generate")
+            client.predict(picture=sent, label="angre", api_name="/generate")
     finally:
         page.close()
 

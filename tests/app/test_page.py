@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 
 from lfdm_diffusers.app.engine import Engine
+from lfdm_diffusers.app.gallery import first_clip
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.embedded import embedded_pictures
 
@@ -130,9 +131,25 @@ def until_cells(browser: webdriver.Chrome, selector: str, count: int) -> list[st
     return cells(browser, selector)
 
 
-def video(browser: webdriver.Chrome, selector: str, tmp_path: Path) -> np.ndarray:
-    """The frames of the video that an element shows."""
-    source = until(browser, f"{selector} video", "http").get_attribute("src")
+def until_value(browser: webdriver.Chrome, selector: str, holds: Callable[[str], bool]) -> None:
+    """Wait until a field's value is as asked."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    field = browser.find_element("css selector", selector)
+    WebDriverWait(browser, WAIT).until(lambda browser: holds(field.get_attribute("value")), selector)
+
+
+def video(browser: webdriver.Chrome, selector: str, tmp_path: Path, first: bool = False) -> np.ndarray:
+    """The frames of the video that an element shows; `first` takes the one that plays when the page opens."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    opening = Path(first_clip()).name
+
+    def found(browser: webdriver.Chrome) -> str | None:
+        shown = [source for source in sources(browser, f"{selector} video") if source.startswith("http")]
+        return next((source for source in shown if first or not source.endswith(opening)), None)
+
+    source = WebDriverWait(browser, WAIT).until(found, f"{selector} video")
     path = tmp_path / "shown.mp4"
     with urllib.request.urlopen(source) as response:
         path.write_bytes(response.read())
@@ -308,10 +325,32 @@ def test_another_model(url, browser, tmp_path):
     assert video(browser, "#clip", tmp_path).shape == (4, 256, 256, 3)
 
 
+def test_expressions_answer_at_once(url, browser, tmp_path):
+    """A clip plays when the page opens; what will become of the picture is said; sliders mix what was made once."""
+    browser.set_window_size(1280, 900)
+    browser.get(url)
+    assert len(video(browser, "#clip", tmp_path, first=True)) == 16
+    assert "picture" in until(browser, "#outlook", "picture").text
+    keep(browser, "load")
+    click(browser, until(browser, "button.label-wrap", "Sampling"))
+    before = until(browser, "#seed input").get_attribute("value")
+    click(browser, until(browser, "#random-seed"))
+    until_value(browser, "#seed input", lambda value: value not in (before, ""))
+    click(browser, until(browser, 'button[role="tab"]', "Expressions"))
+    click(browser, until(browser, "#go-expressions"))
+    assert len(video(browser, "#mix-clip", tmp_path)) == 26  # ten of them held
+    keep(browser, "expressions")
+    shown = sources(browser, "#mix-still img")
+    slider = browser.find_element("css selector", "#mix-surprise input[type=range]")
+    script = "arguments[0].value = 1; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
+    browser.execute_script(script, slider)
+    changed(browser, "#mix-still img", shown)
+
+
 def test_what_is_missing_is_said(url, browser):
     browser.set_window_size(1280, 900)
     browser.get(url)
-    click(browser, until(browser, 'button[role="tab"]', "Kept motion"))
+    click(browser, until(browser, 'button[role="tab"]', "Saved motion"))
     click(browser, until(browser, "#go-kept"))
     assert "Choose a motion file first" in until(browser, ".toast-body", "Choose").text
     keep(browser, "message")

@@ -159,6 +159,21 @@ def test_held_stays_at_its_apex_and_is_let_go(apex, comes_back):
     assert twice.abs().max() < 1e-5
 
 
+def test_mixed_is_a_mean_as_strong_as_the_largest_weight():
+    one, other = random_motion(seed=0), random_motion(seed=1)
+    assert_same(Motion.mixed([one], [0.5]), one.scaled(0.5))
+    assert_same(Motion.mixed([one, other], [1, 1]), one.blended(other, 0.5))
+    assert_same(Motion.mixed([one, other], [1.2, 0.4]), one.blended(other, 0.25).scaled(1.2))
+    none = Motion.mixed([one, other], [0, 0])
+    torch.testing.assert_close(none.flow, one.still.expand_as(one.flow))
+    assert (none.occlusion == 1).all()
+    with pytest.raises(ValueError, match="`weights` must be a finite number of at least 0, got -1"):
+        Motion.mixed([one, other], [1, -1])
+    for motions, weights in (([one], [1, 2]), ([], []), ([one, other.reversed().resampled(3)], [1, 1])):
+        with pytest.raises(ValueError, match=r"`(weights|motions)` must be"):
+            Motion.mixed(motions, weights)
+
+
 def test_resampled_and_resized():
     motion = random_motion()
     assert_same(motion.resampled(5), motion)

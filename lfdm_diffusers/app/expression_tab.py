@@ -1,0 +1,82 @@
+"""The tab of expressions: sliders that answer at once, by motions that were made before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from .actions import PROGRESS, shown_progress
+from .engine import Engine, Upload
+from .expressions import Expressions
+from .gallery import first_label
+from .uploads import asked_number, told
+
+MOST = 1.5  # of an expression: beyond that, mouths come twice
+MOST_HELD = 10  # seconds
+
+
+def weights_in(labels: Sequence[str], values: Sequence[Any]) -> dict[str, float]:
+    """What the sliders say, by label."""
+    return {label: asked_number(label.capitalize(), value, 0, MOST, 0) for label, value in zip(labels, values)}
+
+
+def made(expressions: Expressions) -> Callable:
+    """What the button does: it makes the motion of every label, and shows the first mixture."""
+
+    def run(picture: Upload | None, hold: float, *values: Any, progress: gr.Progress = PROGRESS) -> tuple:
+        labels = expressions.make(picture, progress=shown_progress(progress))
+        return (*mixed(expressions, labels, picture, hold, values), "Move the sliders: they answer at once.")
+
+    return told(run)
+
+
+def mixed(
+    expressions: Expressions, labels: Sequence[str], picture: Upload | None, hold: float, values: Sequence[Any]
+) -> tuple[str, str]:
+    """The picture at its fullest, and the clip."""
+    held = asked_number("Held", hold, 0, MOST_HELD, 0)
+    asked = weights_in(labels, values)
+    return expressions.mixed(picture, asked, still=True), expressions.mixed(picture, asked, hold=held)
+
+
+def expression_tab(engine: Engine, picture: gr.Image, work: dict[str, Any]) -> None:
+    """Lay the tab out; `picture` is where one is given, on the left."""
+    expressions, labels = Expressions(engine), engine.pipeline().labels or []
+    with gr.Column():
+        gr.Markdown("The motion of every label is made once for a picture; then the sliders mix them without waiting.")
+        picture.render()
+        go = gr.Button("Make its expressions", variant="primary", elem_id="go-expressions")
+        sliders = [
+            gr.Slider(
+                0,
+                MOST,
+                1.0 if label == first_label(labels) else 0.0,
+                step=0.05,
+                label=label.capitalize(),
+                elem_id=f"mix-{label}",
+            )
+            for label in labels
+        ]
+        hold = gr.Slider(0, MOST_HELD, 1, step=0.5, label="Held", info="seconds at its fullest", elem_id="mix-hold")
+    with gr.Column():
+        hint = gr.Markdown("Not made yet for this picture.", elem_id="mix-hint")
+        still = gr.Image(label="At its fullest", interactive=False, height=300, elem_id="mix-still")
+        clip = gr.Video(label="Clip", autoplay=True, loop=True, interactive=False, height=380, elem_id="mix-clip")
+
+    def fullest(picture: Upload | None, *values: Any) -> str:
+        return expressions.mixed(picture, weights_in(labels, values), still=True)
+
+    def whole(picture: Upload | None, hold: float, *values: Any) -> str:
+        return mixed(expressions, labels, picture, hold, values)[1]
+
+    go.click(made(expressions), [picture, hold, *sliders], [still, clip, hint], show_progress_on=[still, clip], **work)
+    quick = work | {"show_progress": "hidden", "trigger_mode": "always_last", "scroll_to_output": False}
+    for slider in sliders:
+        slider.input(told(fullest), [picture, *sliders], still, **quick)
+        slider.release(told(whole), [picture, hold, *sliders], clip, **quick)
+    hold.release(told(whole), [picture, hold, *sliders], clip, **quick)
+    picture.change(
+        lambda: (None, None, "Not made yet for this picture."), None, [still, clip, hint], api_visibility="private"
+    )

@@ -1,0 +1,46 @@
+"""Draw the app's gallery: bundled pictures and what the bundled model makes of them, as small animated WebP, and the clip that plays
+when the page opens.
+
+    python reproduction/draw_gallery.py        # lfdm_diffusers/assets/gallery/, half a minute
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+
+from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers.data.picture_reading import open_picture
+from lfdm_diffusers.data.video_writing import write_clips
+from lfdm_diffusers.embedded import embedded_model, embedded_pictures
+
+GALLERY = Path(__file__).parents[1] / "lfdm_diffusers" / "assets" / "gallery"
+SHOWN = [(0, "happiness"), (2, "surprise"), (1, "anger"), (4, "sadness"), (5, "happiness"), (3, "disgust")]
+SIDE, FPS, QUALITY = 144, 10, 60
+
+
+def main() -> None:
+    GALLERY.mkdir(exist_ok=True)
+    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    pictures = embedded_pictures()
+    for number, (place, label) in enumerate(SHOWN):
+        with open_picture(pictures[place]) as image:
+            output = pipe(
+                image, label, output_size="picture", output_type="stream", generator=torch.Generator().manual_seed(0)
+            )
+        frames = np.stack(list(output.frames[0]))
+        name = f"{number + 1}-{pictures[place].stem}-{label}"
+        small = [PIL.Image.fromarray(f).resize((SIDE, SIDE), PIL.Image.Resampling.LANCZOS) for f in frames]
+        small[0].save(
+            GALLERY / f"{name}.webp", save_all=True, append_images=small[1:], duration=1000 // FPS, loop=0,
+            quality=QUALITY, method=6,
+        )  # fmt: skip
+        if number == 0:
+            write_clips({GALLERY / f"{name}.mp4": "mp4"}, frames, FPS, generated=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Expressions that are made once for a picture and then mixed."""
+
+from __future__ import annotations
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from tiny import LABELS, tiny_pipeline
+
+from lfdm_diffusers.app.engine import Engine
+from lfdm_diffusers.app.expressions import Expressions
+from lfdm_diffusers.data.clips import Clip, read_clip
+
+pytestmark = pytest.mark.usefixtures("small_files")
+
+
+@pytest.fixture(scope="module")
+def expressions(tmp_path_factory) -> Expressions:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_pipeline(default_num_inference_steps=2).save_pretrained(folder)
+    return Expressions(Engine(str(folder)))
+
+
+@pytest.fixture
+def picture(tmp_path) -> str:
+    noise = np.random.default_rng(0).integers(0, 255, (6, 6, 3), dtype=np.uint8)
+    PIL.Image.fromarray(noise).resize((64, 48), PIL.Image.Resampling.BICUBIC).save(tmp_path / "face.png")
+    return str(tmp_path / "face.png")
+
+
+def test_expressions_are_made_once_and_mixed_without_denoising(expressions, picture, monkeypatch):
+    with pytest.raises(ValueError, match="Make this picture's expressions first"):
+        expressions.mixed(picture, {"anger": 1.0})
+    shares = []
+    assert expressions.make(picture, progress=lambda share, what: shares.append(share)) == list(LABELS)
+    assert shares == sorted(shares) and len(shares) == 2 * len(LABELS) and shares[-1] == 1
+    pipe = expressions.engine.pipeline()
+    with monkeypatch.context() as patch:
+        patch.setattr(pipe.unet, "forward", None)  # nothing is denoised from here on
+        expressions.make(picture)
+        clip = read_clip(Clip(expressions.mixed(picture, {"anger": 1.0, "surprise": 0.5}, hold=4)))
+        rest, still = (
+            np.asarray(PIL.Image.open(expressions.mixed(picture, weights, still=True)).convert("RGB"))
+            for weights in ({}, {"anger": 1.0})
+        )
+    assert clip.shape == (4 + 8, 48, 64, 3)  # two frames a second
+    assert np.abs(rest.astype(int) - np.asarray(PIL.Image.open(picture))).max() <= 1 and not np.array_equal(
+        rest, still
+    )
+    motion = pipe(PIL.Image.open(picture), "anger", generator=torch.Generator().manual_seed(0)).motion()
+    frame = pipe.animate(PIL.Image.open(picture), motion, output_size="picture").frames[0][motion.apex()]
+    assert np.abs(np.asarray(frame).astype(int) - still).max() <= 1
+    with pytest.raises(ValueError, match="There is no expression boredom"):
+        expressions.mixed(picture, {"boredom": 1.0})
