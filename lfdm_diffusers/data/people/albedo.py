@@ -56,6 +56,9 @@ class Look(NamedTuple):
     pattern_scale: float
     hat: np.ndarray
     knit: float
+    bottom: np.ndarray  # (2, 3) of trousers or a skirt
+    bottom_pattern: int
+    shoe: np.ndarray  # (2, 3) shoe and sole
 
 
 class Moment(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from ..chance import random_stream
 from .actions import ACTIONS
 from .expressions import Performance
-from .figure import EYE, MOUTH, SKIN, TONGUE, load_figure
+from .figure import EYE, MOUTH, SKIN, TONGUE, Figure, load_figure
 from .hair import FRAME, FrontMap, Strands, beard, brows, frames_of, lashes
 from .hairstyles import scalp
 from .person import PATTERNS, Person
@@ -35,9 +35,9 @@ from .wear import (
 GLASSES_POINTS = 7
 
 
-@lru_cache(maxsize=1)
-def front_map() -> FrontMap:
-    return FrontMap(load_figure())
+@lru_cache(maxsize=2)
+def front_map(whole: bool) -> FrontMap:
+    return FrontMap(load_figure(whole))
 
 
 def incidence(count: int, triangles: np.ndarray) -> object:
@@ -80,14 +80,14 @@ class Grown:
 
 
 @lru_cache(maxsize=2)  # people are compared by identity
-def grow(person: Person) -> Grown:
-    figure = load_figure()
+def grow(person: Person, whole: bool) -> Grown:
+    figure = load_figure(whole)
     vertices, bones = figure.shaped(person.phenotype, person.local_changes)
     sums = incidence(len(vertices), figure.triangles)
     normals = vertex_normals(vertices, figure.triangles, sums)
     skin = np.zeros(len(vertices), bool)
     skin[figure.triangles[figure.kinds == SKIN]] = True
-    front = front_map()
+    front = front_map(whole)
     strands = [
         scalp(figure, person, vertices, normals, covered_height(person)),
         brows(figure, person, vertices, normals, front),
@@ -105,24 +105,38 @@ class Body:
         segments (M, 2), widths (P,), colours (P, 3), shade (P,), glossy (P,): of the strands.
     """
 
+    whole = False  # from head to foot
+
     def __init__(self, person: Person, outfit: Outfit, take: int):
-        figure = load_figure()
-        grown = grow(person)
+        figure = load_figure(self.whole)
+        grown = grow(person, self.whole)
         self.person, self.figure, self.grown, self.outfit = person, figure, grown, outfit
         frames, lenses = glasses(figure, person, grown.carrier, GLASSES_POINTS)
         pieces = [
             *teeth(figure, person, grown.carrier),
-            *clothes(figure, outfit, grown.vertices, grown.normals, grown.carrier),
+            *self.clothes(),
         ]
         pieces += [*hat(figure, person, grown.vertices, grown.normals, grown.carrier), *lenses]
         self._mesh(pieces)
-        self._strands([*grown.strands, *([frames] if frames else [])])
+        self._strands([*self.hair(), *([frames] if frames else [])])
         self.reach = np.ones(len(self.canonical), np.float32)
-        self.look = look_of(person, outfit, take)
+        self.look = look_of(person, outfit, figure)
         gum = np.linalg.norm(figure.canonical - [0, -0.0178, -0.0831], axis=1).argsort()[:3]
         jaw = [i for i, name in enumerate(ACTIONS) if name.startswith("jaw")]
         self.jaw_actions = np.zeros((len(ACTIONS), 3))
         self.jaw_actions[jaw] = figure.actions[jaw][:, gum].mean(1)
+
+    def clothes(self) -> list[Piece]:
+        return clothes(self.figure, self.outfit, self.grown.vertices, self.grown.normals, self.grown.carrier)
+
+    def hair(self) -> list[Strands]:
+        return self.grown.strands
+
+    def covered(self) -> np.ndarray:
+        """Which vertices of the skin (V,) lie deep under cloth."""
+        kind = "scoop neck" if self.outfit.kind == "jacket" else self.outfit.kind
+        kind = kind if kind in ("v neck", "scoop neck") else "crew neck"
+        return neckline(self.figure.canonical, kind) > 0.03
 
     def _mesh(self, pieces: list[Piece]) -> None:
         from scipy import sparse
@@ -131,18 +145,7 @@ class Body:
         kinds = {SKIN: M_SKIN, EYE: M_EYE, MOUTH: M_MOUTH, TONGUE: M_TONGUE}
         start = len(grown.vertices)
         cut = np.ones(start)
-        # Skin deep under cloth would only poke through it.
-        cut[
-            neckline(
-                figure.canonical,
-                "scoop neck"
-                if self.outfit.kind == "jacket"
-                else self.outfit.kind
-                if self.outfit.kind in ("v neck", "scoop neck")
-                else "crew neck",
-            )
-            > 0.03
-        ] = -1
+        cut[self.covered()] = -1  # it would only poke through
         if self.person.hat == "scarf":
             cut[figure.ears > 0.1] = -1
         vertices, canonical, weights = [grown.vertices], [figure.canonical], [figure.weights]
@@ -200,15 +203,9 @@ class Body:
         self.shade = np.concatenate(shade).astype(np.float32)
         self.glossy = np.concatenate(glossy).astype(np.float32)
 
-    def at(self, performance: Performance, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, Moment]:
-        """Vertices (V, 3), their normals (V, 3), points of strands (P, 3) in the room, and what shading needs of the moment."""
+    def transforms(self, performance: Performance, frame: int) -> np.ndarray:
+        """(J, 3, 4) of the bones in a moment."""
         figure, grown = self.figure, self.grown
-        amounts = performance.actions[frame]
-        used = np.flatnonzero(amounts)
-        own = len(grown.vertices)
-        rest = self.rest.copy()
-        rest[:own] += np.tensordot(amounts[used], figure.actions[used], 1)
-        rest += self.jaw[:, None] * (amounts @ self.jaw_actions)
         head, torso, gaze = performance.head[frame], performance.torso[frame], performance.gaze[frame]
         relative = head - torso
         turns = {f"neck0{k}": turn(*(0.2 * relative)) for k in (1, 2, 3)}
@@ -218,7 +215,18 @@ class Body:
         pivot = grown.bones[figure.bone_names.index("neck01")]
         whole = turn(*torso)
         place = pivot - whole @ pivot + performance.shift[frame]
-        transforms = np.concatenate([whole @ transforms[:, :, :3], whole @ transforms[:, :, 3:] + place[:, None]], 2)
+        return np.concatenate([whole @ transforms[:, :, :3], whole @ transforms[:, :, 3:] + place[:, None]], 2)
+
+    def at(self, performance: Performance, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, Moment]:
+        """Vertices (V, 3), their normals (V, 3), points of strands (P, 3) in the room, and what shading needs of the moment."""
+        figure, grown = self.figure, self.grown
+        amounts = performance.actions[frame]
+        used = np.flatnonzero(amounts)
+        own = len(grown.vertices)
+        rest = self.rest.copy()
+        rest[:own] += np.tensordot(amounts[used], figure.actions[used], 1)
+        rest += self.jaw[:, None] * (amounts @ self.jaw_actions)
+        transforms = self.transforms(performance, frame)
         blended = (self.weights @ transforms.reshape(-1, 12)).reshape(-1, 3, 4)
         points = np.einsum("vij,vj->vi", blended[:, :, :3], rest) + blended[:, :, 3]
         normals = vertex_normals(points, self.triangles, self.sums)
@@ -247,11 +255,11 @@ class Body:
         return points, normals, np.concatenate(strands), moment
 
 
-def look_of(person: Person, outfit: Outfit, take: int) -> Look:
+def look_of(person: Person, outfit: Outfit, figure: Figure) -> Look:
     """What shading reads of a person in a take."""
     rng = random_stream(person.seed, person.index, 61)
     count = int(person.moles * 6)
-    face = load_figure().canonical
+    face = figure.canonical
     face = face[(face[:, 2] > -0.12) & (face[:, 2] < 0.05) & (face[:, 1] < 0.02)]
     moles = np.concatenate([face[rng.integers(len(face), size=count)], rng.uniform(0.0007, 0.0017, (count, 1))], 1)
     stubble = {"none": 0.0, "stubble": rng.uniform(0.2, 0.55), "moustache": 0.35, "goatee": 0.35, "full": 0.55}[
@@ -268,5 +276,6 @@ def look_of(person: Person, outfit: Outfit, take: int) -> Look:
         moles=np.ascontiguousarray(moles), iris=person.iris, iris_radius=person.iris_radius,
         pupil=float(rng.uniform(0.3, 0.5)), teeth=person.teeth, cloth=np.ascontiguousarray(outfit.colours[:2]),
         inner=np.ascontiguousarray(outfit.colours[[2, 2]]), pattern=PATTERNS.index(outfit.pattern), pattern_scale=outfit.scale,
-        hat=person.hat_colour, knit=1.0 if person.hat == "beanie" else 0.0,
+        hat=person.hat_colour, knit=1.0 if person.hat == "beanie" else 0.0, bottom=np.ascontiguousarray(outfit.bottom),
+        bottom_pattern=PATTERNS.index(outfit.bottom_pattern), shoe=np.ascontiguousarray(outfit.shoe),
     )  # fmt: skip

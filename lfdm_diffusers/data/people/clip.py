@@ -7,7 +7,9 @@ flow, visibility = clip.flow(0, 12)     # (2, 128, 128), (1, 128, 128): frame 12
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +31,47 @@ from .wear import Outfit
 BEHIND, BEHIND_HAIR = 0.008, 0.06
 MIDDLE = np.array([0, 0.05, -0.06])  # of head and shoulders, from the middle of the eyes, metres
 FINE = 3  # samples a pixel's side, odd, so that one sample is at its centre
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What shadows are reckoned for: `middle` (3,) from the middle of the eyes; `span` metres.
+
+    `pixels` of a light's map of that span, `coarse` ones of the maps for light from all around, over `coarse_span`; `grain` as
+    in `shading.Lights`.
+    """
+
+    middle: np.ndarray
+    span: float
+    pixels: int
+    coarse_span: float
+    coarse: int
+    grain: float
+
+    def centre(self, body: Body, points: np.ndarray) -> np.ndarray:
+        return points[: len(body.grown.vertices)][body.figure.eye_of > 0].mean(0) + self.middle
+
+
+FACE = Reach(MIDDLE, SHADOW_SPAN, SHADOW_SIZE, 0.62, 112, 1.0)
+
+
+@dataclass(frozen=True)
+class View:
+    """A lens at `lens` (3,) looking along y; the picture is the square of `side` around `centre` (2,) in its image plane."""
+
+    lens: np.ndarray
+    centre: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    side: float = 1.0
+
+    def plane(self, p: np.ndarray) -> np.ndarray:
+        """Right and down over depth, of places (..., 3)."""
+        q = p - self.lens
+        return np.stack([q[..., 0] / q[..., 1], -q[..., 2] / q[..., 1]], -1)
+
+    def project(self, p: np.ndarray, scale: float) -> np.ndarray:
+        """x, y in pixels of a picture of `scale` and 1 / depth, (N, 3), of places (N, 3)."""
+        plane = (self.plane(p) - self.centre) / self.side + 0.5
+        return np.concatenate([plane * scale, 1 / (p[:, 1:2] - self.lens[1])], 1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -178,7 +221,6 @@ def people_clip(
 def render(body: Body, performance: Performance, light: Light, camera: Camera, rng: np.random.Generator, label: str, take: int,
            seed: int, size: int) -> PeopleClip:  # fmt: skip
     """All frames of a clip."""
-    count = len(performance.level)
     # Framed by the face at rest: a mouth that smiles or is open already does not change how large the face is.
     points = body.at(replace(performance, actions=np.zeros_like(performance.actions)), 0)[0]
     figure = body.figure
@@ -187,24 +229,27 @@ def render(body: Body, performance: Performance, light: Light, camera: Camera, r
     mouth = points[:own][figure.lips > 0.5].mean(0)
     middle = 0.5 * (eyes.mean(0) + mouth)
     lens = middle + np.array([0, -camera.distance, 0])
-
-    def image_plane(p: np.ndarray) -> np.ndarray:
-        """Right and down over depth, of places (..., 3)."""
-        q = p - lens
-        return np.stack([q[..., 0] / q[..., 1], -q[..., 2] / q[..., 1]], -1)
-
-    centre, side = jittered(rng, *frame_of_face(image_plane(eyes), image_plane(mouth)))
+    centre, side = jittered(rng, *frame_of_face(View(lens).plane(eyes), View(lens).plane(mouth)))
     behind = backdrop(rng, size, light.kind)
+    return film(body, performance, light, camera, View(lens, centre, side), FACE, lambda *_: behind, label, LABELS.index(label), take,
+                seed, size)  # fmt: skip
+
+
+def exposure(body: Body, light: Light) -> tuple[np.ndarray, float]:
+    """What a white surface looks like, (3,), and the light that shall become a middle tone: between a person's skin and grey."""
+    seen_as = light.front()
+    skin = float(np.exp(0.55 * np.log(0.32) + 0.45 * np.log(body.person.skin.mean() + 0.02)))
+    return seen_as, float(seen_as.mean()) * skin
+
+
+def film(body: Body, performance: Any, light: Light, camera: Camera, view: View, reach: Reach, behind: Callable[[int, Lights, np.ndarray], np.ndarray],
+         label: str, number: int, take: int, seed: int, size: int) -> PeopleClip:  # fmt: skip
+    """All frames of a clip, as seen in `view`; `behind` gives the backdrop (H, W, 3) of a frame, its lights and points."""
+    count = len(performance.level)
     fine = FINE if size >= 48 else 2 * FINE - 1
     points, _, strands, _ = body.at(performance, 0)
-    body.reach = reach_of(body, points, strands)
-
-    def project(p: np.ndarray, scale: float) -> np.ndarray:
-        plane = (image_plane(p) - centre) / side + 0.5
-        return np.concatenate([plane * scale, 1 / (p[:, 1:2] - lens[1])], 1).astype(np.float32)
-
-    seen_as = light.front()
-    level = float(seen_as.mean()) * float(np.exp(0.55 * np.log(0.32) + 0.45 * np.log(body.person.skin.mean() + 0.02)))
+    body.reach = reach_of(body, points, strands, reach)
+    seen_as, level = exposure(body, light)
     frames = np.empty((count, size, size, 3), np.uint8)
     nearness = np.empty((count, size * fine, size * fine), np.float32)
     mesh = np.empty((count, len(points), 3), np.float32)
@@ -212,25 +257,26 @@ def render(body: Body, performance: Performance, light: Light, camera: Camera, r
     surfaces = []
     for frame in range(count):
         points, normals, strands, moment = body.at(performance, frame)
-        mesh[frame], chains[frame] = project(points, size), project(strands, size)
+        mesh[frame], chains[frame] = view.project(points, size), view.project(strands, size)
         near, surface, place = new_buffers(size * fine)
         draw_triangles(mesh[frame] * [fine, fine, 1], body.cut, body.triangles, 0, near, surface, place, 0.0)
-        across = (body.widths * chains[frame, :, 2] * size * fine / side).astype(np.float32)
+        across = (body.widths * chains[frame, :, 2] * size * fine / view.side).astype(np.float32)
         draw_strands(
             chains[frame] * [fine, fine, 1], across, body.segments, len(body.triangles), near, surface, place, 0.5
         )
         image = np.zeros((size * fine, size * fine, 3), np.float32)
+        lights = shadows(body, light, points, strands, reach)
         shade(
-            surface, place, crevices(near, side, size * fine), body.triangles, body.material, normals, points, body.canonical,
+            surface, place, crevices(near, view.side, size * fine), body.triangles, body.material, normals, points, body.canonical,
             body.masks, body.reach, body.segments, strands, body.colours, body.shade, body.glossy, body.look, moment,
-            shadows(body, light, points, strands), lens, fine, image,
+            lights, view.lens, fine, image,
         )  # fmt: skip
         blocks = image.reshape(size, fine, size, fine, 3)
         filled = (surface >= 0).reshape(size, fine, size, fine).mean((1, 3))[..., None]
         # A very bright sample must not outshine its pixel: highlights stay a sample wide.
-        picture = np.minimum(blocks, 4 * level).mean((1, 3)) + (1 - filled) * behind * level / 0.3
+        picture = np.minimum(blocks, 4 * level).mean((1, 3)) + (1 - filled) * behind(frame, lights, points) * level / 0.3
         frames[frame] = camera.develop(
-            picture, level, seen_as, random_stream(seed, body.person.index, 72, take, LABELS.index(label), frame)
+            picture, level, seen_as, random_stream(seed, body.person.index, 72, take, number, frame)
         )
         nearness[frame] = near
         half = fine // 2
@@ -291,15 +337,17 @@ def shadow_map(
     return near
 
 
-def shadows(body: Body, light: Light, points: np.ndarray, strands: np.ndarray) -> Lights:
+def shadows(body: Body, light: Light, points: np.ndarray, strands: np.ndarray, reach: Reach) -> Lights:
     """The lights with their shadow maps of a moment."""
-    centre = points[: len(body.grown.vertices)][body.figure.eye_of > 0].mean(0) + MIDDLE
+    centre = reach.centre(body, points)
     frames = np.stack([axes(d) for d in light.directions])
-    maps = np.stack([shadow_map(body, points, strands, f, centre, SHADOW_SIZE, SHADOW_SPAN, 2) for f in frames])
-    return Lights(light.directions, light.colours, light.softness, maps, frames, centre, SHADOW_SPAN, light.harmonics)
+    maps = np.stack([shadow_map(body, points, strands, f, centre, reach.pixels, reach.span, 2) for f in frames])
+    return Lights(
+        light.directions, light.colours, light.softness, maps, frames, centre, reach.span, light.harmonics, reach.grain
+    )
 
 
-def reach_of(body: Body, points: np.ndarray, strands: np.ndarray, count: int = 26) -> np.ndarray:
+def reach_of(body: Body, points: np.ndarray, strands: np.ndarray, reach: Reach, count: int = 26) -> np.ndarray:
     """Share of the light from all around that reaches each vertex (V,), by shadow maps from many sides."""
     k = np.arange(count) + 0.5
     z = 1 - 1.75 * k / count  # little from straight below
@@ -307,18 +355,18 @@ def reach_of(body: Body, points: np.ndarray, strands: np.ndarray, count: int = 2
     sides = np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], 1)
 
     normals = vertex_normals(points, body.triangles, body.sums)
-    centre = points[: len(body.grown.vertices)][body.figure.eye_of > 0].mean(0) + MIDDLE
-    size, span = 112, 0.62
+    centre = reach.centre(body, points)
+    size, span = reach.coarse, reach.coarse_span
     total, reached = np.full(len(points), 1e-3), np.zeros(len(points))
     for towards in sides:
         frame = axes(towards)
         near = shadow_map(body, points, strands, frame, centre, size, span, 4)
-        q = (points + 0.004 * normals - centre) @ frame.T
+        q = (points + 0.004 * reach.grain * normals - centre) @ frame.T
         column = np.clip(q[:, 0] * size / span + size / 2, 0, size - 1).astype(int)
         row = np.clip(size / 2 - q[:, 1] * size / span, 0, size - 1).astype(int)
         weight = np.maximum(normals @ towards, 0)
         total += weight
-        reached += weight * (near[row, column] <= 1 + q[:, 2] + 0.006)
+        reached += weight * (near[row, column] <= 1 + q[:, 2] + 0.006 * reach.grain)
     return (0.12 + 0.88 * np.clip((reached + 1e-3) / total, 0, 1)).astype(np.float32)
 
 

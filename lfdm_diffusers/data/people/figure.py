@@ -1,4 +1,4 @@
-"""The parametric figure as arrays: head, neck and upper body of Anny (its data: MakeHuman, CC0).
+"""The parametric figure as arrays: head, neck and upper body of Anny, or all of it (its data: MakeHuman, CC0).
 
 Everything in Anny up to skinning is linear in its coefficients, so that a person is one product with the blend shapes, and a
 frame is one more with the facial actions, then linear blend skinning. Metres, z up, the face towards -y, the figure's left
@@ -91,27 +91,44 @@ class Figure:
 
 
 @lru_cache(maxsize=1)
-def load_figure() -> Figure:
-    """The figure; half a minute the first time in a process.
+def anny_model() -> Any:
+    """Anny's own model; half a minute the first time in a process.
 
     Raises:
         ImportError: if anny is not installed.
     """
     anny = required("anny", "people", "rendering people")
     import torch
-    from scipy import sparse
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     model = anny.Anny(local_changes="default", facial_actions="all", phenotypes="all", skinning_method="lbs")
     torch.set_num_threads(threads)
+    return model
+
+
+def load_figure(whole: bool = False) -> Figure:
+    """The figure: head and upper body without hands, or the whole of it.
+
+    Raises:
+        ImportError: if anny is not installed.
+    """
+    return _figure(bool(whole))
+
+
+@lru_cache(maxsize=2)
+def _figure(whole: bool) -> Figure:
+    model = anny_model()
+    import anny
+    from scipy import sparse
+
     template, faces = model.template_vertices.numpy(), model.faces.numpy()
     corners = model.texture_coordinates.numpy()[model.face_texture_coordinate_indices.numpy()]  # (T, 3, 2)
     parts = _connected(len(template), faces)
     body = np.bincount(parts).argmax()
     near = template[:, 2] > template[parts == body, 2].max() - ROOM_BELOW
     near &= np.abs(template[:, 0]) < 0.31  # no hands
-    keep = near[faces].all(1)
+    keep = near[faces].all(1) | whole
     faces, corners = faces[keep], corners[keep]
     used = np.unique(faces)
     number = np.full(len(template), -1)

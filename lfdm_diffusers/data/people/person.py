@@ -206,9 +206,9 @@ class Person:
     @property
     def local_changes(self) -> dict[str, float]:
         """`changes` under the names of Anny, for both sides of the face, which differ a little."""
-        from .figure import load_figure
+        from .figure import anny_model
 
-        labels = load_figure().model.local_change_labels
+        labels = anny_model().local_change_labels
         rng = random_stream(self.seed, self.index, 12)
         amounts = {}
         for label in labels:

@@ -14,7 +14,7 @@ from numba import njit
 from .albedo import Look, Moment, fabric, skin_albedo
 from .noise import value_noise
 from .skin import BEARD, INSIDE, LIPS, OIL, SCALP
-from .wear import M_CLOTH, M_CLOTH2, M_EYE, M_HAT, M_LENS, M_MOUTH, M_SKIN, M_TEETH, M_TONGUE
+from .wear import M_BOTTOM, M_CLOTH, M_CLOTH2, M_EYE, M_HAT, M_LENS, M_MOUTH, M_SHOE, M_SKIN, M_TEETH, M_TONGUE, SOLE
 
 
 class Lights(NamedTuple):
@@ -28,6 +28,7 @@ class Lights(NamedTuple):
     centre: np.ndarray  # (3,)
     span: float  # metres across a map
     harmonics: np.ndarray  # (9, 3) irradiance / pi
+    grain: float  # of the maps, 1 that of faces: how far from a surface a map is read
 
 
 @njit(cache=True, inline="always")
@@ -91,7 +92,7 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                 continue
             if column != leader and t < count:
                 other = surface[row, leader]
-                plain = material[t] in (M_SKIN, M_CLOTH, M_CLOTH2, M_HAT)
+                plain = material[t] in (M_SKIN, M_CLOTH, M_CLOTH2, M_HAT, M_BOTTOM, M_SHOE)
                 if plain and 0 <= other < count and material[other] == material[t]:
                     image[row, column] = image[row, leader]
                     continue
@@ -128,7 +129,7 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                     image[row, column, c] = max(total, 0.0)
                 for k in range(len(lights.directions)):
                     lx, ly, lz = lights.directions[k]
-                    there = lit(lights, k, px, py, pz, 0.004, 3)
+                    there = lit(lights, k, px, py, pz, 0.004 * lights.grain, 3)
                     if there <= 0:
                         continue
                     tl = lx * tx + ly * ty + lz * tz
@@ -234,6 +235,15 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                 bump[2] = 0.22 * value_noise(x * 32, y * 32, z * 40, look.seed + 24)
             elif kind == M_CLOTH2:
                 fabric(look, look.inner, 0, 1.0, x, y, z, albedo)
+            elif kind == M_BOTTOM:
+                fabric(look, look.bottom, look.bottom_pattern, look.pattern_scale, x, y, z, albedo)
+                wrap[:] = 0.08
+                bump[0] = 0.26 * value_noise(x * 30, y * 30, z * 14, look.seed + 27)
+                bump[2] = 0.26 * value_noise(x * 22, y * 22, z * 34, look.seed + 28)
+            elif kind == M_SHOE:
+                for c in range(3):
+                    albedo[c] = look.shoe[1 if z < SOLE else 0, c]
+                gloss, power = 0.2, 24.0
             elif kind == M_HAT:
                 fabric(look, hat_colours, 0, 1.0, x, y, z, albedo)
                 if look.knit > 0:
@@ -265,7 +275,7 @@ def shade(surface, place, occlusion, triangles, material, normals, points, canon
                 cosine = nx * lx + ny * ly + nz * lz
                 if cosine < -0.35:
                     continue
-                there = lit(lights, which, px, py, pz, 0.0035 + 0.004 * (1 - max(cosine, 0.0)), 1)
+                there = lit(lights, which, px, py, pz, (0.0035 + 0.004 * (1 - max(cosine, 0.0))) * lights.grain, 1)
                 if there <= 0:
                     continue
                 hx, hy, hz = lx + vx, ly + vy, lz + vz

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from .hair import FRAME, Strands, hat_edge
 from .person import FABRICS, Person
 
 # Materials of triangles.
-M_SKIN, M_EYE, M_MOUTH, M_TEETH, M_TONGUE, M_CLOTH, M_CLOTH2, M_HAT, M_LENS = range(9)
+M_SKIN, M_EYE, M_MOUTH, M_TEETH, M_TONGUE, M_CLOTH, M_CLOTH2, M_HAT, M_LENS, M_BOTTOM, M_SHOE = range(11)
+SOLE = -1.53  # canonical height below which a shoe is its sole
 NECK = np.array([0.0, 0.095, -0.135])  # where the neck meets the shoulders, canonical
 
 
@@ -38,6 +39,10 @@ class Outfit:
     pattern: str
     colours: np.ndarray  # (3, 3) main, second, inner
     scale: float  # of the pattern, metres
+    # Below the neck, of whole figures; see `garments`.
+    bottom: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)))
+    bottom_pattern: str = "plain"
+    shoe: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)))
 
     @classmethod
     def sample(cls, person: Person, take: int) -> Outfit:
