@@ -21,6 +21,10 @@ LAYOUTS = ("metadata", "mug", "mhad", "natops", "label", "subject")
 SPLITS = ("train", "test")
 SET_FORMATS = ("png", "webp", "mkv", "mp4", "webm")
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+BODY_ACTIONS = (
+    "arms_spread", "bow", "clap", "cross_arms", "jumping_jack", "kick", "knee_raise", "lunge", "point", "punch", "reach_up",
+    "shrug", "side_bend", "squat", "stop_signal", "throw", "walk_in_place", "wave_both", "wave_left", "wave_right",
+)  # fmt: skip
 STYLES = ("painted", "ink")
 # Training.
 FRAME_SAMPLINGS = ("uniform", "random", "very_random")

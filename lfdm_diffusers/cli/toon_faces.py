@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_set_arguments(parser: argparse.ArgumentParser, num_frames: int) -> None:
-    """The options of a data set of people making the seven expressions."""
+def add_set_arguments(parser: argparse.ArgumentParser, num_frames: int, more_labels: str = "") -> None:
+    """The options of a data set of people making the seven expressions; `more_labels`, what else labels may be."""
     parser.add_argument("output", metavar="OUTPUT", help="folder to write; an interrupted run resumes there")
     count = whole_number(1)
     parser.add_argument(
@@ -59,7 +59,9 @@ def add_set_arguments(parser: argparse.ArgumentParser, num_frames: int) -> None:
     parser.add_argument(
         "--split", choices=SPLITS, help="draw this split alone, such as the people to evaluate on (default: both)"
     )
-    parser.add_argument("--labels", nargs="+", metavar="L", help=f"some of {', '.join(EXPRESSIONS)} (default: all)")
+    parser.add_argument(
+        "--labels", nargs="+", metavar="L", help=f"some of {', '.join(EXPRESSIONS)}{more_labels} (default: all)"
+    )
     parser.add_argument(
         "--takes", type=count, default=1, metavar="N", help="clips of each person and label (default: 1)"
     )
@@ -111,7 +113,7 @@ def write_and_tell(args: argparse.Namespace, write: Callable[..., Path]) -> int:
         output,
         num_subjects=args.num_subjects,
         num_test_subjects=args.num_test_subjects,
-        labels=EXPRESSIONS if args.labels is None else tuple(args.labels),
+        **({} if args.labels is None else {"labels": tuple(args.labels)}),
         takes=args.takes,
         num_frames=args.num_frames,
         size=args.size,
@@ -119,7 +121,7 @@ def write_and_tell(args: argparse.Namespace, write: Callable[..., Path]) -> int:
         format=args.format,
         fps=args.fps,
         with_flow=args.with_flow,
-        **{name: getattr(args, name) for name in ("style", "actions") if name in args},
+        **{name: getattr(args, name) for name in ("style", "actions", "body") if name in args},
         workers=args.workers,
         split=args.split,
     )

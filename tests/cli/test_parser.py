@@ -17,6 +17,7 @@ from lfdm_diffusers.arguments import choices
 from lfdm_diffusers.cli import COMMANDS, DATA_COMMANDS, main, make_parser
 from lfdm_diffusers.cli.parser import CommandParser, dashed
 from lfdm_diffusers.data import dataset, drawn_sets, layouts, picture_fitting, sampling, toon_faces, video_writing
+from lfdm_diffusers.data.people import moves
 from lfdm_diffusers.data.toon_faces import styles
 from lfdm_diffusers.metrics import i3d
 from lfdm_diffusers.models import text_encoders
@@ -100,6 +101,7 @@ def test_words_of_data_and_training_are_those_that_are_understood():
     assert tuple(layouts.LAYOUTS) == choices.LAYOUTS
     assert (drawn_sets.SPLITS, drawn_sets.FORMATS) == (choices.SPLITS, choices.SET_FORMATS)
     assert (toon_faces.LABELS, styles.STYLES) == (choices.EXPRESSIONS, choices.STYLES)
+    assert moves.BODY_LABELS == choices.BODY_ACTIONS
     assert (text_encoders.TEXT_ENCODER, i3d.PACKAGE) == (choices.TEXT_ENCODER, choices.I3D_PACKAGE)
     assert dataset.REFERENCE_FRAMES == choices.REFERENCE_FRAMES
     assert tuple(sampling.STRATEGIES) == choices.FRAME_SAMPLINGS

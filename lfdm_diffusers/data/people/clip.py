@@ -274,7 +274,9 @@ def film(body: Body, performance: Any, light: Light, camera: Camera, view: View,
         blocks = image.reshape(size, fine, size, fine, 3)
         filled = (surface >= 0).reshape(size, fine, size, fine).mean((1, 3))[..., None]
         # A very bright sample must not outshine its pixel: highlights stay a sample wide.
-        picture = np.minimum(blocks, 4 * level).mean((1, 3)) + (1 - filled) * behind(frame, lights, points) * level / 0.3
+        picture = (
+            np.minimum(blocks, 4 * level).mean((1, 3)) + (1 - filled) * behind(frame, lights, points) * level / 0.3
+        )
         frames[frame] = camera.develop(
             picture, level, seen_as, random_stream(seed, body.person.index, 72, take, number, frame)
         )

@@ -27,10 +27,14 @@ from ..drawn_sets import (
 from ..suffixes import PEOPLE_SETTINGS as SETTINGS
 from ..video_writing import SUFFIXES, write_clip
 from .actions import ACTIONS
+from .body_captions import body_captions
 from .captions import captions
 from .clip import clip_number, people_clip
 from .expressions import LABELS, perform
+from .garments import Attire
+from .moves import BODY_LABELS, perform_body, strengths
 from .person import Person
+from .standing import body_clip, body_number
 from .wear import Outfit
 
 VERSION = 1  # raised whenever the same settings would draw other pixels
@@ -42,7 +46,7 @@ def write_people(
     num_subjects: int,
     num_test_subjects: int | None = None,
     test_fraction: float = 0.2,
-    labels: tuple[str, ...] = LABELS,
+    labels: tuple[str, ...] | None = None,
     takes: int = 1,
     num_frames: int = 24,
     size: int = 128,
@@ -53,6 +57,7 @@ def write_people(
     workers: int = 0,
     progress: bool = True,
     split: str | None = None,
+    body: bool = False,
 ) -> Path:
     """Write a data set. A clip appears under its name only when it is complete, and clips that are there already are skipped, so
     that an interrupted call can simply be repeated. Test people never appear in the training split.
@@ -62,7 +67,7 @@ def write_people(
         num_subjects: number of people, in both splits together.
         num_test_subjects: people of the test split, the last ones; `test_fraction` of all, rounded, if None.
         test_fraction: in [0, 1].
-        labels: expressions to draw, from `LABELS`.
+        labels: expressions to draw, from `LABELS`, or, with `body`, actions from `BODY_LABELS`; all if None.
         takes: clips of each person and label.
         num_frames, size, seed: as in `people_clip`.
         format: "png" (a folder of lossless frames 0000.png ... per clip), "webp" (lossless animation), "mkv" (FFV1, lossless),
@@ -73,6 +78,7 @@ def write_people(
         workers: processes that draw people side by side; 0 draws in this one.
         progress: show a progress bar.
         split: "train" or "test" draws that split alone, as if the other were drawn later.
+        body: draw people from head to foot who act with their bodies, instead of faces.
 
     Returns:
         The path of metadata.jsonl: see `metadata_row`.
@@ -83,14 +89,16 @@ def write_people(
     """
     settings: dict[str, Any] = dict(
         version=VERSION, num_subjects=num_subjects, num_test_subjects=num_test_subjects, labels=labels, takes=takes,
-        num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow),
+        num_frames=num_frames, size=size, seed=seed, format=format, fps=fps, with_flow=bool(with_flow), body=bool(body),
     )  # fmt: skip
-    settings = checked_settings(settings, LABELS, workers, test_fraction)
+    known = BODY_LABELS if body else LABELS
+    settings["labels"] = known if labels is None else labels
+    settings = checked_settings(settings, known, workers, test_fraction)
     subjects = set(chosen_subjects(settings, split))
     required("anny", "people", "rendering people")
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
-    keep_settings(root / SETTINGS, settings)
+    keep_settings(root / SETTINGS, settings, before={"body": False})
     job, clips_each = partial(write_subject, root, settings), len(settings["labels"]) * takes
     order = [s for s in drawing_order(num_subjects, settings["num_test_subjects"]) if s in subjects]
     rows: dict[int, list[dict]] = {}
@@ -119,7 +127,7 @@ def metadata_row(settings: dict, person: Person, label: str, take: int) -> dict:
     file_name, label, subject, split, take (and flow) as for toon faces; sex, years, skin (light, medium, dark) and style of the
     person; before, the label and strength of the face in the first frame; level, the strength of the label's expression in each
     frame; actions, the strength of each action in each frame, for those that move; head, yaw, pitch and roll in degrees in each
-    frame; captions, sentences.
+    frame; captions, sentences. Of whole figures, `body_row` says the rest.
     """
     split = split_of(settings, person.index)
     stem = f"{split}/{label}/{person.index:04d}_{take:02d}"
@@ -128,6 +136,8 @@ def metadata_row(settings: dict, person: Person, label: str, take: int) -> dict:
     )
     if settings["with_flow"]:
         row["flow"] = stem + ".flow.npz"
+    if settings["body"]:
+        return row | body_row(settings, person, label, take)
     number = clip_number(label, take)
     performance = perform(person, label, number, settings["num_frames"], settings["seed"])
     outfit = Outfit.sample(person, number)
@@ -142,11 +152,31 @@ def metadata_row(settings: dict, person: Person, label: str, take: int) -> dict:
     )  # fmt: skip
 
 
+def body_row(settings: dict, person: Person, label: str, take: int) -> dict:
+    """What metadata.jsonl says of a clip of a whole figure beside its file.
+
+    As of faces: sex, years, skin and style of the person, level, captions. Also clothes (top, bottom); side that does what one
+    side does, and times, how often; facing, degrees turned to the person's left in each frame; actions, for each parameter of
+    the rig that moves (`rig.LIMITS`), its change since the first frame over the span of its limits, in each frame.
+    """
+    number = body_number(label, take)
+    performance = perform_body(person, label, number, settings["num_frames"], settings["seed"])
+    attire = Attire.sample(person, number)
+    return dict(
+        sex=person.sex, years=person.years, skin=person.group, hair=person.hair_style, beard=person.beard, glasses=person.glasses,
+        hat=person.hat, clothes=dict(top=attire.kind, bottom=attire.lower), side=performance.side.lower(), times=performance.times,
+        level=[round(float(v), 3) for v in performance.level], facing=[round(float(v), 1) for v in performance.facing],
+        actions={name: [round(float(v), 2) for v in values] for name, values in strengths(performance).items()},
+        captions=body_captions(person, attire, label, performance, settings["seed"], take),
+    )  # fmt: skip
+
+
 def write_subject(
     root: Path, settings: dict, subject: int, tick: Callable[[int], object] = lambda clips: None
 ) -> list[dict]:
     """Write all clips of a person that are missing; their metadata rows."""
     person = Person.sample(settings["seed"], subject)
+    shoot = body_clip if settings["body"] else people_clip
     rows = []
     for label in settings["labels"]:
         for take in range(settings["takes"]):
@@ -154,7 +184,7 @@ def write_subject(
             target = root / row["file_name"]
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                clip = people_clip(settings["seed"], person, label, take, settings["num_frames"], settings["size"])
+                clip = shoot(settings["seed"], person, label, take, settings["num_frames"], settings["size"])
                 if settings["with_flow"]:
                     write_flow(
                         root / row["flow"], *clip.flow_from_first()

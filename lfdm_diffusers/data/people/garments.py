@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,27 +51,46 @@ class Attire(Outfit):
         top = Outfit.sample(person, take)
         rng = random_stream(person.seed, person.index, 52, take)
         woman = person.sex == "female"
-        lower = one_of(rng, {"trousers": 6, "shorts": 2, "skirt": 1.8 if woman else 0, "dress": 1.6 if woman else 0, "tights": 1.2 if woman else 0.2})
+        lower = one_of(
+            rng,
+            {
+                "trousers": 6,
+                "shorts": 2,
+                "skirt": 1.8 if woman else 0,
+                "dress": 1.6 if woman else 0,
+                "tights": 1.2 if woman else 0.2,
+            },
+        )
         warm = top.kind in ("jacket", "hoodie", "turtleneck")
         long_sleeve = warm or (top.kind == "shirt" and rng.random() < 0.7) or rng.random() < 0.3
-        sleeve = rng.uniform(0.41, 0.435) if long_sleeve else one_of_lengths(rng, (0.06, 0.09) if woman and rng.random() < 0.35 else (0.14, 0.21))
+        sleeve = (
+            rng.uniform(0.41, 0.435)
+            if long_sleeve
+            else one_of_lengths(rng, (0.06, 0.09) if woman and rng.random() < 0.35 else (0.14, 0.21))
+        )
         main = top.colours[0]
         cloth = linear(BOTTOMS[int(rng.integers(len(BOTTOMS)))]) * np.exp(rng.normal(0, 0.08, 3))
         if np.abs(cloth - main).max() < 0.04 and rng.random() < 0.75:  # the same colour above and below is rare
             cloth = linear(BOTTOMS[(int(rng.integers(3)) * 4 + 7) % len(BOTTOMS)])
-        pattern = one_of(rng, {"plain": 8, "heather": 2, "checks": 0.6, "stripes": 0.3, "dots": 0.6 if lower == "skirt" else 0})
+        pattern = one_of(
+            rng, {"plain": 8, "heather": 2, "checks": 0.6, "stripes": 0.3, "dots": 0.6 if lower == "skirt" else 0}
+        )
         if lower == "dress":
             cloth, pattern = main, top.pattern
         shoe = linear(SHOES[int(rng.integers(len(SHOES)))])
         sole = shoe if rng.random() < 0.3 else linear("e8e4da" if rng.random() < 0.6 else "1a1a1c")
         second = linear(FABRICS[int(rng.integers(len(FABRICS)))]) if lower != "dress" else top.colours[1]
         own = {field.name: getattr(top, field.name) for field in fields(Outfit)}
-        leg = {"trousers": rng.uniform(0.74, 0.80), "shorts": rng.uniform(0.2, 0.46), "tights": rng.uniform(0.6, 0.8)}.get(lower, rng.uniform(0.28, 0.52))
+        leg = {
+            "trousers": rng.uniform(0.74, 0.80),
+            "shorts": rng.uniform(0.2, 0.46),
+            "tights": rng.uniform(0.6, 0.8),
+        }.get(lower, rng.uniform(0.28, 0.52))
         return cls(**own | dict(
             bottom=np.array([cloth, second]), bottom_pattern=pattern, shoe=np.array([shoe, sole]), sleeve=float(sleeve),
             hem=float(rng.uniform(-0.77, -0.66)), lower=lower, leg=float(leg), loose=0.0 if lower == "tights" else float(rng.uniform(0.1, 1.0)),
             shoe_top=float(rng.uniform(-1.475, -1.45) if rng.random() < 0.75 else rng.uniform(-1.42, -1.3)),
-            tucked=lower in ("skirt", "dress") or bool(rng.random() < 0.2),
+            tucked=lower == "dress" or (not warm and bool(rng.random() < (0.75 if lower == "skirt" else 0.25))),
         ))  # fmt: skip
 
 
@@ -96,7 +116,7 @@ def along_limb(figure: Figure, bones: tuple[str, ...], first: str) -> np.ndarray
         chain = np.array([figure.bones[figure.bone_names.index(f"{bone}.{letter}")] - eyes for bone in bones])
         best, passed = np.full(len(out), np.inf), 0.0
         place = np.zeros(len(out))
-        for a, b in zip(chain, chain[1:]):
+        for a, b in pairwise(chain):
             length = np.linalg.norm(b - a)
             t = (figure.canonical - a) @ (b - a) / length**2
             t = np.clip(t, 0, 1.6 if b is chain[-1] else 1)
@@ -116,7 +136,7 @@ def cuts(figure: Figure, attire: Attire) -> dict[str, np.ndarray]:
     on_arm = arm > 0
     kind = attire.kind if attire.kind not in ("shirt", "hoodie") else "crew neck"
     top = np.minimum(neckline(figure.canonical, kind), attire.sleeve - arm)
-    hem = HIPS + 0.14 if attire.tucked else attire.hem
+    hem = HIPS + 0.06 if attire.tucked else attire.hem
     top = np.where(on_arm, top, np.minimum(top, z - hem))
     length = attire.leg if attire.lower not in ("skirt", "dress") else 0.14
     bottom = np.where(on_arm, -1.0, np.minimum(WAIST - z, length - leg))
@@ -131,7 +151,7 @@ def cuts(figure: Figure, attire: Attire) -> dict[str, np.ndarray]:
 
 def garments(figure: Figure, attire: Attire, vertices: np.ndarray, normals: np.ndarray, carrier: Carrier, cut: dict[str, np.ndarray]) -> list[Piece]:  # fmt: skip
     """All that is worn between neck and foot."""
-    x, y, z = figure.canonical.T
+    x, _, z = figure.canonical.T
     fold = 0.004 * np.sin(x * 55 + z * 30) * np.sin(z * 42 + 1.0)
     wide = attire.loose * smoothstep(0.05, 0.75, cut["leg"])
     under, over = (0.006, 0.013) if not attire.tucked else (0.005, 0.004)
@@ -142,10 +162,28 @@ def garments(figure: Figure, attire: Attire, vertices: np.ndarray, normals: np.n
     body = smoothstep(0, 0.05, cut["top"])
     if attire.tucked:  # thin where it goes into what is below
         thickness = under + (thickness - under) * smoothstep(WAIST + 0.02, WAIST + 0.14, z)
-    pieces.append(shell(figure, vertices, normals, cut["top"], (thickness + fold * body) * (0.7 + 0.3 * body), M_CLOTH, smooth=6))
-    loose = (0.003 if attire.lower == "tights" else 0.006) + (over if attire.tucked else 0) + 0.024 * wide + fold * wide
-    pieces.append(shell(figure, vertices, normals, cut["bottom"], loose, M_BOTTOM, smooth=4 if attire.lower != "tights" else 1))
-    pieces.append(shell(figure, vertices, normals, cut["shoes"], np.where(z < -1.5, 0.011, 0.008), M_SHOE, smooth=14))
+    pieces.append(
+        shell(figure, vertices, normals, cut["top"], (thickness + fold * body) * (0.7 + 0.3 * body), M_CLOTH, smooth=6)
+    )
+    loose = (
+        (0.003 if attire.lower == "tights" else 0.006) + (over if attire.tucked else 0) + 0.024 * wide + fold * wide
+    )
+    pieces.append(
+        shell(figure, vertices, normals, cut["bottom"], loose, M_BOTTOM, smooth=4 if attire.lower != "tights" else 1)
+    )
+    pieces += [shoe(figure, vertices, side) for side in (1.0, -1.0)]
+    if attire.shoe_top > ANKLE + 0.03:  # boots
+        pieces.append(
+            shell(
+                figure,
+                vertices,
+                normals,
+                np.minimum(cut["shoes"], z - ANKLE + 0.02),
+                np.full(len(z), 0.010),
+                M_SHOE,
+                smooth=6,
+            )
+        )
     if attire.lower in ("skirt", "dress"):
         pieces.append(skirt(figure, attire, carrier, cut["leg"]))
     if attire.kind in ("shirt", "hoodie") or (attire.kind == "jacket" and attire.scale > 0.015):
@@ -153,14 +191,41 @@ def garments(figure: Figure, attire: Attire, vertices: np.ndarray, normals: np.n
     return [piece for piece in pieces if piece]
 
 
+def shoe(figure: Figure, vertices: np.ndarray, side: float) -> Piece:
+    """The hull of a foot below the ankle, a little larger: toes in one cap."""
+    from scipy.spatial import ConvexHull
+
+    own = np.flatnonzero((figure.canonical[:, 2] < ANKLE) & (side * figure.canonical[:, 0] > 0))
+    hull = ConvexHull(figure.canonical[own])
+    used = own[np.unique(hull.simplices)]
+    number = np.full(len(vertices), -1)
+    number[used] = np.arange(len(used))
+    canonical, place = figure.canonical[used], vertices[used]
+    triangles = number[own[hull.simplices]]
+    corners = canonical[triangles]
+    facing = np.einsum(
+        "td,td->t", np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), hull.equations[:, :3]
+    )
+    triangles = np.where(facing[:, None] < 0, triangles[:, ::-1], triangles)
+    middle = place.mean(0)
+    way = place - middle
+    larger = middle + way * (1 + 0.009 / np.linalg.norm(way, axis=1, keepdims=True))
+    return Piece(larger, canonical, figure.weights[used], triangles, M_SHOE, np.ones(len(used)), np.zeros(len(used)))
+
+
 def skirt(figure: Figure, attire: Attire, carrier: Carrier, leg: np.ndarray) -> Piece:
     """A tube around hips and thighs, as wide as both together, wider towards its hem."""
+    from scipy.ndimage import gaussian_filter1d
+
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     ways = np.stack([np.sin(angle), -np.cos(angle)], 1)
     heights = np.linspace(WAIST + 0.005, HIPS + 0.02 - attire.leg, 12)
     eyes = figure.template[0] - figure.canonical[0]
-    hand = np.zeros(len(leg), bool)
-    arms = [i for i, name in enumerate(figure.bone_names) if name.startswith(("upperarm", "lowerarm", "wrist", "finger", "metacarpal"))]
+    arms = [
+        i
+        for i, name in enumerate(figure.bone_names)
+        if name.startswith(("upperarm", "lowerarm", "wrist", "finger", "metacarpal"))
+    ]
     hand = np.asarray(figure.weights[:, arms].sum(1)).ravel() > 0.1
     middle = np.array([0.0, figure.bones[figure.bone_names.index("root")][1] - eyes[1]])
     rows = []
@@ -171,10 +236,11 @@ def skirt(figure: Figure, attire: Attire, carrier: Carrier, leg: np.ndarray) -> 
         down = k / (len(heights) - 1)
         pleats = 0.012 * attire.loose * down * np.sin(angle * 11 + 3 * np.sin(angle * 2))
         reach = reach + 0.012 + (0.02 + 0.05 * attire.loose) * down + pleats
-        # The outline that touches lines at distance `reach` square to `ways` (a support function).
-        slope = np.gradient(np.concatenate([reach[-2:], reach, reach[:2]]), angle[1])[2:-2]
-        side = np.stack([np.cos(angle), np.sin(angle)], 1)
-        rows.append(np.column_stack([middle + reach[:, None] * ways + 0.8 * slope[:, None] * side, np.full(len(angle), height)]))
+        # Distances of tangents to the outline (a support function) into distances of the outline itself.
+        facing = np.cos(angle[:, None] - angle[None])
+        reach = np.min(np.where(facing > 0.05, reach[None] / np.maximum(facing, 0.05), np.inf), 1)
+        reach = gaussian_filter1d(reach, 1.2, mode="wrap")
+        rows.append(np.column_stack([middle + reach[:, None] * ways, np.full(len(angle), height)]))
     canonical = np.concatenate(rows)
     vertices, weights = carrier.carry(canonical, 60)
     return Piece(

@@ -30,7 +30,9 @@ def floor_albedo(kind, first, second, scale, angle, seed, x, y, out):
     if kind == 0:  # boards ten times as long as wide, each of its own tone
         row = np.floor(v * 6)
         board = np.floor(u * 0.8 + 0.37 * (row % 5))
-        tone += 0.22 * value_noise(row * 3.7 + 0.5, board * 5.3 + 0.5, 0.5, seed + 1) + 0.08 * value_noise(u * 2, v * 60, 0.0, seed + 2)
+        tone += 0.22 * value_noise(row * 3.7 + 0.5, board * 5.3 + 0.5, 0.5, seed + 1) + 0.08 * value_noise(
+            u * 2, v * 60, 0.0, seed + 2
+        )
         if v * 6 - row < 0.05:
             tone *= 0.7
     elif kind == 1:
@@ -91,10 +93,17 @@ class Ground:
     places: np.ndarray
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, lens: np.ndarray, centre: np.ndarray, side: float, size: int, light: str) -> Ground:
+    def sample(
+        cls, rng: np.random.Generator, lens: np.ndarray, centre: np.ndarray, side: float, size: int, light: str
+    ) -> Ground:
         """A floor, and how far behind the person it ends, as a lens (3,) sees it; see `clip.View`."""
         outside = light in ("sun", "overcast", "evening")
-        kind = one_of(rng, {"grass": 3, "concrete": 4, "tiles": 1} if outside else {"planks": 3, "tiles": 2, "carpet": 2, "concrete": 1.5, "mat": 1})
+        kind = one_of(
+            rng,
+            {"grass": 3, "concrete": 4, "tiles": 1}
+            if outside
+            else {"planks": 3, "tiles": 2, "carpet": 2, "concrete": 1.5, "mat": 1},
+        )
         names = COLOURS[kind]
         first = linear(names[int(rng.integers(len(names)))]) * np.exp(rng.normal(0, 0.12, 3))
         second = first * rng.uniform(0.4, 0.8) if kind != "grass" else first * [1.4, 1.2, 0.7]
@@ -121,7 +130,10 @@ class Ground:
         """Linear light (H, W, 3) of the floor; `near` (N, N) as `contact` gives it."""
         from scipy.ndimage import map_coordinates
 
-        index = [(0.5 - self.places[..., 1] / CONTACT_SPAN) * CONTACT - 0.5, (0.5 + self.places[..., 0] / CONTACT_SPAN) * CONTACT - 0.5]
+        index = [
+            (0.5 - self.places[..., 1] / CONTACT_SPAN) * CONTACT - 0.5,
+            (0.5 + self.places[..., 0] / CONTACT_SPAN) * CONTACT - 0.5,
+        ]
         open_ = 1 - map_coordinates(near, index, order=1, mode="constant")
         out = np.zeros_like(self.albedo)
         light_on(lights, self.places, np.ascontiguousarray(open_), out)
@@ -139,5 +151,7 @@ def contact(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     seen = np.stack([points[:, 0] * scale + CONTACT / 2, CONTACT / 2 - points[:, 1] * scale, 4 - points[:, 2]], 1)
     draw_triangles(seen.astype(np.float32), np.ones(len(points), np.float32), triangles, 0, near, surface, place, 0.0)
     height = np.where(near > 0, 4 - near, 9.0)
-    close = gaussian_filter(np.exp(-np.maximum(height, 0) / 0.05), 1.1) + 0.5 * gaussian_filter(np.exp(-np.maximum(height, 0) / 0.35), 5.0)
+    close = gaussian_filter(np.exp(-np.maximum(height, 0) / 0.05), 1.1) + 0.5 * gaussian_filter(
+        np.exp(-np.maximum(height, 0) / 0.35), 5.0
+    )
     return np.minimum(0.75 * close, 0.8)

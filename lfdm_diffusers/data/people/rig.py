@@ -12,10 +12,16 @@ import numpy as np
 SIDES = ("Left", "Right")
 # Limits of each angle (degrees) and length (in lengths of a leg).
 ARM = {
-    "armForward": (-50, 175), "armSide": (-45, 175), "armTwist": (-80, 95), "elbow": (0, 145), "palm": (-80, 90), "wrist": (-70, 60),
+    "armForward": (-50, 175), "armSide": (-45, 175), "armTwist": (-80, 95), "elbow": (0, 145), "palm": (-80, 90), "wrist": (-88, 60),
     "fist": (0, 85), "shoulder": (-5, 30),
 }  # fmt: skip
-LEG = {"footOut": (-0.4, 1.0), "footForward": (-0.9, 1.0), "footUp": (0, 1.0), "toeUp": (-60, 60), "footTurn": (-20, 50)}
+LEG = {
+    "footOut": (-0.4, 1.0),
+    "footForward": (-0.9, 1.0),
+    "footUp": (0, 1.0),
+    "toeUp": (-60, 60),
+    "footTurn": (-20, 50),
+}
 TRUNK = {
     "lean": (-25, 60), "bend": (-35, 35), "twist": (-45, 45), "hipTilt": (-15, 60), "hipTurn": (-40, 40), "hipsOut": (-0.4, 0.4),
     "hipsForward": (-0.5, 0.5), "hipsDown": (0, 0.62), "jump": (0, 0.4), "headTurn": (-60, 60), "headDown": (-35, 50),
@@ -61,7 +67,9 @@ class Rig:
         self.bones, self.names, self.parents, self.ground = bones, names, parents, ground
         self.number = {name: i for i, name in enumerate(names)}
         at = self.at
-        self.leg = float(np.linalg.norm(at("lowerleg01.L") - at("upperleg01.L")) + np.linalg.norm(at("foot.L") - at("lowerleg01.L")))
+        self.leg = float(
+            np.linalg.norm(at("lowerleg01.L") - at("upperleg01.L")) + np.linalg.norm(at("foot.L") - at("lowerleg01.L"))
+        )
         self.hips = np.array([abs(at("upperleg01.L")[0]), at("upperleg01.L")[1]])
 
     def at(self, name: str) -> np.ndarray:
@@ -88,7 +96,9 @@ class Rig:
         place = np.zeros((len(self.names), 3))
         for i, (name, parent) in enumerate(zip(self.names, self.parents)):
             turn = turns.get(name, out[parent, :, :3])
-            place[i] = root if parent < 0 else place[parent] + out[parent, :, :3] @ (self.bones[i] - self.bones[parent])
+            place[i] = (
+                root if parent < 0 else place[parent] + out[parent, :, :3] @ (self.bones[i] - self.bones[parent])
+            )
             out[i, :, :3], out[i, :, 3] = turn, place[i] - turn @ self.bones[i]
         return out
 
@@ -116,7 +126,9 @@ class Rig:
         lower = frame(f, n) @ frame(fore, rest[:, 2]).T
         raised = np.degrees(np.arccos(np.clip(-u[2], -1, 1)))
         lift = 0.3 * np.clip(raised - 50, 0, 120) * (0.4 + 0.6 * np.abs(u[0])) + shrug
-        girdle = about(np.array([0.0, -1, 0]), lift) @ about(np.array([0.0, 0, 1]), -0.12 * max(forward, 0) * np.sin(np.radians(raised)))
+        girdle = about(np.array([0.0, -1, 0]), lift) @ about(
+            np.array([0.0, 0, 1]), -0.12 * max(forward, 0) * np.sin(np.radians(raised))
+        )
         hand_turn = about(f, palm) @ lower
         across = np.cross(f, about(f, palm) @ n)
         hand_turn = about(across, wrist) @ hand_turn
@@ -125,7 +137,9 @@ class Rig:
             "lowerarm02": about(f, 0.6 * palm) @ lower, "wrist": hand_turn,
         }  # fmt: skip
         knuckles = [self._left(f"finger{k}-1", side) for k in (2, 5)]
-        curl = hand_turn @ (knuckles[0] - knuckles[1])  # fingers bend about the line of their knuckles, towards the palm
+        curl = hand_turn @ (
+            knuckles[0] - knuckles[1]
+        )  # fingers bend about the line of their knuckles, towards the palm
         for finger in range(1, 6):
             for joint in (1, 2, 3):
                 amount = fist * (joint * 0.8 if finger > 1 else joint * 0.3)
@@ -149,18 +163,25 @@ class Rig:
         for side in SIDES:
             off = ankles[side][:2] - (place + hips[side])[:2]
             reach = np.sqrt(max((STRAIGHT * unit) ** 2 - off @ off, 0.0))
-            highest.append(ankles[side][2] + reach - hips[side][2] + 1.5 * unit * pose["footUp" + side])  # a lifted foot holds nothing down
+            highest.append(
+                ankles[side][2] + reach - hips[side][2] + 1.5 * unit * pose["footUp" + side]
+            )  # a lifted foot holds nothing down
         place[2] = min(highest) - unit * pose["hipsDown"]
         turns = {}
         for side in SIDES:
-            thigh, shank = (self.at(f"{b}.{side[0]}") - self.at(f"{a}.{side[0]}") for a, b in (("upperleg01", "lowerleg01"), ("lowerleg01", "foot")))
+            thigh, shank = (
+                self.at(f"{b}.{side[0]}") - self.at(f"{a}.{side[0]}")
+                for a, b in (("upperleg01", "lowerleg01"), ("lowerleg01", "foot"))
+            )
             a, b = np.linalg.norm(thigh), np.linalg.norm(shank)
             line = ankles[side] - (place + hips[side])
             c = np.clip(np.linalg.norm(line), abs(a - b) + 0.05, STRAIGHT * (a + b))
             line = line / np.linalg.norm(line)
             sign = 1.0 if side == "Left" else -1.0
             turn = turned(sign * pose["footTurn" + side] + 0.5 * pose["hipTurn"], 0, 0)
-            pole = turn @ np.array([sign * 0.12, -1.0, 0.25])  # a knee bends forwards, over the foot; up where the leg is level
+            pole = turn @ np.array(
+                [sign * 0.12, -1.0, 0.25]
+            )  # a knee bends forwards, over the foot; up where the leg is level
             pole = frame(line, pole)[:, 1]
             angle = np.arccos(np.clip((a * a + c * c - b * b) / (2 * a * c), -1, 1))
             upper = np.cos(angle) * line + np.sin(angle) * pole
@@ -174,7 +195,11 @@ class Rig:
             turns[f"lowerleg02.{letter}"] = turns[f"lowerleg01.{letter}"]
             foot = turn @ turned(0, -pose["toeUp" + side], 0)
             turns[f"foot.{letter}"] = foot
-            ball = turn @ turned(0, -0.35 * pose["toeUp" + side], 0) if pose["toeUp" + side] < 0 and pose["footUp" + side] < 0.03 else foot
+            ball = (
+                turn @ turned(0, -0.35 * pose["toeUp" + side], 0)
+                if pose["toeUp" + side] < 0 and pose["footUp" + side] < 0.03
+                else foot
+            )
             for toe in range(1, 6):
                 turns[f"toe{toe}-1.{letter}"] = ball
         return place, turns

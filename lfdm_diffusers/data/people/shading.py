@@ -56,7 +56,7 @@ def lit(lights, which, px, py, pz, bias, step):
     total = 0.0
     for k in range(0, 12, step):
         i, j = int(v + reach * LOOKUPS[k, 0]), int(u + reach * LOOKUPS[k, 1])
-        if i < 0 or j < 0 or i >= size or j >= size or lights.maps[which, i, j] <= near:
+        if i < 0 or j < 0 or i >= size or j >= size or not 0 < lights.maps[which, i, j] > near:
             total += 1
     return total * step / 12
 

@@ -26,8 +26,8 @@ from .rig import Rig, about
 from .shading import Lights
 from .wear import Piece
 
-ROOM = 1.42  # side of the picture over the person's height: raised arms and spread ones are inside
-BELOW = 0.07  # share of it below the feet
+ROOM = 1.44  # side of the picture over the person's height: raised arms and spread ones are inside
+BELOW = 0.085  # share of it below the feet
 SOLE_THICKNESS = 0.011
 EVERY = 4  # one strand of hair in so many stands for all: a head is a few pixels wide
 
@@ -95,7 +95,12 @@ def body_clip(
         ValueError: if an argument is out of range.
         ImportError: if anny is not installed.
     """
-    for name, value, least in (("seed", seed, 0), ("take", take, 0), ("num_frames", num_frames, 1), ("size", size, 16)):
+    for name, value, least in (
+        ("seed", seed, 0),
+        ("take", take, 0),
+        ("num_frames", num_frames, 1),
+        ("size", size, 16),
+    ):
         require_integer(name, value, least)
     if label not in BODY_LABELS:
         raise ValueError(f"label must be one of {', '.join(BODY_LABELS)}; got {label!r}")
@@ -111,7 +116,7 @@ def body_clip(
     view = framed(body, camera, rng)
     ground = Ground.sample(rng, view.lens, view.centre, view.side, int(size), light.kind)
     wall = backdrop(rng, int(size), light.kind)
-    share = 0.3 / exposure(body, light)[1]
+    share = 0.22 / exposure(body, light)[1]  # floors are a little darker than what is lit in front of them
     middle = np.array([0.0, 0, 0.55 * body.height])
     span = 1.5 * body.height
     reach = StageReach(middle, span, 448, span, 224, 3.0)
