@@ -69,12 +69,12 @@ def pose(**amounts: float) -> dict[str, float]:
 
 @pytest.mark.parametrize("label", BODY_LABELS)
 def test_feet_that_stand_do_not_slide_and_nothing_passes_its_limit(sticks, label):
-    performance = perform_body(Person.sample(0, 5), label, 3, 24, 0)
+    performance = perform_body(Person.sample(0, 5), label, 3, 16, 0)
     assert np.isfinite(performance.pose).all() and performance.level[0] == 0 and performance.level.max() > 0.9
     low, high = np.array([LIMITS[name] for name in PARAMETERS]).T
     assert (performance.pose >= low - 1e-9).all() and (performance.pose <= high + 1e-9).all()
     places = {side: [] for side in SIDES}
-    for number in range(24):
+    for number in range(16):
         transforms = sticks.transforms(performance.at(number))
         for side in SIDES:
             places[side].append(joint(sticks, transforms, f"foot.{side[0]}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from .expressions import Performance
 from .figure import EYE, MOUTH, SKIN, TONGUE, Figure, load_figure
 from .hair import FRAME, FrontMap, Strands, beard, brows, frames_of, lashes
 from .hairstyles import scalp
+from .moves import BodyPerformance
 from .person import PATTERNS, Person
 from .shading import Look, Moment
 from .skin import skin_masks
@@ -203,7 +205,7 @@ class Body:
         self.shade = np.concatenate(shade).astype(np.float32)
         self.glossy = np.concatenate(glossy).astype(np.float32)
 
-    def transforms(self, performance: Performance, frame: int) -> np.ndarray:
+    def transforms(self, performance: Any, frame: int) -> np.ndarray:
         """(J, 3, 4) of the bones in a moment."""
         figure, grown = self.figure, self.grown
         head, torso, gaze = performance.head[frame], performance.torso[frame], performance.gaze[frame]
@@ -217,7 +219,9 @@ class Body:
         place = pivot - whole @ pivot + performance.shift[frame]
         return np.concatenate([whole @ transforms[:, :, :3], whole @ transforms[:, :, 3:] + place[:, None]], 2)
 
-    def at(self, performance: Performance, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, Moment]:
+    def at(
+        self, performance: Performance | BodyPerformance, frame: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Moment]:
         """Vertices (V, 3), their normals (V, 3), points of strands (P, 3) in the room, and what shading needs of the moment."""
         figure, grown = self.figure, self.grown
         amounts = performance.actions[frame]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from .camera import Camera
 from .expressions import LABELS, Performance, perform
 from .framing import jittered
 from .light import SHADOW_SIZE, SHADOW_SPAN, Light
+from .moves import BodyPerformance
 from .person import Person
 from .rasteriser import draw_strands, draw_triangles, new_buffers
 from .shading import Lights, shade
@@ -89,7 +89,7 @@ class PeopleClip:
     Attributes:
         frames: (F, H, W, 3) uint8 RGB.
         label, person, take, seed: what it was drawn from; outfit, light, camera: of this clip.
-        performance: actions, head and gaze over time.
+        performance: actions, head and gaze over time; of whole figures their pose.
         surfaces: F of `Surface`.
         mesh, strands: (F, V, 3), (F, P, 3) x, y in pixels and 1 / depth of every vertex and point of a strand.
         nearness: (F, S, S) 1 / depth of what is seen, at S = `FINE` times the picture's size; 0 is the backdrop.
@@ -103,7 +103,7 @@ class PeopleClip:
     outfit: Outfit
     light: Light
     camera: Camera
-    performance: Performance
+    performance: Performance | BodyPerformance
     surfaces: tuple[Surface, ...]
     mesh: np.ndarray
     strands: np.ndarray
@@ -242,7 +242,7 @@ def exposure(body: Body, light: Light) -> tuple[np.ndarray, float]:
     return seen_as, float(seen_as.mean()) * skin
 
 
-def film(body: Body, performance: Any, light: Light, camera: Camera, view: View, reach: Reach, behind: Callable[[int, Lights, np.ndarray], np.ndarray],
+def film(body: Body, performance: Performance | BodyPerformance, light: Light, camera: Camera, view: View, reach: Reach, behind: Callable[[int, Lights, np.ndarray], np.ndarray],
          label: str, number: int, take: int, seed: int, size: int) -> PeopleClip:  # fmt: skip
     """All frames of a clip, as seen in `view`; `behind` gives the backdrop (H, W, 3) of a frame, its lights and points."""
     count = len(performance.level)
