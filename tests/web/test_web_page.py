@@ -137,7 +137,12 @@ def test_frames_of_the_pictures_size_are_the_pipelines(page, pipe):
         """
         await app.generate({ noise: given.noise.map((values) => Float32Array.from(values)), steps: given.steps, label: 6 });
         const shown = await app.frames.ask("pixels", { index: given.index });
-        const long = performance.getEntriesByType("longtask").map((entry) => entry.duration);
+        const long = await new Promise((resolve) => {
+            const found = [];
+            new PerformanceObserver((list) => found.push(...list.getEntries().map((entry) => entry.duration)))
+                .observe({ type: "longtask", buffered: true });
+            setTimeout(() => resolve(found), 300);
+        });
         return { ...shown, pixels: [...shown.pixels], status: status.textContent, long };
         """,
         {"noise": [x.ravel().tolist() for x in draws(3, STEPS)], "steps": STEPS, "index": 12},
@@ -150,7 +155,7 @@ def test_frames_of_the_pictures_size_are_the_pipelines(page, pipe):
     assert np.abs(got - wanted).mean() <= 2
     still = (wanted == np.asarray(picture)).all(axis=-1)
     assert 0.02 < still.mean() < 1 and (got == wanted)[still].mean() > 0.99
-    assert max(made["long"], default=0) < 1000
+    assert max(made["long"], default=0) < 1000  # milliseconds that the page does not answer
 
 
 def test_a_clip_is_saved_as_a_gif_and_as_a_video(page):

@@ -117,7 +117,7 @@ def along_limb(figure: Figure, bones: tuple[str, ...], first: str) -> np.ndarray
         best, passed = np.full(len(out), np.inf), 0.0
         place = np.zeros(len(out))
         for a, b in pairwise(chain):
-            length = np.linalg.norm(b - a)
+            length = float(np.linalg.norm(b - a))
             t = (figure.canonical - a) @ (b - a) / length**2
             t = np.clip(t, 0, 1.6 if b is chain[-1] else 1)
             off = np.linalg.norm(figure.canonical - a - t[:, None] * (b - a), axis=1)
@@ -155,7 +155,8 @@ def garments(figure: Figure, attire: Attire, vertices: np.ndarray, normals: np.n
     fold = 0.004 * np.sin(x * 55 + z * 30) * np.sin(z * 42 + 1.0)
     wide = attire.loose * smoothstep(0.05, 0.75, cut["leg"])
     under, over = (0.006, 0.013) if not attire.tucked else (0.005, 0.004)
-    thickness = {"hoodie": 0.019, "turtleneck": 0.009, "jacket": 0.021}.get(attire.kind, 0.011) + 0.010 * attire.loose
+    cloth = {"hoodie": 0.019, "turtleneck": 0.009, "jacket": 0.021}.get(attire.kind, 0.011) + 0.010 * attire.loose
+    thickness = np.full(len(z), cloth)
     pieces = []
     if "under" in cut:
         pieces.append(shell(figure, vertices, normals, cut["under"], np.full(len(z), 0.007), M_CLOTH2, smooth=3))

@@ -173,36 +173,36 @@ def keys_of(label: str, side: str, times: int, rng: np.random.Generator) -> Keys
         return keys
     if label == "bow":
         deep = u(0.7, 1.0)
-        down = {"hipTilt": 42 * deep, "lean": 38 * deep, "hipsForward": -0.13 * deep, "headDown": 10.0} | both(
+        bowed = {"hipTilt": 42 * deep, "lean": 38 * deep, "hipsForward": -0.13 * deep, "headDown": 10.0} | both(
             armForward=60 * deep if u(0, 1) < 0.4 else 8.0, elbow=12
         )
-        return [(0.1, {"lean": -2.0}), (0.42, down), (0.6, down)]
+        return [(0.1, {"lean": -2.0}), (0.42, bowed), (0.6, bowed)]
     if label == "point":
         way = u(-10, 45)
-        arm = one(side, armForward=88 - 0.5 * abs(way), armSide=way, elbow=4, palm=55, fist=0, shoulder=3) | {
+        pointing = one(side, armForward=88 - 0.5 * abs(way), armSide=way, elbow=4, palm=55, fist=0, shoulder=3) | {
             "headTurn": sign * 0.6 * way,
             "twist": sign * 0.15 * way,
         }
-        return [(0.14, one(side, armForward=-8, elbow=25)), (0.38, arm), (0.72, arm)]
+        return [(0.14, one(side, armForward=-8, elbow=25)), (0.38, pointing), (0.72, pointing)]
     if label == "arms_spread":
-        out = both(armSide=u(82, 98), elbow=6, palm=-20 if u(0, 1) < 0.5 else 60, armTwist=10, shoulder=0) | {
+        spread = both(armSide=u(82, 98), elbow=6, palm=-20 if u(0, 1) < 0.5 else 60, armTwist=10, shoulder=0) | {
             "lean": -4.0
         }
-        return [(0.1, both(armForward=12, armSide=-4, elbow=25)), (0.4, out), (0.68, out)]
+        return [(0.1, both(armForward=12, armSide=-4, elbow=25)), (0.4, spread), (0.68, spread)]
     if label == "stop_signal":
-        arm = one(side, armForward=u(76, 88), armSide=u(0, 22), elbow=u(4, 14), palm=85, wrist=-84, shoulder=4) | {
-            "lean": -3.0
-        }
-        return [(0.12, one(side, armForward=20, elbow=75, palm=50)), (0.34, arm), (0.7, arm)]
+        stopping = one(
+            side, armForward=u(76, 88), armSide=u(0, 22), elbow=u(4, 14), palm=85, wrist=-84, shoulder=4
+        ) | {"lean": -3.0}
+        return [(0.12, one(side, armForward=20, elbow=75, palm=50)), (0.34, stopping), (0.7, stopping)]
     if label == "walk_in_place":
         keys = []
         moments = np.linspace(0.04, 0.96, 2 * times + 3)
         high = u(0.2, 0.34)
         for k in range(len(moments) - 1):
-            up, down = (side, away) if k % 2 == 0 else (away, side)
-            lean = 1.0 if down == "Left" else -1.0
-            pose = one(up, footUp=high, footForward=0.12, toeUp=-22, armForward=-24, elbow=28) | one(
-                down, armForward=38, elbow=48
+            lifted, standing = (side, away) if k % 2 == 0 else (away, side)
+            lean = 1.0 if standing == "Left" else -1.0
+            pose = one(lifted, footUp=high, footForward=0.12, toeUp=-22, armForward=-24, elbow=28) | one(
+                standing, armForward=38, elbow=48
             )
             pose |= {"hipsOut": 0.055 * lean, "twist": -6.0 * lean, "hipTurn": 4.0 * lean}
             keys.append((float(0.5 * (moments[k] + moments[k + 1])), pose))
@@ -217,32 +217,32 @@ def keys_of(label: str, side: str, times: int, rng: np.random.Generator) -> Keys
         )
         return [(0.14, guard), *repeated(guard, hit, 0.24, 0.78, times), (0.84, guard)]
     if label == "knee_raise":
-        up = (
+        knee_up = (
             one(side, footUp=u(0.42, 0.56), footForward=0.20, toeUp=-12)
             | {"hipsOut": -sign * 0.10}
             | one(away, armForward=50, elbow=85)
             | one(side, armForward=-28, elbow=60)
         )
-        on = {"hipsOut": -sign * 0.09}
-        return [(0.1, on), *repeated(on, up, 0.16, 0.84, times), (0.9, on)]
+        shifted = {"hipsOut": -sign * 0.09}
+        return [(0.1, shifted), *repeated(shifted, knee_up, 0.16, 0.84, times), (0.9, shifted)]
     if label == "reach_up":
-        up = (
+        reaching = (
             both(armForward=u(120, 150), armSide=u(35, 60), elbow=8, armTwist=10, fist=0, shoulder=10)
             | both(toeUp=-25 if u(0, 1) < 0.6 else 0)
             | {"headDown": -18.0, "lean": -5}
         )
-        return [(0.1, both(armForward=-6) | {"hipsDown": 0.03}), (0.42, up), (0.66, up)]
+        return [(0.1, both(armForward=-6) | {"hipsDown": 0.03}), (0.42, reaching), (0.66, reaching)]
     if label == "cross_arms":
         folded = one(side, armForward=38, armSide=10, armTwist=-62, elbow=108, palm=30) | one(
             away, armForward=30, armSide=10, armTwist=-60, elbow=104, palm=30
         )
         return [(0.12, both(armForward=25, armSide=20, elbow=40)), (0.4, folded), (0.74, folded)]
     if label == "shrug":
-        up = both(shoulder=24, armSide=u(22, 34), armTwist=u(50, 65), elbow=u(75, 95), palm=-75, fist=2) | {
+        shrugged = both(shoulder=24, armSide=u(22, 34), armTwist=u(50, 65), elbow=u(75, 95), palm=-75, fist=2) | {
             "headLean": sign * 9.0,
             "headDown": -3,
         }
-        return [(0.3, up), (0.44, up), (0.58, up | both(shoulder=16)), (0.68, up)]
+        return [(0.3, shrugged), (0.44, shrugged), (0.58, shrugged | both(shoulder=16)), (0.68, shrugged)]
     far = (
         one(side, armSide=-4)
         | one(away, armSide=u(140, 165), armTwist=20, elbow=u(20, 40))
@@ -371,7 +371,7 @@ def perform_body(person: Person, label: str, take: int, num_frames: int, seed: i
     share = 0.55
     pose[:, number["headTurn"]] -= share * (pose[:, number["twist"]] + pose[:, number["hipTurn"]]) + 0.35 * facing
     for name, sources in (("headDown", ("lean", "hipTilt")), ("headLean", ("bend",))):
-        carried = sum(pose[:, number[source]] for source in sources)
+        carried = np.sum([pose[:, number[source]] for source in sources], axis=0)
         pose[:, number[name]] -= share * carried[0] + (0.25 if label == "bow" else share) * (carried - carried[0])
     for name in ("headTurn", "headDown", "headLean"):
         pose[:, number[name]] = np.clip(pose[:, number[name]], *LIMITS[name])
