@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..data.picture_fitting import Picture
 from ..hub.cards import parameter_count
 from ..models import LabelEmbeddings, UNet3DVideoModel
+from ..models.text_attention import batch_texts
 from ..ops.cpu import advise_precision, reuse_freed_memory
 from ..ops.number_types import float32_by_default
 from ..schedulers import check_scheduler, refine_schedule
@@ -95,7 +96,6 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
     _callback_tensor_inputs = ["latents", "prompt_embeds"]
     output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt", "latent")
 
-    # Of the last call; before any, as a call is by default.
     _guidance_scale, _interrupt, _num_timesteps, _current_timestep = 1.0, False, 0, None
 
     unet: UNet3DVideoModel
@@ -291,9 +291,8 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         negative = None
         if asked.negative_prompt is not None:
             (negative,) = self.encode_prompt(asked.negative_prompt, device, asked.num_videos_per_prompt)
-            negative = (
-                negative if negative is None or len(negative) == batch_size else negative[:1].expand(batch_size, -1)
-            )
+            if negative is not None and len(negative) != batch_size:
+                negative = negative[:1].expand(batch_size, *negative.shape[1:])
         return encoded, Condition(batch_size, prompt_embeds, image_projection, negative)
 
     def prepare_timesteps(self, num_inference_steps: int) -> torch.Tensor:
@@ -428,10 +427,10 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
             batch_size = latents.shape[0]
             latents = torch.cat((latents, latents))
             without = prompt_embeds if negative_embeds is None else negative_embeds.to(prompt_embeds.dtype)
-            prompt_embeds = torch.cat((without, prompt_embeds))
+            prompt_embeds = batch_texts([*without, *prompt_embeds])
             if image_projection.shape[0] > 1:
                 image_projection = torch.cat((image_projection, image_projection))
-            nulls = 0 if negative_embeds is not None else batch_size
+            nulls = 0 if negative_embeds is not None else batch_size  # the first rows
             null_mask = torch.arange(2 * batch_size, device=latents.device) < nulls
         elif self._only_null:
             prompt_embeds = None

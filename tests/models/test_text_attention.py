@@ -145,6 +145,21 @@ def sentence_pipeline(**parts) -> LFDMPipeline:
     return tiny_pipeline(text_encoder=True, unet=hearing(), label_embeddings=table, **parts)
 
 
+def test_a_negative_prompt_may_have_other_words():
+    """Shorter or longer than the prompt, one for all videos or one for each: each row is that of its own words."""
+    pipe, seen = sentence_pipeline(default_num_inference_steps=1), []
+    pipe.unet.register_forward_pre_hook(lambda _, args: seen.append(args[2]))
+    short, long = "happiness", "anger happiness surprise anger"
+    assert pipe.encode_prompt(short)[0].shape[1] < pipe.encode_prompt(long)[0].shape[1]
+    for prompts, negative in ((short, long), (long, short), ([long, short], short), ([long, short], [short, long])):
+        pipe(tiny_image(), prompts, negative_prompt=negative, guidance_scale=2.0, output_type="latent")
+        texts = [prompts] if isinstance(prompts, str) else prompts
+        others = [negative] * len(texts) if isinstance(negative, str) else negative
+        for row, text in zip(seen.pop(), [*others, *texts], strict=True):
+            own = pipe.encode_prompt(text)[0][0]
+            assert torch.equal(row[: len(own)], own) and not row[len(own) :].any()
+
+
 def test_a_label_is_the_same_from_the_table_and_from_the_encoder():
     pipe = sentence_pipeline()
     looked_up, encoded = (
