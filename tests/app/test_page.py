@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="needs chromium and chromedriver"),
 ]
-WAIT = 120  # seconds; a clip takes about one
+WAIT = 300  # seconds; a clip takes a few, all labels a minute, and two tests may share the machine
 
 
 @pytest.fixture(scope="module")

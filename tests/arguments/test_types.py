@@ -31,8 +31,9 @@ def test_numbers():
 
 def test_lists():
     assert some_of(("gif", "mp4"))(" MP4,gif,mp4") == ["mp4", "gif"]
-    assert refusal(some_of(("gif", "mp4")), "avi") == "must be some of gif,mp4 with commas, got 'avi'"
-    assert refusal(some_of(("gif", "mp4")), ",") == "must be some of gif,mp4 with commas, got ','"
+    assert refusal(some_of(("gif", "mp4")), "avi") == "must be some of gif,mp4 with commas, or all, got 'avi'"
+    assert some_of(("gif", "mp4"))("all") == ["gif", "mp4"]
+    assert refusal(some_of(("gif", "mp4")), ",") == "must be some of gif,mp4 with commas, or all, got ','"
 
 
 def test_strokes():

@@ -36,7 +36,7 @@ OPTIONS = {
     "train_unet": SHARED
     + OF_DIFFUSION
     + "flow_target lfae lfae_subfolder lora_alpha lora_rank model_config_name_or_path motion_cache_dir pretrained_model_name_or_path"
-    + " save_text_encoder",
+    + " caption_prob save_text_encoder text_attention",
     "train_baseline": SHARED
     + OF_DIFFUSION
     + "autoencoder discriminator_lr_scale kl_weight label_embeddings model_config reconstruction_weight system",
