@@ -76,9 +76,11 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         self._rows = rows
         self.embedding = nn.Embedding(len(labels), embedding_dim)
         if num_tokens:
-            self.register_buffer("token_states", torch.zeros(len(labels), num_tokens, embedding_dim))
+            self.register_buffer(
+                "token_states", torch.zeros(len(labels), num_tokens, embedding_dim, dtype=torch.get_default_dtype())
+            )
         if num_centers:
-            self.register_buffer("centers", torch.zeros(num_centers, embedding_dim))
+            self.register_buffer("centers", torch.zeros(num_centers, embedding_dim, dtype=torch.get_default_dtype()))
 
     @classmethod
     def from_embeddings(cls, labels: Sequence[str], embeddings: torch.Tensor) -> LabelEmbeddings:

@@ -201,12 +201,12 @@ class Motion:
         apex, sizes, latest = self.apex(), self._sizes(), len(self) - len(self) // 4
         rise = self._frames(torch.arange(apex + 1))
         rise = rise.resampled(min(len(rise), latest))
-        parts = [rise, self._frames(torch.full((num_frames,), apex))]
+        parts = [rise, self._frames(torch.full((num_frames,), apex, dtype=torch.int64))]
         left = len(self) - len(rise)
         if left and apex < latest and sizes[-1] <= AT_REST * sizes[apex]:
             parts.append(self._frames(torch.arange(apex + 1, len(self))))
         elif left:
-            top = self._frames(torch.full((left,), apex))
+            top = self._frames(torch.full((left,), apex, dtype=torch.int64))
             back = 1 - smoothstep(torch.arange(1, left + 1, dtype=torch.float32) / left)
             first = self.flow[:1].expand_as(top.flow), self.occlusion[:1].expand_as(top.occlusion)
             parts.append(top._toward(*first, back.to(self.flow).view(-1, 1, 1, 1)))

@@ -12,6 +12,7 @@ MAKERS = {"empty", "eye", "full", "linspace", "logspace", "ones", "rand", "randn
 # Weights have torch's default type, as those of all modules; of an empty tensor its device alone is asked.
 ALLOWED = {
     "null_text_embed = nn.Parameter(torch.randn(1, text_embed_dim))",
+    "no_text = nn.Parameter(torch.randn(1, 1, text_dim))",
     "torch.empty(0",
 }
 
