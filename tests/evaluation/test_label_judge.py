@@ -46,6 +46,7 @@ def squares(count: int, first: int = 0) -> Squares:
     return Squares(clips, ClipReader(64, 64), FRAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_judge_knows_orders_of_frames_that_it_has_not_seen():
     judge = train_label_judge(squares(48), steps=50)

@@ -350,6 +350,7 @@ def test_frame_features_are_means_of_the_last_map():
 # ---- scripts --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_training_of_judges(tmp_path):
     """A few steps on a few people: the script draws, trains, tests, and writes judges that load."""

@@ -342,6 +342,7 @@ def test_other_models_are_refused_and_left_alone(base, whole_run, tmp_path):
 # ---- processes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_killed_and_resumed(base, tmp_path, scripts):
     """SIGKILL as soon as a checkpoint is there; the end is the same."""
@@ -356,6 +357,7 @@ def test_killed_and_resumed(base, tmp_path, scripts):
     assert_same(decoder(output), decoder(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes(base, tmp_path, scripts):
     """The decoder's running statistics are averaged; the frozen ones stay as they were, to the bit."""

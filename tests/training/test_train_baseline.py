@@ -290,6 +290,7 @@ def test_another_space_or_network_does_not_go_on(whole_runs, faces, tmp_path):
         assert message in refusal(arguments(faces, tmp_path / system, system, **changes | change))
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize("system", ["autoencoder", *PIPELINES])
 def test_two_processes_are_one(whole_runs, faces, tmp_path, scripts, system):

@@ -422,6 +422,7 @@ def test_killed_and_resumed(faces, tmp_path, scripts):
     assert_same(weights(output), weights(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes(faces, tmp_path, scripts):
     """Both do their share of each batch, BatchNorm's statistics are averaged, and going on gives the same."""

@@ -27,7 +27,7 @@ from lfdm_diffusers.web.serving import make_server
 webdriver = pytest.importorskip("selenium.webdriver")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
-# A node_modules with the page's packages, as .ci/run makes it; else those that `lfdm web` has fetched before.
+# A node_modules with the page's packages, by `npm install` from lfdm_diffusers/web/page/package.json; else those that `lfdm web` has fetched before.
 RUNTIME = os.environ.get("LFDM_WEB_RUNTIME")
 # A folder of `lfdm export`, to save the time of making one.
 MODEL = os.environ.get("LFDM_WEB_MODEL")
