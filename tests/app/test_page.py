@@ -22,6 +22,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="needs chromium and chromedriver"),
 ]
 WAIT = 300  # seconds; a clip takes a few, all labels a minute, and two tests may share the machine

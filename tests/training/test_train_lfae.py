@@ -407,6 +407,7 @@ def test_contact_sheet():
 # ---- processes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_killed_and_resumed(faces, tmp_path, scripts):
     """SIGKILL as soon as a checkpoint is there, as often as it takes; the end is the same."""

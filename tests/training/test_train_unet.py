@@ -494,6 +494,7 @@ def test_killed_and_resumed(faces, tmp_path, scripts):
     assert_same(weights(output), weights(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes_are_one(faces, tmp_path, scripts):
     """Two processes give what one gives with the same global batch, to rounding."""
