@@ -221,9 +221,7 @@ class Engine:
         require_short(label, *(own for _, own in asked.subjects))
         table = pipe.label_embeddings
         if table is not None and pipe.text_encoder is None:  # looked for before anybody else has to wait
-            names: dict[str | None, str | None] = {
-                text: table.labels[table.label_ids(text)[0]] for text in asked.labels(label) if text
-            }
+            names: dict[str | None, str | None] = {text: table.own_label(text) for text in asked.labels(label) if text}
             label = names.get(label, label)
             asked = replace(asked, subjects=[(box, names.get(own, own)) for box, own in asked.subjects])
         return self._generated(picture, label, pipe, asked, fit, progress)

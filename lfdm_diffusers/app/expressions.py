@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from ..data.picture_fitting import FITS
-from ..pipelines import LFDMPipeline, Motion
+from ..pipelines import Box, LFDMPipeline, Motion
 from ..visualization.clip_files import default_fps
 from ..visualization.clip_views import clip_views
 from .engine import SIZE, Engine, Progress, Upload, quiet
@@ -19,14 +20,24 @@ from .turns import in_turn
 MOST_KEPT = 16  # pictures whose expressions are kept
 
 
+class Made(NamedTuple):
+    """What was made of a picture.
+
+    Attributes:
+        boxes: of its faces, which move; None if the picture does as a whole.
+        motions: of each label, one of each face.
+    """
+
+    boxes: Sequence[Box] | None
+    motions: dict[str, list[Motion]]
+
+
 class Expressions:
     """The expressions of pictures, and mixtures of them; an engine does the work, in its thread."""
 
     def __init__(self, engine: Engine):
         self.engine, self._worker = engine, engine._worker
-        self._made: dict[
-            str, dict[str, list[Motion]]
-        ] = {}  # by picture and model, motions of labels, one of each face
+        self._made: dict[str, Made] = {}  # by picture and model
 
     @in_turn
     def make(self, picture: Upload | None, model: str | None = None, progress: Progress = quiet) -> list[str]:
@@ -53,7 +64,7 @@ class Expressions:
                     generator=torch.Generator().manual_seed(0), callback_on_step_end=tick,
                 )  # fmt: skip
                 made[label] = [output.motion(number) for number in range(len(boxes or [0]))]
-            self._made[key] = made
+            self._made[key] = Made(boxes, made)
             for old in list(self._made)[:-MOST_KEPT]:
                 del self._made[old]
         return list(pipe.labels)
@@ -78,10 +89,10 @@ class Expressions:
             ValueError: for bad input, and where `make` was not asked for first.
         """
         pipe, tensor = self.engine.pipeline(model), self.engine.usable(picture)
-        motions = self._made.get(self._key(tensor, model))
-        if motions is None:
+        found = self._made.get(self._key(tensor, model))
+        if found is None:
             raise ValueError("Make this picture's expressions first.")
-        boxes = pipe.outlook(tensor).subjects
+        boxes, motions = found
         fps = default_fps(pipe.unet.config.num_frames)
         if unknown := set(weights) - set(motions):
             raise ValueError(f"There is no expression {', '.join(sorted(unknown))}.")

@@ -78,8 +78,9 @@ def _add_commands(
 
 
 def _fill(module_name: str, parser: CommandParser) -> None:
-    """Give a command's parser its options, and the function to run."""
+    """Give a command's parser its options, its examples, and the function to run."""
     module = importlib.import_module(f".{module_name}", __name__)
+    parser.epilog, parser.formatter_class = module.EXAMPLES, argparse.RawDescriptionHelpFormatter
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
 

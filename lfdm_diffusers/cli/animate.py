@@ -27,7 +27,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     # As in `lfdm generate`: pictures behind the options would be taken for more motions.
     parser.usage = "%(prog)s [IMAGE ...] (--motion FILE ... | --driving CLIP ...) [--model M] [--output DIR] [options]"
     what = parser.add_argument_group("what to animate, and how it moves")

@@ -21,7 +21,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     add_model_argument(parser)
     parser.add_argument("--only-this-model", action="store_true", help="remove the tab that loads other models")
     parser.add_argument(

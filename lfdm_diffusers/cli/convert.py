@@ -33,7 +33,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     files = parser.add_argument_group("what to convert")
     files.add_argument(
         "--lfae", required=True, metavar="LFAE.pth", help="the auto-encoder's checkpoint (LFDM's or MRAA's)"

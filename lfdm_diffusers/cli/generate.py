@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     # argparse's own would put the pictures behind the labels, which would take them for more labels.
     parser.usage = (
         "%(prog)s [IMAGE ...] [LABEL ...] [--label L ... | --all-labels] [--model M] [--output DIR] [options]"
@@ -199,8 +199,7 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None, option: str = "--
     Raises:
         ValueError: for a label that the model does not know; names the closest one and lists all.
     """
-    from ..data.labels import known_as, normalized_label
-    from ..models.label_embeddings import taken_for
+    from ..data.labels import normalized_label
 
     table, free_text = pipe.label_embeddings, pipe.text_encoder is not None
     if not given:
@@ -212,18 +211,11 @@ def choose_labels(pipe: LFDMPipeline, given: list[str] | None, option: str = "--
     chosen: dict[str, str] = {}
     for label in given:
         if table is not None and (table.knows(label) or not free_text):
-            own = {normalized_label(each): each for each in table.labels}
-            meant = known_as(label, own)
-            if meant is not None:
-                if meant != normalized_label(label):
-                    print(taken_for(label, own[meant]), file=sys.stderr)
-                label = own[meant]
-            else:
-                try:
-                    table.label_ids(label)
-                except ValueError as error:
-                    hint = " (Pictures stand before `--label`.)" if Path(label).exists() else ""
-                    raise ValueError(f"`{option}`: {error}{hint}") from error
+            try:
+                label = table.own_label(label, say=partial(print, file=sys.stderr))
+            except ValueError as error:
+                hint = " (Pictures stand before `--label`.)" if Path(label).exists() else ""
+                raise ValueError(f"`{option}`: {error}{hint}") from error
         elif not label.strip():
             raise ValueError(f"`{option}`: a label must not be empty.")
         chosen.setdefault(normalized_label(label), label)

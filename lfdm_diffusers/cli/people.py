@@ -21,7 +21,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     add_set_arguments(parser, num_frames=24, more_labels=f"; with --body, of {', '.join(BODY_ACTIONS)}")
     parser.add_argument(
         "--body", action="store_true", help="people from head to foot who act with their bodies (default: faces)"

@@ -19,7 +19,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", metavar="FOLDER", help="folder of a pipeline, a model, or a decoder")
     parser.add_argument("repo_id", metavar="REPO_ID", help="repository, such as me/my-model; made if need be")
     parser.add_argument("--private", action="store_true", help="make a new repository private")

@@ -26,7 +26,6 @@ npm fetches two pinned packages (onnxruntime-web, gifenc) the first time; --runt
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "model",
         nargs="?",

@@ -7,15 +7,26 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from ..files.progress import progress_bar
 from ..files.reading import read_json, read_text, reading
 from ..files.whole import whole, write_json
+from .video_writing import write_clip
 
 FORMATS = ("png", "webp", "mkv", "mp4", "webm")
 SPLITS = ("train", "test")
+
+
+class DrawnClip(Protocol):
+    """A clip whose true motion is known."""
+
+    @property
+    def frames(self) -> np.ndarray: ...
+
+    def flow_from_first(self) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 def require_integer(name: str, value: object, least: int) -> None:
@@ -113,6 +124,18 @@ def write_flow(path: Path, flow: np.ndarray, visibility: np.ndarray) -> None:
     """True flow `(F, 2, H, W)`, as float16, and visibility `(F, 1, H, W)` of all frames against frame 0, compressed."""
     with whole(path) as part:
         np.savez_compressed(part, flow=flow.astype(np.float16), visibility=visibility.astype(np.uint8))
+
+
+def write_missing(root: Path, row: dict, settings: dict, draw: Callable[[], DrawnClip]) -> None:
+    """Draw and write the clip of a row of metadata, and its true motion if the settings ask for it, unless it is there."""
+    target = root / row["file_name"]
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    clip = draw()
+    if settings["with_flow"]:  # first: the clip's presence says that all is there
+        write_flow(root / row["flow"], *clip.flow_from_first())
+    write_clip(target, clip.frames, settings["format"], settings["fps"])
 
 
 def drawn(

@@ -168,10 +168,14 @@ def trained_accuracy(
         clips, labels: generated ones, and real ones that the judge has not seen.
         batch_size: clips at once.
     """
-    logits = [torch.cat([judge(part.float() / 255) for part in each.batches(batch_size)]) for each in clips]
-    found = accuracy_score(judge.labels, logits, labels)
-    stills = (part[:, :1].float() / 255 for part in clips[1].batches(batch_size))
-    still = torch.cat([judge(part.expand(-1, clips[1].num_frames, -1, -1, -1)) for part in stills])
+    generated, real = clips
+    made = torch.cat([judge(part.float() / 255) for part in generated.batches(batch_size)])
+    shown = [  # of real clips, whole and still
+        (judge(part), judge(part[:, :1].expand_as(part)))
+        for part in (x.float() / 255 for x in real.batches(batch_size))
+    ]
+    true, still = map(torch.cat, zip(*shown))
+    found = accuracy_score(judge.labels, [made, true], labels)
     truth = torch.tensor([judge.labels.index(label) for label in labels[1]])
     found["first_frame"] = label_accuracy(still.argmax(dim=1), truth)
     found["judge"] = f"trained on {judge.facts['training_clips']} clips"

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from ..data.captions import SLOTS
-from ..files.reading import reading, why
-from ..files.whole import whole
-from .toon_judges import at_judges_size, convolutions
+from ..files.reading import why
+from .judge_files import read_half, write_half
+from .toon_judges import beside_the_first, convolutions
 
 # Least strength over time that counts as an action, and where slight ends and strong begins: between 0, 0.4, 0.8 and 1.25.
 LEAST, PLAIN, STRONG = 0.2, 0.6, 1.02
@@ -64,13 +62,9 @@ class ActionReader(nn.Module):
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Strengths `(N, F, slots)` of clips `(N, F, 3, H, W)` in [0, 1]: 0 none, 0.4 slight, 0.8 plain, 1.25 strong."""
-        count, frames = clips.shape[:2]
-        clips = at_judges_size(clips.flatten(0, 1)).unflatten(0, (count, frames))
-        # The first frame's mean colours are taken out: light and skin are no action.
-        level = clips[:, :1].mean(dim=(3, 4), keepdim=True)
-        seen = torch.cat((clips - level, 4 * (clips - clips[:, :1])), dim=2)  # (N, F, 6, 64, 64)
-        seen = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        single = self.frame_features(seen).unflatten(0, (count, frames)).transpose(1, 2)  # (N, 128, F)
+        single = (
+            self.frame_features(beside_the_first(clips)).unflatten(0, clips.shape[:2]).transpose(1, 2)
+        )  # (N, 128, F)
         return self.strength(torch.cat((single, self.over_time(single)), dim=1)).transpose(1, 2)
 
 
@@ -88,12 +82,7 @@ def read_actions(strengths: torch.Tensor) -> list[SeenAction]:
 
 def save_reader(reader: ActionReader, path: str | os.PathLike, facts: dict) -> None:
     """Write it as float16 safetensors, with `facts` (how it was trained, how well it reads) in the header."""
-    tensors = {
-        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in reader.state_dict().items()
-    }
-    with whole(Path(path)) as part:
-        save_file(tensors, part, {"slots": json.dumps(SLOTS), "facts": json.dumps(facts)})
+    write_half(reader, path, {"slots": json.dumps(SLOTS), "facts": json.dumps(facts)})
 
 
 def load_reader(path: str | os.PathLike) -> ActionReader:
@@ -104,9 +93,8 @@ def load_reader(path: str | os.PathLike) -> ActionReader:
     """
     path, reader = Path(path), ActionReader()
     try:
-        with reading(path, "safetensors"), safe_open(path, "pt") as file:
-            slots: Sequence[Sequence[str]] = json.loads((file.metadata() or {})["slots"])
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
+        header, state = read_half(path)
+        slots: Sequence[Sequence[str]] = json.loads(header["slots"])
         if [tuple(slot) for slot in slots] != list(SLOTS):
             raise ValueError("it reads other actions than there are now; train it anew")
         reader.load_state_dict(state)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, overload
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -22,21 +23,35 @@ JUDGES: dict[str, type[Any]] = {"expression": ExpressionJudge, "identity": Ident
 Judge = ExpressionJudge | IdentityEncoder | LabelJudge
 
 
+def write_half(network: nn.Module, path: str | os.PathLike, header: dict[str, str]) -> None:
+    """Write a network's tensors as safetensors, floats in half precision, with `header`."""
+    tensors = {
+        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in network.state_dict().items()
+    }
+    with whole(Path(path)) as part:
+        save_file(tensors, part, header)
+
+
+def read_half(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """The header and the tensors of a file of `write_half`.
+
+    Raises:
+        ValueError: for what cannot be read.
+    """
+    with reading(path, "safetensors"), safe_open(path, "pt") as file:
+        return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
+
+
 def save_judge(judge: nn.Module, path: str | os.PathLike, facts: dict) -> None:
     """Write a judge as float16 safetensors with `facts` (how it was trained, how well it judges, as JSON) in its header."""
-    path = Path(path)
     metadata = {
         "judge": next(name for name, cls in JUDGES.items() if isinstance(judge, cls)),
         "facts": json.dumps(facts),
     }
     if isinstance(judge, (ExpressionJudge, LabelJudge)):
         metadata["labels"] = json.dumps(judge.labels)
-    tensors = {
-        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in judge.state_dict().items()
-    }
-    with whole(path) as part:
-        save_file(tensors, part, metadata)
+    write_half(judge, path, metadata)
 
 
 def judge_file(name: str) -> Path:
@@ -70,9 +85,7 @@ def load_judge(name: str, path: str | os.PathLike | None = None) -> Judge:
         raise ValueError(f"`name` must be one of {', '.join(JUDGES)}, got {name!r}.")
     path = Path(path) if path is not None else judge_file(name)
     try:
-        with reading(path, "safetensors"), safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
+        header, state = read_half(path)
         judge = IdentityEncoder() if name == "identity" else JUDGES[name](json.loads(header["labels"]))
         judge.load_state_dict(state)
         judge.facts = json.loads(header["facts"])

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .toon_judges import at_judges_size, convolutions
+from .toon_judges import beside_the_first, convolutions
 
 
 class LabelJudge(nn.Module):
@@ -39,13 +39,10 @@ class LabelJudge(nn.Module):
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Logits `(N, labels)` of clips `(N, F, 3, H, W)` in [0, 1]."""
-        count, frames = clips.shape[:2]
-        clips = at_judges_size(clips.flatten(0, 1)).unflatten(0, (count, frames))
-        # The first frame's mean colours are taken out: light is no action.
-        level = clips[:, :1].mean(dim=(3, 4), keepdim=True)
-        seen = torch.cat((clips - level, 4 * (clips - clips[:, :1])), dim=2).flatten(0, 1)  # (N * F, 6, 64, 64)
-        features = self.frame_features(seen.contiguous(memory_format=torch.channels_last))
-        features = features.unflatten(0, (count, frames)).transpose(1, 2)  # (N, 96, F)
+        frames = clips.shape[1]
+        features = (
+            self.frame_features(beside_the_first(clips)).unflatten(0, clips.shape[:2]).transpose(1, 2)
+        )  # (N, 96, F)
         # A convolution over time sees an order, the difference between the clip's halves the course of the whole.
         features = features + self.between_frames(features)
         half = (frames + 1) // 2

@@ -34,6 +34,15 @@ def at_judges_size(pictures: torch.Tensor) -> torch.Tensor:
     return F.interpolate(pictures, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
 
 
+def beside_the_first(clips: torch.Tensor) -> torch.Tensor:
+    """What judges see of clips `(N, F, 3, H, W)` in [0, 1]: every frame, and its difference from the first, `(N * F, 6, 64, 64)`."""
+    clips = at_judges_size(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+    # The first frame's mean colours are taken out: light and skin are no expression, and no action.
+    level = clips[:, :1].mean(dim=(3, 4), keepdim=True)
+    seen = torch.cat((clips - level, 4 * (clips - clips[:, :1])), dim=2)  # (N, F, 6, 64, 64)
+    return seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+
 @dataclass
 class ExpressionJudgement:
     """What `ExpressionJudge` says of N clips of F frames.
@@ -69,13 +78,7 @@ class ExpressionJudge(nn.Module):
 
     def forward(self, clips: torch.Tensor) -> ExpressionJudgement:
         """Judge clips `(N, F, 3, H, W)` in [0, 1]."""
-        count, frames = clips.shape[:2]
-        clips = at_judges_size(clips.flatten(0, 1)).unflatten(0, (count, frames))
-        # The first frame's mean colours are taken out: light and skin are no expression.
-        level = clips[:, :1].mean(dim=(3, 4), keepdim=True)
-        seen = torch.cat((clips - level, 4 * (clips - clips[:, :1])), dim=2)  # (N, F, 6, 64, 64)
-        seen = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        per_frame = self.frame_features(seen).unflatten(0, (count, frames))  # (N, F, 96)
+        per_frame = self.frame_features(beside_the_first(clips)).unflatten(0, clips.shape[:2])  # (N, F, 96)
         features = self.clip_features(torch.cat((per_frame.mean(dim=1), per_frame.amax(dim=1)), dim=1))
         return ExpressionJudgement(self.classify(features), self.strength(per_frame)[..., 0], features)
 

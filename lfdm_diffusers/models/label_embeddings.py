@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +31,6 @@ class LabelEmbeddingsOutput(BaseOutput):
     """`text_embeds`: `(B, D)`, one row for each label asked for; `(B, 1 + L, D)` where the table holds tokens."""
 
     text_embeds: torch.Tensor
-
-
-def taken_for(label: str, known: str) -> str:
-    """Says that a synonym was understood."""
-    return f"{label!r} is taken for this model's label {known!r}."
 
 
 class LabelEmbeddings(HubModel, ConfigMixin):
@@ -122,7 +117,7 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         measured."""
         far = 1 - nearness(others.float(), centers.float())
         radius = float(torch.quantile(far, 0.99))
-        table = type(self)(**{**self._own_config(), "num_centers": len(centers), "text_radius": radius})
+        table = type(self).from_config(self.config, num_centers=len(centers), text_radius=radius)
         table._cast(self.embedding.weight.dtype)
         state = {name: value for name, value in self.state_dict().items() if name != "centers"}
         table.load_state_dict(state | {"centers": centers.to(self.embedding.weight.dtype)})
@@ -131,10 +126,6 @@ class LabelEmbeddings(HubModel, ConfigMixin):
     def _cast(self, dtype: torch.dtype) -> None:
         """As `to`, of which diffusers warns where it takes a dtype."""
         self._apply(lambda tensor: tensor.to(dtype))
-
-    def _own_config(self) -> dict[str, Any]:
-        names = ("labels", "embedding_dim", "num_tokens", "num_centers", "text_radius")
-        return {name: self.config[name] for name in names}
 
     @torch.no_grad()
     def is_unlike(self, pooled: torch.Tensor) -> torch.Tensor:
@@ -163,28 +154,35 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         pooled = self.embedding(ids)
         return torch.cat((pooled[:, None], self.token_states[ids]), dim=1) if self.config.num_tokens else pooled
 
-    def label_ids(self, labels: str | Sequence[str]) -> list[int]:
-        """Rows of `labels`; case and spacing do not matter. A synonym (`data.labels.SYNONYMS`) is taken for the label that is known,
-        and a warning says so.
+    def own_label(self, label: str, say: Callable[[str], object] | None = None) -> str:
+        """The label of the table that `label` means, as the table writes it; case and spacing do not matter. A synonym
+        (`data.labels.SYNONYMS`) is taken for the label that is known, and `say` is told (by default a warning is logged).
 
         Raises:
             ValueError: for an unknown label; names the closest known one and lists all.
         """
-        ids = []
-        for label in [labels] if isinstance(labels, str) else labels:
-            if not isinstance(label, str):
-                raise ValueError(f"A label must be a string, got {label!r}.")
-            key = known_as(label, self._rows)
-            if key is None:
-                closest = difflib.get_close_matches(normalized_label(label), self._rows, n=1, cutoff=0.0)
-                raise ValueError(
-                    f"Unknown label {label!r}; the closest known one is {self.labels[self._rows[closest[0]]]!r}. "
-                    f"This model knows: {', '.join(self.labels)}. (Free text needs a text encoder.)"
-                )
-            if key != normalized_label(label):
-                logger.warning(taken_for(label, self.labels[self._rows[key]]))
-            ids.append(self._rows[key])
-        return ids
+        if not isinstance(label, str):
+            raise ValueError(f"A label must be a string, got {label!r}.")
+        key = known_as(label, self._rows)
+        if key is None:
+            closest = difflib.get_close_matches(normalized_label(label), self._rows, n=1, cutoff=0.0)
+            raise ValueError(
+                f"Unknown label {label!r}; the closest known one is {self.labels[self._rows[closest[0]]]!r}. "
+                f"This model knows: {', '.join(self.labels)}. (Free text needs a text encoder.)"
+            )
+        own = self.labels[self._rows[key]]
+        if key != normalized_label(label):
+            (say or logger.warning)(f"{label!r} is taken for this model's label {own!r}.")
+        return own
+
+    def label_ids(self, labels: str | Sequence[str]) -> list[int]:
+        """Rows of `labels`, or of what they mean (`own_label`).
+
+        Raises:
+            ValueError: for an unknown label; names the closest known one and lists all.
+        """
+        given = [labels] if isinstance(labels, str) else labels
+        return [self._rows[normalized_label(self.own_label(label))] for label in given]
 
     def forward(
         self, labels: str | Sequence[str] | torch.Tensor, return_dict: bool = True

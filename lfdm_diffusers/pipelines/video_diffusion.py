@@ -288,11 +288,9 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         if len(pictures) > 1 and asked.num_videos_per_prompt > 1:
             encoded = self._repeated(encoded, asked.num_videos_per_prompt)
             image_projection = image_projection.repeat_interleave(asked.num_videos_per_prompt, dim=0)
-        negative = None
-        if asked.negative_prompt is not None:
-            (negative,) = self.encode_prompt(asked.negative_prompt, device, asked.num_videos_per_prompt)
-            if negative is not None and len(negative) != batch_size:
-                negative = negative[:1].expand(batch_size, *negative.shape[1:])
+        (negative,) = self.encode_prompt(asked.negative_prompt, device, asked.num_videos_per_prompt)
+        if negative is not None and len(negative) != batch_size:
+            negative = negative[:1].expand(batch_size, *negative.shape[1:])
         return encoded, Condition(batch_size, prompt_embeds, image_projection, negative)
 
     def prepare_timesteps(self, num_inference_steps: int) -> torch.Tensor:

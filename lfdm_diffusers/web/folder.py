@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -9,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..files.reading import read_json
 from ..files.whole import require_free_or_ours, whole, write_json
 from .runtime import PAGE
 
@@ -37,6 +39,7 @@ anywhere. Made by `lfdm web` of lfdm_diffusers; the libraries in `runtime/` are 
 """
 
 
+@functools.cache
 def content_security_policy() -> str:
     """What the page may load, as its own `<meta>` says it."""
     page = (PAGE / "index.html").read_text(encoding="utf-8")
@@ -71,7 +74,7 @@ def compose(
     if not (model / "runner.json").is_file():
         raise ValueError(f"`model` must be a folder that `lfdm export` wrote; {model} has no runner.json.")
     require_free_or_ours(Path(output), overwrite, lambda folder: (folder / MARK).is_file(), "a page")
-    about = json.loads((model / "runner.json").read_text(encoding="utf-8"))
+    about = read_json(model / "runner.json")
     parts = ["runner.json", *(graph["file"] for graph in about["graphs"].values())]
     if about["labels"]:
         parts.append(about["labels"]["file"])

@@ -7,7 +7,7 @@ flow, visibility = clip.flow(0, 12)     # (2, 128, 128), (1, 128, 128): frame 12
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -183,6 +183,29 @@ def clip_number(label: str, take: int) -> int:
     return int(take) * len(LABELS) + LABELS.index(label)
 
 
+def checked_person(
+    seed: int, subject: Person | int, label: str, known: Sequence[str], take: int, num_frames: int, size: int
+) -> Person:
+    """The person of a clip, whose other arguments are checked.
+
+    Raises:
+        ValueError: if one is out of range.
+    """
+    for name, value, least in (
+        ("seed", seed, 0),
+        ("take", take, 0),
+        ("num_frames", num_frames, 1),
+        ("size", size, 16),
+    ):
+        require_integer(name, value, least)
+    if label not in known:
+        raise ValueError(f"label must be one of {', '.join(known)}; got {label!r}")
+    if isinstance(subject, Person):
+        return subject
+    require_integer("subject", subject, 0)
+    return Person.sample(int(seed), int(subject))
+
+
 def people_clip(
     seed: int, subject: Person | int, label: str, take: int = 0, num_frames: int = 24, size: int = 128
 ) -> PeopleClip:
@@ -201,15 +224,7 @@ def people_clip(
         ValueError: if an argument is out of range.
         ImportError: if anny is not installed.
     """
-    require_integer("seed", seed, 0)
-    require_integer("take", take, 0)
-    require_integer("num_frames", num_frames, 1)
-    require_integer("size", size, 16)
-    if label not in LABELS:
-        raise ValueError(f"label must be one of {', '.join(LABELS)}; got {label!r}")
-    if not isinstance(subject, Person):
-        require_integer("subject", subject, 0)
-        subject = Person.sample(int(seed), int(subject))
+    subject = checked_person(seed, subject, label, LABELS, take, num_frames, size)
     number = clip_number(label, take)
     performance = perform(subject, label, number, int(num_frames), int(seed))
     rng = random_stream(int(seed), subject.index, 71, number)

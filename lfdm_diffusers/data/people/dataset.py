@@ -22,10 +22,10 @@ from ..drawn_sets import (
     keep_settings,
     rows_of_other_split,
     split_of,
-    write_flow,
+    write_missing,
 )
 from ..suffixes import PEOPLE_SETTINGS as SETTINGS
-from ..video_writing import SUFFIXES, write_clip
+from ..video_writing import SUFFIXES
 from .actions import ACTIONS
 from .body_captions import body_captions
 from .captions import captions
@@ -181,15 +181,8 @@ def write_subject(
     for label in settings["labels"]:
         for take in range(settings["takes"]):
             row = metadata_row(settings, person, label, take)
-            target = root / row["file_name"]
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                clip = shoot(settings["seed"], person, label, take, settings["num_frames"], settings["size"])
-                if settings["with_flow"]:
-                    write_flow(
-                        root / row["flow"], *clip.flow_from_first()
-                    )  # first: the clip's presence says that all is there
-                write_clip(target, clip.frames, settings["format"], settings["fps"])
+            sizes = (settings["num_frames"], settings["size"])
+            write_missing(root, row, settings, partial(shoot, settings["seed"], person, label, take, *sizes))
             rows.append(row)
             tick(1)
     return rows

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..chance import random_stream
-from ..drawn_sets import require_integer
 from .backdrop import backdrop
 from .body import Body
 from .camera import Camera
-from .clip import PeopleClip, Reach, View, exposure, film
+from .clip import PeopleClip, Reach, View, checked_person, exposure, film
 from .garments import Attire, cuts, garments
 from .ground import Ground, contact
 from .hair import FRAME, Strands
@@ -95,18 +94,7 @@ def body_clip(
         ValueError: if an argument is out of range.
         ImportError: if anny is not installed.
     """
-    for name, value, least in (
-        ("seed", seed, 0),
-        ("take", take, 0),
-        ("num_frames", num_frames, 1),
-        ("size", size, 16),
-    ):
-        require_integer(name, value, least)
-    if label not in BODY_LABELS:
-        raise ValueError(f"label must be one of {', '.join(BODY_LABELS)}; got {label!r}")
-    if not isinstance(subject, Person):
-        require_integer("subject", subject, 0)
-        subject = Person.sample(int(seed), int(subject))
+    subject = checked_person(seed, subject, label, BODY_LABELS, take, num_frames, size)
     number = body_number(label, take)
     performance = perform_body(subject, label, number, int(num_frames), int(seed))
     rng = random_stream(int(seed), subject.index, 73, number)

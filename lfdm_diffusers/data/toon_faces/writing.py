@@ -22,10 +22,10 @@ from ..drawn_sets import (
     require_integer,
     rows_of_other_split,
     split_of,
-    write_flow,
+    write_missing,
 )
 from ..suffixes import TOON_FACES_SETTINGS as SETTINGS
-from ..video_writing import SUFFIXES, write_clip
+from ..video_writing import SUFFIXES
 from .actions import act, specification_of
 from .clips import VERSION, require_style, toon_clip
 from .expressions import LABELS
@@ -74,17 +74,8 @@ def write_subject(
             _, strengths = act(person, what, take, settings["num_frames"], settings["seed"])
             row["specification"] = what.to_json()
             row["actions"] = {name: [round(float(v), 3) for v in curve] for name, curve in strengths.items()}
-        target = root / row["file_name"]
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            clip = toon_clip(
-                settings["seed"], person, what, take, settings["num_frames"], settings["size"], settings["style"]
-            )
-            if settings["with_flow"]:
-                write_flow(
-                    root / row["flow"], *clip.flow_from_first()
-                )  # first: the clip's presence says that all is there
-            write_clip(target, clip.frames, settings["format"], settings["fps"])
+        sizes = (settings["num_frames"], settings["size"], settings["style"])
+        write_missing(root, row, settings, partial(toon_clip, settings["seed"], person, what, take, *sizes))
         rows.append(row)
         tick(1)
     return rows
