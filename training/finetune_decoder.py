@@ -29,7 +29,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model = add_autoencoder_arguments(parser, "to adapt")
     model.add_argument("--base_model", help="its Hub id, for the model card, where it is loaded from a folder")
 
-    add_loss_arguments(parser)
+    loss = add_loss_arguments(parser)
+    loss.add_argument(
+        "--true_motion",
+        action="store_true",
+        help="decode by the clips' true motion, of drawn clips (`lfdm data`), from frame 0; for a U-Net trained on it too",
+    )
 
     run = add_run_arguments(parser, batch_size=16, learning_rate=2e-4, milestones=(0.6, 0.9), adam_betas=(0.5, 0.999))
     add_pair_arguments(
@@ -68,8 +73,17 @@ def train(args: argparse.Namespace) -> None:
     task = DecoderTask(
         synchronise_batchnorm(lfae, run.device),
         reconstruction,
-        PairDataset(clips.train, clips.reader, args.seed, augment=not args.no_augment),
-        reconstruction_pairs(clips.held_out, clips.reader, args.num_validation_pairs) if run.main else None,
+        PairDataset(
+            clips.train,
+            clips.reader,
+            args.seed,
+            augment=not args.no_augment,
+            reference_frame="first" if args.true_motion else "random",
+            with_motion=args.true_motion,
+        ),
+        reconstruction_pairs(clips.held_out, clips.reader, args.num_validation_pairs, args.true_motion)
+        if run.main
+        else None,
         inpainted_weight=args.inpainted_loss_weight,
         motion_weight=args.motion_loss_weight,
         freeze_batchnorm_after=args.freeze_batchnorm_after,

@@ -34,6 +34,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--motion_cache_dir", type=Path, help="flow and occlusion of the clips; default: OUTPUT_DIR/motion"
     )
 
+    data.add_argument(
+        "--true_motion",
+        action="store_true",
+        help="learn the clips' true motion, of drawn clips (`lfdm data`), in the place of what the auto-encoder sees in them",
+    )
+
     model = parser.add_argument_group("model (a new U-Net, or one to go on with)")
     model.add_argument("--lfae", metavar="PATH|ID", help="trained auto-encoder: a folder or Hub repository")
     model.add_argument("--lfae_subfolder", help="of --lfae, such as lfae")
@@ -132,7 +138,13 @@ def train(args: argparse.Namespace) -> None:
         encoder = tokenizer = None
 
     # Motion: each process computes its share, then all of them read.
-    cache = MotionCache(args.motion_cache_dir or args.output_dir / "motion", lfae, clips.reader, dtype=run.half)
+    cache = MotionCache(
+        args.motion_cache_dir or args.output_dir / "motion",
+        lfae,
+        clips.reader,
+        dtype=run.half,
+        true_motion=args.true_motion,
+    )
     everything = list(dict.fromkeys([*clips.train, *clips.held_out]))
     cache.fill(everything[accelerator.process_index :: accelerator.num_processes], progress=run.main)
     accelerator.wait_for_everyone()

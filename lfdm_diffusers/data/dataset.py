@@ -16,14 +16,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..ops.warp import sampling_grid
 from .augmentation import augment_clip, change_pair, draw_pair_changes
 from .batches import Draw
 from .cache import ClipReader
 from .chance import draws
 from .clips import Clip
+from .motion_maps import residual_motion
 from .sampling import STRATEGIES, sample_indices, sample_pair
-from .true_motion import true_motion
 
 REFERENCE_FRAMES = ("random", "first")
 
@@ -147,14 +146,8 @@ class PairDataset(_ClipItems):
 
     def _motion(self, clip: Clip, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Residual flow and visibility of a frame, as in `FramePair`."""
-        flow, visibility = (torch.from_numpy(each[number]).float() for each in true_motion(clip))
-        size = self.reader.height, self.reader.width
-        if flow.shape[1:] != size:
-            raise ValueError(
-                f"The true motion of {clip.name} has {flow.shape[2]}x{flow.shape[1]} pixels, and is not stretched: pictures must have "
-                f"that size, got {size[1]}x{size[0]}."
-            )
-        return flow - sampling_grid(size[0], size[1], centers=True).movedim(-1, 0), visibility
+        flow, visibility = residual_motion(clip, self.reader.height, self.reader.width)
+        return flow[number], visibility[number]
 
 
 class ClipDataset(_ClipItems):

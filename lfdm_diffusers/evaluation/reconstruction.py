@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from ..data.cache import ClipReader
 from ..data.clips import Clip
+from ..data.motion_maps import motion_maps, residual_motion
 from ..data.sampling import spread
 from ..data.true_motion import true_motion
 from ..files.progress import progress_bar
@@ -24,27 +25,42 @@ from ..metrics import (
     reconstruction_l1_per_frame,
 )
 from ..models import LatentFlowAutoencoder
+from ..ops.warp import sampling_grid
 from ..pipelines import FrameDiffusionPipeline, ImageToVideoPipeline, LFDMPipeline
 from ..pipelines.image_to_video import eval_mode
 from ..visualization import contact_sheet, flow_in_pixels, flow_to_color, full_colour_length
 from .video_sets import VideoSet
 
 
-def reconstruction_pairs(clips: Sequence[Clip], reader: ClipReader, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def reconstruction_pairs(
+    clips: Sequence[Clip], reader: ClipReader, count: int, with_motion: bool = False
+) -> tuple[torch.Tensor, ...]:
     """The first frame of `count` clips and, of each clip, the frame that differs most from it.
 
     The clips are spread evenly over `clips`; all of them, if there are fewer.
 
     Returns:
-        Reference and driving pictures, each `(N, 3, H, W)` float32 in [0, 1].
+        Reference and driving pictures, each `(N, 3, H, W)` float32 in [0, 1]; and the true motion between them, if it is asked for:
+        residual flow `(N, 2, H, W)` and visibility `(N, 1, H, W)`, as `residual_motion` gives them.
     """
-    pairs = []
+    pairs, motions = [], []
     for clip in spread(clips, count):
         frames = reader.read(clip, range(reader.count(clip) if clip.num_frames is None else clip.num_frames))
         farthest = np.abs(frames.astype(np.float32) - frames[0]).mean(axis=(1, 2, 3)).argmax()
         pairs.append(reader.place(frames[[0, farthest]]))
+        if with_motion:
+            motions.append([each[farthest] for each in residual_motion(clip, reader.height, reader.width)])
     pictures = torch.from_numpy(np.stack(pairs)).permute(1, 0, 4, 2, 3).float() / 255  # (2, N, 3, H, W)
-    return pictures[0].contiguous(), pictures[1].contiguous()
+    return pictures[0].contiguous(), pictures[1].contiguous(), *(torch.stack(each) for each in zip(*motions))
+
+
+def known_motion(
+    lfae: LatentFlowAutoencoder, flow: torch.Tensor, visibility: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flow `(B, 2, h, w)` and occlusion `(B, 1, h, w)`, as `lfae.decode` takes them, of a true motion as `residual_motion` gives it."""
+    residual, occlusion = motion_maps(flow, visibility, lfae.flow_size(flow.shape[-2], flow.shape[-1]))
+    grid = sampling_grid(residual.shape[-2], residual.shape[-1], residual.device, centers=True)
+    return residual + grid.movedim(-1, 0), occlusion
 
 
 class ReenactedClip(NamedTuple):
@@ -99,13 +115,19 @@ def reconstruct(pipe: ImageToVideoPipeline, frames: torch.Tensor) -> torch.Tenso
 
 @torch.no_grad()
 def evaluate_reconstruction(
-    lfae: LatentFlowAutoencoder, reference: torch.Tensor, driving: torch.Tensor, batch_size: int = 16, rows: int = 8
+    lfae: LatentFlowAutoencoder,
+    reference: torch.Tensor,
+    driving: torch.Tensor,
+    *true: torch.Tensor,
+    batch_size: int = 16,
+    rows: int = 8,
 ) -> tuple[dict[str, float], PIL.Image.Image]:
     """Re-enact pairs in eval mode; the mode of each of the model's parts is put back afterwards.
 
     Args:
         lfae: anywhere; under autocast or not.
         reference, driving: `(N, 3, H, W)` in [0, 1].
+        true: residual flow and visibility, as `reconstruction_pairs` gives them, to decode by in the place of the model's own motion.
         batch_size: pairs at once.
         rows: pairs on the contact sheet, spread evenly.
 
@@ -117,9 +139,10 @@ def evaluate_reconstruction(
     parts = []
     with eval_mode(lfae):
         for start in range(0, len(reference), batch_size):
-            pair = (x[start : start + batch_size].to(lfae.device) for x in (reference, driving))
-            out = lfae(*pair)
-            parts.append([x.float().cpu() for x in (out.warped, out.inpainted, out.sample, out.flow, out.occlusion)])
+            batch = [x[start : start + batch_size].to(lfae.device) for x in (reference, driving, *true)]
+            flow, occlusion = known_motion(lfae, *batch[2:]) if true else lfae.predict_flow(*batch).to_tuple()[:2]
+            out = lfae.decode(lfae.encode(batch[0]), flow, occlusion)
+            parts.append([x.float().cpu() for x in (out.warped, out.inpainted, out.sample, flow, occlusion)])
     warped, inpainted, sample, flow, occlusion = (torch.cat(part) for part in zip(*parts))
 
     scores = ReconstructionScores()

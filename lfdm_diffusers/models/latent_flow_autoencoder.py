@@ -212,6 +212,10 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         config = self.config
         return channel_widths(config.base_channels, config.num_down_blocks, config.max_channels)[-1]
 
+    def flow_size(self, height: int, width: int) -> tuple[int, int]:
+        """Sides h, w of flow and occlusion of pictures of this size."""
+        return round(height * self.config.flow_scale), round(width * self.config.flow_scale)
+
     def identity_grid(self, height: int, width: int, device: torch.device | None = None) -> torch.Tensor:
         """The grid `(height, width, 2)` that this model's flow predictor gives where nothing moves."""
         return sampling_grid(height, width, device, self.config.flow_grid == "centers")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from ..data.dataset import FramePair
+from ..evaluation.reconstruction import known_motion
 from ..hub.cards import CardFacts
 from ..models import LatentFlowAutoencoder
 from .lfae import ReenactmentTask
@@ -41,12 +43,17 @@ class DecoderLoss(nn.Module):
         lfae.requires_grad_(False).eval()
         lfae.decoder.requires_grad_(True).train()
 
-    def forward(self, reference: torch.Tensor, driving: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Weighted losses by name, to be summed, for pictures `(B, 3, H, W)` in [0, 1]."""
+    def forward(
+        self, reference: torch.Tensor, driving: torch.Tensor, true: Sequence[torch.Tensor] = ()
+    ) -> dict[str, torch.Tensor]:
+        """Weighted losses by name, to be summed, for pictures `(B, 3, H, W)` in [0, 1]; `true` is their true motion, batched as in
+        `FramePair`, to decode by in the place of the auto-encoder's own."""
         with torch.no_grad():
-            motion = self.lfae.predict_flow(reference, driving)
+            flow, occlusion = (
+                known_motion(self.lfae, *true) if true else self.lfae.predict_flow(reference, driving).to_tuple()[:2]
+            )
             encoded = self.lfae.encode(reference)
-        output = self.lfae.decode(encoded, motion.flow, motion.occlusion)
+        output = self.lfae.decode(encoded, flow, occlusion)
         return picture_losses(
             self.reconstruction, output, reference, driving, self.inpainted_weight, self.motion_weight
         )
@@ -68,7 +75,7 @@ class DecoderTask(ReenactmentTask):
         lfae: LatentFlowAutoencoder,
         reconstruction: nn.Module,
         dataset: Examples,
-        pairs: tuple[torch.Tensor, torch.Tensor] | None,
+        pairs: tuple[torch.Tensor, ...] | None,
         *,
         inpainted_weight: float = 1.0,
         motion_weight: float = 0.0,
@@ -93,7 +100,8 @@ class DecoderTask(ReenactmentTask):
         self.lfae.load_decoder(checkpoint / "decoder")
 
     def losses(self, module: nn.Module, batch: FramePair, draws: range) -> Losses:
-        return Losses(module(*self.pictures(batch)), {})
+        motion = [each.to(self.lfae.device, non_blocking=True) for each in batch.motion]
+        return Losses(module(*self.pictures(batch), motion), {})
 
     def save(self, folder: Path) -> None:
         self.lfae.save_decoder(folder / "decoder", self.base_model)

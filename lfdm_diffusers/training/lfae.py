@@ -104,7 +104,8 @@ class ReenactmentTask(Task):
         trained: the part of it that learns, whose BatchNorm follows the batches.
         module: gives the losses of pairs.
         dataset: `PairDataset`.
-        pairs: held-out reference and driving pictures, each `(N, 3, H, W)` in [0, 1]; None in processes that do not validate.
+        pairs: held-out pictures, as `reconstruction_pairs` gives them (with their true motion, they are decoded by that); None in
+            processes that do not validate.
         freeze_batchnorm_after: share of the training after which `trained` uses BatchNorm's running statistics.
         batch_size: of validation.
     """
@@ -117,7 +118,7 @@ class ReenactmentTask(Task):
         trained: nn.Module,
         module: nn.Module,
         dataset: Examples,
-        pairs: tuple[torch.Tensor, torch.Tensor] | None,
+        pairs: tuple[torch.Tensor, ...] | None,
         freeze_batchnorm_after: float,
         batch_size: int,
     ):
@@ -138,8 +139,7 @@ class ReenactmentTask(Task):
         return pair.reference.to(device, non_blocking=True), pair.driving.to(device, non_blocking=True)
 
     def validate(self) -> Validation:
-        reference, driving = needed("pairs", self.pairs)
-        numbers, sheet = evaluate_reconstruction(self.lfae, reference, driving, batch_size=self.batch_size)
+        numbers, sheet = evaluate_reconstruction(self.lfae, *needed("pairs", self.pairs), batch_size=self.batch_size)
         return Validation(numbers, {"samples": sheet})
 
     def write_lfae(self, folder: Path, facts: CardFacts, repo_id: str | None) -> None:
@@ -163,7 +163,7 @@ class LFAETask(ReenactmentTask):
         lfae: LatentFlowAutoencoder,
         reconstruction: nn.Module,
         dataset: Examples,
-        pairs: tuple[torch.Tensor, torch.Tensor] | None,
+        pairs: tuple[torch.Tensor, ...] | None,
         *,
         inpainted_weight: float = 1.0,
         concentration_weight: float = 0.0,

@@ -17,6 +17,7 @@ from ..data.cache import ClipReader, clip_state
 from ..data.chance import draws
 from ..data.clips import Clip
 from ..data.dataset import to_tensor
+from ..data.motion_maps import motion_maps, residual_motion
 from ..data.sampling import STRATEGIES, sample_indices
 from ..files.fingerprints import weights_sha256
 from ..files.progress import progress_bar
@@ -32,7 +33,7 @@ class MotionCache:
 
     Residual flow is the sampling grid minus the true identity (`sampling_grid` of pixel centres). All frames of a clip are kept, as float16 (the residual is
     small: errors stay under a thousandth of a pixel), so that any sampling of frames is a choice of rows. A file is
-    named after the auto-encoder's weights, its precision, the clip's file and how it is read, and appears only when it
+    named after the auto-encoder's weights, its precision (true motion: neither), the clip's file and how it is read, and appears only when it
     is complete: processes may share the folder and be stopped at any time.
 
     Args:
@@ -41,6 +42,8 @@ class MotionCache:
         reader: of the clips, at the auto-encoder's size.
         batch_size: frames that go through the flow predictor at once.
         dtype: of autocast, or None for the weights' own.
+        true_motion: keep the clips' true motion (`data.true_motion`) on maps of the auto-encoder's size, in the place of what it
+            sees itself.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class MotionCache:
         reader: ClipReader,
         batch_size: int = 32,
         dtype: torch.dtype | None = None,
+        true_motion: bool = False,
     ):
         self.folder, self.lfae, self.reader, self.batch_size, self.dtype = (
             Path(folder),
@@ -58,15 +62,10 @@ class MotionCache:
             batch_size,
             dtype,
         )
+        self.true_motion = true_motion
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._about = (
-            VERSION,
-            weights_sha256(lfae),
-            str(dtype),
-            reader.height,
-            reader.width,
-            reader.fit,
-        )
+        made_by = ("true", lfae.config.flow_scale) if true_motion else (weights_sha256(lfae), str(dtype))
+        self._about = (VERSION, *made_by, reader.height, reader.width, reader.fit)
         self._paths: dict[Clip, Path] = {}
 
     def path(self, clip: Clip) -> Path:
@@ -94,6 +93,10 @@ class MotionCache:
     @torch.no_grad()
     def compute(self, clip: Clip) -> np.ndarray:
         """`(T, 3, h, w)` float16, computed now."""
+        if self.true_motion:
+            size = self.lfae.flow_size(self.reader.height, self.reader.width)
+            motion = motion_maps(*residual_motion(clip, self.reader.height, self.reader.width), size)
+            return torch.cat(motion, dim=1).half().numpy()
         length = self.reader.count(clip) if clip.num_frames is None else clip.num_frames
         device, parts = self.lfae.device, []
         for first in range(0, length, self.batch_size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from ..data.motion_maps import motion_maps
 from ..ops.warp import sampling_grid
 
 OCCLUSION_SHARE = 0.1  # of the occlusion's cross entropy, beside end-point errors of a tenth of a place and more
@@ -30,9 +31,7 @@ def true_motion_losses(
         centers: the grid that `flow` starts from, as in `sampling_grid`.
         weight: of the first; the second has a tenth of it.
     """
-    size = flow.shape[-2], flow.shape[-1]
-    seen = F.adaptive_avg_pool2d(visibility, size)
-    wanted = F.adaptive_avg_pool2d(true_flow * visibility, size) / seen.clamp(min=1e-3)
+    wanted, seen = motion_maps(true_flow, visibility, (flow.shape[-2], flow.shape[-1]))
     error = (_residual(flow, centers) - wanted) * _half_sides(flow)
     return {
         "true_flow": weight * (seen * _length(error)).mean(),
