@@ -140,7 +140,9 @@ def evaluate_reconstruction(
     with eval_mode(lfae):
         for start in range(0, len(reference), batch_size):
             batch = [x[start : start + batch_size].to(lfae.device) for x in (reference, driving, *true)]
-            flow, occlusion = known_motion(lfae, *batch[2:]) if true else lfae.predict_flow(*batch).to_tuple()[:2]
+            flow, occlusion = (
+                known_motion(lfae, *batch[2:]) if true else lfae.predict_flow(batch[0], batch[1]).to_tuple()[:2]
+            )
             out = lfae.decode(lfae.encode(batch[0]), flow, occlusion)
             parts.append([x.float().cpu() for x in (out.warped, out.inpainted, out.sample, flow, occlusion)])
     warped, inpainted, sample, flow, occlusion = (torch.cat(part) for part in zip(*parts))

@@ -263,6 +263,21 @@ def test_loss_is_that_of_stage_one(motion_weight):
     assert with_gradient == {name for name, _ in lfae.decoder.named_parameters()}
 
 
+def test_true_motion():
+    """Loss and validation decode by the motion that is given, and do not look for one."""
+    lfae = tiny_lfae()
+    loss = DecoderLoss(lfae, PixelPyramidLoss())
+    lfae.predict_flow = None
+    reference, hidden = torch.rand(2, 3, 32, 32), torch.zeros(2, 1, 32, 32)
+    right = torch.tensor([8 / 32, 0]).view(1, 2, 1, 1).expand(2, 2, 32, 32)  # four pixels: a place of the latent map
+    driving = torch.cat((reference[..., 4:], reference[..., -1:].expand(-1, -1, -1, 4)), dim=-1)
+    seen = loss(reference, driving, (right, 1 - hidden))
+    assert seen["reconstruction"] < 0.5 * loss(reference, driving, (0 * right, 1 - hidden))["reconstruction"]
+    assert seen["reconstruction"] < 0.5 * loss(reference, driving, (right, hidden))["reconstruction"]
+    numbers, _ = evaluate_reconstruction(lfae, reference, driving, right, 1 - hidden, rows=1)
+    assert numbers["l1"] < 0.5 * numbers["static_l1"] and numbers["occlusion_min"] == 1
+
+
 def test_validation_puts_every_mode_back():
     """Else the frozen parts would train, or the decoder would not, after the first validation."""
     lfae = tiny_lfae()

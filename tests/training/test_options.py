@@ -29,14 +29,14 @@ OPTIONS = {
     + OF_PAIRS
     + "concentration_loss_weight id_sampling model_config_name_or_path preset reference_frame still_loss_weight"
     + " true_motion_loss_weight",
-    "finetune_decoder": SHARED + OF_PAIRS + "base_model",
+    "finetune_decoder": SHARED + OF_PAIRS + "base_model true_motion",
     "train_painter": SHARED
     + "motion_loss_weight num_validation_pairs painted_loss_weight perceptual perceptual_layers"
     + " pretrained_model_name_or_path scale subfolder",
     "train_unet": SHARED
     + OF_DIFFUSION
     + "flow_target lfae lfae_subfolder lora_alpha lora_rank model_config_name_or_path motion_cache_dir pretrained_model_name_or_path"
-    + " caption_prob save_text_encoder text_attention",
+    + " caption_prob save_text_encoder text_attention true_motion",
     "train_baseline": SHARED
     + OF_DIFFUSION
     + "autoencoder discriminator_lr_scale kl_weight label_embeddings model_config reconstruction_weight system",

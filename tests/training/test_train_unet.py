@@ -19,6 +19,7 @@ from training_scripts import assert_same, command_line, load_script, records, st
 from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.layouts import find_clips
+from lfdm_diffusers.data.motion_maps import residual_motion
 from lfdm_diffusers.data.scan import scan_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.models.text_encoders import embed_text
@@ -366,6 +367,28 @@ def test_motion_cache(faces, cache, tmp_path):
         MotionCache(tmp_path, cache.lfae, cache.reader, dtype=torch.bfloat16).path(clip),
     }
     assert len(others | {path}) == 5
+
+
+def test_cache_of_true_motion(faces, cache, tmp_path):
+    """The drawn motion, pooled; not the auto-encoder's, whose weights do not count."""
+    clip = scanned(faces)[0]
+    true = MotionCache(tmp_path, cache.lfae, cache.reader, true_motion=True)
+    flow, visibility = residual_motion(clip, 32, 32)
+    cached = torch.from_numpy(true.load(clip).astype(np.float32))
+    assert cached[0, :2].abs().max() == 0 and cached[1:, :2].abs().max() > 0.01  # it begins at rest, and moves
+    torch.testing.assert_close(cached[:, 2:], torch.nn.functional.avg_pool2d(visibility, 4), atol=1e-3, rtol=0)
+    open_ = cached[:, 2] == 1
+    pooled = torch.nn.functional.avg_pool2d(flow, 4)
+    assert open_.float().mean() > 0.5
+    for axis in range(2):
+        torch.testing.assert_close(cached[:, axis][open_], pooled[:, axis][open_], atol=1e-3, rtol=0)
+    assert MotionCache(tmp_path, tiny_lfae(1), cache.reader, true_motion=True).path(clip) == true.path(clip)
+    assert MotionCache(tmp_path, cache.lfae, cache.reader).path(clip) != true.path(clip)
+    smaller = MotionCache(tmp_path, cache.lfae, ClipReader(16, 16), true_motion=True)
+    with pytest.raises(
+        ValueError, match="has 32x32 pixels, and is not stretched: pictures must have that size, got 16x16"
+    ):
+        smaller.load(clip)
 
 
 def test_statistics(faces, cache):
