@@ -99,6 +99,7 @@ def train(args: argparse.Namespace) -> None:
     from lfdm_diffusers.training.labels import embed_labels, sentences_of_run
     from lfdm_diffusers.training.motion_cache import MotionCache, MotionDataset
     from lfdm_diffusers.training.pipeline_task import HeldOut
+    from lfdm_diffusers.training.resized_unet import resized_unet
     from lfdm_diffusers.training.run import TrainingRun
     from lfdm_diffusers.training.starting_unet import (
         add_lora,
@@ -107,13 +108,14 @@ def train(args: argparse.Namespace) -> None:
         new_unet,
         read_config,
         resolve_defaults,
+        sizes,
         with_text_attention,
     )
 
     run = TrainingRun(args, "train_unet")
     accelerator = run.accelerator
     pipe = load_pretrained(args)
-    config = read_config(args) if pipe is None else dict(pipe.unet.config)
+    config = read_config(args, pipe and pipe.unet)
     lfae = pipe.lfae if pipe else LatentFlowAutoencoder.from_pretrained(args.lfae, subfolder=args.lfae_subfolder)
     # Its weights stay where they lie, mapped from their file: once motion is cached, most have done their work.
     lfae = lfae.float().requires_grad_(False).eval().to(run.device)
@@ -150,7 +152,10 @@ def train(args: argparse.Namespace) -> None:
     accelerator.wait_for_everyone()
 
     set_seed(args.seed)
-    unet = pipe.unet if pipe else new_unet(args, config | {"text_attention": hears}, lfae, width)
+    if pipe is None:
+        unet = new_unet(args, config | {"text_attention": hears}, lfae, width)
+    else:
+        unet = resized_unet(pipe.unet, **config | sizes(args, lfae))
     if learns_to_hear and width is not None:
         unet = with_text_attention(unet, width)
     if unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None):

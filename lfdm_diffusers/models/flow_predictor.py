@@ -16,7 +16,17 @@ from torch import nn
 
 from ..ops.warp import resample, sampling_grid
 from .blocks_2d import AntiAliasDownsample, Hourglass, PyramidEncoder, channel_widths
-from .geometry import FILLED, RegionParameters, gaussian_heatmap, inverse_2x2, matmul_2x2, principal_axes
+from .geometry import (
+    FILLED,
+    RegionParameters,
+    distances,
+    entries_2x2,
+    gaussian_heatmap,
+    inverse_2x2,
+    matmul_2x2,
+    moments,
+    principal_axes,
+)
 
 
 @dataclass
@@ -69,10 +79,7 @@ class RegionPredictor(nn.Module):
         # With padding < 3 the logits are smaller than the picture, yet their grid still spans [-1, 1].
         height, width = logits.shape[-2:]
         grid = sampling_grid(height, width, logits.device, self.centers)
-        weight = heatmap[..., None]  # (B, K, h, w, 1)
-        shift = (weight * grid).sum(dim=(2, 3))  # (B, K, 2)
-        centred = grid - shift[:, :, None, None]  # (B, K, h, w, 2)
-        covar = (weight[..., None] * centred[..., :, None] * centred[..., None, :]).sum(dim=(2, 3))
+        shift, covar = moments(heatmap, grid)
         return RegionParameters(shift=shift, covar=covar, affine=principal_axes(covar), heatmap=heatmap)
 
 
@@ -157,8 +164,9 @@ class DenseFlowPredictor(nn.Module):
         affine = matmul_2x2(reference.affine, inverse_2x2(driving.affine))  # (B, K, 2, 2)
         if self.revert_axis_swap:
             affine = affine * affine[..., :1, :1].sign()
-        offset = grid - driving.shift[:, :, None, None]  # (B, K, h, w, 2)
-        regions = (affine[:, :, None, None] * offset[..., None, :]).sum(dim=-1) + reference.shift[:, :, None, None]
+        x, y = distances(grid, driving.shift)
+        regions = torch.stack([a * x + b * y for a, b in entries_2x2(affine)], dim=-1)  # (B, K, h, w, 2)
+        regions = regions + reference.shift[:, :, None, None]
         homogeneous = F.pad(grid, (0, 1), value=1.0)  # (h, w, 3)
         mapped = (background[:, None, None] * homogeneous[..., None, :]).sum(dim=-1)  # (B, h, w, 3)
         return torch.cat(((mapped[..., :2] / mapped[..., 2:])[:, None], regions), dim=1)
@@ -183,5 +191,5 @@ class DenseFlowPredictor(nn.Module):
         features = features.flatten(1, 2).contiguous(memory_format=torch.channels_last)
         features = self.hourglass(features)
         mask = self.mask(features).float().softmax(dim=1)  # (B, K+1, h, w)
-        flow = (mask[..., None] * motions).sum(dim=1).permute(0, 3, 1, 2).contiguous()
+        flow = torch.stack([(mask * each).sum(dim=1) for each in motions.unbind(dim=-1)], dim=1)  # (B, 2, h, w)
         return flow, self.occlusion(features).float().sigmoid()

@@ -106,6 +106,32 @@ def matmul_2x2(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return (left[..., :, :, None] * right[..., None, :, :]).sum(dim=-2)
 
 
+def distances(grid: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """x and y from points `(B, K, 2)` to the places of a sampling grid `(h, w, 2)`: `(B, K, 1, w)` and `(B, K, h, 1)`.
+
+    A grid's columns share their x and its rows their y: what is made of these costs a row and a column, not a map.
+    """
+    x, y = grid[:1, :, 0], grid[:, :1, 1]
+    return x - points[..., 0, None, None], y - points[..., 1, None, None]
+
+
+def entries_2x2(matrix: torch.Tensor) -> list[list[torch.Tensor]]:
+    """The entries of matrices `(B, K, 2, 2)` by row and column, each `(B, K, 1, 1)`, to be multiplied with maps."""
+    return [[matrix[..., row, column, None, None] for column in range(2)] for row in range(2)]
+
+
+def moments(heatmap: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean `(B, K, 2)` and covariance `(B, K, 2, 2)` of the places of a grid `(h, w, 2)`, weighted by heatmaps `(B, K, h, w)`, each of
+    sum 1."""
+    of_columns, of_rows = heatmap.sum(dim=2, keepdim=True), heatmap.sum(dim=3, keepdim=True)
+    mean_x, mean_y = (of_columns * grid[:1, :, 0]).sum(dim=3), (of_rows * grid[:, :1, 1]).sum(dim=2)  # (B, K, 1)
+    mean = torch.cat((mean_x, mean_y), dim=-1)
+    x, y = distances(grid, mean)
+    xx, yy = (of_columns * x**2).sum(dim=3), (of_rows * y**2).sum(dim=2)
+    xy = ((heatmap * x).sum(dim=3, keepdim=True) * y).sum(dim=2)
+    return mean, torch.cat((xx, xy, xy, yy), dim=-1).unflatten(-1, (2, 2))
+
+
 def relative_regions(
     reference: RegionParameters, start: RegionParameters, driving: RegionParameters
 ) -> RegionParameters:
@@ -132,14 +158,14 @@ def relative_regions(
 
 def gaussian_heatmap(shift: torch.Tensor, covar: torch.Tensor | None, grid: torch.Tensor) -> torch.Tensor:
     """exp(-d^T C^-1 d / 2) around each region, `(B, K, h, w)`; a fixed variance of 0.01 where `covar` is None."""
-    d = grid - shift[:, :, None, None]  # (B, K, h, w, 2)
+    x, y = distances(grid, shift)
     if covar is None:
-        return torch.exp(-0.5 * (d**2).sum(dim=-1) / 0.01)
+        return torch.exp(-0.5 * (x**2 + y**2) / 0.01)
     # A heatmap on one pixel or one line has no inverse; all others are left exactly as they are.
     determinant = covar[..., 0, 0] * covar[..., 1, 1] - covar[..., 0, 1] * covar[..., 1, 0]
     flat = (determinant <= MIN_VARIANCE**2)[..., None, None]
     covar = torch.where(
         flat, covar + math.sqrt(MIN_VARIANCE) * torch.eye(2, device=covar.device, dtype=covar.dtype), covar
     )
-    precision = inverse_2x2(covar)[:, :, None, None]  # (B, K, 1, 1, 2, 2)
-    return torch.exp(-0.5 * (d[..., :, None] * precision * d[..., None, :]).sum(dim=(-1, -2)))
+    (a, b), (c, d) = entries_2x2(inverse_2x2(covar))
+    return torch.exp(-0.5 * (a * x**2 + (b + c) * (x * y) + d * y**2))

@@ -16,8 +16,11 @@ from .presets import FRAME_SAMPLING, get_unet_config
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
-def read_config(args: argparse.Namespace) -> dict:
-    """What the preset or the file says about a new U-Net."""
+def read_config(args: argparse.Namespace, trained: UNet3DVideoModel | None = None) -> dict:
+    """What the preset or the file says about a new U-Net; about a trained one, its own configuration with their changes."""
+    if trained is not None:
+        named = args.preset or args.model_config_name_or_path
+        return dict(trained.config) | (read_config(args) if named else {})
     if (args.preset is None) == (args.model_config_name_or_path is None):
         raise ValueError("a new U-Net needs either `--preset` or `--model_config_name_or_path`.")
     if args.preset:
@@ -37,22 +40,15 @@ def load_pretrained(args: argparse.Namespace) -> LFDMPipeline | None:
         if args.lora_rank:
             raise ValueError("`--lora_rank` adapts a trained U-Net: it needs `--pretrained_model_name_or_path`.")
         return None
-    settled = ["preset", "model_config_name_or_path", "flow_target", "prediction_type"]
-    if args.lfae is None:  # another one's motion is scaled anew
-        settled.append("target_scale")
+    settled = ["flow_target", "prediction_type"]
+    if args.lfae is None:  # another one's motion is scaled anew, and may be one of other sizes
+        settled += ["preset", "model_config_name_or_path", "target_scale"]
     for name in settled:
         if getattr(args, name) is not None:
             raise ValueError(f"`--pretrained_model_name_or_path` settles `--{name}`; give one of the two.")
     pipe = LFDMPipeline.from_pretrained(args.pretrained_model_name_or_path)
     if args.lfae is not None:
-        lfae = LatentFlowAutoencoder.from_pretrained(args.lfae, subfolder=args.lfae_subfolder)
-        for name in ("latent_channels", "flow_stride", "downscale_factor"):
-            if getattr(lfae, name) != getattr(pipe.lfae, name):
-                raise ValueError(
-                    f"`--lfae` must be like the pipeline's, whose {name} is {getattr(pipe.lfae, name)}, "
-                    f"got {getattr(lfae, name)}."
-                )
-        pipe.register_modules(lfae=lfae)
+        pipe.register_modules(lfae=LatentFlowAutoencoder.from_pretrained(args.lfae, subfolder=args.lfae_subfolder))
     return pipe
 
 
@@ -73,14 +69,21 @@ def resolve_defaults(args: argparse.Namespace, lfae: LatentFlowAutoencoder, conf
         )
 
 
-def new_unet(
-    args: argparse.Namespace, config: dict, lfae: LatentFlowAutoencoder, text_embed_dim: int | None
-) -> UNet3DVideoModel:
-    """A U-Net of the sizes that the options and the auto-encoder give."""
-    config = config | {
+def sizes(args: argparse.Namespace, lfae: LatentFlowAutoencoder) -> dict[str, int]:
+    """Of a U-Net's configuration, what the options and the auto-encoder give."""
+    return {
         "sample_size": args.resolution // lfae.downscale_factor,
         "num_frames": args.num_frames,
         "image_latent_channels": lfae.latent_channels,
+    }
+
+
+def new_unet(
+    args: argparse.Namespace, config: dict, lfae: LatentFlowAutoencoder, text_embed_dim: int | None
+) -> UNet3DVideoModel:
+    """An untrained U-Net of a configuration and these sizes."""
+    config = config | sizes(args, lfae)
+    config |= {
         "prediction_type": args.prediction_type or "epsilon",
         "flow_target": args.flow_target or "residual",
     }

@@ -1,0 +1,70 @@
+"""A trained U-Net's weights in one of other widths, frames and pictures: a start that saves most of a training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..models import UNet3DVideoModel
+
+
+@torch.no_grad()
+def resized_unet(unet: UNet3DVideoModel, **changes: Any) -> UNet3DVideoModel:
+    """A U-Net with another configuration that begins as near to a trained one as it can.
+
+    Of wider layers the channels are kept that lie evenly spread, so that each group of a normalisation loses the same share; into wider
+    ones they are repeated. What it makes of time is fitted by least squares, as sinusoids of another width have other frequencies.
+    Pictures of another encoder mean nothing to it: their weights are zero, and are to be learnt.
+
+    Args:
+        unet: trained.
+        changes: of its configuration: sizes, frames, channels; with as many blocks and heads as before.
+
+    Returns:
+        `unet` itself where no weight has another shape.
+
+    Raises:
+        ValueError: if it would have other blocks.
+    """
+    changes = {name: value for name, value in changes.items() if dict(unet.config).get(name) != value}
+    old, new = unet, UNet3DVideoModel.from_config(dict(unet.config) | changes)
+    weights, wanted = old.state_dict(), new.state_dict()
+    if weights.keys() != wanted.keys() or any(weights[name].ndim != wanted[name].ndim for name in weights):
+        raise ValueError(
+            "a U-Net can start from the weights of another one with as many blocks and the same attention; the configurations differ "
+            f"in {', '.join(changes)}."
+        )
+    if all(weights[name].shape == wanted[name].shape for name in weights):
+        unet.register_to_config(**changes)
+        return unet
+    text = old.config.text_embed_dim
+    for name, weight in weights.items():
+        shape = wanted[name].shape
+        if name == "conv_image.weight" and weight.shape[1] != shape[1]:
+            wanted[name].zero_()
+        elif name == "time_embedding.linear_1.weight":
+            wanted[name].copy_(_of_time(_spread(weight, 0, shape[0]), old.time_proj, new.time_proj))
+        elif name.endswith("film.weight"):  # of time, and of the text, whose width stays
+            time, said = weight[:, :-text], weight[:, -text:]
+            time = _spread(_spread(time, 1, shape[1] - text), 0, shape[0])
+            wanted[name].copy_(torch.cat((time, _spread(said, 0, shape[0])), dim=1))
+        else:
+            for dim, width in enumerate(shape):
+                weight = _spread(weight, dim, width)
+            wanted[name].copy_(weight)
+    return new
+
+
+def _spread(weight: torch.Tensor, dim: int, width: int) -> torch.Tensor:
+    """As many channels of `weight`, evenly spread; all of them where the width is the same."""
+    if weight.shape[dim] == width:
+        return weight
+    return weight.index_select(dim, torch.arange(width, device=weight.device) * weight.shape[dim] // width)
+
+
+def _of_time(weight: torch.Tensor, old: nn.Module, new: nn.Module) -> torch.Tensor:
+    """What makes of the new sinusoids of a timestep what `weight` made of the old ones, as nearly as can be."""
+    steps = torch.arange(1000, device=weight.device)
+    return torch.linalg.lstsq(new(steps).float(), old(steps).float() @ weight.float().T).solution.T
