@@ -44,7 +44,7 @@ def resized_unet(unet: UNet3DVideoModel, **changes: Any) -> UNet3DVideoModel:
         shape = wanted[name].shape
         if name == "conv_image.weight" and weight.shape[1] != shape[1]:
             wanted[name].zero_()
-        elif name == "time_embedding.linear_1.weight":
+        elif name == "time_embedding.linear_1.weight" and weight.shape[1] != shape[1]:
             wanted[name].copy_(_of_time(_spread(weight, 0, shape[0]), old.time_proj, new.time_proj))
         elif name.endswith("film.weight"):  # of time, and of the text, whose width stays
             time, said = weight[:, :-text], weight[:, -text:]
@@ -67,4 +67,4 @@ def _spread(weight: torch.Tensor, dim: int, width: int) -> torch.Tensor:
 def _of_time(weight: torch.Tensor, old: nn.Module, new: nn.Module) -> torch.Tensor:
     """What makes of the new sinusoids of a timestep what `weight` made of the old ones, as nearly as can be."""
     steps = torch.arange(1000, device=weight.device)
-    return torch.linalg.lstsq(new(steps).float(), old(steps).float() @ weight.float().T).solution.T
+    return torch.linalg.lstsq(new(steps).double(), old(steps).double() @ weight.double().T).solution.T

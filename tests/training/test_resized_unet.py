@@ -1,0 +1,62 @@
+"""A U-Net that starts from the weights of another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import tiny_unet
+
+from lfdm_diffusers.training.resized_unet import resized_unet
+
+
+def outputs(unet, channels: int) -> torch.Tensor:
+    """Of a picture that says nothing, at several times."""
+    generator = torch.Generator().manual_seed(0)
+    volume, text = torch.randn(4, 3, 4, 8, 8, generator=generator), torch.randn(4, 16, generator=generator)
+    with torch.no_grad():
+        return unet.eval()(volume, torch.tensor([0, 40, 300, 900]), text, torch.zeros(4, channels, 8, 8)).sample
+
+
+def test_frames_and_sizes_change_no_weight():
+    unet = tiny_unet()
+    assert resized_unet(unet, num_frames=7, sample_size=16) is unet
+    assert (unet.config.num_frames, unet.config.sample_size) == (7, 16)
+
+
+def test_pictures_of_another_encoder_are_to_be_learnt():
+    unet = tiny_unet()
+    channels = unet.config.image_latent_channels
+    other = resized_unet(unet, image_latent_channels=2 * channels)
+    assert other.config.image_latent_channels == 2 * channels and not other.conv_image.weight.any()
+    torch.testing.assert_close(outputs(other, 2 * channels), outputs(unet, channels))
+
+
+def test_narrower_begins_near_the_wider():
+    """Much nearer than another start; what it makes of time is nearly the same."""
+    torch.manual_seed(0)
+    unet = tiny_unet(block_out_channels=[48, 96], norm_num_groups=8)
+    channels = unet.config.image_latent_channels
+    narrow = resized_unet(unet, block_out_channels=[40, 80])
+    assert narrow.config.block_out_channels == [40, 80]
+    kept = torch.arange(40) * 48 // 40
+    assert torch.equal(narrow.conv_in.weight, unet.conv_in.weight[kept])
+    wide = outputs(unet, channels)
+    alike, chance = (
+        torch.corrcoef(torch.stack((outputs(each, channels).flatten(), wide.flatten())))[0, 1]
+        for each in (narrow, type(unet).from_config(narrow.config))
+    )
+    assert alike > 0.4 > 0.2 > chance.abs()
+    steps = torch.arange(0, 1000, 7)
+    rows, columns = torch.arange(160) * 192 // 160, torch.arange(40) * 48 // 40
+    was = unet.time_embedding.linear_1(unet.time_proj(steps))[:, rows]
+    now = narrow.time_embedding.linear_1(narrow.time_proj(steps))
+    narrow.time_embedding.linear_1.weight.data = unet.time_embedding.linear_1.weight[rows][:, columns]
+    spread = narrow.time_embedding.linear_1(narrow.time_proj(steps))
+    assert (now - was).square().mean() < 0.7 * (spread - was).square().mean()
+
+
+def test_other_blocks_are_refused():
+    with pytest.raises(
+        ValueError, match="as many blocks and the same attention; the configurations differ in block_out_channels"
+    ):
+        resized_unet(tiny_unet(), block_out_channels=[16, 16, 32, 32])
