@@ -150,6 +150,7 @@ def train(args: argparse.Namespace) -> None:
     everything = list(dict.fromkeys([*clips.train, *clips.held_out]))
     cache.fill(everything[accelerator.process_index :: accelerator.num_processes], progress=run.main)
     accelerator.wait_for_everyone()
+    cache.refresh()
 
     set_seed(args.seed)
     if pipe is None:
@@ -159,7 +160,7 @@ def train(args: argparse.Namespace) -> None:
     if learns_to_hear and width is not None:
         unet = with_text_attention(unet, width)
     if unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None):
-        mean, std = cache.statistics(clips.train)
+        mean, std = cache.statistics(clips.train, accelerator.process_index, accelerator.num_processes)
         scale = args.target_scale or 1
         unet.register_to_config(target_mean=mean, target_std=[value / scale for value in std])
     # Clips are sampled from their first frame, the reference. The published U-Net leaves that frame free.

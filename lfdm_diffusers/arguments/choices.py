@@ -17,7 +17,7 @@ FORMATS = ("gif", "mp4", "webm", "mkv", "webp", "png", "apng", "mov")
 KINDS = ("clips", "grid", "sheet", "motion")
 MOST_FPS = 240
 # Data sets: their layouts, and how they are drawn.
-LAYOUTS = ("metadata", "mug", "mhad", "natops", "label", "subject")
+LAYOUTS = ("metadata", "mug", "mhad", "natops", "label", "subject", "webdataset")
 SPLITS = ("train", "test")
 SET_FORMATS = ("png", "webp", "mkv", "mp4", "webm")
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")

@@ -36,7 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a pipeline (folder or Hub id), a folder of clips made before, or {' or '.join(ANCHORS)}: real clips' first "
         "frame repeated, real frames out of order (default: the model of this package)",
     )
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder of real clips (docs/data.md)")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--data", metavar="DIR", help="folder of real clips, or tars such as shards/{000..127}.tar (docs/data.md)"
+    )
+    which.add_argument(
+        "--dataset-name", metavar="NAME", help="data set of the Hub, or a local folder of the library datasets"
+    )
+    parser.add_argument("--dataset-config-name", metavar="NAME", help="of those that --dataset-name has")
+    parser.add_argument("--dataset-revision", metavar="NAME", help="branch, tag or commit of --dataset-name")
     parser.add_argument("--split", metavar="NAME", help="split of the data, such as test (default: all clips)")
     parser.add_argument(
         "--seen-split",
@@ -120,10 +128,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; returns 0."""
+    from ..data.named_sets import NamedSet
     from ..evaluation.report import table, write_report
     from ..evaluation.run import evaluate
 
     options = {name: value for name, value in vars(args).items() if name in inspect.signature(evaluate).parameters}
+    if args.dataset_name is not None:
+        options["data"] = NamedSet(args.dataset_name, args.dataset_config_name, args.dataset_revision)
     results = evaluate(**options)
     if results is None:  # another process reports
         return 0

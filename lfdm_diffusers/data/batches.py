@@ -34,6 +34,8 @@ class StepBatchSampler(Sampler):
         num_steps: steps of the whole training.
         seed: of the order.
         first_step: where to go on; 0 at first.
+        first_item: the place in the line of epochs where that step begins, which differs from first_step * batch_size where steps
+            before it had other batches, as of another number of processes; then too each epoch has each item once.
         process_index, num_processes: as accelerate's `PartialState` has them.
 
     Raises:
@@ -49,13 +51,16 @@ class StepBatchSampler(Sampler):
         first_step: int = 0,
         process_index: int = 0,
         num_processes: int = 1,
+        first_item: int | None = None,
     ):
+        first_item = first_step * batch_size if first_item is None else first_item
         for name, value, least in (
             ("num_items", num_items, 1),
             ("batch_size", batch_size, 1),
             ("num_processes", num_processes, 1),
             ("num_steps", num_steps, 0),
             ("first_step", first_step, 0),
+            ("first_item", first_item, 0),
             ("seed", seed, 0),
         ):
             if value < least:
@@ -69,6 +74,7 @@ class StepBatchSampler(Sampler):
             raise ValueError(f"`process_index` must be from 0 to {num_processes - 1}, got {process_index}.")
         self.num_items, self.batch_size, self.num_steps, self.seed = num_items, batch_size, num_steps, seed
         self.first_step, self.process_index, self.num_processes = first_step, process_index, num_processes
+        self.first_item = first_item
 
     def __len__(self) -> int:
         return max(0, self.num_steps - self.first_step)
@@ -77,7 +83,7 @@ class StepBatchSampler(Sampler):
         share = self.batch_size // self.num_processes
         order_of, order = -1, np.empty(0, dtype=np.int64)
         for step in range(self.first_step, self.num_steps):
-            begin = step * self.batch_size + self.process_index * share
+            begin = self.first_item + (step - self.first_step) * self.batch_size + self.process_index * share
             batch = []
             for place in range(begin, begin + share):
                 epoch, at = divmod(place, self.num_items)

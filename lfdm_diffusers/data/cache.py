@@ -174,12 +174,14 @@ class CachedClipReader(ClipReader):
 
 
 def clip_state(clip: Clip) -> tuple:
-    """What changes when a clip's file does: path, size and time of change; of all its pictures, if it is a folder.
+    """What changes when a clip's file does: path, size and time of change, also of a file that it is packed in; of all its pictures, if it is a folder.
 
     Raises:
         UnreadableClipError: if it is not there.
     """
     try:
+        if clip.packed is not None:
+            return clip.packed.state()
         path = clip.path.resolve()
         if not path.is_dir():
             stat = path.stat()

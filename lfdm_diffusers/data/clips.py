@@ -8,6 +8,7 @@ read_clip(clip, [0, 47])              # frames 100 and 147 of the file, cut to 2
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..files.limits import TooLargeError, require_bytes
 from ..files.names import printable
+from ..files.packed import Packed
 from ..files.reading import require_plain_file
 from .cut_files import CUT_OFF, missing_bytes
 from .picture_files import animation_frames, animation_length, folder_frames, frame_files
@@ -32,7 +34,7 @@ class Clip:
     """Where a clip is and what is known about it; no frames.
 
     Attributes:
-        path: video file, animated picture, or folder of pictures.
+        path: video file, animated picture, or folder of pictures; of a packed clip its name.
         label: what happens in it, the text condition; "" if unknown.
         subject: who does it; "" if unknown.
         split: "train", "test", "validation", or "" if the data set does not say.
@@ -40,6 +42,7 @@ class Clip:
         crop: (left, top, right, bottom) in pixels of the file's frames, cut out before anything else; None is all.
         num_frames: frames of the clip, once something (a scan) has counted them.
         texts: sentences that say what happens, beside the label or in its place.
+        packed: where a clip's file lies that is none of the file system, such as a member of a tar.
     """
 
     path: Path
@@ -51,11 +54,17 @@ class Clip:
     crop: tuple[int, int, int, int] | None = None
     num_frames: int | None = None
     texts: tuple[str, ...] = ()
+    packed: Packed | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
         if self.start < 0 or (self.stop is not None and self.stop < self.start):
             raise ValueError(f"`start` and `stop` must be 0 <= start <= stop, got {self.start} and {self.stop}.")
+
+    @property
+    def file(self) -> Path | Packed:
+        """What is read."""
+        return self.packed or self.path
 
     @property
     def name(self) -> str:
@@ -101,7 +110,7 @@ def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None
         indices = range(clip.start, _file_length(clip))
     size = None
     try:
-        for frame in _open(clip.path, indices):
+        for frame in _open(clip, indices):
             if size is not None and frame.shape != size:
                 raise OSError(f"its frames differ in size: {size[1]}x{size[0]} and {frame.shape[1]}x{frame.shape[0]}")
             size = frame.shape
@@ -109,7 +118,7 @@ def iterate_frames(clip: Clip | str | Path, indices: Sequence[int] | None = None
     except UnreadableClipError:
         raise
     except Exception as error:  # decoders raise many kinds: FFmpegError, OSError, SyntaxError, EOFError, ...
-        raise UnreadableClipError(f"{clip.name}: {_reason(error, clip.path)}") from error
+        raise UnreadableClipError(f"{clip.name}: {_reason(error, clip.file)}") from error
 
 
 def read_clip(
@@ -156,18 +165,19 @@ def count_frames(clip: Clip | str | Path) -> int:
     clip = clip if isinstance(clip, Clip) else Clip(Path(clip))
     if clip.num_frames is not None:
         return clip.num_frames
-    if _is_video(clip.path):
+    if _is_video(clip):
         return sum(1 for _ in iterate_frames(clip))
     length = _file_length(clip)
     return max(0, (length if clip.stop is None else min(clip.stop, length)) - clip.start)
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _reason(error: Exception, file: Path | Packed) -> str:
     """In words; system and FFmpeg errors repeat number and path in their text. A decoder that stumbles seldom says that a file is cut."""
-    words = (getattr(error, "strerror", None) or str(error) or type(error).__name__).removeprefix(f"{path} ")
-    if CUT_OFF in words or not path.is_file() or not missing_bytes(path):
-        return words
-    return f"{CUT_OFF} ({words})"
+    words = (getattr(error, "strerror", None) or str(error) or type(error).__name__).removeprefix(f"{file} ")
+    with contextlib.suppress(OSError):  # it may be gone
+        if CUT_OFF not in words and (isinstance(file, Packed) or file.is_file()) and missing_bytes(file):
+            return f"{CUT_OFF} ({words})"
+    return words
 
 
 def _held(clip: Clip, frames: Iterable[np.ndarray]) -> list[np.ndarray]:
@@ -184,34 +194,37 @@ def _held(clip: Clip, frames: Iterable[np.ndarray]) -> list[np.ndarray]:
     return held
 
 
-def _is_video(path: Path) -> bool:
-    return is_video(path) and not path.is_dir()
+def _is_video(clip: Clip) -> bool:
+    return is_video(clip.path) and (clip.packed is not None or not clip.path.is_dir())
 
 
-def _open(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
-    if not path.exists():
-        raise OSError("there is no such file or folder")
-    if path.is_dir():
-        return folder_frames(path, indices)
-    require_plain_file(path)
-    if _is_video(path):
-        return video_frames(path, indices)
-    if may_be_animated(path):
-        return animation_frames(path, indices)
+def _open(clip: Clip, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
+    file = clip.file
+    if isinstance(file, Path):
+        if not file.exists():
+            raise OSError("there is no such file or folder")
+        if file.is_dir():
+            return folder_frames(file, indices)
+    require_plain_file(file)
+    if _is_video(clip):
+        return video_frames(file, indices)
+    if may_be_animated(clip.path):
+        return animation_frames(file, indices)
     known = ", ".join(sorted({*VIDEO_SUFFIXES, *ANIMATION_SUFFIXES}))
-    raise UnreadableClipError(f"{printable(path)}: clips are folders of pictures or files ending in {known}")
+    raise UnreadableClipError(f"{printable(clip.path)}: clips are folders of pictures or files ending in {known}")
 
 
 def _file_length(clip: Clip) -> int:
     """Frames of the whole file behind a clip."""
+    file = clip.file
     try:
-        if clip.path.is_dir():
-            return len(frame_files(clip.path))
-        if _is_video(clip.path):
-            return sum(1 for _ in video_frames(clip.path))
-        return animation_length(clip.path)
+        if isinstance(file, Path) and file.is_dir():
+            return len(frame_files(file))
+        if _is_video(clip):
+            return sum(1 for _ in video_frames(file))
+        return animation_length(file)
     except Exception as error:
-        raise UnreadableClipError(f"{clip.name}: {_reason(error, clip.path)}") from error
+        raise UnreadableClipError(f"{clip.name}: {_reason(error, file)}") from error
 
 
 def _cropped(frame: np.ndarray, crop: tuple[int, int, int, int] | None) -> np.ndarray:

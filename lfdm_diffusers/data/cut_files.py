@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from ..files.packed import Packed, open_file
+
 CUT_OFF = "it is cut off"
 MP4_BOXES = {
     b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid", b"meta", b"sidx", b"mfra",
@@ -19,13 +21,13 @@ MP4_BOXES = {
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 
-def missing_bytes(path: Path) -> int | None:
+def missing_bytes(path: Path | Packed) -> int | None:
     """How many bytes, at least, a file lacks of what it says it has.
 
     Returns:
         0 if it is whole; None if such a file does not say (MPEG streams, a live recording, anything unknown).
     """
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
         head = file.read(256 * 3)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from .splits import SPLIT_NAMES
 
 # Of Synology and QNAP, of Windows and of ext4: they hold thumbnails, deleted files and older states.
 SYSTEM_FOLDERS = {
@@ -34,6 +36,13 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         )
         above.update((os.path.join(folder, name), ids) for name in names)
         yield Path(folder), names, sorted(files)
+
+
+def told_by_folders(folders: Sequence[str], may_split: bool = True) -> tuple[str, str, str]:
+    """Label, subject and split by the folders that a clip lies in, [split/][subject/]label; more than the last two tell nothing."""
+    split = SPLIT_NAMES.get(folders[0].lower(), "") if may_split and folders else ""
+    rest = folders[1:] if split else folders
+    return rest[-1] if rest else "", rest[-2] if len(rest) > 1 else "", split
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

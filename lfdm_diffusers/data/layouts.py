@@ -14,23 +14,20 @@ from pathlib import Path
 
 from ..files.names import printable
 from .clips import Clip, ClipList
-from .folders import is_passed_over, walk
+from .folders import is_passed_over, told_by_folders, walk
 from .labels import normalized_label
 from .left_out import left_out
+from .named_sets import NamedSet, located
 from .picture_files import frame_files, is_animated, natural_order
 from .published_datasets import find_mhad, find_mug, find_natops
-from .suffixes import ANIMATION_SUFFIXES, VIDEO_SUFFIXES, is_gif, is_video, may_be_animated
-from .tables import LABEL_COLUMNS, TEXT_COLUMNS, Row, find_table, read_table
-
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "eval"), "test"),
-}
+from .splits import SPLIT_NAMES
+from .suffixes import ANIMATION_SUFFIXES, TAR_SUFFIX, VIDEO_SUFFIXES, is_gif, is_video, may_be_animated
+from .tables import Row, clip_of_row, find_table, read_table
+from .tars import clips_in_tars, find_tars, named_tars
 
 
 def find_clips(
-    root: str | Path,
+    root: str | Path | NamedSet,
     layout: str = "auto",
     split: str | None = None,
     *,
@@ -40,14 +37,15 @@ def find_clips(
     """The clips of a data set, without opening more than it takes to tell clips from frames.
 
     Args:
-        root: the data set's folder.
+        root: the data set's folder; tars of WebDataset, such as shards/train-{000..127}.tar; or a data set by name.
         layout: "metadata": `metadata.jsonl` or `metadata.csv` in root or in its folders, with `file_name` (relative to
             the metadata, and in root), and optionally `label` (or `text`, `caption`, `prompt`), `subject`, `split`. Several
             sentences, a list in `text`, `caption`, `captions` or `prompt`, are the clip's `texts`.
             "label": root/[split/]label/clip.
             "subject": root/[split/]subject/label/clip.
+            "webdataset": tars below root, see `tars`; clips are read where they lie in them.
             "mug", "mhad", "natops": as downloaded, with the paper's splits and label texts; see `published_datasets`.
-            "auto": the first that fits: metadata, mug, mhad, natops, then by the depth of the folders.
+            "auto": the first that fits: metadata, mug, mhad, natops, webdataset, then by the depth of the folders.
         split: "train", "test" or "validation"; None is all.
         name, split_name: what errors call `root` and `split`, for callers whose users know them by other names.
 
@@ -58,20 +56,11 @@ def find_clips(
     Raises:
         ValueError: if there is no such folder or layout, there are no clips, or there is no such split.
     """
-    root = Path(root)
     if layout != "auto" and layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of auto, {', '.join(LAYOUTS)}, got {layout!r}.")
-    if not root.is_dir():
-        raise ValueError(
-            f"`{name}` must be a folder, got {str(root)!r}, which is {'a file' if root.exists() else 'not'}."
-        )
-    clips = ClipList()
-    for find in AUTO if layout == "auto" else [LAYOUTS[layout]]:
-        found = find(root)
-        clips = ClipList(_in_one_spelling(found), getattr(found, "notes", ()), getattr(found, "tables", ()))
-        if clips:
-            break
-    clips.notes += left_out(root, clips, clips.tables)
+    where = located(root, name) if isinstance(root, NamedSet) else Path(root)
+    clips = where if isinstance(where, ClipList) else _below(where, layout, name)
+    clips = ClipList(_in_one_spelling(clips), clips.notes, clips.tables)
     if not clips:
         raise ValueError(
             f"`{name}` {str(root)!r} holds no clips{'' if layout == 'auto' else f' of the layout {layout!r}'}. Clips are "
@@ -79,6 +68,29 @@ def find_clips(
             + "".join(f"\n{note}" for note in clips.notes)
         )
     return of_split(clips, split, split_name)
+
+
+def _below(root: Path, layout: str, name: str) -> ClipList:
+    """The clips of a folder, or of the tars that a pattern names, with notes about what is in none."""
+    if layout in ("auto", "webdataset") and root.name.lower().endswith(TAR_SUFFIX) and not root.is_dir():
+        tars = named_tars(root)
+        if missing := next((tar for tar in tars if not tar.is_file()), None):
+            raise ValueError(
+                f"`{name}` must be a folder or tars, got {str(root)!r}: there is no {printable(missing)}."
+            )
+        return clips_in_tars(tars)
+    if not root.is_dir():
+        raise ValueError(
+            f"`{name}` must be a folder, got {str(root)!r}, which is {'a file' if root.exists() else 'not'}."
+        )
+    clips = ClipList()
+    for find in AUTO if layout == "auto" else [LAYOUTS[layout]]:
+        found = find(root)
+        clips = ClipList(found, getattr(found, "notes", ()), getattr(found, "tables", ()))
+        if clips:
+            break
+    clips.notes += left_out(root, clips, clips.tables)
+    return clips
 
 
 def of_split(clips: ClipList, split: str | None, name: str = "split") -> ClipList:
@@ -149,12 +161,11 @@ def by_depth(root: Path, layout: str | None = None) -> list[Clip]:
     for path in sorted(clip_paths(root), key=lambda path: [natural_order(Path(p)) for p in path.parts]):
         folders = path.relative_to(root).parts[:-1]
         may_split = bool(folders) if depth is None else len(folders) == depth + 1
-        split = SPLIT_NAMES.get(folders[0].lower(), "") if may_split else ""
+        label, subject, split = told_by_folders([printable(folder) for folder in folders], may_split)
         rest = folders[1:] if split else folders
         if len(rest) > 2 or (depth is not None and len(rest) != depth):
             kind = {1: "label/clip", 2: "subject/label/clip", None: "[subject/]label/clip"}[depth]
             raise ValueError(f"clips must lie in folders root/[split/]{kind}, got {path}.")
-        label, subject = printable(rest[-1]) if rest else "", printable(rest[0]) if len(rest) == 2 else ""
         clips.append(Clip(path, label=label, subject=subject, split=split))
     return clips
 
@@ -174,15 +185,7 @@ def find_by_metadata(root: Path) -> ClipList:
         clips.tables.append(table)
         for row in rows:
             path = _named_path(root, folder, row)
-            split = row.text("split") or path.relative_to(root).parts[0]
-            split = SPLIT_NAMES.get(split.lower(), row.text("split"))
-            texts, subject = tuple(map(printable, row.texts(*TEXT_COLUMNS))), printable(row.text("subject"))
-            # Several sentences are no label; a single one is, as where a data set's labels stand in `text`.
-            several = "label" not in row.cells and len(texts) > 1
-            label = "" if several else printable(row.text(*LABEL_COLUMNS))
-            clips.append(
-                Clip(path, label=label, subject=subject, split=split, texts=() if texts == (label,) else texts)
-            )
+            clips.append(clip_of_row(row, path, SPLIT_NAMES.get(path.relative_to(root).parts[0].lower(), "")))
         if folder == root:
             break
     return clips
@@ -229,10 +232,11 @@ def _existing(root: Path, parts: Sequence[str]) -> Path | None:
 
 LAYOUTS: dict[str, Callable[[Path], list[Clip]]] = {
     "metadata": find_by_metadata,
+    "webdataset": find_tars,
     "mug": find_mug,
     "mhad": find_mhad,
     "natops": find_natops,
     "label": lambda root: by_depth(root, "label"),
     "subject": lambda root: by_depth(root, "subject"),
 }
-AUTO = find_by_metadata, find_mug, find_mhad, find_natops, by_depth
+AUTO = find_by_metadata, find_mug, find_mhad, find_natops, find_tars, by_depth

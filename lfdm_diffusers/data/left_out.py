@@ -11,10 +11,19 @@ from ..files.reading import UnreadableFileError, read_json
 from .clips import Clip
 from .folders import walk
 from .picture_files import frame_files
-from .suffixes import GENERATED_KEYS, GENERATED_SETTINGS, PEOPLE_SETTINGS, TOON_FACES_SETTINGS, is_picture, is_video
+from .suffixes import (
+    GENERATED_KEYS,
+    GENERATED_SETTINGS,
+    PEOPLE_SETTINGS,
+    TAR_SUFFIX,
+    TOON_FACES_SETTINGS,
+    is_picture,
+    is_video,
+)
 from .tables import TABLES
 
 NAMED = 50  # files of one kind, by name; there may be a hundred thousand
+PACKED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 BESIDE = (".flow.npz",)  # what belongs to the clip beside it
 OURS = {TOON_FACES_SETTINGS, PEOPLE_SETTINGS}  # written with the clips
 
@@ -27,6 +36,7 @@ def left_out(root: Path, clips: Iterable[Clip], tables: Collection[Path] = ()) -
         tables: those that were read.
     """
     paths = {clip.path for clip in clips}
+    has_rows = any(path.suffix.lower() != TAR_SUFFIX for path in tables)
     kinds: dict[tuple[str, str], list[Path]] = {}
     for folder, _, names in walk(root):
         files = [folder / name for name in names if not name.startswith(".") and not name.endswith(BESIDE)]
@@ -34,7 +44,7 @@ def left_out(root: Path, clips: Iterable[Clip], tables: Collection[Path] = ()) -
         for path in files:
             known = path in paths or path in frames or path in tables or (folder == root and _is_ours(path))
             if not known:
-                kinds.setdefault((_reason(path, bool(tables)), path.suffix.lower()), []).append(path)
+                kinds.setdefault((_reason(path, has_rows), path.suffix.lower()), []).append(path)
     return [_sentence(root, reason, suffix, files) for (reason, suffix), files in kinds.items()]
 
 
@@ -49,6 +59,10 @@ def _is_ours(path: Path) -> bool:
 def _reason(path: Path, has_tables: bool) -> str:
     if path.name.lower() in TABLES:
         return "another table is read"
+    if path.name.lower().endswith(PACKED_TARS):
+        return "clips are read from tars that are not compressed"
+    if path.suffix.lower() == TAR_SUFFIX:
+        return "a tar beside clips; the layout webdataset reads it"
     if not is_video(path) and not is_picture(path):
         return "no picture, animation or video"
     if has_tables:

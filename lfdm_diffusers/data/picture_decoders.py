@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from pathlib import Path
+import os
 
 import PIL.features
 
 from ..files.names import printable
+from ..files.packed import open_file
 
 AVIF_BRANDS = {b"avif", b"avis"}
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
@@ -18,14 +19,14 @@ HEAD = 4096
 logger = logging.getLogger(__name__)
 
 
-def require_decoder(path: Path) -> None:
+def require_decoder(path: str | os.PathLike) -> None:
     """Make Pillow read the kind of picture that a file holds, if that takes an extra; warn of HDR, which is not converted.
 
     Raises:
         ValueError: saying what is to be done, if this installation cannot.
         OSError: if the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         head = file.read(HEAD)
     brands = _brands(head)
     if brands & AVIF_BRANDS:
@@ -38,10 +39,10 @@ def require_decoder(path: Path) -> None:
     say_hdr(path, _transfer(head))
 
 
-def say_hdr(path: Path, transfer: int | None) -> None:
+def say_hdr(path: str | os.PathLike, transfer: int | None) -> None:
     """Warn, once a file, that a picture or video has more light than the colours that are made of it can show."""
     if transfer in HDR_TRANSFERS:
-        _warn_once(printable(path), HDR_TRANSFERS[transfer])
+        _warn_once(printable(os.fspath(path)), HDR_TRANSFERS[transfer])
 
 
 def _brands(head: bytes) -> set[bytes]:

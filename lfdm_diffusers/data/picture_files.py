@@ -11,6 +11,7 @@ import PIL.Image
 import PIL.ImageOps
 
 from ..files.names import printable
+from ..files.packed import Packed
 from ..files.reading import UnreadableFileError
 from .cut_files import CUT_OFF, missing_bytes
 from .picture_colors import is_plain
@@ -64,7 +65,7 @@ def folder_frames(folder: Path, indices: Sequence[int] | None) -> Iterator[np.nd
         yield pixels
 
 
-def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
+def animation_frames(path: Path | Packed, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
     """The frames of an animation, one by one. They build on each other, so all before the last wanted are decoded."""
     with open_picture(path, frame=True) as image:
         first, count = _first_and_count(image)
@@ -78,7 +79,7 @@ def animation_frames(path: Path, indices: Sequence[int] | None) -> Iterator[np.n
         raise OSError(f"{CUT_OFF}: it ends inside of a frame")
 
 
-def animation_length(path: Path) -> int:
+def animation_length(path: Path | Packed) -> int:
     """Number of frames, as the file's own structure says."""
     with open_picture(path, frame=True) as image:
         return _first_and_count(image)[1]

@@ -7,12 +7,12 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import PIL.Image
 
 from ..files.limits import require_pixels
+from ..files.packed import Packed
 from ..files.reading import reading
 from .picture_decoders import require_decoder
 
@@ -30,7 +30,7 @@ def open_picture(path: str | os.PathLike, frame: bool = False) -> Iterator[PIL.I
     """A picture or an animation, not decoded yet, of at most as many pixels as `files.limits` allows.
 
     Args:
-        path: of a plain file.
+        path: of a plain file, or a packed one.
         frame: whether it is a frame of a clip.
 
     Raises:
@@ -41,8 +41,11 @@ def open_picture(path: str | os.PathLike, frame: bool = False) -> Iterator[PIL.I
         warnings.filterwarnings("ignore", category=PIL.Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         PIL.Image.init()
-        require_decoder(Path(path))
-        with PIL.Image.open(path, formats=[name for name in FORMATS if name in PIL.Image.OPEN]) as image:
+        require_decoder(path)
+        formats = [name for name in FORMATS if name in PIL.Image.OPEN]
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(path.open()) if isinstance(path, Packed) else path
+            image = opened.enter_context(PIL.Image.open(file, formats=formats))
             require_pixels(*image.size, frame=frame)
             yield image
 

@@ -65,38 +65,45 @@ def scan_clips(
     Raises:
         ValueError: if no clip can be used; or, when strict, if any cannot, naming all of them.
     """
+    return report_of(clips, look_at_clips(clips, reader, min_frames, workers, progress), min_frames, strict)
+
+
+def look_at_clips(
+    clips: Sequence[Clip], reader: ClipReader, min_frames: int, workers: int, progress: bool
+) -> list[int | str]:
+    """Of each clip its number of frames, or why it cannot be used; arguments as in `scan_clips`."""
     if min_frames < 1:
         raise ValueError(f"`min_frames` must be 1 or more, got {min_frames}.")
     if workers < 0:
         raise ValueError(f"`workers` must be 0 or more, got {workers}.")
 
-    def look(clip: Clip) -> Clip | BadClip:
+    def look(clip: Clip) -> int | str:
         return _look(clip, reader, min_frames)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         seen = map(look, clips) if workers == 0 else pool.map(look, clips)
-        results = list(progress_bar(seen, total=len(clips), unit="clip", desc="scan", disable=not progress))
-    good = [result for result in results if isinstance(result, Clip)]
-    bad = [result for result in results if isinstance(result, BadClip)]
+        return list(progress_bar(seen, total=len(clips), unit="clip", desc="scan", disable=not progress))
+
+
+def report_of(clips: Sequence[Clip], seen: Sequence[int | str], min_frames: int, strict: bool) -> ScanReport:
+    """What `look_at_clips` has seen of clips, as a report; raises as `scan_clips`."""
+    good = [replace(clip, num_frames=told) for clip, told in zip(clips, seen) if isinstance(told, int)]
+    bad = [BadClip(clip, told) for clip, told in zip(clips, seen) if isinstance(told, str)]
     report = ScanReport(good, bad, list(getattr(clips, "notes", ())))
     if report.bad and (strict or not report.clips):
         raise ValueError(f"`clips` must be readable, with {min_frames} frames or more each.\n{report}")
     return report
 
 
-def _look(clip: Clip, reader: ClipReader, min_frames: int) -> Clip | BadClip:
+def _look(clip: Clip, reader: ClipReader, min_frames: int) -> int | str:
     try:
         length = reader.check(clip)
     except UnreadableClipError as error:
-        return BadClip(clip, str(error))
+        return str(error)
     if length == 0:
-        return BadClip(clip, f"{clip.name}: it has no frames")
+        return f"{clip.name}: it has no frames"
     if clip.stop is not None and length < clip.stop - clip.start:
-        return BadClip(
-            clip, f"{clip.name}: the file ends {clip.stop - clip.start - length} frames before the clip does"
-        )
+        return f"{clip.name}: the file ends {clip.stop - clip.start - length} frames before the clip does"
     if length < min_frames:
-        return BadClip(
-            clip, f"{clip.name}: too short: {length} frame{'s' * (length > 1)}, at least {min_frames} needed"
-        )
-    return replace(clip, num_frames=length)
+        return f"{clip.name}: too short: {length} frame{'s' * (length > 1)}, at least {min_frames} needed"
+    return length

@@ -16,6 +16,7 @@ VIDEO_SUFFIXES = (
 ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng", ".avif")  # which may as well hold one picture
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")  # pictures of iPhones and cameras; reading them needs an extra
 LOSSLESS_SUFFIXES = (".png", ".apng", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+TAR_SUFFIX = ".tar"  # of WebDataset; clips in it are read where they lie
 PICTURE_SUFFIXES = (
     *ANIMATION_SUFFIXES, ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", *HEIF_SUFFIXES,
 )  # fmt: skip

@@ -9,11 +9,14 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ..files.names import printable
+from ..files.packed import Packed
+from .clips import Clip
+from .splits import SPLIT_NAMES
 
 TABLES = ("metadata.jsonl", "metadata.csv")
 LABEL_COLUMNS = ("label", "text", "caption", "prompt")
@@ -135,14 +138,47 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
         if not line.strip():
             continue
         place = f"{printable(path)}, line {number}"
-        try:
-            cells = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{place}: not a JSON object: {error}.") from error
-        if not isinstance(cells, dict):
-            raise ValueError(f"{place}: must be a JSON object, got {line.strip()[:40]}.")
-        columns = _columns(place, list(cells))
-        yield _row(place, dict(zip(columns, cells.values())), columns)
+        yield json_row(line, place)
+
+
+def json_row(text: str, place: str) -> Row:
+    """The row that a JSON object is; `place` is for messages.
+
+    Raises:
+        ValueError: naming the place, if it is none, or if two of its names are alike.
+    """
+    try:
+        cells = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place}: not a JSON object: {error}.") from error
+    if not isinstance(cells, dict):
+        raise ValueError(f"{place}: must be a JSON object, got {text.strip()[:40]}.")
+    return row_of(cells, place)
+
+
+def row_of(cells: Mapping[str, object], place: str) -> Row:
+    """The row of some cells by their columns' names, whatever the case of those.
+
+    Raises:
+        ValueError: naming the place, if two names are alike.
+    """
+    columns = _columns(place, list(cells))
+    return _row(place, dict(zip(columns, cells.values())), columns)
+
+
+def clip_of_row(row: Row, path: Path, split: str = "", packed: Packed | None = None) -> Clip:
+    """The clip that a row tells of; its `split` counts for more than the one given, which comes from where the clip lies.
+
+    Raises:
+        ValueError: naming the row, if a cell is none of what its column holds.
+    """
+    split = SPLIT_NAMES.get(row.text("split").lower(), row.text("split")) or split
+    texts, subject = tuple(map(printable, row.texts(*TEXT_COLUMNS))), printable(row.text("subject"))
+    # Several sentences are no label; a single one is, as where a data set's labels stand in `text`.
+    several = "label" not in row.cells and len(texts) > 1
+    label = "" if several else printable(row.text(*LABEL_COLUMNS))
+    texts = () if texts == (label,) else texts
+    return Clip(path, label=label, subject=subject, split=split, texts=texts, packed=packed)
 
 
 def _columns(place: str, names: list[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ..files.limits import TooLargeError, most_pixels, require_pixels
+from ..files.packed import Packed
 from ..files.reading import require_plain_file
 from .cut_files import CUT_OFF, missing_bytes
 from .frame_formats import pixels_over_white, reformatted
@@ -34,7 +35,7 @@ SEEK_GAP = 48
 LENIENT_NAMES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
-def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = True) -> Iterator[np.ndarray]:
+def video_frames(path: Path | Packed, indices: Sequence[int] | None = None, seek: bool = True) -> Iterator[np.ndarray]:
     """The frames of a video, one by one, (H, W, 3) uint8: all, or those of ascending `indices` that there are.
 
     Args:
@@ -66,7 +67,7 @@ def video_frames(path: Path, indices: Sequence[int] | None = None, seek: bool = 
             say_hdr(path, stream.stream.codec_context.color_trc)
 
 
-def open_video(path: Path) -> av.container.InputContainer:
+def open_video(path: Path | Packed) -> av.container.InputContainer:
     """A video file to read from: titles and comments that are not UTF-8 (old avi files have them) do not matter.
 
     Raises:
@@ -78,7 +79,8 @@ def open_video(path: Path) -> av.container.InputContainer:
     # As the container's: given to its streams too, they end PyAV 14.1's process.
     options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
     try:
-        container = av.open(ffmpeg_name(path), container_options=options, **LENIENT_NAMES)
+        file: Any = path.open() if isinstance(path, Packed) else ffmpeg_name(path)
+        container = av.open(file, container_options=options, **LENIENT_NAMES)
     except av.FFmpegError as error:
         if error.errno != errno.EINVAL:  # which FFmpeg says of a format that is not in the list
             raise
@@ -147,7 +149,7 @@ class _Stream:
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")  # bytes, by the buffer protocol
         return placed(pixels_over_white(array), matrix)
 
-    def require_complete(self, path: Path) -> None:
+    def require_complete(self, path: Path | Packed) -> None:
         """Raise OSError if frames are missing that the file promises: most containers play on when they are cut off.
 
         A file that is all there is whole, however long its last frame is held, and however long its sound goes on. Of one that is
@@ -238,7 +240,7 @@ def _frame_times(container: av.container.InputContainer) -> list[int] | None:
     return sorted(times)
 
 
-def _seeking(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+def _seeking(path: Path | Packed, wanted: Sequence[int]) -> Iterator[np.ndarray]:
     """The first of the wanted frames, as far as seeking is exact: stops where a frame's time is not the expected."""
     with open_video(path) as container:
         if not container.streams.video:

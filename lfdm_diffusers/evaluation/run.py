@@ -14,6 +14,7 @@ from accelerate import PartialState
 from huggingface_hub import cached_assets_path
 
 from ..data.cache import ClipReader
+from ..data.named_sets import NamedSet
 from ..data.toon_faces import LABELS
 from ..embedded import MODEL, embedded_model
 from ..metrics import FrameDetector, LabelJudge, VideoDetector, load_frame_detector, load_i3d, load_judge
@@ -37,7 +38,7 @@ from .video_sets import VideoSet, find_real_clips
 @torch.inference_mode()
 def evaluate(
     source: str | Path | None,
-    data: str | Path,
+    data: str | Path | NamedSet,
     metrics: Sequence[str] = ("fvd", "kvd"),
     *,
     output: str | Path,
@@ -70,7 +71,7 @@ def evaluate(
     Args:
         source: a pipeline (folder or Hub id), a folder of clips made before, or "static" or "shuffled": real clips' first
             frames repeated, real frames out of order. None is the model of this package.
-        data: folder of real clips.
+        data: folder of real clips, tars such as shards/{000..127}.tar, or a data set by its name.
         metrics: of `METRICS`.
         output: folder whose `generated` gets the clips; goes on there if it was begun with the same settings.
         split, layout: of the data; a split of None takes all clips.
@@ -101,7 +102,8 @@ def evaluate(
         ValueError: for arguments that do not go together, and for what cannot be had or scored; before anything is
             generated.
     """
-    since, names, output, data = time.perf_counter(), list(metrics), Path(output), Path(data)
+    since, names, output = time.perf_counter(), list(metrics), Path(output)
+    data = data if isinstance(data, NamedSet) else Path(data)
     place = choose_device(device)
     reuse_freed_memory()
     state = PartialState(cpu=place.type == "cpu")

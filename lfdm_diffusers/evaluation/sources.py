@@ -13,6 +13,7 @@ from diffusers import ModelMixin
 from ..data.clips import Clip, iterate_frames
 from ..data.labels import normalized_label
 from ..data.layouts import find_clips
+from ..data.named_sets import NamedSet
 from ..files.fingerprints import weights_sha256
 from ..pipelines import ImageToVideoPipeline, LFDMPipeline
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
@@ -91,7 +92,7 @@ class ClipFolder(ClipSource):
 class Anchor(ClipSource):
     """Real clips whose first frame is repeated ("static"), or whose frames are out of order ("shuffled")."""
 
-    def __init__(self, kind: str, seed: int, data: Path, layout: str, split: str | None):
+    def __init__(self, kind: str, seed: int, data: Path | NamedSet, layout: str, split: str | None):
         found = find_clips(data, layout)
         clips = [clip for clip in found if split is None or clip.split == split] or found
         super().__init__(*size_of(clips[0]))

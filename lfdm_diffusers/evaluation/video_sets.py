@@ -18,6 +18,7 @@ from ..data.cache import ClipReader
 from ..data.clips import Clip, iterate_frames
 from ..data.labels import normalized_label
 from ..data.layouts import find_clips
+from ..data.named_sets import NamedSet
 from ..data.picture_files import frame_files
 from ..data.sampling import sample_indices
 from ..data.scan import scan_clips
@@ -78,7 +79,7 @@ class VideoSet:
 
 
 def find_real_clips(
-    folder: Path,
+    folder: Path | NamedSet,
     split: str | None,
     layout: str,
     reader: ClipReader,
@@ -99,7 +100,7 @@ def find_real_clips(
     Raises:
         ValueError: if there are none, or fewer than `count`; says which splits there are.
     """
-    found = find_clips(folder, layout)
+    found = find_clips(folder, layout, name="data")
     chosen = [clip for clip in found if split is None or clip.split == split]
     if not chosen:
         splits = sorted({clip.split for clip in found} - {""})

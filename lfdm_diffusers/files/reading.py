@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .names import printable
+from .packed import Packed
 
 MOST_TEXT = 64 << 20  # bytes of a configuration or a table; the largest honest ones have a few megabytes
 KINDS = {
@@ -37,6 +38,9 @@ def require_plain_file(path: str | os.PathLike) -> int:
     """
     shown = printable(os.fspath(path))
     try:
+        if isinstance(path, Packed):
+            path.state()
+            return path.size
         found = os.stat(path)
     except FileNotFoundError:
         raise UnreadableFileError(f"{shown} does not exist.") from None

@@ -117,7 +117,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         part.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def write_json(path: str | os.PathLike, content: object, indent: int = 1) -> None:
+def write_json(path: str | os.PathLike, content: object, indent: int | None = 1) -> None:
     """JSON that people can read, whole or not at all."""
     write_text(path, json.dumps(content, indent=indent) + "\n")
 

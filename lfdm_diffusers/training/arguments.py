@@ -27,7 +27,13 @@ def script_parser(doc: str) -> argparse.ArgumentParser:
 def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Which clips, and how they are read."""
     group = parser.add_argument_group("data")
-    group.add_argument("--train_data_dir", type=Path, required=True, help="folder of clips, see docs/data.md")
+    which = group.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--train_data_dir", type=Path, help="folder of clips, or tars such as shards/{000..127}.tar, see docs/data.md"
+    )
+    which.add_argument("--dataset_name", help="data set of the Hub, or a local folder of the library datasets")
+    group.add_argument("--dataset_config_name", help="of those that --dataset_name has; of files, a folder in it")
+    group.add_argument("--dataset_revision", help="branch, tag or commit of --dataset_name")
     group.add_argument("--layout", default="auto", choices=["auto", *LAYOUTS])
     group.add_argument("--train_split", help="default: train, where the data have splits; else all clips")
     group.add_argument("--validation_split", help="default: validation, else test, else the training clips")

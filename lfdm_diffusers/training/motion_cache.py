@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from torch.utils.data import Dataset
 
 from ..data.augmentation import augment_clip
@@ -21,7 +23,7 @@ from ..data.motion_maps import motion_maps, residual_motion
 from ..data.sampling import STRATEGIES, sample_indices
 from ..files.fingerprints import weights_sha256
 from ..files.progress import progress_bar
-from ..files.whole import whole
+from ..files.shards import ArrayShards
 from ..models import LatentFlowAutoencoder
 from ..ops.warp import sampling_grid
 
@@ -32,9 +34,9 @@ class MotionCache:
     """Motion from a clip's first frame to each of its frames, `(T, 3, h, w)`: residual flow (x, y) and occlusion.
 
     Residual flow is the sampling grid minus the true identity (`sampling_grid` of pixel centres). All frames of a clip are kept, as float16 (the residual is
-    small: errors stay under a thousandth of a pixel), so that any sampling of frames is a choice of rows. A file is
-    named after the auto-encoder's weights, its precision (true motion: neither), the clip's file and how it is read, and appears only when it
-    is complete: processes may share the folder and be stopped at any time.
+    small: errors stay under a thousandth of a pixel), so that any sampling of frames is a choice of rows. Many clips lie in
+    one file (`ArrayShards`), under keys of the auto-encoder's weights, its precision (true motion: neither), the clip's file and how it
+    is read. Processes may share the folder and be stopped at any time.
 
     Args:
         folder: made if missing; it may be deleted between runs.
@@ -55,40 +57,40 @@ class MotionCache:
         dtype: torch.dtype | None = None,
         true_motion: bool = False,
     ):
-        self.folder, self.lfae, self.reader, self.batch_size, self.dtype = (
-            Path(folder),
+        self.lfae, self.reader, self.batch_size, self.dtype, self.true_motion = (
             lfae,
             reader,
             batch_size,
             dtype,
+            true_motion,
         )
-        self.true_motion = true_motion
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.shards = ArrayShards(folder)
         made_by = ("true", lfae.config.flow_scale) if true_motion else (weights_sha256(lfae), str(dtype))
         self._about = (VERSION, *made_by, reader.height, reader.width, reader.fit)
-        self._paths: dict[Clip, Path] = {}
+        self._keys: dict[Clip, str] = {}
 
-    def path(self, clip: Clip) -> Path:
-        """The file of a clip, whether it is there or not."""
-        if clip not in self._paths:
+    def key(self, clip: Clip) -> str:
+        """By which a clip's motion is kept."""
+        if clip not in self._keys:
             about = (*self._about, clip.start, clip.stop, clip.crop, clip_state(clip))
-            key = hashlib.sha256(repr(about).encode()).hexdigest()[:32]
-            self._paths[clip] = self.folder / key[:2] / f"{key}.npy"
-        return self._paths[clip]
+            self._keys[clip] = hashlib.sha256(repr(about).encode()).hexdigest()[:32]
+        return self._keys[clip]
 
     def load(self, clip: Clip) -> np.ndarray:
         """`(T, 3, h, w)` float16, of which only what is asked for is read; computed if it is not there."""
-        path = self.path(clip)
-        try:
-            return np.load(path, mmap_mode="r")
-        except (ValueError, EOFError):  # cut short by a full disk or a power cut
-            path.unlink(missing_ok=True)
-        except FileNotFoundError:
-            pass
-        motion = self.compute(clip)
-        with whole(path, durable=False) as part:
-            np.save(part, motion)
-        return np.load(path, mmap_mode="r")
+        key = self.key(clip)
+        motion = self.shards.get(key)
+        if motion is None:
+            self.refresh()
+            motion = self.shards.get(key)
+        if motion is None:
+            motion = self.compute(clip)
+            self.shards.add(key, motion)
+        return motion
+
+    def refresh(self) -> None:
+        """Take notice of what other processes have computed."""
+        self.shards.refresh()
 
     @torch.no_grad()
     def compute(self, clip: Clip) -> np.ndarray:
@@ -111,19 +113,32 @@ class MotionCache:
 
     def fill(self, clips: Sequence[Clip], progress: bool = True) -> None:
         """Compute what is not there yet."""
-        for clip in progress_bar(clips, unit="clip", desc="motion", disable=not progress):
-            self.load(clip)
+        self.refresh()
+        try:
+            for clip in progress_bar(clips, unit="clip", desc="motion", disable=not progress):
+                key = self.key(clip)
+                if self.shards.get(key) is None:
+                    self.shards.add(key, self.compute(clip))
+        finally:
+            self.shards.finish()
 
-    def statistics(self, clips: Sequence[Clip]) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each of the three channels over all places of all frames of `clips`."""
-        count, total, squares = 0, np.zeros(3), np.zeros(3)
-        for clip in clips:
+    def statistics(self, clips: Sequence[Clip], rank: int = 0, processes: int = 1) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each of the three channels over all places of all frames of `clips`.
+
+        Args:
+            rank, processes: which of how many this is; each reads its share, all get the same numbers, which depend on the clips
+                alone.
+        """
+        sums = []
+        for clip in clips[rank::processes]:
             motion = np.asarray(self.load(clip), dtype=np.float64)
-            count += motion[:, 0].size
-            total += motion.sum(axis=(0, 2, 3))
-            squares += np.square(motion).sum(axis=(0, 2, 3))
-        mean = total / count
-        return mean.tolist(), np.sqrt(np.maximum(squares / count - mean**2, 1e-12)).tolist()
+            sums.append((motion[:, 0].size, *motion.sum(axis=(0, 2, 3)), *np.square(motion).sum(axis=(0, 2, 3))))
+        # The exact sum is rounded once, so that neither the order nor the shares count.
+        count, *totals = (
+            math.fsum(column) for column in zip(*(each for share in gather_object([sums]) for each in share))
+        )
+        mean, squares = np.array(totals[:3]) / count, np.array(totals[3:]) / count
+        return mean.tolist(), np.sqrt(np.maximum(squares - mean**2, 1e-12)).tolist()
 
 
 class MotionSample(NamedTuple):

@@ -8,20 +8,20 @@ import gc
 import operator
 import shlex
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from huggingface_hub import HfApi
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..data.batches import StepBatchSampler
 from ..data.cache import CachedClipReader, ClipReader
-from ..data.scan import scan_clips
 from ..files.limits import set_limits
 from ..files.progress import progress_bar
 from ..files.reading import reading
@@ -34,7 +34,7 @@ from ..ops.number_types import float32_by_default
 from .arguments import public_command
 from .batchnorm import average_running_statistics, require_finite
 from .checkpoints import STATE_FILE, find_checkpoint, prune_checkpoints
-from .clips import TrainingClips, choose_clips
+from .clips import TrainingClips, choose_clips, data_set_of, scan_together
 from .log_window import LogWindow
 from .metrics_file import METRICS_FILE, MetricsFile, last_validation
 from .optimizer import build_optimizer, learning_rate
@@ -42,6 +42,7 @@ from .task import Examples, Losses, Task, Validation, needed
 
 # A run that goes on with other values is no longer the run that was interrupted, and says so; but for these.
 MAY_CHANGE = ("output_dir", "resume_from_checkpoint", "train_data_dir", "cache_dir", "report_to", "logging_steps")
+LONGEST_WAIT = timedelta(hours=12)  # of a process for the others
 
 
 class TrainingRun:
@@ -71,7 +72,11 @@ class TrainingRun:
             log_with=None if args.report_to == "none" else args.report_to,
             project_dir=args.output_dir,
             # Without synchronised BatchNorm each process keeps its own statistics until they are averaged for saving.
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+            # Before processes meet again, the scan and the motion of a large data set take hours.
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(broadcast_buffers=False),
+                InitProcessGroupKwargs(timeout=LONGEST_WAIT),
+            ],
         )
         if args.report_to != "none" and not self.accelerator.log_with:  # accelerate passes over what is not installed
             raise ValueError(f"`--report_to` {args.report_to} is not installed.")
@@ -84,6 +89,9 @@ class TrainingRun:
         self.hub_model_id = args.hub_model_id or args.output_dir.resolve().name
         self.batch_size = args.train_batch_size * self.accelerator.num_processes
         self.step = 0
+        self._items_before = (
+            0  # of the line of all examples, what the checkpoint's run had beyond batches of this size
+        )
 
     def say(self, *texts: object) -> None:
         """Print, in the main process."""
@@ -102,17 +110,18 @@ class TrainingRun:
         """
         args = self.args
         args.resolution = resolution
-        *found, about = choose_clips(args.train_data_dir, args.layout, args.train_split, args.validation_split)
-        with self.accelerator.main_process_first():
-            args.output_dir.mkdir(parents=True, exist_ok=True)
-            size = (resolution, resolution, args.fit)
-            cache = args.cache_dir or str(args.output_dir / "cache")
-            reader = (
-                ClipReader(*size) if cache == "none" else CachedClipReader(cache, *size, compress=args.cache_compress)
-            )
-            train, held_out = (
-                scan_clips(clips, reader, min_frames, args.strict_clips, progress=self.main) for clips in found
-            )
+        with self.accelerator.main_process_first():  # which downloads what the others then find
+            root, name = data_set_of(args)
+            *found, about = choose_clips(root, args.layout, args.train_split, args.validation_split, name)
+        args.output_dir.mkdir(parents=True, exist_ok=True)
+        size = (resolution, resolution, args.fit)
+        cache = args.cache_dir or str(args.output_dir / "cache")
+        reader = ClipReader(*size) if cache == "none" else CachedClipReader(cache, *size, compress=args.cache_compress)
+        share = self.accelerator.process_index, self.accelerator.num_processes
+        train, held_out = (
+            scan_together(clips, reader, min_frames, args.strict_clips, args.dataloader_num_workers, *share)
+            for clips in found
+        )
         self.say(f"training: {train}\nvalidation ({about}): {held_out}")
         return TrainingClips(train.clips, held_out.clips, reader)
 
@@ -170,7 +179,9 @@ class TrainingRun:
                 for group in optimizer.param_groups:
                     group["lr"] = rate * group.get("lr_scale", 1.0)
                 task.before_step(self.step / steps)
-                begin = micro * self.batch_size + accelerator.process_index * args.train_batch_size
+                begin = (
+                    self._items_before + micro * self.batch_size + accelerator.process_index * args.train_batch_size
+                )
                 with self.autocast():
                     losses = task.losses(module, batch, range(begin, begin + args.train_batch_size))
                 window.add(self._mean_losses(losses))
@@ -211,11 +222,16 @@ class TrainingRun:
             first_step=self.step * args.gradient_accumulation_steps,
             process_index=accelerator.process_index,
             num_processes=accelerator.num_processes,
+            first_item=self._items(),
         )
         workers, pin = args.dataloader_num_workers, self.device.type == "cuda"
         if workers:  # what the scan left of decoders is freed here: a worker would wait for their threads, which it does not have
             gc.collect()
         return DataLoader(cast(Dataset, dataset), batch_sampler=sampler, num_workers=workers, pin_memory=pin)
+
+    def _items(self) -> int:
+        """Examples seen so far: the place in the line of epochs where the next step begins."""
+        return self._items_before + self.step * self.args.gradient_accumulation_steps * self.batch_size
 
     def _mean_losses(self, losses: Losses) -> dict[str, torch.Tensor]:
         """All numbers of a forward pass and the sum of the losses, averaged over processes; a sum that is not finite raises."""
@@ -295,6 +311,8 @@ class TrainingRun:
         asked = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
         with reading(file, "the state of such a run"):
             self.step, was = operator.index(state["step"]), dict(state["settings"])
+            seen = state.get("items", self._items())  # a checkpoint that does not say had batches of one size
+            self._items_before = operator.index(seen) - self._items()
             self._optimizer.load_state_dict(state["optimizer"])
             task.load_state(state["more"])
             if self.accelerator.scaler is not None and state["scaler"]:
@@ -351,6 +369,7 @@ class TrainingRun:
         if self.main:
             state = {
                 "step": self.step,
+                "items": self._items(),
                 "optimizer": self._optimizer.state_dict(),
                 "settings": self._settings,
                 "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,

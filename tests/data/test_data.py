@@ -663,11 +663,14 @@ def test_processes_share_every_batch_without_repeats():
         assert len(set(orders)) > 1
         resumed = StepBatchSampler(num_items, batch_size, steps, 5, first_step=4)
         assert list(resumed) == whole[4:] and len(resumed) == steps - 4
+        other = StepBatchSampler(num_items, 1, 4 + 5, 5, first_step=4, first_item=4 * batch_size)
+        assert list(chain(*other)) == line[4 * batch_size :][:5]  # steps of another size go on where the line is
     for wrong, name in (
         ({"batch_size": 3, "num_processes": 2}, "batch_size"),
         ({"process_index": 1}, "process_index"),
         ({"num_items": 0}, "num_items"),
         ({"first_step": -1}, "first_step"),
+        ({"first_item": -1}, "first_item"),
     ):
         with pytest.raises(ValueError, match=f"`{name}`"):
             StepBatchSampler(**({"num_items": 4, "batch_size": 2, "num_steps": 1} | wrong))

@@ -22,6 +22,7 @@ WRITE_TOKEN = "hf_loopback_write"
 READ_TOKEN = "hf_loopback_read"
 USER = "me"
 LFS_SUFFIXES = (".safetensors", ".bin")
+DATASETS = "datasets/"  # before the names of repositories that are data sets
 
 
 class Repository:
@@ -55,7 +56,7 @@ class LoopbackHub:
     """The server and what it holds.
 
     Attributes:
-        repositories: by id, such as "me/tiny".
+        repositories: by id, such as "me/tiny"; of data sets "datasets/me/clips".
         requests: "METHOD /path" of every request so far.
         cut_uploads: how many uploads of large files to break off halfway from now on.
         cut_downloads: how many downloads of large files to break off halfway from now on.
@@ -235,6 +236,15 @@ class _Handler(BaseHTTPRequestHandler):
             commit = repository.commit(files)
         self.reply({"success": True, "commitOid": commit, "commitUrl": f"{self.hub.url}/{repo_id}/commit/{commit}"})
 
+    def dataset_info(self, body: bytes, repo_id: str, revision: str | None) -> None:
+        self.model_info(body, DATASETS + repo_id, revision)
+
+    def dataset_tree(self, body: bytes, repo_id: str, revision: str) -> None:
+        self.tree(body, DATASETS + repo_id, revision)
+
+    def dataset_resolve(self, body: bytes, repo_id: str, revision: str, path: str) -> None:
+        self.resolve(body, DATASETS + repo_id, revision, path)
+
     def model_info(self, body: bytes, repo_id: str, revision: str | None) -> None:
         repository, commit = self.find(repo_id, revision or "main")
         if commit is None:
@@ -299,6 +309,9 @@ ROUTES: list[tuple[str, Callable]] = [
     (rf"/api/models/{REPO}/commit/([^/]+)", _Handler.commit),
     (rf"/api/models/{REPO}(?:/revision/([^/]+))?", _Handler.model_info),
     (rf"/api/models/{REPO}/tree/([^/]+)", _Handler.tree),
+    (rf"/api/datasets/{REPO}(?:/revision/([^/]+))?", _Handler.dataset_info),
+    (rf"/api/datasets/{REPO}/tree/([^/]+)", _Handler.dataset_tree),
+    (rf"/datasets/{REPO}/resolve/([^/]+)/(.+)", _Handler.dataset_resolve),
     (rf"/{REPO}/resolve/([^/]+)/(.+)", _Handler.resolve),
 ]
 

@@ -11,6 +11,7 @@ from lfdm_diffusers.training.arguments import one_sentence
 
 SHARED = """
     adam_beta1 adam_beta2 allow_tf32 cache_compress cache_dir checkpointing_steps checkpoints_total_limit
+    dataset_config_name dataset_name dataset_revision
     dataloader_num_workers fit gradient_accumulation_steps gradient_checkpointing help hub_model_id hub_private_repo hub_token
     layout learning_rate logging_steps lr lr_gamma lr_milestones lr_warmup_steps max_gigabytes max_grad_norm max_megapixels max_train_steps
     mixed_precision no_augment num_repeats num_train_epochs output_dir push_to_hub report_to resolution resume_from_checkpoint seed

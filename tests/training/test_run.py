@@ -143,6 +143,27 @@ def test_a_checkpoint_is_loaded_after_the_start(start, tmp_path):
     assert [record["validation/weight"] for record in recorded] == [1.0]  # by the first run alone
 
 
+def test_other_batches_go_on_at_the_same_place(start, tmp_path):
+    """As of another number of processes: each epoch of eight numbers has each of them once, over two changes."""
+    tasks, seen = [], []
+    for steps, size in ((3, 2), (5, 4), (7, 1)):
+        tasks.append(ToyTask())
+        losses = tasks[-1].losses
+
+        def watched(module, batch, draws, losses=losses):
+            seen.extend(batch.tolist())
+            return losses(module, batch, draws)
+
+        tasks[-1].losses = watched
+        start(max_train_steps=steps, train_batch_size=size, resume_from_checkpoint="latest").fit(tasks[-1])
+    assert [draws for task in tasks for draws in task.draws] == [
+        *(range(0, 2), range(2, 4), range(4, 6)),
+        *(range(6, 10), range(10, 14)),
+        *(range(14, 15), range(15, 16)),
+    ]
+    assert sorted(seen[:8]) == sorted(seen[8:]) == list(range(8)) and seen[:8] != seen[8:]
+
+
 def test_accumulated_passes(start, tmp_path):
     """A step of four passes has the mean gradient of all; each pass has chance of its own."""
     task, large = ToyTask(), ToyTask()

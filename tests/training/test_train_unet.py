@@ -352,17 +352,19 @@ def test_motion_cache(faces, cache, tmp_path):
     # In pieces; in another folder; a file that was cut off; other weights and other clips have other names.
     small = MotionCache(tmp_path, cache.lfae, cache.reader, batch_size=4)
     np.testing.assert_allclose(small.load(clip), cached, atol=1e-3)
-    path = small.path(clip)
-    path.write_bytes(path.read_bytes()[:100])
+    small.shards.finish()
+    (shard,) = tmp_path.glob("*.tar")
+    shard.write_bytes(shard.read_bytes()[:700])
     np.testing.assert_allclose(small.load(clip), cached, atol=1e-3)
-    assert not list(tmp_path.rglob(".*"))
+    assert len(list(tmp_path.glob("*.tar"))) == 2 and not list(tmp_path.rglob(".*"))
+    key = small.key(clip)
     others = {
-        small.path(scanned(faces)[1]),
-        MotionCache(tmp_path, tiny_lfae(1), cache.reader).path(clip),
-        MotionCache(tmp_path, cache.lfae, ClipReader(32, 32, "center_crop")).path(clip),
-        MotionCache(tmp_path, cache.lfae, cache.reader, dtype=torch.bfloat16).path(clip),
+        small.key(scanned(faces)[1]),
+        MotionCache(tmp_path, tiny_lfae(1), cache.reader).key(clip),
+        MotionCache(tmp_path, cache.lfae, ClipReader(32, 32, "center_crop")).key(clip),
+        MotionCache(tmp_path, cache.lfae, cache.reader, dtype=torch.bfloat16).key(clip),
     }
-    assert len(others | {path}) == 5
+    assert len(others | {key}) == 5
 
 
 def test_cache_of_true_motion(faces, cache, tmp_path):
@@ -378,8 +380,8 @@ def test_cache_of_true_motion(faces, cache, tmp_path):
     assert open_.float().mean() > 0.5
     for axis in range(2):
         torch.testing.assert_close(cached[:, axis][open_], pooled[:, axis][open_], atol=1e-3, rtol=0)
-    assert MotionCache(tmp_path, tiny_lfae(1), cache.reader, true_motion=True).path(clip) == true.path(clip)
-    assert MotionCache(tmp_path, cache.lfae, cache.reader).path(clip) != true.path(clip)
+    assert MotionCache(tmp_path, tiny_lfae(1), cache.reader, true_motion=True).key(clip) == true.key(clip)
+    assert MotionCache(tmp_path, cache.lfae, cache.reader).key(clip) != true.key(clip)
     smaller = MotionCache(tmp_path, cache.lfae, ClipReader(16, 16), true_motion=True)
     with pytest.raises(
         ValueError, match="has 32x32 pixels, and is not stretched: pictures must have that size, got 16x16"
@@ -505,7 +507,7 @@ def test_killed_and_resumed(faces, tmp_path, scripts):
     run(arguments(faces, tmp_path / "whole", **changes))
     output = tmp_path / "killed"
     argv = arguments(faces, output, **changes, resume_from_checkpoint="latest")
-    for wanted in ("motion/*/*.npy", "checkpoint-5", "checkpoint-15"):
+    for wanted in ("motion/*.tar", "checkpoint-5", "checkpoint-15"):
         code = scripts.killed_when(lambda: list(output.glob(wanted)), "train_unet", argv, tmp_path / "said")  # noqa: B023
         assert code == -signal.SIGKILL
         assert not (output / "pipeline").exists()
