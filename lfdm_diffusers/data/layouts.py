@@ -232,11 +232,11 @@ def _existing(root: Path, parts: Sequence[str]) -> Path | None:
 
 LAYOUTS: dict[str, Callable[[Path], list[Clip]]] = {
     "metadata": find_by_metadata,
-    "webdataset": find_tars,
     "mug": find_mug,
     "mhad": find_mhad,
     "natops": find_natops,
     "label": lambda root: by_depth(root, "label"),
     "subject": lambda root: by_depth(root, "subject"),
+    "webdataset": find_tars,
 }
 AUTO = find_by_metadata, find_mug, find_mhad, find_natops, find_tars, by_depth
