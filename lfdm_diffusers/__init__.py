@@ -13,6 +13,7 @@ from .hub.registration import register_with_diffusers
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .blocks import LFDMBlocks, LFDMModularPipeline
     from .models import FullSizePainter, ImaginatorGenerator, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
     from .pipelines import (
         Box,
@@ -37,6 +38,8 @@ __all__ = [
     "ImaginatorGenerator",
     "ImaginatorPipeline",
     "LDMVideoPipeline",
+    "LFDMBlocks",
+    "LFDMModularPipeline",
     "LFDMPipeline",
     "LFDMPipelineOutput",
     "LabelEmbeddings",
@@ -51,7 +54,9 @@ __all__ = [
 ]
 
 _MODELS = ("FullSizePainter", "ImaginatorGenerator", "LabelEmbeddings", "LatentFlowAutoencoder", "UNet3DVideoModel")
+_BLOCKS = ("LFDMBlocks", "LFDMModularPipeline")
 _ROOMS = (
+    "blocks",
     "conversion",
     "data",
     "embedded",
@@ -64,7 +69,7 @@ _ROOMS = (
     "visualization",
 )
 
-register_with_diffusers(("ImaginatorPipeline", "LDMVideoPipeline", "LFDMPipeline", "VDMPipeline"), _MODELS)
+register_with_diffusers(("ImaginatorPipeline", "LDMVideoPipeline", "LFDMPipeline", "VDMPipeline"), _MODELS, _BLOCKS)
 
 
 def __getattr__(name: str) -> Any:
@@ -73,7 +78,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(".models" if name in _MODELS else ".pipelines", __name__), name)
+    room = ".models" if name in _MODELS else ".blocks" if name in _BLOCKS else ".pipelines"
+    value = getattr(importlib.import_module(room, __name__), name)
     globals()[name] = value
     return value
 

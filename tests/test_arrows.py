@@ -18,7 +18,7 @@ cli
 app
 training
 evaluation
-conversion visualization export web
+conversion visualization export web blocks
 pipelines
 models metrics
 hub data

@@ -19,7 +19,7 @@ from .bounds import require_bounded
 from .cards import CardFacts, component_card
 from .decorators import wraps
 from .push import FilledCardMixin, keeping_card
-from .registration import PACKAGE, PIPELINE_CODE, write_remote_code
+from .registration import PACKAGE, PIPELINE_CODE, write_blocks, write_remote_code
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -74,8 +74,12 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
     """Base of this package's pipelines: what is saved may carry code for those who have not imported the package.
 
     A subclass says what it is in `card`, as `HubModel.card` does.
+
+    Attributes:
+        blocks: names of the `ModularPipeline` and the blocks that are the same as it, if there are any.
     """
 
+    blocks: ClassVar[tuple[str, str] | None] = None
     _remote_code = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -107,7 +111,7 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
             save_directory: the folder; made if need be.
             remote_code: also write `pipeline.py` and `<component>/lfdm_diffusers.py`, which import this package, so
                 that `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)` works for people who have
-                installed the package but do not import it. With the import, `LFDMPipeline.from_pretrained` needs no
+                installed the package but do not import it; and `blocks.py`, for `ModularPipeline` in the same way. With the import, `LFDMPipeline.from_pretrained` needs no
                 flag for either kind; `DiffusionPipeline.from_pretrained` asks for the flag where there is code.
             args, kwargs: as in diffusers; `push_to_hub=True` with `repo_id`, `token`, ... pushes the folder as well.
 
@@ -140,6 +144,8 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
         super().save_config(save_directory, *args, **kwargs)
         # Whatever is saved or pushed passes here, after its components and before it is uploaded.
         write_remote_code(Path(save_directory), type(self).__name__, self._remote_code)
+        if self.blocks is not None and type(self).__module__.split(".")[0] == PACKAGE:
+            write_blocks(Path(save_directory), *self.blocks, code=self._remote_code)
 
     @classmethod
     def _dict_from_json_file(cls, json_file: str | os.PathLike) -> dict:

@@ -17,11 +17,14 @@ PACKAGE = __name__.split(".")[0]
 PIPELINE_INDEX = "model_index.json"
 PIPELINE_CODE = "pipeline.py"
 COMPONENT_CODE = f"{PACKAGE}.py"
+BLOCKS_INDEX = "modular_model_index.json"
+BLOCKS_CONFIG = "modular_config.json"
+BLOCKS_CODE = "blocks.py"
 # What diffusers imports before it looks any class up: the classes that it may load, by library.
 TABLES = "diffusers.pipelines.pipeline_loading_utils"
 
 
-def register_with_diffusers(pipelines: Collection[str], models: Collection[str]) -> None:
+def register_with_diffusers(pipelines: Collection[str], models: Collection[str], blocks: Collection[str] = ()) -> None:
     """Make diffusers resolve `["lfdm_diffusers", "<class>"]` in a `model_index.json`, and the pipelines by name.
 
     Without this `LFDMPipeline.from_pretrained` works from a folder only, and `DiffusionPipeline.from_pretrained` and
@@ -31,7 +34,7 @@ def register_with_diffusers(pipelines: Collection[str], models: Collection[str])
     the classes when it asks for one.
 
     Args:
-        pipelines, models: names of this package's classes.
+        pipelines, models, blocks: names of this package's classes; of `blocks` those that a `modular_model_index.json` names.
     """
 
     def register(tables: ModuleType) -> None:
@@ -39,7 +42,7 @@ def register_with_diffusers(pipelines: Collection[str], models: Collection[str])
         for library in (PACKAGE, f"{PACKAGE}.models"):  # the second is what HubPipeline reads shipped code as
             tables.LOADABLE_CLASSES[library] = methods
         tables.ALL_IMPORTABLE_CLASSES.update(methods)
-        _lend(sys.modules["diffusers"], {*pipelines, *models})
+        _lend(sys.modules["diffusers"], {*pipelines, *models, *blocks})
         _lend(sys.modules["diffusers.pipelines"], pipelines)  # where diffusers' tests of pipelines look
 
     if TABLES in sys.modules:
@@ -103,11 +106,51 @@ def write_remote_code(folder: Path, class_name: str, wanted: bool) -> None:
     # diffusers copies all components' files to one name, so each must hold all classes.
     code = {folder / name / COMPONENT_CODE: f"from {PACKAGE} import {', '.join(classes)}\n" for name in components}
     code[folder / PIPELINE_CODE] = f"from {PACKAGE} import {class_name}\n"
+    _write_or_remove(code, wanted)
+    if wanted:
+        index["_class_name"] = [Path(PIPELINE_CODE).stem, class_name]
+        write_text(index_file, _json(index))
+
+
+def write_blocks(folder: Path, pipeline: str, blocks: str, code: bool) -> None:
+    """Write what loads a saved pipeline as modular blocks.
+
+    Its index names no folder and no repository, so that it holds wherever the folder goes.
+
+    Args:
+        folder: where the pipeline was saved.
+        pipeline, blocks: names of this package's `ModularPipeline` and of its blocks.
+        code: whether to write code that imports them too, or to remove what an earlier save wrote.
+    """
+    index = json.loads((folder / PIPELINE_INDEX).read_text(encoding="utf-8"))
+    entries: dict[str, Any] = {"_class_name": pipeline, "_blocks_class_name": blocks}
+    for name, value in index.items():
+        if isinstance(value, list) and len(value) == 2 and None not in value and not name.startswith("_"):
+            place = {"pretrained_model_name_or_path": None, "subfolder": name, "variant": _variant(folder / name)}
+            entries[name] = [*value, {"type_hint": value, **place, "revision": None}]
+        elif not isinstance(value, list) and name not in entries:
+            entries[name] = value
+    config = {"_class_name": blocks, "auto_map": {"ModularPipelineBlocks": f"{Path(BLOCKS_CODE).stem}.{blocks}"}}
+    write_text(folder / BLOCKS_INDEX, _json(entries))
+    imported = f"from {PACKAGE}.blocks import {blocks}\n"
+    _write_or_remove({folder / BLOCKS_CODE: imported, folder / BLOCKS_CONFIG: _json(config)}, code)
+
+
+def _variant(folder: Path) -> str | None:
+    """ "fp16" of a part whose weights were saved under that name only."""
+    names = [file.name.split(".") for file in folder.glob("*.safetensors")]
+    variants = {name[1].split("-")[0] if len(name) == 3 else None for name in names}
+    return variants.pop() if len(variants) == 1 else None
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def _write_or_remove(code: dict[Path, str], wanted: bool) -> None:
+    """Write files, or remove those that an earlier save wrote: never what a person did."""
     for file, text in code.items():
         if wanted:
             write_text(file, text)
         elif file.is_file() and (file.name == COMPONENT_CODE or file.read_text(encoding="utf-8") == text):
             file.unlink()
-    if wanted:
-        index["_class_name"] = [Path(PIPELINE_CODE).stem, class_name]
-        write_text(index_file, json.dumps(index, indent=2, sort_keys=True) + "\n")

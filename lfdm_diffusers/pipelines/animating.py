@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..data.picture_fitting import Picture, fit_picture, over_white, to_tensors
+from ..data.picture_fitting import Picture, fit_picture, to_tensors
 from ..models import FullSizePainter, LatentFlowAutoencoder
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..ops.cpu import reuse_freed_memory
-from .checks import either, require_number, require_pairs, require_room
+from .canvas import Canvas
+from .checks import either, require_pairs, require_room
 from .driving import driven_motion, driving_frames
-from .full_size import Canvas, FullSize, framed_mask
+from .full_size import FullSize
 from .image_to_video import eval_mode
 from .lfdm_output import LFDMPipelineOutput
-from .motion import Mask, Motion, MotionEdit, stacked
+from .motion import EditedMotion, Mask, Motion, MotionEdit, motion_list, stacked
 from .outlook import Outlook, default_fit, outlook
 from .subjects import Subject
 from .video_diffusion import VideoDiffusionPipeline
@@ -32,6 +32,21 @@ class AnimatingPipeline(VideoDiffusionPipeline):
 
     painter: FullSizePainter | None = None
     lfae: LatentFlowAutoencoder
+
+    # A pipeline of blocks may have no U-Net: pictures are then of any size that the auto-encoder takes.
+
+    @property
+    def sample_size(self) -> int | None:
+        trained = super().sample_size if self.unet is not None else None
+        return trained or self.lfae.config.sample_size
+
+    @property
+    def downscale_factor(self) -> int:
+        return self.lfae.downscale_factor
+
+    @property
+    def stride(self) -> int:
+        return super().stride if self.unet is not None else self.downscale_factor
 
     def outlook(self, image: Picture, image_fit: str | None = None) -> Outlook:
         """What will become of a picture, before anything is made of it: `pipe(image, label, subjects=outlook.subjects)`.
@@ -48,45 +63,67 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         """How pictures are fitted: as asked for, else as those that it was trained on."""
         return default_fit(self.config.get("face_frame")) if image_fit is None else image_fit
 
-    def _moved(
+    def prepare_canvas(
+        self,
+        image: Picture | Sequence[Picture],
+        height: int | None = None,
+        width: int | None = None,
+        image_fit: str | None = None,
+        output_size: str | tuple[int, int] = "model",
+        subjects: Sequence[Subject] | None = None,
+        as_given: bool = False,
+    ) -> Canvas:
+        """Pictures as a call moves them; arguments as in `__call__`, and of `Canvas.asked`."""
+        as_given = as_given or subjects is not None
+        return Canvas.asked(
+            to_tensors(image), self.sample_size, height, width, self.fit_of(image_fit), output_size, subjects, as_given
+        )
+
+    def encode_canvas(self, canvas: Canvas) -> EncodedImage:
+        """What the model sees of a canvas, each picture or subject encoded once."""
+        reuse_freed_memory()
+        return self.encode_image(canvas.model_pictures, *canvas.frame, canvas.image_fit, self._execution_device)
+
+    def edit_motion(
+        self, flow: torch.Tensor, occlusion: torch.Tensor, edit: MotionEdit, encoded: EncodedImage | None = None
+    ) -> EditedMotion:
+        """Motions `(B, F, 2, h, w)` and `(B, F, 1, h, w)`, edited, as the decoder of encoded pictures takes them."""
+        maps = () if encoded is None else (*encoded.skips, encoded.image)
+        return edit.of(flow, occlusion, [x.shape[-2:] for x in maps], self.lfae.config.flow_grid == "centers")
+
+    def render_motion(
         self,
         encoded: EncodedImage,
-        flow: torch.Tensor,
-        occlusion: torch.Tensor,
-        edit: MotionEdit,
-        decode_chunk_size: int | None,
-        output_type: str,
+        moved: EditedMotion,
+        decode_chunk_size: int | None = None,
+        output_type: str = "pt",
         full_size: FullSize | None = None,
     ) -> LFDMPipelineOutput:
-        """Videos of encoded pictures, `(B, F, 2, h, w)` and `(B, F, 1, h, w)` of motion for all or for each, edited first."""
-        finer = []
-        if edit.changes:
-            motions = [Motion(*row) for row in zip(flow, occlusion)]
-            flow, occlusion = stacked([edit.of(motion) for motion in motions])
-            centers = self.lfae.config.flow_grid == "centers"
-            if output_type != "latent" and (edit.motion_mask is not None or (edit.scales and not centers)):
-                # The decoder resizes motion to each feature map. A mask has finer edges than the flow, and a resized grid with corners
-                # at -1 and 1 does not keep still pictures still, so these edits are made on each size instead.
-                sizes = {tuple(feature.shape[-2:]) for feature in (*encoded.skips, encoded.image)} - {flow.shape[-2:]}
-                finer = [stacked([edit.of(motion.resized(h, w, centers)) for motion in motions]) for h, w in sizes]
-        batch_size = max(len(encoded.image), len(flow))
-        flow, occlusion = (x.expand(batch_size, -1, -1, -1, -1) for x in (flow, occlusion))
+        """Videos of encoded pictures and motions: as many of each, or one of either. "latent" renders none."""
+        moved = moved.expanded(max(len(encoded.image), len(moved.flow)))
         frames = warped = None
         if output_type != "latent":
-            maps, *others = (
-                [x.expand(batch_size, -1, -1, -1, -1).transpose(1, 2) for x in pair]
-                for pair in ((flow, occlusion), *finer)
+            maps, *finer = (
+                (flow.transpose(1, 2), occlusion.transpose(1, 2))
+                for flow, occlusion in ((moved.flow, moved.occlusion), *moved.finer)
             )
-            decoded = self.lfae.decode(encoded, maps[0], maps[1], chunk_size=decode_chunk_size, finer=others)
+            with eval_mode(self.lfae):
+                decoded = self.lfae.decode(encoded, *maps, chunk_size=decode_chunk_size, finer=finer)
             warped = self._postprocess(decoded.warped, output_type)
             frames = (
                 self._postprocess(decoded.sample, output_type)
                 if full_size is None
                 else full_size.videos(
-                    flow, occlusion, decoded.sample, decoded.warped, encoded.image, output_type, self.painter
+                    moved.flow,
+                    moved.occlusion,
+                    decoded.sample,
+                    decoded.warped,
+                    encoded.image,
+                    output_type,
+                    self.painter,
                 )
             )
-        return LFDMPipelineOutput(frames=frames, flow=flow, occlusion=occlusion, warped=warped)
+        return LFDMPipelineOutput(frames=frames, flow=moved.flow, occlusion=moved.occlusion, warped=warped)
 
     @torch.no_grad()
     def animate(
@@ -120,43 +157,25 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         Raises:
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
-        image_fit = self.fit_of(image_fit)
-        motion_mask = either("motion_mask", motion_mask, "mask_image", mask_image)
-        canvas = Canvas.asked(
-            to_tensors(image), self.sample_size, height, width, image_fit, output_size, motion_mask,
-            as_given=subjects is not None,
-        )  # fmt: skip
-        pictures, height, width, output_size, motion_mask = canvas
-        motions = [motion] if isinstance(motion, Motion) else motion
-        if not isinstance(motions, (list, tuple)) or not motions or not all(isinstance(m, Motion) for m in motions):
-            raise ValueError(f"`motion` must be a Motion or a non-empty list of them, got {type(motion).__name__}.")
-        if len({m.flow.shape for m in motions}) > 1:
-            raise ValueError(
-                f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}."
-            )
-        require_number("hold", hold, Integral, 0)
-        length = len(motions[0]) + hold
-        edit = MotionEdit(motion_scale, motion_mask, loop)
-        edit.check(length)
-        height, width = self.frame_size(pictures, height, width)
+        canvas = self.prepare_canvas(image, height, width, image_fit, output_size, subjects)
+        motion_mask = canvas.on_pictures(either("motion_mask", motion_mask, "mask_image", mask_image))
+        motions = motion_list(motion)
+        edit = MotionEdit(motion_scale, motion_mask, loop, hold)
+        edit.check(len(motions[0]))
+        canvas = canvas.framed(*self.frame_size(canvas.pictures, canvas.height, canvas.width))
         if output_type == "latent":
             raise ValueError(
                 "`output_type` must be 'pil', 'np', 'pt' or 'stream', got 'latent': nothing is denoised here."
             )
-        self._check_output(height, width, image_fit, output_type, decode_chunk_size)
-        require_room("motion", max(len(pictures), len(motions)) * length, height, width)
-        full_size = FullSize.asked(
-            pictures, output_size, (height, width), image_fit, subjects, motion_mask, output_type
-        )
-        pictures = list(map(over_white, pictures)) if full_size is None else full_size.model_pictures()
-        require_pairs(len(pictures), "motion", len(motions))
-        reuse_freed_memory()
-        device = self._execution_device
-        edit = replace(edit, motion_mask=framed_mask(motion_mask, pictures, (height, width), image_fit))
-        with eval_mode(self.lfae):
-            encoded = self.encode_image(pictures, height, width, image_fit, device)
-            flow, occlusion = (x.to(device, torch.float32) for x in stacked([m.held(hold) for m in motions]))
-            output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type, full_size)
+        self._check_output(*canvas.frame, canvas.image_fit, output_type, decode_chunk_size)
+        count = max(len(canvas.pictures), len(motions)) * (len(motions[0]) + hold)
+        require_room("motion", count, *canvas.frame)
+        full_size = canvas.full_size(output_type, motion_mask)
+        require_pairs(len(canvas.model_pictures), "motion", len(motions))
+        encoded = self.encode_canvas(canvas)
+        flow, occlusion = (x.to(self._execution_device, torch.float32) for x in stacked(motions))
+        moved = self.edit_motion(flow, occlusion, replace(edit, motion_mask=canvas.in_frame(motion_mask)), encoded)
+        output = self.render_motion(encoded, moved, decode_chunk_size, output_type, full_size)
         self.maybe_free_model_hooks()
         return output if return_dict else output.to_tuple()
 

@@ -10,8 +10,9 @@ from diffusers import ModelMixin
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from ..data.picture_fitting import Picture, to_rgb_tensors
+from .call_arguments import DenoisingArguments, ResolvedArguments
 from .image_to_video import VideoPipelineOutput, Videos
-from .video_diffusion import DenoisingArguments, ResolvedArguments, VideoDiffusionPipeline
+from .video_diffusion import VideoDiffusionPipeline
 
 # Frames that are encoded or decoded at once, unless a call says otherwise.
 FRAMES_AT_ONCE = 32

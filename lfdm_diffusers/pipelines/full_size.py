@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from ..data.picture_fitting import fit_picture, frame_sides, over_white
 from ..models import FullSizePainter
 from ..models.full_size_painter import agreement
-from .checks import require_number
-from .image_to_video import Videos, require_fit
+from .image_to_video import Videos
 from .motion import Mask, mask_tensor
 from .rendering import Axis, Box, MovedSubject, Renderer, resized_picture
 from .steadying import activity, steadied, still_at_rest
@@ -184,60 +183,6 @@ class FullSize:
     @staticmethod
     def _sized(picture: torch.Tensor, output_size: str | tuple[int, int]) -> torch.Tensor:
         return picture if output_size == "picture" else resized_picture(picture, *output_size)
-
-
-class Canvas(NamedTuple):
-    """What a call's pictures become where it asks for frames of another `height` and `width` than the model was trained on.
-
-    Motion is made at the trained size and rendered at this one, as a model paints nonsense at sizes that it was not trained on.
-    """
-
-    pictures: list[torch.Tensor]
-    height: int | None
-    width: int | None
-    output_size: str | tuple[int, int]
-    motion_mask: Mask | None
-
-    @classmethod
-    def asked(
-        cls,
-        pictures: list[torch.Tensor],
-        trained: int | None,
-        height: int | None,
-        width: int | None,
-        image_fit: str,
-        output_size: str | tuple[int, int],
-        motion_mask: Mask | None,
-        as_given: bool,
-    ) -> Canvas:
-        """Pictures `(3 or 4, H, W)` fitted to a size that was asked for, to be rendered as they are.
-
-        Args:
-            trained: side of the model's frames; None if it takes any.
-            as_given: `height` and `width` are the model's frame in any case, as initial noise or an `output_size` say how they are meant.
-        """
-        sides = (trained if height is None else height, trained if width is None else width)
-        if trained is None or as_given or output_size != "model" or sides == (trained, trained):
-            return cls(pictures, height, width, output_size, motion_mask)
-        for name, side in zip(("height", "width"), sides):
-            require_number(name, side, Integral, 1)
-        require_fit(image_fit)
-        size = (int(sides[0] or 0), int(sides[1] or 0))
-        whites = list(map(over_white, pictures))
-        mask = framed_mask(motion_mask, whites, size, image_fit)
-        return cls([fit_picture(white, *size, image_fit) for white in whites], None, None, "picture", mask)
-
-
-def framed_mask(
-    mask: Mask | None, pictures: Sequence[torch.Tensor], size: tuple[int, int], image_fit: str
-) -> Mask | None:
-    """A mask of the pictures' size is fitted to the frame as they are; any other is the frame's."""
-    if mask is None:
-        return None
-    values = mask_tensor(mask)
-    if any(picture.shape[-2:] != values.shape for picture in pictures):
-        return mask
-    return fit_picture(values.expand(3, -1, -1), *size, image_fit)[0].clamp(0, 1)
 
 
 def check_output_size(output_size: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any
@@ -280,6 +280,20 @@ class Motion:
         return frame_weights(name, value, len(self)).to(self.flow).view(-1, 1, 1, 1)
 
 
+def motion_list(motion: Motion | Sequence[Motion]) -> Sequence[Motion]:
+    """One motion, or several, as several.
+
+    Raises:
+        ValueError: for what is no motion, and for motions that do not fit each other.
+    """
+    motions = [motion] if isinstance(motion, Motion) else motion
+    if not isinstance(motions, (list, tuple)) or not motions or not all(isinstance(m, Motion) for m in motions):
+        raise ValueError(f"`motion` must be a Motion or a non-empty list of them, got {type(motion).__name__}.")
+    if len({m.flow.shape for m in motions}) > 1:
+        raise ValueError(f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}.")
+    return motions
+
+
 def stacked(motions: Sequence[Motion]) -> tuple[torch.Tensor, torch.Tensor]:
     """Flow `(B, F, 2, h, w)` and occlusion `(B, F, 1, h, w)`."""
     return torch.stack([motion.flow for motion in motions]), torch.stack([motion.occlusion for motion in motions])
@@ -292,11 +306,7 @@ class MotionEdit:
     motion_scale: float | Sequence[float] = 1.0
     motion_mask: Mask | None = None
     loop: str | None = None
-
-    @property
-    def changes(self) -> bool:
-        """Whether any edit is asked for."""
-        return self.scales or self.motion_mask is not None or self.loop is not None
+    hold: int = 0
 
     @property
     def scales(self) -> bool:
@@ -305,14 +315,62 @@ class MotionEdit:
 
     def check(self, num_frames: int) -> None:
         """Raise a ValueError that names the argument, before any work is done."""
-        frame_weights("motion_scale", self.motion_scale, num_frames)
+        require_number("hold", self.hold, Integral, 0)
+        frame_weights("motion_scale", self.motion_scale, num_frames + self.hold)
         if self.motion_mask is not None:
             mask_tensor(self.motion_mask)
         require_loop(self.loop)
 
-    def of(self, motion: Motion) -> Motion:
-        """The edited motion."""
+    def of(
+        self,
+        flow: torch.Tensor,
+        occlusion: torch.Tensor,
+        sizes: Collection[tuple[int, ...]] = (),
+        centers: bool = True,
+    ) -> EditedMotion:
+        """The edited motions of flow `(B, F, 2, h, w)` and occlusion `(B, F, 1, h, w)`.
+
+        Args:
+            sizes: of the feature maps (and the picture) that a decoder resizes motion to.
+            centers: as in `resize_motion`.
+        """
+        finer: list[tuple[torch.Tensor, torch.Tensor]] = []
+        if self.hold:  # first, and once, so that the apex is the same frame at all sizes
+            flow, occlusion = stacked([Motion(*row).held(self.hold) for row in zip(flow, occlusion)])
+        if self.scales or self.motion_mask is not None or self.loop is not None:
+            motions = [Motion(*row) for row in zip(flow, occlusion)]
+            flow, occlusion = stacked([self._after_hold(motion) for motion in motions])
+            if self.motion_mask is not None or (self.scales and not centers):
+                # The decoder resizes motion to each feature map. A mask has finer edges than the flow, and a resized grid with corners
+                # at -1 and 1 does not keep still pictures still, so these edits are made on each size instead.
+                others = {tuple(size) for size in sizes} - {tuple(flow.shape[-2:])}
+                finer = [stacked([self._after_hold(m.resized(h, w, centers)) for m in motions]) for h, w in others]
+        return EditedMotion(flow, occlusion, finer)
+
+    def _after_hold(self, motion: Motion) -> Motion:
         return motion.edited(self.motion_scale, self.motion_mask, self.loop)
+
+
+@dataclass(frozen=True)
+class EditedMotion:
+    """Motions, edited, as a decoder takes them.
+
+    Attributes:
+        flow, occlusion: `(B, F, 2, h, w)` and `(B, F, 1, h, w)`.
+        finer: the same at other sizes, where an edit is finer than a resized motion has it.
+    """
+
+    flow: torch.Tensor
+    occlusion: torch.Tensor
+    finer: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
+
+    def expanded(self, batch_size: int) -> EditedMotion:
+        """One motion for all of a batch, or as many."""
+        (flow, occlusion), *finer = (
+            (flow.expand(batch_size, -1, -1, -1, -1), occlusion.expand(batch_size, -1, -1, -1, -1))
+            for flow, occlusion in ((self.flow, self.occlusion), *self.finer)
+        )
+        return EditedMotion(flow, occlusion, finer)
 
 
 def frame_weights(name: str, value: float | Sequence[float], num_frames: int) -> torch.Tensor:

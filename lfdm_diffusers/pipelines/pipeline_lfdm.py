@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -13,20 +12,21 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import SchedulerMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..data.picture_fitting import Picture, over_white, to_rgb_tensors, to_tensors
+from ..data.picture_fitting import Picture, to_rgb_tensors
 from ..hub.cards import TAGS
 from ..models import FullSizePainter, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from .animating import AnimatingPipeline
-from .checks import either, require_number, require_room
-from .full_size import Canvas, FullSize, framed_mask
+from .call_arguments import Condition, DenoisingArguments, ResolvedArguments
+from .checks import either, require_room
+from .full_size import FullSize
 from .image_to_video import eval_mode
 from .imposing import KnownMotion
 from .lfdm_output import LFDMPipelineOutput
-from .motion import Mask, Motion, MotionEdit, stacked, volume_to_motion
+from .motion import Mask, MotionEdit, volume_to_motion
 from .strokes import DrawnStrokes, Stroke, first_frame
 from .subjects import Subject
-from .video_diffusion import DenoisingArguments, ResolvedArguments, VideoDiffusionPipeline
+from .video_diffusion import VideoDiffusionPipeline
 from .windows import Windows
 
 
@@ -50,6 +50,7 @@ class LFDMPipeline(AnimatingPipeline):
 
     model_cpu_offload_seq = "text_encoder->label_embeddings->unet->lfae->painter"
     _optional_components = [*VideoDiffusionPipeline._optional_components, "painter"]
+    blocks = ("LFDMModularPipeline", "LFDMBlocks")
     title = "Latent flow diffusion"
     method = (
         "by [latent flow diffusion](https://arxiv.org/abs/2303.13744): a U-Net denoises a volume of optical flow and occlusion, and "
@@ -86,14 +87,6 @@ class LFDMPipeline(AnimatingPipeline):
         if face_frame is not None:
             self.register_to_config(face_frame=face_frame)
 
-    @property
-    def sample_size(self) -> int | None:
-        return super().sample_size or self.lfae.config.sample_size
-
-    @property
-    def downscale_factor(self) -> int:
-        return self.lfae.downscale_factor
-
     def encode_image(
         self,
         image: Picture | Sequence[Picture],
@@ -116,6 +109,21 @@ class LFDMPipeline(AnimatingPipeline):
         latent, *_ = skips = tuple(skip.repeat_interleave(times, dim=0) for skip in reversed(encoded.skips))
         return EncodedImage(latent=latent, skips=skips[::-1], image=encoded.image.repeat_interleave(times, dim=0))
 
+    def generate_volume(
+        self, condition: Condition, asked: ResolvedArguments, strokes: DrawnStrokes | None = None
+    ) -> torch.Tensor:
+        """Denoised volumes `(B, 3, F, h, w)`; arguments of `encode_inputs` or `condition`."""
+        timesteps = self.prepare_timesteps(asked.num_inference_steps)
+        latents = self.prepare_latents(
+            condition.batch_size, asked.num_frames, asked.height, asked.width, asked.generator, asked.latents
+        )
+        return self.denoise(latents, timesteps, condition, asked, self._known(latents, asked, strokes))
+
+    def generated_motion(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Flow `(B, F, 2, h, w)` and occlusion `(B, F, 1, h, w)` of denoised volumes."""
+        flow, occlusion = volume_to_motion(volume, self.unet.config)
+        return flow.transpose(1, 2), occlusion.transpose(1, 2)
+
     def decode_latents(
         self,
         latents: torch.Tensor,
@@ -129,11 +137,10 @@ class LFDMPipeline(AnimatingPipeline):
         hold: int = 0,
     ) -> LFDMPipelineOutput:
         """Denoised volumes `(B, 3, F, h, w)` to videos: eq. 5 of the LFDM paper for every frame."""
-        flow, occlusion = (x.transpose(1, 2) for x in volume_to_motion(latents, self.unet.config))
-        if hold:
-            flow, occlusion = stacked([Motion(*row).held(hold) for row in zip(flow, occlusion)])
-        edit = MotionEdit(motion_scale, motion_mask, loop)
-        output = self._moved(encoded, flow, occlusion, edit, decode_chunk_size, output_type, full_size)
+        flow, occlusion = self.generated_motion(latents)
+        edit = MotionEdit(motion_scale, motion_mask, loop, hold)
+        moved = self.edit_motion(flow, occlusion, edit, None if output_type == "latent" else encoded)
+        output = self.render_motion(encoded, moved, decode_chunk_size, output_type, full_size)
         return replace(output, frames=latents) if output_type == "latent" else output
 
     def _known(
@@ -237,15 +244,13 @@ class LFDMPipeline(AnimatingPipeline):
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
         # 1. Resolve defaults, and check all arguments before any work is done.
-        image_fit = self.fit_of(image_fit)
-        motion_mask = either("motion_mask", motion_mask, "mask_image", mask_image)
-        canvas = Canvas.asked(
-            to_tensors(image), self.sample_size, height, width, image_fit, output_size, motion_mask,
-            as_given=latents is not None or output_type == "latent" or subjects is not None or strokes is not None,
+        latent = output_type == "latent"
+        canvas = self.prepare_canvas(
+            image, height, width, image_fit, output_size, None if latent else subjects,
+            as_given=latents is not None or latent or strokes is not None,
         )  # fmt: skip
-        pictures, height, width, output_size, motion_mask = canvas
+        motion_mask = canvas.on_pictures(either("motion_mask", motion_mask, "mask_image", mask_image))
         around, loop = loop is True, None if isinstance(loop, bool) else loop
-        edit = MotionEdit(motion_scale, motion_mask, loop)
         given = DenoisingArguments(
             prompt=prompt,
             num_frames=num_frames,
@@ -260,40 +265,31 @@ class LFDMPipeline(AnimatingPipeline):
             decode_chunk_size=decode_chunk_size,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            image_fit=image_fit,
-            height=height,
-            width=width,
+            image_fit=canvas.image_fit,
+            height=canvas.height,
+            width=canvas.width,
             loop=around,
             negative_prompt=negative_prompt,
         )
-        asked = self.resolve_defaults(pictures, given)
+        asked = self.resolve_defaults(canvas.pictures, given)
         self.check_inputs(asked)
-        require_number("hold", hold, Integral, 0)
-        edit.check(asked.num_frames + hold)
+        MotionEdit(motion_scale, motion_mask, loop, hold).check(asked.num_frames)
         require_room("hold", (asked.num_frames + hold) * num_videos_per_prompt, asked.height, asked.width)
-        size = (asked.height, asked.width)
-        full_size = FullSize.asked(pictures, output_size, size, image_fit, subjects, motion_mask, output_type)
-        drawn = None if strokes is None else DrawnStrokes(strokes, pictures, asked, full_size)
-        pictures = list(map(over_white, pictures)) if full_size is None else full_size.model_pictures()
+        canvas = canvas.framed(asked.height, asked.width)
+        full_size = canvas.full_size(output_type, motion_mask)
+        drawn = None if strokes is None else DrawnStrokes(strokes, canvas.pictures, asked, full_size)
 
         # 2. Encode pictures and texts, each once.
-        encoded, condition = self.encode_inputs(pictures, asked)
+        encoded, condition = self.encode_inputs(canvas.model_pictures, asked)
 
-        # 3. Prepare the schedule and the initial noise.
-        timesteps = self.prepare_timesteps(asked.num_inference_steps)
-        latents = self.prepare_latents(condition.batch_size, asked.num_frames, *size, generator, latents)
+        # 3. Denoise the volume of flow and occlusion.
+        latents = self.generate_volume(condition, asked, drawn)
 
-        # 4. Denoise the volume of flow and occlusion.
-        known = self._known(latents, asked, drawn)
-        latents = self.denoise(latents, timesteps, condition, asked, known)
+        # 4. Edit the motion; warp, mask and decode the picture's latent map by it.
+        output = self.decode_latents(
+            latents, encoded, motion_scale, decode_chunk_size, output_type, canvas.in_frame(motion_mask), loop, full_size, hold
+        )  # fmt: skip
 
-        # 5. Edit the motion; warp, mask and decode the picture's latent map by it.
-        motion_mask = framed_mask(motion_mask, pictures, size, image_fit)
-        with eval_mode(self.lfae):
-            output = self.decode_latents(
-                latents, encoded, motion_scale, decode_chunk_size, output_type, motion_mask, loop, full_size, hold
-            )
-
-        # 6. Offload all models.
+        # 5. Offload all models.
         self.maybe_free_model_hooks()
         return output if return_dict else (output.frames, output.flow, output.occlusion, output.warped)

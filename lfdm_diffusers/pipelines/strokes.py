@@ -14,12 +14,12 @@ import torch.nn.functional as F
 
 from ..data.picture_fitting import frame_sides
 from ..ops.warp import sampling_grid
+from .call_arguments import ResolvedArguments
 from .checks import require_number
 from .easing import smoothstep
 from .full_size import FullSize
 from .imposing import KnownFrame, reach
 from .rendering import Box
-from .video_diffusion import ResolvedArguments
 from .windows import shared_frames
 
 # Of the frame's shorter side: how far around a stroke's place moves with it, unless the stroke says so.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -23,65 +22,11 @@ from ..ops.cpu import advise_precision, reuse_freed_memory
 from ..ops.number_types import float32_by_default
 from ..schedulers import check_scheduler, refine_schedule
 from .adapted import AdaptedPipeline
+from .call_arguments import Condition, DenoisingArguments, ResolvedArguments
 from .checks import require_negative, require_number, require_room, require_tensor
 from .image_to_video import ImageToVideoPipeline
 from .imposing import KnownMotion, NoiseLevel
 from .windows import Windows
-
-
-@dataclass(frozen=True)
-class DenoisingArguments:
-    """What a call of a diffusion pipeline may ask for, whatever it diffuses; see `LFDMPipeline.__call__`.
-
-    `num_frames`, `num_inference_steps`, `height` and `width` of None are as trained. `loop` is whether the first frame follows on
-    the last.
-    """
-
-    prompt: str | Sequence[str] | None
-    num_frames: int | None
-    num_inference_steps: int | None
-    guidance_scale: float
-    eta: float
-    num_videos_per_prompt: int
-    generator: torch.Generator | list[torch.Generator] | None
-    latents: torch.Tensor | None
-    prompt_embeds: torch.Tensor | None
-    output_type: str
-    decode_chunk_size: int | None
-    callback_on_step_end: Callable | PipelineCallback | MultiPipelineCallbacks | None
-    callback_on_step_end_tensor_inputs: Sequence[str]
-    image_fit: str
-    height: int | None
-    width: int | None
-    loop: bool = False
-    negative_prompt: str | Sequence[str] | None = None
-
-
-@dataclass(frozen=True)
-class ResolvedArguments(DenoisingArguments):
-    """A call's arguments, with defaults filled in."""
-
-    num_frames: int
-    num_inference_steps: int
-    height: int
-    width: int
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What the U-Net is given beside the noisy volume, the same at every step.
-
-    Attributes:
-        batch_size: B, the number of videos.
-        prompt_embeds: `(B, D)`, or `(B, 1 + L, D)` where the U-Net attends to tokens; None is the null condition.
-        image_projection: what `UNet3DVideoModel.project_image` makes of the pictures, for each video or one for all.
-        negative_embeds: `(B, D)`, what guidance goes away from; None is the null condition.
-    """
-
-    batch_size: int
-    prompt_embeds: torch.Tensor | None
-    image_projection: torch.Tensor
-    negative_embeds: torch.Tensor | None = None
 
 
 class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
@@ -220,15 +165,21 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         steps = "pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)"
         return [f"Fewer steps: `{steps}`, then `pipe(..., num_inference_steps=50)`."]
 
+    def size_asked(
+        self, height: int | None, width: int | None, latents: torch.Tensor | None
+    ) -> tuple[int | None, int | None]:
+        """Height and width of the frame as a call has them, else as its initial noise has."""
+        if not torch.is_tensor(latents) or latents.ndim != 5:
+            return height, width
+        down, across = (side * self.downscale_factor for side in latents.shape[3:])
+        return down if height is None else height, across if width is None else width
+
     def resolve_defaults(self, pictures: Sequence[torch.Tensor], asked: DenoisingArguments) -> ResolvedArguments:
         """Fill in what was left open: sizes as `latents` say, else as trained, else as `pictures` `(3, H, W)` are."""
         height, width, num_frames, callback = asked.height, asked.width, asked.num_frames, asked.callback_on_step_end
         if torch.is_tensor(asked.latents) and asked.latents.ndim == 5:
-            frames, *places = asked.latents.shape[2:]
-            given = [side * self.downscale_factor for side in places]
-            height, width = (own if side is None else side for own, side in zip(given, (height, width)))
-            num_frames = frames if num_frames is None else num_frames
-        height, width = self.frame_size(pictures, height, width)
+            num_frames = asked.latents.shape[2] if num_frames is None else num_frames
+        height, width = self.frame_size(pictures, *self.size_asked(height, width, asked.latents))
         names = asked.callback_on_step_end_tensor_inputs
         steps = self.default_steps() if asked.num_inference_steps is None else asked.num_inference_steps
         resolved = {
@@ -276,21 +227,39 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         Returns:
             What `encode_image` returned, for each video or one for all; and what the U-Net is given at every step.
         """
-        device = self._execution_device
+        texts = self.encode_texts(len(pictures), asked)
+        encoded = self.encode_image(pictures, asked.height, asked.width, asked.image_fit, self._execution_device)
+        return self.condition(encoded, len(pictures), texts, asked)
+
+    def encode_texts(
+        self, num_pictures: int, asked: ResolvedArguments
+    ) -> tuple[int, torch.Tensor | None, torch.Tensor | None]:
+        """Number of videos, and for each a row of text embeddings, and of the negative prompt's; see `Condition`."""
+        device, repeats = self._execution_device, asked.num_videos_per_prompt
         advise_precision(device, self.unet.dtype)
         reuse_freed_memory()
         batch_size, prompt_embeds = self._paired_prompts(
-            len(pictures), asked.prompt, asked.prompt_embeds, asked.num_videos_per_prompt, device
+            num_pictures, asked.prompt, asked.prompt_embeds, repeats, device
         )
-        encoded = self.encode_image(pictures, asked.height, asked.width, asked.image_fit, device)
-        # A single picture stays a batch of one, which serves all videos; several are repeated as often as needed.
-        image_projection = self.unet.project_image(self._image_latents(encoded).to(self.unet.dtype))
-        if len(pictures) > 1 and asked.num_videos_per_prompt > 1:
-            encoded = self._repeated(encoded, asked.num_videos_per_prompt)
-            image_projection = image_projection.repeat_interleave(asked.num_videos_per_prompt, dim=0)
-        (negative,) = self.encode_prompt(asked.negative_prompt, device, asked.num_videos_per_prompt)
+        (negative,) = self.encode_prompt(asked.negative_prompt, device, repeats)
         if negative is not None and len(negative) != batch_size:
             negative = negative[:1].expand(batch_size, *negative.shape[1:])
+        return batch_size, prompt_embeds, negative
+
+    def condition(
+        self,
+        encoded: Any,
+        num_pictures: int,
+        texts: tuple[int, torch.Tensor | None, torch.Tensor | None],
+        asked: ResolvedArguments,
+    ) -> tuple[Any, Condition]:
+        """What `encode_image` returned, for each video or one for all, and what the U-Net is given; `texts` of `encode_texts`."""
+        batch_size, prompt_embeds, negative = texts
+        # A single picture stays a batch of one, which serves all videos; several are repeated as often as needed.
+        image_projection = self.unet.project_image(self._image_latents(encoded).to(self.unet.dtype))
+        if num_pictures > 1 and asked.num_videos_per_prompt > 1:
+            encoded = self._repeated(encoded, asked.num_videos_per_prompt)
+            image_projection = image_projection.repeat_interleave(asked.num_videos_per_prompt, dim=0)
         return encoded, Condition(batch_size, prompt_embeds, image_projection, negative)
 
     def prepare_timesteps(self, num_inference_steps: int) -> torch.Tensor:
