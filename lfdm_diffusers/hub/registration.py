@@ -125,10 +125,12 @@ def write_blocks(folder: Path, pipeline: str, blocks: str, code: bool) -> None:
     index = json.loads((folder / PIPELINE_INDEX).read_text(encoding="utf-8"))
     entries: dict[str, Any] = {"_class_name": pipeline, "_blocks_class_name": blocks}
     for name, value in index.items():
-        if isinstance(value, list) and len(value) == 2 and None not in value and not name.startswith("_"):
+        if name.startswith("_") and name != "_diffusers_version":
+            continue
+        if isinstance(value, list) and len(value) == 2 and None not in value:
             place = {"pretrained_model_name_or_path": None, "subfolder": name, "variant": _variant(folder / name)}
             entries[name] = [*value, {"type_hint": value, **place, "revision": None}]
-        elif not isinstance(value, list) and name not in entries:
+        elif not isinstance(value, list):
             entries[name] = value
     config = {"_class_name": blocks, "auto_map": {"ModularPipelineBlocks": f"{Path(BLOCKS_CODE).stem}.{blocks}"}}
     write_text(folder / BLOCKS_INDEX, _json(entries))
