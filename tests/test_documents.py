@@ -7,8 +7,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
-ROOMS = ("benchmarks", "examples", "lfdm_diffusers", "reproduction", "scripts", "space", "tests", "training")
-WRITTEN = {"pipeline.py"}  # beside a saved pipeline
+ROOMS = (
+    "benchmarks",
+    "comfyui",
+    "examples",
+    "lfdm_diffusers",
+    "reproduction",
+    "scripts",
+    "space",
+    "tests",
+    "training",
+)
+WRITTEN = {"blocks.py", "pipeline.py"}  # beside a saved pipeline
 FILE = re.compile(r"`([\w/.]+\.py)`")
 
 

@@ -35,7 +35,13 @@ class EncodePicture(LFDMBlock):
     def run(self, pipe: LFDMPipeline, given: BlockState) -> None:
         as_given = given.latents is not None or given.strokes is not None
         canvas = pipe.prepare_canvas(
-            given.image, given.height, given.width, given.image_fit, given.output_size or "model", given.subjects, as_given
+            given.image,
+            given.height,
+            given.width,
+            given.image_fit,
+            given.output_size or "model",
+            given.subjects,
+            as_given,
         )
         sides = (canvas.height, canvas.width)
         if given.latents is not None:

@@ -28,7 +28,7 @@ class LFDMBlocks(SequentialPipelineBlocks):
         return "Latent flow diffusion (arXiv 2303.13744): one picture and one label to a short video of that subject doing it."
 
 
-def _placed(value: Any, here: str | os.PathLike | None) -> Any:
+def _placed(value: Any, here: str | None) -> Any:
     """An entry of a `modular_model_index.json`, of which a part that lies nowhere lies beside it."""
     if isinstance(value, (list, tuple)) and len(value) == 3 and isinstance(value[2], dict):
         *named, spec = value
@@ -54,7 +54,7 @@ class LFDMModularPipeline(AdaptedPipeline, ModularPipeline):
         config_dict: dict[str, Any] | None = None,
         **kwargs: Any,
     ):
-        here = pretrained_model_name_or_path
+        here = None if pretrained_model_name_or_path is None else os.fspath(pretrained_model_name_or_path)
         if here is not None and modular_config_dict is None and config_dict is None:
             names = ("cache_dir", "force_download", "proxies", "token", "local_files_only", "revision")
             options = {name: kwargs.pop(name) for name in names if name in kwargs}
@@ -72,6 +72,24 @@ class LFDMModularPipeline(AdaptedPipeline, ModularPipeline):
             config_dict=config_dict,
             **kwargs,
         )
+
+    def part(self, *names: str) -> LFDMModularPipeline:
+        """Some of its blocks, as a pipeline of the same components.
+
+            state = pipe.part("encode")(image=picture)
+            state = pipe.part("generate")(state=state, prompt="happiness")
+
+        Raises:
+            ValueError: for a block that it does not have.
+        """
+        known = self._blocks.sub_blocks
+        if not names or any(name not in known for name in names):
+            raise ValueError(f"`names` must be among {', '.join(map(repr, known))} (at least one), got {names!r}.")
+        chosen = SequentialPipelineBlocks.from_blocks_dict({name: known[name] for name in names})
+        pipe = LFDMModularPipeline(chosen)
+        pipe.register_components(**{name: self.components.get(name) for name in pipe.components})
+        pipe.register_to_config(**{name: self.config.get(name) for name in pipe._config_specs})
+        return pipe
 
 
 # What `blocks.init_pipeline` makes of blocks of this name.

@@ -343,7 +343,7 @@ def test_folder_with_code(tmp_path):
     pipe = tiny_pipeline(text_encoder=True)
     pipe.save_pretrained(tmp_path / "plain")
     pipe.save_pretrained(tmp_path / "code", remote_code=True)
-    code = {"pipeline.py", *(f"{name}/lfdm_diffusers.py" for name in MODELS)}
+    code = {"pipeline.py", "blocks.py", "modular_config.json", *(f"{name}/lfdm_diffusers.py" for name in MODELS)}
     assert files_of(tmp_path / "code") == files_of(tmp_path / "plain") | code
     index = json.loads((tmp_path / "code" / "model_index.json").read_text())
     assert index["_class_name"] == ["pipeline", "LFDMPipeline"]
