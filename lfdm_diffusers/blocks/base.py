@@ -42,8 +42,8 @@ ENCODED = InputParam(
 
 def pipeline_of(components: Any) -> LFDMPipeline:
     """The pipeline whose methods the blocks call, of those of its parts that `components` holds; the others are None."""
-    parts = {name: getattr(components, name, None) for name in COMPONENTS}
-    config = {name: components.config.get(name) for name in CONFIGS}
+    parts: dict[str, Any] = {name: getattr(components, name, None) for name in COMPONENTS}
+    config: dict[str, Any] = {name: components.config.get(name) for name in CONFIGS}
     return LFDMPipeline(**parts, **config)
 
 
@@ -53,7 +53,7 @@ def call_arguments() -> dict[str, tuple[Any, Any, str]]:
     call = LFDMPipeline.__call__
     types = get_type_hints(call)
     arguments = re.split(r"\n\s*Args:\n", inspect.getdoc(call) or "")[1].split("\nReturns:")[0]
-    said = {}
+    said: dict[str, str] = {}
     for entry in re.split(r"\n(?=    \w)", arguments):
         names, _, text = entry.strip().partition(":")
         said |= {name.strip(): " ".join(text.split()) for name in names.split(",")}

@@ -8,6 +8,7 @@ import torch
 from diffusers.modular_pipelines import BlockState, InputParam, OutputParam
 
 from ..pipelines import LFDMPipeline
+from ..pipelines.canvas import Canvas
 from ..pipelines.checks import either, require_room
 from ..pipelines.motion import EditedMotion, motion_list, stacked
 from .base import CANVAS, ENCODED, OUTPUT_SIZE, LFDMBlock, argument, output
@@ -38,7 +39,8 @@ class RenderMotion(LFDMBlock):
         ]
 
     def run(self, pipe: LFDMPipeline, given: BlockState) -> None:
-        canvas, encoded, motions = given.canvas, given.encoded, motion_list(given.motion)
+        canvas: Canvas = given.canvas
+        encoded, motions = given.encoded, motion_list(given.motion)
         if given.output_type == "latent":
             raise ValueError("`output_type` must be 'pil', 'np', 'pt' or 'stream', got 'latent': `motion` is that.")
         pipe._check_output(*canvas.frame, canvas.image_fit, given.output_type, given.decode_chunk_size)

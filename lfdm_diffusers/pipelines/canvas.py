@@ -98,8 +98,8 @@ class Canvas:
         Raises:
             ValueError: naming the argument.
         """
-        own = output_size is None or (self.given is not None and output_size == "model")
-        output_size = self.output_size if own else output_size
+        if output_size is None or (self.given is not None and output_size == "model"):
+            output_size = self.output_size
         return FullSize.asked(
             self.pictures, output_size, self.frame, self.image_fit, self.subjects, motion_mask, output_type
         )

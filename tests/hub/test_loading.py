@@ -552,6 +552,17 @@ def test_hub_without_the_import(importing, python, expected):
 
 
 @pytest.mark.integration
+def test_blocks_of_a_hub(importing, python):
+    """With the package imported they need no flag, and without it the code of a repository; parts come from that repository."""
+    load = "from diffusers import ModularPipeline\npipe = ModularPipeline.from_pretrained({})\npipe.load_components()\n"
+    tell = "result = [type(pipe).__name__, sorted(name for name, part in pipe.components.items() if part is not None)]"
+    parts = ["label_embeddings", "lfae", "scheduler", "text_encoder", "tokenizer", "unet"]
+    wanted = ["LFDMModularPipeline", parts]
+    assert importing.run("import lfdm_diffusers\n" + load.format("'me/plain'") + tell) == wanted
+    assert python.run(load.format("'me/code', trust_remote_code=True") + tell) == wanted
+
+
+@pytest.mark.integration
 def test_folder_without_the_import(loopback_hub, tmp_path, expected):
     tiny_pipeline(text_encoder=True).save_pretrained(tmp_path / "model", remote_code=True)
     process = LoopbackPython(loopback_hub.url, tmp_path / "home")
