@@ -554,7 +554,9 @@ def test_hub_without_the_import(importing, python, expected):
 @pytest.mark.integration
 def test_blocks_of_a_hub(importing, python):
     """With the package imported they need no flag, and without it the code of a repository; parts come from that repository."""
-    load = "from diffusers import ModularPipeline\npipe = ModularPipeline.from_pretrained({})\npipe.load_components()\n"
+    load = (
+        "from diffusers import ModularPipeline\npipe = ModularPipeline.from_pretrained({})\npipe.load_components()\n"
+    )
     tell = "result = [type(pipe).__name__, sorted(name for name, part in pipe.components.items() if part is not None)]"
     parts = ["label_embeddings", "lfae", "scheduler", "text_encoder", "tokenizer", "unet"]
     wanted = ["LFDMModularPipeline", parts]
