@@ -1,25 +1,40 @@
-"""What comes with the package: a pretrained pipeline, and pictures to try it on."""
+"""What comes with the package: pretrained pipelines, and pictures to try them on."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
 MODEL = "toon64"
 
 
-def embedded_model() -> Path:
-    """The folder of the pretrained pipeline.
+def embedded_models() -> list[str]:
+    """Names of the pretrained pipelines that this installation holds."""
+    return sorted(index.parent.name for index in ASSETS.glob("*/model_index.json"))
+
+
+def embedded_model(name: str = MODEL) -> Path:
+    """The folder of a pretrained pipeline.
 
     Raises:
-        FileNotFoundError: if this installation does not hold it.
+        ValueError: for a name that is not one of `embedded_models`.
+        FileNotFoundError: if this installation does not hold the default one.
     """
-    folder = ASSETS / MODEL
-    if not (folder / "model_index.json").is_file():
+    folder = ASSETS / name
+    if name in embedded_models():
+        return folder
+    if name == MODEL:
         raise FileNotFoundError(
             f"This installation holds no pretrained model ({folder} is missing); name a pipeline's folder or Hub id."
         )
-    return folder
+    raise ValueError(f"`name` must be one of {', '.join(embedded_models())}, got {name!r}.")
+
+
+def named_model(model: str | Path) -> str:
+    """A folder or Hub id as it is; for the name of a pretrained pipeline of the package its folder, unless a folder here has the name."""
+    model = os.path.expanduser(model)
+    return str(embedded_model(model)) if model in embedded_models() and not Path(model).exists() else model
 
 
 def embedded_pictures() -> list[Path]:

@@ -11,6 +11,7 @@ from accelerate import init_empty_weights
 from huggingface_hub import ModelCard
 
 from .. import models
+from ..embedded import named_model
 from ..pipelines import PIPELINES, ImageToVideoPipeline
 from ..pipelines.loading import first_line, package_class, quiet_libraries, read_model_config
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
@@ -23,11 +24,12 @@ def model_facts(model: str | Path) -> dict:
     """What is in a pipeline, or in a single model of this package.
 
     Args:
-        model: folder or Hub id.
+        model: folder, Hub id, or name of a pipeline of the package.
 
     Raises:
         ValueError: if it holds neither, or something of it cannot be read; one sentence.
     """
+    model = named_model(model)
     config = read_model_config(model)
     name = package_class(model, config)
     facts: dict = {"model": str(model), "class": name}

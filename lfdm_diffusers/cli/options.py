@@ -7,6 +7,7 @@ from typing import Any
 
 from ..arguments.choices import DTYPES, FITS, FORMATS, KINDS, LOOPS, MOST_FPS, SCHEDULERS
 from ..arguments.types import add_limit_arguments, frame_size, number, some_of, whole_number
+from ..embedded import MODEL, embedded_models
 
 
 def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
@@ -33,7 +34,9 @@ def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
 def add_model_argument(group: argparse._ActionsContainer) -> None:
     """Which pipeline; see `load_chosen_pipeline`."""
     group.add_argument(
-        "--model", metavar="FOLDER|HUB_ID", help="pipeline (default: the one that comes with the package)"
+        "--model",
+        metavar="FOLDER|HUB_ID",
+        help=f"pipeline, or the name of one that comes with the package: {', '.join(embedded_models())} (default: {MODEL})",
     )
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from ..arguments.types import whole_number
-from ..embedded import embedded_model, embedded_pictures
+from ..embedded import embedded_model, embedded_pictures, named_model
 from .options import add_json_argument
 
 EXAMPLES = """
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     runtime = runtime_files(args.runtime, say=say)
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        model = Path(args.model) if args.model else embedded_model()
+        model = Path(named_model(args.model)) if args.model else embedded_model()
         if not (model / "runner.json").is_file():
             from ..export.folder import export_onnx
             from ..pipelines.loading import load_pipeline

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from .. import models
+from ..embedded import named_model
 from ..files.reading import read_json
 from ..hub.bounds import require_bounded
 from . import PIPELINES, ImageToVideoPipeline, LFDMPipeline
@@ -69,7 +69,7 @@ def read_model_config(model: str | Path) -> dict:
     Raises:
         ValueError: if there is neither, or it cannot be read; one sentence.
     """
-    model = os.path.expanduser(model)
+    model = named_model(model)
     path, names = Path(model), ("model_index.json", "config.json")
     files: Iterable[Path]
     if path.is_file():
@@ -130,12 +130,12 @@ def load_pipeline(
     dtype: torch.dtype = torch.float32,
     kind: type[ImageToVideoPipeline] = LFDMPipeline,
 ) -> ImageToVideoPipeline:
-    """A pipeline of the class `kind` (or one derived from it) from a folder or the Hub, with its progress bar off.
+    """A pipeline of the class `kind` (or one derived from it) from a folder, the Hub or the package, with its progress bar off.
 
     Raises:
         ValueError: if there is none, or it cannot be loaded; one sentence.
     """
-    model = os.path.expanduser(model)
+    model = named_model(model)
     found = class_name_of(read_model_config(model))
     if not issubclass(PIPELINES.get(found, object), kind):
         wanted = " or ".join(name for name, cls in PIPELINES.items() if issubclass(cls, kind))

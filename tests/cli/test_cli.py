@@ -689,6 +689,17 @@ def test_embedded_model_and_pictures(model, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "out" / "red" / "grid.gif").exists()
 
 
+def test_embedded_models_have_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "toon64" in embedded.embedded_models()
+    assert embedded.named_model("toon64") == str(embedded.embedded_model("toon64")) == str(embedded.ASSETS / "toon64")
+    assert embedded.named_model("someone/toon64") == "someone/toon64"
+    (tmp_path / "toon64").mkdir()
+    assert embedded.named_model("toon64") == "toon64"  # what lies here is meant
+    with pytest.raises(ValueError, match="`name` must be one of .*toon64, got 'toon65'"):
+        embedded.embedded_model("toon65")
+
+
 @pytest.mark.integration
 def test_bundled_pictures_are_as_drawn():
     spec = importlib.util.spec_from_file_location("draw_pictures", ROOT / "reproduction" / "draw_pictures.py")
