@@ -135,6 +135,8 @@ def run(args: argparse.Namespace) -> int:
     options = {name: value for name, value in vars(args).items() if name in inspect.signature(evaluate).parameters}
     if args.dataset_name is not None:
         options["data"] = NamedSet(args.dataset_name, args.dataset_config_name, args.dataset_revision)
+    elif args.dataset_config_name is not None or args.dataset_revision is not None:
+        raise ValueError("`--dataset-config-name` and `--dataset-revision` go with `--dataset-name`.")
     results = evaluate(**options)
     if results is None:  # another process reports
         return 0

@@ -93,7 +93,7 @@ class Anchor(ClipSource):
     """Real clips whose first frame is repeated ("static"), or whose frames are out of order ("shuffled")."""
 
     def __init__(self, kind: str, seed: int, data: Path | NamedSet, layout: str, split: str | None):
-        found = find_clips(data, layout)
+        found = find_clips(data, layout, name="data")
         clips = [clip for clip in found if split is None or clip.split == split] or found
         super().__init__(*size_of(clips[0]))
         self.kind, self.seed = kind, seed

@@ -24,6 +24,7 @@ from ..data.sampling import sample_indices
 from ..data.scan import scan_clips
 from ..data.suffixes import LOSSLESS_SUFFIXES, is_video
 from ..data.video_files import open_video
+from ..files.packed import Packed, open_file
 
 
 @dataclass(frozen=True, eq=False)  # as keys, sets are told apart as objects
@@ -134,13 +135,13 @@ def find_generated_clips(
     clips, lossy, other = [], [], []
     for clip in find_clips(folder):
         frames = list(iterate_frames(clip))
-        if not is_lossless(clip.path):
+        if not is_lossless(clip.file):
             lossy.append(clip.name)
         sizes = {frame.shape[:2] for frame in frames}
         if len(frames) != num_frames or sizes != {(height, width)}:
             shape = " and ".join(f"{w}x{h}" for h, w in sorted(sizes)) or "no"
             other.append(f"{clip.name} ({len(frames)} frames of {shape} pixels)")
-        clips.append(Clip(clip.path, clip.label, clip.subject, num_frames=len(frames)))
+        clips.append(Clip(clip.path, clip.label, clip.subject, num_frames=len(frames), packed=clip.packed))
     if other:
         raise ValueError(
             f"generated clips must have {num_frames} frames of {width}x{height} pixels like the real ones; {len(other)} of "
@@ -154,16 +155,18 @@ def find_generated_clips(
     return VideoSet(clips, ClipReader(height, width), num_frames)
 
 
-def is_lossless(path: Path) -> bool:
+def is_lossless(file: Path | Packed) -> bool:
     """Whether a clip's file, or all files of its folder, hold pixels exactly: PNG and the like, lossless WebP, FFV1 in RGB."""
+    path = file.path if isinstance(file, Packed) else file
     if path.is_dir():
-        return all(is_lossless(file) for file in frame_files(path))
+        return all(is_lossless(frame) for frame in frame_files(path))
     if is_video(path):
-        with open_video(path) as container:
+        with open_video(file) as container:
             codec = container.streams.video[0].codec_context
             return codec.name == "ffv1" and codec.format is not None and codec.format.is_rgb
     if path.suffix.lower() == ".webp":
-        return _webp_chunks(path.read_bytes()) <= {b"VP8L"}
+        with open_file(file) as opened:
+            return _webp_chunks(opened.read()) <= {b"VP8L"}
     return path.suffix.lower() in LOSSLESS_SUFFIXES
 
 
