@@ -16,7 +16,9 @@ from .errors import exit_code
 from .options import add_json_argument
 from .parser import CommandParser
 
-MOST_YAML = 1 << 20  # bytes; the parser takes seconds for as many, and the released files have 3,000
+# Bytes, of which the released files have 3,000, and uses of `*name`, of which they have none. A few hundred bytes can stand for more
+# than memory holds, as each use may hold several others; a number of a million digits takes the parser minutes.
+MOST_YAML, MOST_ALIASES = 1 << 16, 10
 EXAMPLES = """
 examples:
   a released model, with BERT from the Hub:
@@ -179,15 +181,26 @@ def _read_labels(text: str) -> tuple[str, ...]:
 def _read_model_params(path: str | None) -> dict | None:
     import yaml
 
+    from ..hub.bounds import require_bounded
+
     if path is None:
         return None
     try:
         text = read_text(path, "YAML", MOST_YAML)
         with reading(path, "YAML"):
+            aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
+            if aliases > MOST_ALIASES:
+                raise ValueError(
+                    f"it uses names for its parts (`*name`) {aliases} times, at most {MOST_ALIASES} are taken"
+                )
             content = yaml.safe_load(text)
     except UnreadableFileError as error:
         raise ValueError(f"`--model-params` must be a YAML file: {error}") from error
     parameters = content.get("model_params", content) if isinstance(content, dict) else content
     if not isinstance(parameters, dict):
         raise ValueError(f"`--model-params` {printable(path)} must hold a mapping, as the released YAML files do.")
+    try:
+        require_bounded(parameters, path)
+    except ValueError as error:
+        raise ValueError(f"`--model-params` {error}") from error
     return parameters

@@ -112,7 +112,7 @@ def _flash_end(file: BinaryIO, size: int) -> int | None:
     at = 9 + 4
     while at + 11 <= size:
         at += 11 + int.from_bytes(_read(file, at + 1, 3), "big") + 4
-    return at
+    return at if at >= size else at + 11
 
 
 def _ogg_end(file: BinaryIO, size: int) -> int | None:

@@ -9,12 +9,14 @@ import json
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ..files.names import printable
 from ..files.packed import Packed
+from ..files.reading import MOST_TEXT, UnreadableFileError, require_plain_file
 from .clips import Clip
 from .splits import SPLIT_NAMES
 
@@ -69,7 +71,9 @@ class Row(NamedTuple):
             ValueError: if it is neither.
         """
         column = next((column for column in columns if column in self.cells), None)
-        values = self.cells.get(column or "", [])
+        if column is None:
+            return ()
+        values = self.cells[column]
         values = values if isinstance(values, list) else [values]
         if not all(isinstance(value, (str, int, float)) for value in values):
             raise ValueError(
@@ -173,20 +177,31 @@ def clip_of_row(row: Row, path: Path, split: str = "", packed: Packed | None = N
         ValueError: naming the row, if a cell is none of what its column holds.
     """
     split = SPLIT_NAMES.get(row.text("split").lower(), row.text("split")) or split
-    texts, subject = tuple(map(printable, row.texts(*TEXT_COLUMNS))), printable(row.text("subject"))
+    texts, subject = tuple(map(_in_one_line, row.texts(*TEXT_COLUMNS))), printable(row.text("subject"))
     # Several sentences are no label; a single one is, as where a data set's labels stand in `text`.
     several = "label" not in row.cells and len(texts) > 1
-    label = "" if several else printable(row.text(*LABEL_COLUMNS))
+    label = "" if several else _in_one_line(row.text(*LABEL_COLUMNS))
     texts = () if texts == (label,) else texts
     return Clip(path, label=label, subject=subject, split=split, texts=texts, packed=packed)
 
 
 def _columns(place: str, names: list[str]) -> tuple[str, ...]:
-    """The names of columns as they are looked up: in small letters, without blanks, `File Name` as `file_name`."""
-    columns = tuple(re.sub(r"[\s-]+", "_", name.strip().casefold()) for name in names)
-    if twice := next((column for column in columns if column and columns.count(column) > 1), None):
+    """The names of columns as they are looked up: in small letters, without blanks and what is not seen, `File Name` as
+    `file_name`."""
+    columns = tuple(re.sub(r"[\s-]+", "_", _visible(name).strip().casefold()) for name in names)
+    if twice := next((column for column, count in Counter(columns).items() if column and count > 1), None):
         raise ValueError(f"{place}: there are two columns `{twice}`.")
     return columns
+
+
+def _in_one_line(text: str) -> str:
+    """A label or a sentence in printable characters; a cell of a spreadsheet may have several lines."""
+    return printable(" ".join(text.split()))
+
+
+def _visible(text: str) -> str:
+    """A text without characters that are not seen, such as blanks of no width and byte-order marks."""
+    return "".join(character for character in text if unicodedata.category(character) != "Cf")
 
 
 def _row(place: str, cells: dict[str, object], columns: tuple[str, ...]) -> Row:
@@ -200,6 +215,9 @@ def _given(cell: object) -> bool:
 
 
 def _decoded(path: Path) -> tuple[str, list[str]]:
+    size = require_plain_file(path)
+    if size > MOST_TEXT:
+        raise UnreadableFileError(f"{printable(path)} has {size} bytes, too many for a table: at most {MOST_TEXT}.")
     data, notes = path.read_bytes(), []
     mark, encoding = next(((mark, name) for mark, name in MARKS.items() if data.startswith(mark)), (b"", "utf-8"))
     try:

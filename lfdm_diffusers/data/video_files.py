@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import av
 import numpy as np
+import PIL.Image
 from av.video.reformatter import VideoReformatter
 
 from ..files.limits import TooLargeError, most_pixels, require_pixels
@@ -27,6 +30,13 @@ FORMATS = (
     "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpeg", "mpegvideo", "mpegts", "asf", "flv", "ogg", "mjpeg",
     "h264", "hevc", "m4v", "dv",
 )  # fmt: skip
+
+# By the number that EXIF has for it (tag 0x112): a b, c d of the matrix that shows a picture as it was meant; see `placed`.
+ORIENTATIONS = {
+    1: (1, 0, 0, 1), 2: (-1, 0, 0, 1), 3: (-1, 0, 0, -1), 4: (1, 0, 0, -1), 5: (0, 1, 1, 0), 6: (0, 1, -1, 0), 7: (0, -1, -1, 0),
+    8: (0, -1, 1, 0),
+}  # fmt: skip
+TURNS = {0: 1, -90: 6, 180: 3, -180: 3, 90: 8}  # degrees to the left, as such a number
 
 # Decoding this many frames costs about as much as reading a file's table of times and seeking in it.
 SEEK_GAP = 48
@@ -86,6 +96,9 @@ def open_video(path: Path | Packed) -> av.container.InputContainer:
             raise
         raise OSError("it has none of the formats that videos come in") from error
     for stream in container.streams.video:
+        if stream.codec_context is None:
+            container.close()
+            raise OSError("FFmpeg knows no decoder for its video")
         try:
             require_pixels(stream.width, stream.height, frame=True)
             stream.codec_context.options = {"max_pixels": str(most_pixels(frame=True))}  # a stream may grow later
@@ -108,6 +121,7 @@ class _Stream:
         end: of the last packet seen, in seconds; None before the first.
         corrupt: whether the last packet or frame was incomplete.
         shape: width of a stored pixel by its height, where the file says that it is no square.
+        matrix: the display matrix of the frames from the last one that had one on; None before.
     """
 
     def __init__(self, container: av.container.InputContainer):
@@ -123,6 +137,7 @@ class _Stream:
         self.converter = VideoReformatter()
         self.count, self.corrupt = 0, False
         self.end: float | None = None
+        self.matrix: bytes | None = None
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """Frames in the order they are shown, from where the container is."""
@@ -136,18 +151,19 @@ class _Stream:
             for frame in self.decoder.decode(packet):
                 self.count += 1
                 self.corrupt = self.corrupt or frame.is_corrupt
+                # H.264 and H.265 may say it with the first frame alone.
+                self.matrix = _display_matrix(frame, packet) or self.matrix
                 yield frame
 
     def pixels(self, frame: av.VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 of a frame as it is shown: with square pixels, upright and not mirrored, transparency over white."""
+        """(H, W, 3) uint8 of the last frame as it is shown: with square pixels, upright and not mirrored, transparency over white."""
         clear = any(component.is_alpha for component in frame.format.components)
         size: dict[str, Any] = {}
         if self.shape != 1:
             size = {"width": max(1, round(frame.width * self.shape)), "height": frame.height}
         require_pixels(size.get("width", frame.width), frame.height, frame=True)
         array = reformatted(self.converter, frame, format="rgba" if clear else "rgb24", **size).to_ndarray()
-        matrix: Any = frame.side_data.get("DISPLAYMATRIX")  # bytes, by the buffer protocol
-        return placed(pixels_over_white(array), matrix)
+        return placed(pixels_over_white(array), self.matrix)
 
     def require_complete(self, path: Path | Packed) -> None:
         """Raise OSError if frames are missing that the file promises: most containers play on when they are cut off.
@@ -199,11 +215,26 @@ class _Stream:
 def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
     """FFmpeg's own decoder; libvpx's for VP8 and VP9 with transparency, which FFmpeg's own leave out."""
     name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+    about = {key.lower(): value for key, value in stream.metadata.items()}  # in capitals where it was given as a tag
+    if name is None or about.get("alpha_mode") != "1" or name not in av.codecs_available:
         return stream.codec_context
     decoder = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
     decoder.extradata, decoder.options = stream.codec_context.extradata, stream.codec_context.options
     return decoder
+
+
+def _display_matrix(frame: av.VideoFrame, packet: av.Packet) -> bytes | None:
+    """The matrix of `placed` that a frame comes with, if with any."""
+    try:
+        found: Any = frame.side_data.get("DISPLAYMATRIX")  # bytes, by the buffer protocol
+        return found
+    except ValueError:  # PyAV knows not all that FFmpeg 8 adds to frames, such as EXIF, and then tells nothing
+        orientation = TURNS.get(frame.rotation)
+    if packet.stream.codec_context.name == "mjpeg":  # mirrors too
+        with PIL.Image.open(io.BytesIO(bytes(packet)), formats=["JPEG"]) as image:
+            orientation = image.getexif().get(0x112)
+    a, b, c, d = ORIENTATIONS.get(orientation or 1, ORIENTATIONS[1])
+    return struct.pack("=5i", a, b, 0, c, d)
 
 
 def placed(pixels: np.ndarray, matrix: bytes | None) -> np.ndarray:
@@ -253,6 +284,10 @@ def _seeking(path: Path | Packed, wanted: Sequence[int]) -> Iterator[np.ndarray]
     with open_video(path) as container:
         stream = _Stream(container)
         frames, position = stream.frames(), -1
+        if wanted and stream.decoder.name in ("h264", "hevc"):
+            next(frames, None)  # what it says of how frames are shown holds for the others; see `_Stream.frames`
+            container.seek(0, stream=stream.stream)
+            frames = stream.frames()
         for index in wanted:
             if index - position > SEEK_GAP:
                 container.seek(times[index], stream=stream.stream, backward=True)

@@ -88,7 +88,10 @@ def read_arrays(file: IO[bytes]) -> dict[str, Any]:
         pickle.UnpicklingError: if it holds anything else than such a tree of plain values; says what.
         Exception: of any kind, for damaged bytes.
     """
-    stored = ArrayUnpickler(io.BytesIO(file.read())).load()
+    try:
+        stored = ArrayUnpickler(io.BytesIO(file.read())).load()
+    except MemoryError as error:  # for bytes that the file only says to hold
+        raise pickle.UnpicklingError("it claims more bytes than memory holds") from error
     if not isinstance(stored, dict):
         raise pickle.UnpicklingError(f"it holds a {type(stored).__name__}, not a dict")
     return _unwrapped(stored, set())

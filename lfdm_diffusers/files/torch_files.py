@@ -136,11 +136,7 @@ def _refuse_lookalikes(path: Path, start: bytes, size: int) -> None:
             raise UnreadableFileError(f"{path} is truncated: its end is missing; download it again.")
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            claimed = sum(member.file_size for member in archive.infolist())
-            if claimed > size + SMALL:  # torch.save compresses nothing
-                raise UnreadableFileError(
-                    f"{path} has {size / 1e6:.1f} MB and claims to hold {claimed / 1e6:.0f} MB: it is no file of torch.save."
-                )
+            _require_uncompressed(path, archive, size)
             if not any(name.endswith("/data.pkl") for name in names):
                 raise UnreadableFileError(f"{path} is a zip archive, not a checkpoint; unpack it first.")
             if any(name.endswith("/constants.pkl") for name in names):
@@ -152,6 +148,15 @@ def _refuse_lookalikes(path: Path, start: bytes, size: int) -> None:
                 raise UnreadableFileError(f"{path} is damaged ({why(error)}); download it again.") from error
             if damaged is not None:
                 raise UnreadableFileError(f"{path} is damaged: {damaged} in it fails its checksum; download it again.")
+
+
+def _require_uncompressed(path: Path, archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse an archive that holds more than its file has bytes: `torch.save` compresses nothing."""
+    claimed = sum(member.file_size for member in archive.infolist())
+    if claimed > size + SMALL:
+        raise UnreadableFileError(
+            f"{path} has {size / 1e6:.1f} MB and claims to hold {claimed / 1e6:.0f} MB: it is no file of torch.save."
+        )
 
 
 def _complaint(path: Path, start: bytes, error: Exception) -> str:
@@ -176,15 +181,21 @@ def _first_sentence(message: str, error: Exception) -> str:
 
 
 def load_state(path: str | Path) -> dict:
-    """What a training run of this package saved with `torch.save`: read as `load_checkpoint` does, without looking at each tensor.
+    """What a training run of this package saved with `torch.save`: read as `load_checkpoint` does, but for the checksums.
 
     Raises:
         UnreadableFileError: naming the file.
     """
+    path = Path(path)
+    size = require_plain_file(path)
     with reading(path, "a training state"):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                _require_uncompressed(path, archive, size)
         state = torch.load(path, "cpu", weights_only=True)
     if not isinstance(state, dict):
         raise UnreadableFileError(f"{path} holds a {type(state).__name__}, not a training state.")
+    _require_plain_tensors(path, state, size)
     return state
 
 

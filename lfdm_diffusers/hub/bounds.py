@@ -16,8 +16,11 @@ MOST_SIZE = 16_384  # of any other whole number that a network of this package i
 MAY_BE_ZERO = ("blocks", "padding", "tokens", "centers")
 
 
-def require_bounded(config: object, path: str | os.PathLike) -> None:
+def require_bounded(config: object, path: str | os.PathLike, infinite: bool = False) -> None:
     """Refuse a configuration that no network has.
+
+    Args:
+        infinite: take infinite numbers: some of diffusers' schedulers have them.
 
     Raises:
         ValueError: naming the file, the entry, and what is allowed.
@@ -33,7 +36,7 @@ def require_bounded(config: object, path: str | os.PathLike) -> None:
             waiting += [(f"{name}.{key}", each) for key, each in value.items()]
         elif isinstance(value, list):
             waiting += [(name, each) for each in value]
-        elif isinstance(value, float) and not math.isfinite(value):
+        elif isinstance(value, float) and (math.isnan(value) or (math.isinf(value) and not infinite)):
             raise ValueError(f"{printable(path)} has {printable(name)} = {value}; allowed are finite numbers.")
         elif isinstance(value, int) and not isinstance(value, bool):
             most = MOST_BLOCKS if any(word in name.rpartition(".")[2] for word in COUNTED) else MOST_NUMBER

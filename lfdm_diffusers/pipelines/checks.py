@@ -44,6 +44,15 @@ def require_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> No
         )
 
 
+def require_denoised(volume: torch.Tensor, scheduler: str) -> None:
+    """Raise a ValueError for a denoised volume whose frames would be black, with nobody to say why."""
+    if not volume.is_meta and not torch.isfinite(volume).all():
+        raise ValueError(
+            "Denoising came to NaN or infinite numbers: `guidance_scale`, `prompt_embeds`, `latents`, the settings of the scheduler "
+            f"({scheduler}), a half precision or the weights of the U-Net are not what they should be."
+        )
+
+
 def require_room(name: str, frames: int, height: int, width: int, pixel_bytes: int = DECODED_BYTES) -> None:
     """Raise a ValueError if so many frames take more memory than `files.limits` allows; `name` is the argument to change."""
     require_bytes(frames * height * width * pixel_bytes, f"`{name}`: {frames} frames of {width}x{height} pixels take")

@@ -411,7 +411,12 @@ def mask_tensor(mask: Mask, name: str = "motion_mask") -> torch.Tensor:
     Raises:
         ValueError: for other shapes, or values outside [0, 1] (0 to 255 in uint8, 0 to 65535 in uint16).
     """
-    given: Any = grey_array(mask) if isinstance(mask, PIL.Image.Image) else mask
+    given: Any = mask
+    if isinstance(mask, PIL.Image.Image):
+        try:
+            given = grey_array(mask)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"`{name}` cannot be read: {error}.") from error
     if isinstance(given, np.ndarray) and given.dtype.kind in "fiub":
         given = torch.from_numpy(np.array(given))  # a copy: PIL's own memory is read-only
     plain = is_dense(given, torch.uint16) and not given.is_meta

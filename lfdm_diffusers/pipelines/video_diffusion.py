@@ -23,9 +23,10 @@ from ..ops.number_types import float32_by_default
 from ..schedulers import check_scheduler, refine_schedule
 from .adapted import AdaptedPipeline
 from .call_arguments import Condition, DenoisingArguments, ResolvedArguments
-from .checks import require_negative, require_number, require_room, require_tensor
+from .checks import require_denoised, require_negative, require_number, require_room, require_tensor
 from .image_to_video import ImageToVideoPipeline
 from .imposing import KnownMotion, NoiseLevel
+from .scheduler_settings import require_settings
 from .windows import Windows
 
 
@@ -195,6 +196,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
 
     def check_inputs(self, asked: ResolvedArguments) -> None:
         """Raise a ValueError that names the argument, what came and what is allowed, before any work is done."""
+        require_settings(self.scheduler)
         check_scheduler(self.scheduler, self.unet.config.prediction_type)
         self._check_texts(asked.prompt, asked.prompt_embeds)
         if asked.latents is not None:
@@ -375,6 +377,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
                 if i == len(timesteps) - 1 or (i + 1 > num_warmup_steps and (i + 1) % order == 0):
                     progress_bar.update()
         self._current_timestep = None
+        require_denoised(latents, type(self.scheduler).__name__)
         # Once more, as thresholding schedulers change what they are given.
         return latents if known is None else known.imposed(latents)
 

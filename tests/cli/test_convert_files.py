@@ -23,6 +23,12 @@ pytestmark = pytest.mark.fast
         b"a: !!python/object/apply:os.system [ls]\n",
         b"\xff\xfe",
         b"a: 1\n" * 300_000,
+        b"a: 1" + b":1" * 500_000,  # a number of base 60
+        b"a: .nan\n",
+        b"num_bottleneck_blocks: 1000000000\n",
+        # Each line is twice the one before.
+        b"a0: &a0 {x: 1}\n" + b"".join(b"a%d: &a%d {<<: [*a%d, *a%d]}\n" % (i, i, i - 1, i - 1) for i in range(1, 40)),
+        b"a0: &a0 [x, x]\n" + b"".join(b"a%d: &a%d [*a%d, *a%d]\n" % (i, i, i - 1, i - 1) for i in range(1, 40)),
     ],
 )
 def test_parameters_that_are_none(tmp_path, content):

@@ -100,3 +100,23 @@ def test_unknown_files_say_nothing(tmp_path, data):
 def test_a_file_that_ends_in_its_header_is_cut_off(tmp_path, data):
     (tmp_path / "x").write_bytes(data)
     assert missing_bytes(tmp_path / "x") == 1
+
+
+@pytest.mark.parametrize("more", range(1, 11))
+def test_flash_that_ends_in_the_header_of_a_tag_is_cut_off(tmp_path, more):
+    path = write_video(tmp_path / "a.flv", NOISE)
+    data = path.read_bytes()
+    at = 13  # of a tag
+    while at < 0.6 * len(data):
+        at += 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+    path.write_bytes(data[: at + more])
+    assert missing_bytes(path)
+    with pytest.raises(UnreadableClipError, match="cut off"):
+        read_clip(path)
+
+
+def test_a_video_of_which_no_decoder_is_known_is_said(tmp_path):
+    path = write_video(tmp_path / "a.mov", frames_of(2))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(UnreadableClipError, match="FFmpeg knows no decoder for its video"):
+        read_clip(path)

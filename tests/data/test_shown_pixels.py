@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from fractions import Fraction
 from itertools import product
@@ -11,6 +12,7 @@ import av
 import numpy as np
 import PIL.Image
 import pytest
+from av.bitstream import BitStreamFilterContext
 
 from lfdm_diffusers.cli.clips import read_mask
 from lfdm_diffusers.data import color_profiles
@@ -192,3 +194,70 @@ def test_masks_keep_their_numbers_turn_and_use_alpha(tmp_path):
         plain = PIL.Image.fromarray(top).convert(mode)
         plain = plain.point(lambda value: value / 255) if mode == "F" else plain
         assert (grey_array(plain) == top / 255).all()
+
+
+def four_corners() -> np.ndarray:
+    """Red, green, blue and white."""
+    frame = np.zeros((32, 48, 3), np.uint8)
+    frame[:16, :24], frame[:16, 24:], frame[16:, :24], frame[16:, 24:] = (250, 0, 0), (0, 250, 0), (0, 0, 250), 250
+    return frame
+
+
+def corners(frames: np.ndarray) -> set[str]:
+    """Those of every frame, row by row."""
+    letters = {(True, False, False): "R", (False, True, False): "G", (False, False, True): "B", (True,) * 3: "W"}
+    return {"".join(letters[tuple(frame[y, x] > 128)] for y in (4, -5) for x in (4, -5)) for frame in frames}
+
+
+@pytest.mark.parametrize(
+    ("orientation", "shown"), list(enumerate(("RGBW", "GRWB", "WBGR", "BWRG", "RBGW", "BRWG", "WGBR", "GWRB"), 1))
+)
+def test_motion_jpeg_is_turned_as_its_pictures_say(tmp_path, orientation, shown):
+    """A camera's JPEGs one after the other; FFmpeg 8 hands their EXIF on, which PyAV does not know."""
+    exif = PIL.Image.Exif()
+    exif[0x112] = orientation
+    file = io.BytesIO()
+    PIL.Image.fromarray(four_corners()).save(file, "JPEG", quality=98, exif=exif)
+    (tmp_path / "a.mjpeg").write_bytes(3 * file.getvalue())
+    frames = read_clip(tmp_path / "a.mjpeg")
+    assert len(frames) == 3 and corners(frames) == {shown}
+
+
+@pytest.mark.parametrize(("how", "shown"), [("rotate=90", "GWRB"), ("flip=horizontal", "GRWB")])
+def test_an_orientation_that_h264_says_once_holds_for_all_frames(tmp_path, how, shown):
+    plain = tmp_path / "plain.mp4"
+    with av.open(str(plain), "w") as container:
+        stream = container.add_stream("libx264", rate=20, options={"g": "100"})
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(four_corners(), format="rgb24")
+        for packet in [*(packet for _ in range(60) for packet in stream.encode(frame)), *stream.encode()]:
+            container.mux(packet)
+    path = tmp_path / "a.mp4"
+    with av.open(str(plain)) as given, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(given.streams.video[0])
+        said = BitStreamFilterContext(
+            f"h264_metadata=display_orientation=insert:{how}", given.streams.video[0], stream
+        )
+        for packet in given.demux(video=0):
+            if packet.size:
+                container.mux(said.filter(packet))
+    assert corners(read_clip(path)) == corners(read_clip(path, [55])) == {shown}
+
+
+def test_transparency_that_a_tag_tells_of(tmp_path):
+    """`ffmpeg -metadata:s:v:0 alpha_mode=1` writes a tag, which comes in capitals."""
+    frame = np.zeros((64, 96, 4), np.uint8)
+    path = tmp_path / "a.webm"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=20, options={"crf": "4", "b": "0"})
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgba")))
+        container.mux(stream.encode())
+    assert read_clip(path).min() > 250
+
+
+def test_a_mask_that_cannot_be_read_is_named():
+    picture = PIL.Image.fromarray(np.full((4, 4), 70_000, np.int32))
+    with pytest.raises(ValueError, match=r"`motion_mask` cannot be read: a picture of mode I must hold values from 0"):
+        mask_tensor(picture)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 import unicodedata
 from pathlib import Path
 
 import pytest
 
+from lfdm_diffusers.data import tables
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.scan import ScanReport
@@ -32,6 +34,9 @@ READ_RIGHTLY = {
     "commas at the end": "file_name,label,\na.mp4,happy,\nb.mp4,sad,,\n",
     "semicolons": "file_name;label\na.mp4;happy\nb.mp4;sad\n",
     "tabs": "file_name\tlabel\na.mp4\thappy\nb.mp4\tsad\n",
+    "several lines in a cell": 'file_name,label\na.mp4," happy\n"\nb.mp4,sad\n',
+    "blanks of no width": "file_name,\u200blabel\na.mp4,happy\nb.mp4,sad\n",
+    "two marks": "\ufeff\ufefffile_name,label\na.mp4,happy\nb.mp4,sad\n",
     "quotes": '"file_name", "label"\n"a.mp4", "happy"\n"b.mp4", "sad"\n',
     "an old Mac": "file_name,label\ra.mp4,happy\rb.mp4,sad\r",
     "a mark of UTF-8": "\ufefffile_name,label\na.mp4,happy\nb.mp4,sad\n",
@@ -127,3 +132,26 @@ def test_clips_without_labels_are_counted_aloud(tmp_path):
     assert "no column label, text, caption or prompt, only file_name, emotion: its clips have no label" in note
     report = ScanReport([Clip("a.mp4", "happy", num_frames=2), Clip("b.mp4", num_frames=2)], [], [note])
     assert note in str(report) and "1 of 2 clips have a label." in str(report)
+
+
+def test_a_cell_of_several_lines_is_one_label(tmp_path):
+    assert labels(tmp_path, 'file_name,label\na.mp4,"very\n\u2028 happy"\n') == [("a.mp4", "very happy")]
+
+
+def test_the_numbers_of_rows_are_no_texts(tmp_path):
+    """A column without a name, as pandas writes it."""
+    (tmp_path / "metadata.csv").write_text(",file_name,label\n0,a.mp4,happy\n1,b.mp4,\n")
+    assert [(clip.label, clip.texts) for clip in find_clips(tmp_path)] == [("happy", ()), ("", ())]
+
+
+def test_more_than_a_table_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_TEXT", 20)
+    with pytest.raises(ValueError, match=r"metadata\.csv has 24 bytes, too many for a table: at most 20"):
+        labels(tmp_path, "file_name,label\na.mp4,x\n")
+
+
+def test_forty_thousand_columns_take_no_time(tmp_path):
+    since = time.perf_counter()
+    names = ",".join(map(str, range(40_000)))
+    assert labels(tmp_path, f"{names},file_name,label\n{',' * 40_000}a.mp4,x\n") == [("a.mp4", "x")]
+    assert time.perf_counter() - since < 5

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import socket
 import zipfile
 from pathlib import Path
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from lfdm_diffusers.files import torch_files
+from lfdm_diffusers.files.numpy_pickles import read_arrays
 from lfdm_diffusers.files.reading import UnreadableFileError, read_json, read_text, reading, require_plain_file
 from lfdm_diffusers.files.torch_files import load_checkpoint, load_state
 
@@ -124,6 +128,24 @@ def test_small_files_that_mean_huge_work(tmp_path):
     assert (tmp_path / "small.pth").stat().st_size < 1 << 20
     with pytest.raises(ValueError, match=r"small\.pth has 0\.1 MB and claims to hold 134 MB"):
         load_checkpoint(tmp_path / "small.pth")
+
+
+def test_training_states_of_more_than_their_file_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_files, "SMALL", 1 << 16)
+    whole = saved(tmp_path / "whole.pt", {"w": torch.zeros(200_000)})
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as small:
+        for name in archive.namelist():
+            small.writestr(name, archive.read(name))
+    one = saved(tmp_path / "one.pt", {"w": torch.ones(1).expand(2_000_000_000)})
+    for path, message in ((tmp_path / "small.pt", "claims to hold 1 MB"), (one, "claims tensors of 8000 MB")):
+        with pytest.raises(UnreadableFileError, match=f"{path.name} has 0.. MB and {message}"):
+            load_state(path)
+    assert load_state(whole)["w"].shape == (200_000,)
+
+
+def test_arrays_of_more_bytes_than_there_are(tmp_path):
+    with pytest.raises(pickle.UnpicklingError, match="more bytes than memory holds"):
+        read_arrays(io.BytesIO(b"\x80\x05\x96" + (1 << 60).to_bytes(8, "little") + b"."))
 
 
 def test_cut_and_changed_archives(tmp_path):

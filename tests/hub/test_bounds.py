@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_lfae, tiny_painter, tiny_pipeline
+from diffusers import DDPMScheduler
+from tiny import tiny_image, tiny_lfae, tiny_painter, tiny_pipeline
 
 from lfdm_diffusers import LatentFlowAutoencoder, UNet3DVideoModel
 from lfdm_diffusers.hub import push
@@ -17,6 +18,8 @@ from lfdm_diffusers.hub.bounds import require_bounded
 from lfdm_diffusers.models import FullSizePainter, LabelEmbeddings
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators, ImaginatorGenerator
 from lfdm_diffusers.pipelines.loading import load_pipeline
+from lfdm_diffusers.pipelines.scheduler_settings import require_settings
+from lfdm_diffusers.schedulers import SCHEDULERS, released_scheduler, scheduler_by_name
 
 pytestmark = pytest.mark.fast
 
@@ -140,3 +143,37 @@ def test_constructors_refuse_absurd_arguments_by_name(network):
 def test_configurations_of_which_nothing_finite_can_come(arguments, message):
     with pytest.raises(ValueError, match=message):
         UNet3DVideoModel(**arguments)
+
+
+SETTINGS = [
+    ({"dynamic_thresholding_ratio": -1}, "a number from 0 to 1 as dynamic_thresholding_ratio, got -1"),
+    ({"dynamic_thresholding_ratio": "x"}, "a number from 0 to 1 as dynamic_thresholding_ratio, got 'x'"),
+    ({"sample_max_value": [1, 2]}, "a number as sample_max_value, got list"),
+    ({"rescale_betas_zero_snr": 0.5}, "True or False as rescale_betas_zero_snr, got 0.5"),
+    ({"timestep_spacing": None}, "a text as timestep_spacing, got None"),
+    ({"trained_betas": [0.1, 0.2]}, "1000 numbers from 0 to 1 as trained_betas, one for each step, got list"),
+    ({"trained_betas": 3}, "1000 numbers from 0 to 1 as trained_betas"),
+]
+
+
+@pytest.mark.parametrize(("entry", "message"), SETTINGS, ids=[str(entry)[:40] for entry, _ in SETTINGS])
+def test_settings_of_a_scheduler_that_are_none(entry, message):
+    scheduler = released_scheduler()
+    scheduler.register_to_config(**entry)
+    with pytest.raises(ValueError, match=f"^`scheduler` must have {message}"):
+        require_settings(scheduler)
+
+
+def test_every_scheduler_on_offer_has_settings_and_loads_again(tmp_path):
+    for name in SCHEDULERS:
+        require_settings(scheduler_by_name(name, released_scheduler()))
+    pipe = tiny_pipeline(scheduler=scheduler_by_name("dpm++", released_scheduler()))  # one of its settings is -inf
+    pipe.save_pretrained(tmp_path)
+    assert type(load_pipeline(tmp_path).scheduler) is type(pipe.scheduler)
+
+
+def test_frames_of_no_number_are_refused():
+    """A schedule whose last step has no signal left, which a prediction of noise cannot be taken out of."""
+    pipe = tiny_pipeline(scheduler=DDPMScheduler(3, trained_betas=[0.1, 0.5, 1.0], clip_sample=False))
+    with pytest.raises(ValueError, match="NaN or infinite numbers"):
+        pipe(tiny_image(), "anger", num_inference_steps=3)
