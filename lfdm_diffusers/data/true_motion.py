@@ -40,11 +40,15 @@ def true_motion(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
         with reading(file, "an archive of arrays"), zipfile.ZipFile(file) as archive:
             require_bytes(sum(member.file_size for member in archive.infolist()), f"{file.name}'s arrays take")
         with reading(file, "an archive of arrays"), np.load(file) as arrays:
-            flow, visibility = arrays["flow"].astype(np.float32), arrays["visibility"].astype(bool)
+            flow, visibility = arrays["flow"], arrays["visibility"]
     except (UnreadableFileError, MemoryError) as error:  # an array's header may claim any size
         raise ValueError(f"{file} must hold arrays `flow` and `visibility`: {error}") from error
+    if flow.dtype.kind != "f" or visibility.dtype.kind not in "biuf":  # a byte for each number would be four
+        raise ValueError(
+            f"{file} must hold flow of floats and visibility of numbers, got {flow.dtype} and {visibility.dtype}."
+        )
     if flow.ndim != 4 or flow.shape[1] != 2 or visibility.shape != (len(flow), 1, *flow.shape[2:]):
         raise ValueError(
             f"{file} must hold flow (F, 2, H, W) and visibility (F, 1, H, W), got {flow.shape} and {visibility.shape}."
         )
-    return flow, visibility
+    return flow.astype(np.float32), visibility.astype(bool)

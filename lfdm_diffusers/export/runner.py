@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..files.exported import read_runner
 from ..files.extras import required
-from ..files.reading import read_json
 
 
 class RunnerClip(NamedTuple):
@@ -50,7 +50,7 @@ class OnnxRunner:
     def __init__(self, folder: str | Path):
         runtime = required("onnxruntime", "onnx", "running ONNX files")
         folder = Path(folder)
-        self.about = read_json(folder / "runner.json")
+        self.about, _ = read_runner(folder)
         self._sessions = {
             name: runtime.InferenceSession(str(folder / graph["file"]), providers=["CPUExecutionProvider"])
             for name, graph in self.about["graphs"].items()

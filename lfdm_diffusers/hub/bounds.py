@@ -10,7 +10,7 @@ from typing import Any
 from ..arguments.checked import described, require_kind
 from ..files.names import printable
 
-MOST_NUMBER, MOST_BLOCKS, MOST_ITEMS = 10_000_000, 128, 100_000
+MOST_NUMBER, MOST_BLOCKS, MOST_ITEMS, MOST_DEPTH = 10_000_000, 128, 100_000, 50
 COUNTED = ("blocks", "layers", "regions", "heads")  # words in names of numbers that say how often something is built
 MOST_SIZE = 16_384  # of any other whole number that a network of this package is built from
 MAY_BE_ZERO = ("blocks", "padding", "tokens", "centers")
@@ -32,6 +32,8 @@ def require_bounded(config: object, path: str | os.PathLike, infinite: bool = Fa
     while waiting:
         name, value = waiting.pop()
         count += 1
+        if isinstance(value, Mapping) and name.count(".") > MOST_DEPTH:
+            raise ValueError(f"{printable(path)} is nested too deeply, or in itself, which no configuration is.")
         if isinstance(value, Mapping):
             waiting += [(f"{name}.{key}", each) for key, each in value.items()]
         elif isinstance(value, list):

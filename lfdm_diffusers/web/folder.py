@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..files.reading import read_json
+from ..files.exported import RUNNER, read_runner
 from ..files.whole import require_free_or_ours, whole, write_json
 from .runtime import PAGE
 
@@ -71,16 +71,13 @@ def compose(
         ValueError: if the model is none, or the folder holds something else.
     """
     model = Path(model)
-    if not (model / "runner.json").is_file():
-        raise ValueError(f"`model` must be a folder that `lfdm export` wrote; {model} has no runner.json.")
+    if not (model / RUNNER).is_file():
+        raise ValueError(f"`model` must be a folder that `lfdm export` wrote; {model} has no {RUNNER}.")
     require_free_or_ours(Path(output), overwrite, lambda folder: (folder / MARK).is_file(), "a page")
-    about = read_json(model / "runner.json")
-    parts = ["runner.json", *(graph["file"] for graph in about["graphs"].values())]
-    if about["labels"]:
-        parts.append(about["labels"]["file"])
+    _, parts = read_runner(model)
     groups = {
         ".": {file.name: file for file in sorted(PAGE.iterdir()) if file.name != "package.json"},
-        "model": {name: model / name for name in parts},
+        "model": {name: model / name for name in (RUNNER, *parts)},
         "runtime": dict(runtime),
         "examples": {file.name: file for file in examples},
     }

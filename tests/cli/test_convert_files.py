@@ -25,6 +25,7 @@ pytestmark = pytest.mark.fast
         b"a: 1\n" * 300_000,
         b"a: 1" + b":1" * 500_000,  # a number of base 60
         b"a: .nan\n",
+        b"a: &a {b: *a}\n",
         b"num_bottleneck_blocks: 1000000000\n",
         # Each line is twice the one before.
         b"a0: &a0 {x: 1}\n" + b"".join(b"a%d: &a%d {<<: [*a%d, *a%d]}\n" % (i, i, i - 1, i - 1) for i in range(1, 40)),

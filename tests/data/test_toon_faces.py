@@ -473,6 +473,13 @@ def test_true_motion_that_is_not_known(tmp_path):
     np.savez(flow, flow=np.zeros((4, 2, 32, 32)), visibility=np.ones((4, 32, 32)))
     with pytest.raises(ValueError, match=r"must hold flow \(F, 2, H, W\) and visibility"):
         true_motion(one)
+    for strange in (
+        np.uint8,
+        complex,
+    ):  # a byte for each number would take four times the file's size, which was bounded
+        np.savez(flow, flow=np.zeros((4, 2, 32, 32), strange), visibility=np.ones((4, 1, 32, 32)))
+        with pytest.raises(ValueError, match="must hold flow of floats"):
+            true_motion(one)
     flow.write_bytes(b"?")
     with pytest.raises(ValueError, match="must hold arrays `flow` and `visibility`"):
         true_motion(one)

@@ -123,3 +123,24 @@ def test_an_archive_with_another_hash_is_refused(tmp_path):
     assert not (tmp_path / "a").exists()
     unpack(archive, "a", about, tmp_path / "a")
     assert (tmp_path / "a" / "x.js").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {},
+        {"graphs": []},
+        {"graphs": {"denoiser": "denoiser.onnx"}, "labels": None},
+        {"graphs": {"denoiser": {"file": 5}}, "labels": None},
+        {"graphs": {"denoiser": {"file": "../secret"}}, "labels": None},
+        {"graphs": {"denoiser": {"file": "/etc/passwd"}}, "labels": None},
+        {"graphs": {"denoiser": {"file": "denoiser.onnx"}}, "labels": {"file": "..\\secret"}},
+        {"graphs": {"denoiser": {"file": "denoiser.onnx"}}, "labels": [1]},
+    ],
+)
+def test_nothing_but_the_models_own_files_is_served(model, node_modules, tmp_path, capsys, about):
+    (tmp_path / "secret").write_text("a key")
+    (model / "runner.json").write_text(json.dumps(about))
+    output = tmp_path / "page"
+    assert main(["web", str(model), "--runtime", str(node_modules), "--output", str(output)]) == 2
+    assert f"{model / 'runner.json'} must name a file beside it" in capsys.readouterr().err and not output.exists()
