@@ -18,6 +18,14 @@ TOON_FACTS = {
     "license": "apache-2.0",
 }
 
+# And of those of rendered people.
+PEOPLE_FACTS = {
+    "dataset": "people, rendered (docs/people.md)",
+    "data_terms": "rendered by `lfdm data people` of this package (Apache-2.0) from figures of Anny, whose data are MakeHuman's (CC0); no "
+    "photograph and no real person is in it",
+    "license": "apache-2.0",
+}
+
 
 def save_half(pipe: ImageToVideoPipeline, folder: Path) -> int:
     """Save a pipeline with its networks in float16, and without a word of where they lay; returns the bytes of its weights."""

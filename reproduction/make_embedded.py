@@ -6,6 +6,8 @@ lfdm evaluate lfdm-toon64/pipeline --data toon --split test --output toon64-scor
 python reproduction/make_embedded.py --pipeline lfdm-toon64/pipeline --results toon64-scores/results.json \
     --stage_one lfae-toon64/metrics.jsonl --stage_two lfdm-toon64/metrics.jsonl \
     --about about-toon64.md --output lfdm_diffusers/assets/toon64
+
+The folder's name says which model it is.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ import json
 from pathlib import Path
 
 import matplotlib
-from kept_weights import TOON_FACTS, draw_curves, read_metrics, save_half, write_thinned
+from kept_weights import PEOPLE_FACTS, TOON_FACTS, draw_curves, read_metrics, save_half, write_thinned
 
 from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers.data.framing import SIDE
+from lfdm_diffusers.embedded import MODEL
 from lfdm_diffusers.files.whole import whole
 
 matplotlib.use("Agg")
@@ -28,17 +32,21 @@ LIMIT = 30e6  # bytes of weights in the package
 
 # Side of the picture in distances from the eyes to the mouth: drawn faces fill more of it than people's (`data.framing`).
 TOON_FRAME = 3.2
+MODELS = {"toon64": (TOON_FACTS, TOON_FRAME), "people128": (PEOPLE_FACTS, SIDE)}
 
 
-def plot_training(stage_one: list[dict], stage_two: list[dict], path: Path) -> None:
-    """Losses of both stages, and the reconstruction of unseen people, beside each other."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+def plot_training(stage_one: list[dict], decoder: list[dict], stage_two: list[dict], path: Path) -> None:
+    """Losses of all stages, and the reconstruction of unseen people, beside each other."""
+    panels = plt.subplots(1, 4 if decoder else 3, figsize=(16 if decoder else 12, 3.4), layout="constrained")
+    figure, (left, middle, *third, right) = panels
     losses = ("reconstruction", "inpainted", "equivariance_shift", "equivariance_affine")
     names = {name: name.replace("_", " ") for name in losses}
     draw_curves(left, stage_one, names, "stage one: weighted losses", yscale="log")
     pictures = (("l1", "result"), ("inpainted_l1", "inpainted"), ("static_l1", "reference repeated"))
     names = {f"validation/{name}_moving": label for name, label in pictures}
     draw_curves(middle, stage_one, names, "stage one: L1 over moving pixels, unseen people", ylim=(0, None))
+    for axes in third:
+        draw_curves(axes, decoder, names, "decoder: the same, by true motion", ylim=(0, None))
     names = {"loss": "training", "validation/loss": "unseen people, averaged weights"}
     draw_curves(right, stage_two, names, "stage two: denoising loss", ylim=(0, None))
     figure.savefig(path, dpi=100)
@@ -89,43 +97,51 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--pipeline", required=True, help="folder of the trained pipeline")
-    parser.add_argument("--results", type=Path, required=True, help="what `lfdm evaluate` wrote for it (above)")
+    parser.add_argument("--results", type=Path, help="what `lfdm evaluate` wrote for it (above)")
     parser.add_argument("--stage_one", type=Path, required=True, help="metrics.jsonl of train_lfae.py")
+    parser.add_argument(
+        "--decoder", type=Path, help="metrics.jsonl of finetune_decoder.py, where the decoder learnt more"
+    )
     parser.add_argument("--stage_two", type=Path, required=True, help="metrics.jsonl of train_unet.py")
     parser.add_argument(
         "--painter", type=Path, help="metrics.jsonl of train_painter.py, where the pipeline has a painter"
     )
     parser.add_argument("--about", type=Path, required=True, help="Markdown for the card: data, commands, hardware")
     parser.add_argument("--num_inference_steps", type=int, help="default of the pipeline; by default as it is")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True, help=f"a folder named {' or '.join(MODELS)}")
     args = parser.parse_args(argv)
+    if args.output.name not in MODELS:
+        parser.error(f"--output must be a folder named {' or '.join(MODELS)}, got {args.output.name!r}")
+    model_facts, face_frame = MODELS[args.output.name]
 
     pipe = LFDMPipeline.from_pretrained(args.pipeline)
     if args.num_inference_steps:
         pipe.register_to_config(default_num_inference_steps=args.num_inference_steps)
-    pipe.register_to_config(face_frame=TOON_FRAME)
-    results = json.loads(args.results.read_text(encoding="utf-8"))
-    stages = [read_metrics(path) for path in (args.stage_one, args.stage_two)]
-    facts = TOON_FACTS | {
-        "name": "lfdm-toon64",
-        "notes": [args.about.read_text(encoding="utf-8").strip(), scores(results)],
-    }
+    pipe.register_to_config(face_frame=face_frame)
+    notes = [args.about.read_text(encoding="utf-8").strip()]
+    if args.results:
+        notes.append(scores(json.loads(args.results.read_text(encoding="utf-8"))))
+    stages = {"stage_one": args.stage_one, "decoder": args.decoder, "stage_two": args.stage_two}
+    records = {name: read_metrics(path) if path else [] for name, path in stages.items()}
+    facts = model_facts | {"name": f"lfdm-{args.output.name}", "notes": notes}
     with whole(args.output) as folder:
         folder.mkdir()
         size = save_half(pipe, folder)
         pipe.card(facts=facts).save(folder / "README.md")
-        (folder / "results.json").write_text(args.results.read_text(encoding="utf-8"), encoding="utf-8")
-        for name, records in zip(("stage_one", "stage_two"), stages):
-            write_thinned(records, folder / f"{name}.jsonl")
+        if args.results:
+            (folder / "results.json").write_text(args.results.read_text(encoding="utf-8"), encoding="utf-8")
+        for name, found in records.items():
+            if found:
+                write_thinned(found, folder / f"{name}.jsonl")
         if args.painter:
             write_thinned(read_metrics(args.painter), folder / "painter.jsonl")
-        plot_training(*stages, folder / "training.png")
+        plot_training(*records.values(), folder / "training.png")
         if size > LIMIT:
             raise ValueError(
                 f"`--pipeline` has {size / 1e6:.1f} MB of weights in half precision, {LIMIT / 1e6:.0f} are allowed."
             )
     print(f"wrote {args.output}: {size / 1e6:.1f} MB of weights")
-    if args.output.resolve().is_relative_to(ROOT):
+    if args.output.name == MODEL and args.output.resolve().is_relative_to(ROOT):
         card = (args.output / "README.md").read_text(encoding="utf-8")
         folder = args.output.resolve().relative_to(ROOT).as_posix()
         (ROOT / "model_card.md").write_text(root_card(card, folder), encoding="utf-8")

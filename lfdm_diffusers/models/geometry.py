@@ -50,7 +50,8 @@ def repeated_regions(regions: RegionParameters, times: int) -> RegionParameters:
     return RegionParameters(**{name: value.repeat_interleave(times, dim=0) for name, value in regions.items()})
 
 
-DUST = 1e-20  # nothing beside the 1 at a region's centre; its products with gradients are numbers that a CPU is fast with
+# Nothing beside the 1 at a region's centre; its products with gradients are numbers that CPUs are fast with.
+DUST = 1e-20
 
 # Variances below this (in grid units, squared) are those of a heatmap on one pixel: pixels are 0.06 apart at 32x32.
 MIN_VARIANCE = 1e-8

@@ -273,9 +273,9 @@ def test_the_card_of_an_embedded_model_is_made_of_its_results(scored, model, tmp
     metrics.write_text("".join(json.dumps({"step": step, "loss": 0.5}) + "\n" for step in (1, 100, 101)))
     (tmp_path / "about.md").write_text("## Training\n\nNot at all.\n")
     parts = {"pipeline": model, "results": scored / "results.json", "about": tmp_path / "about.md"}
-    parts |= {"stage_one": metrics, "stage_two": metrics, "painter": metrics, "output": tmp_path / "embedded"}
+    parts |= {"stage_one": metrics, "stage_two": metrics, "painter": metrics, "output": tmp_path / "toon64"}
     make_embedded.main([word for name, path in parts.items() for word in (f"--{name}", str(path))])
-    card = (tmp_path / "embedded" / "README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "toon64" / "README.md").read_text(encoding="utf-8")
     scores = results(scored)["scores"]
     l1, occlusion = scores["l1"], scores["occlusion"]
     for row in (
@@ -286,12 +286,19 @@ def test_the_card_of_an_embedded_model_is_made_of_its_results(scored, model, tmp
     ):
         assert row in card
     assert "24 clips for the 12 pictures and labels" in card and "Not at all." in card and "by `lfdm " in card
-    assert (tmp_path / "embedded" / "results.json").read_bytes() == (scored / "results.json").read_bytes()
-    assert [record["step"] for record in make_embedded.read_metrics(tmp_path / "embedded" / "painter.jsonl")] == [100]
-    pipe = DiffusionPipeline.from_pretrained(tmp_path / "embedded")
+    assert (tmp_path / "toon64" / "results.json").read_bytes() == (scored / "results.json").read_bytes()
+    assert [record["step"] for record in make_embedded.read_metrics(tmp_path / "toon64" / "painter.jsonl")] == [100]
+    pipe = DiffusionPipeline.from_pretrained(tmp_path / "toon64")
     assert pipe.config.face_frame == make_embedded.TOON_FRAME
-    saved = load_file(tmp_path / "embedded" / "unet" / "diffusion_pytorch_model.safetensors")
+    saved = load_file(tmp_path / "toon64" / "unet" / "diffusion_pytorch_model.safetensors")
     assert {value.dtype for value in saved.values()} == {torch.float16}
+    # Without scores, of people, with a decoder that learnt more.
+    del parts["results"]
+    parts |= {"decoder": metrics, "output": tmp_path / "people128"}
+    make_embedded.main([word for name, path in parts.items() for word in (f"--{name}", str(path))])
+    card = (tmp_path / "people128" / "README.md").read_text(encoding="utf-8")
+    assert "figures of Anny" in card and "## Scores" not in card and (tmp_path / "people128" / "decoder.jsonl").is_file()
+    assert DiffusionPipeline.from_pretrained(tmp_path / "people128").config.face_frame == 4.3
 
 
 def test_a_report_for_scripts(model, data, tmp_path, capsys):
