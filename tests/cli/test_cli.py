@@ -696,7 +696,7 @@ def test_embedded_models_have_names(tmp_path, monkeypatch):
     assert embedded.named_model("someone/toon64") == "someone/toon64"
     (tmp_path / "toon64").mkdir()
     assert embedded.named_model("toon64") == "toon64"  # what lies here is meant
-    with pytest.raises(ValueError, match="`name` must be one of .*toon64, got 'toon65'"):
+    with pytest.raises(ValueError, match=r"`name` must be one of .*toon64, got 'toon65'"):
         embedded.embedded_model("toon65")
 
 

@@ -297,7 +297,9 @@ def test_the_card_of_an_embedded_model_is_made_of_its_results(scored, model, tmp
     parts |= {"decoder": metrics, "output": tmp_path / "people128"}
     make_embedded.main([word for name, path in parts.items() for word in (f"--{name}", str(path))])
     card = (tmp_path / "people128" / "README.md").read_text(encoding="utf-8")
-    assert "figures of Anny" in card and "## Scores" not in card and (tmp_path / "people128" / "decoder.jsonl").is_file()
+    assert (
+        "figures of Anny" in card and "## Scores" not in card and (tmp_path / "people128" / "decoder.jsonl").is_file()
+    )
     assert DiffusionPipeline.from_pretrained(tmp_path / "people128").config.face_frame == 4.3
 
 
