@@ -320,34 +320,87 @@ KINDS = {
 }
 
 
+def usual(rows: list[dict], item: str, model: str, dtype: str) -> dict | None:
+    """The row of an item as it is used: as trained, eager, without checkpointing."""
+    ways = ("compiled", "checkpointing", "plain")
+    for row in filter(as_trained, rows):
+        of_it = (row["item"], row["model"], row["dtype"], row["batch"]) == (item, model, dtype, usual_batch(item))
+        if of_it and not any(row[way] for way in ways):
+            return row
+    return None
+
+
+def glance(runs: list[dict]) -> list[str]:
+    """What most readers want: seconds of a clip, and of a training's step, and how well the machine is used."""
+    columns = [(model, dtype) for model in ("toon64", "mug128") for dtype in ("float32", "bfloat16")]
+    names = [
+        f"{machine['processor']}, {machine['threads']} threads" for machine in (content["machine"] for content in runs)
+    ]
+
+    def cells(content: dict, item: str, value: str) -> list[str]:
+        found = [usual(content["rows"], item, *column) for column in columns]
+        allowed = [dtype == "float32" or content["machine"]["half"] for _, dtype in columns]
+        return [value.format(**row) if row and row["share_of_peak"] and ok else "" for row, ok in zip(found, allowed)]
+
+    def table(items: list[str], value: str) -> str:
+        heads = ["", "", *(f"{model}, {dtype}" for model, dtype in columns)]
+        lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+        for item in items:
+            for name, content in zip(names, runs):
+                lines.append("| " + " | ".join([ITEMS[item], name, *cells(content, item, value)]) + " |")
+        return "\n".join(lines)
+
+    parts = [
+        "Seconds of one clip in ten steps, and of a training's step; mug128 is the released model's size (40 frames of 128 pixels), toon64 the bundled "
+        "model's (16 of 64), which takes four steps by default. Two threads are what a small laptop or a free notebook has.",
+        table(["video_ddim10", "train_lfae_step", "train_unet_step"], "{seconds:.3g}"),
+    ]
+    if not any(row["device"] == "cuda" for content in runs for row in content["rows"]):
+        parts.append("No GPU was at hand: none was timed.")
+    parts += [
+        "The same as shares of what the machine multiplies at most (a product of large matrices in the same precision):",
+        table(["unet_step", "decode", "video_ddim10", "train_lfae_step", "train_unet_step"], "{share_of_peak:.0%}"),
+    ]
+    return parts
+
+
+METHOD = [
+    "## How it was measured",
+    "Every row of the tables below is a process of its own: "
+    "the median of several calls, their spread, and the first call, which is not among them; GFLOP as torch counts them, those of convolutions in full; the "
+    "peak is that of a product of 4096x4096 matrices in the same precision and process (512x512 where that takes minutes), which "
+    "convolutions may surpass on processors that the library of products was not tuned for, or where they are multiplied less than they are counted "
+    "([method.md](method.md)). `seconds x peak` is in GFLOP of the "
+    "float32 peak: machines compare by it.",
+    "`than plain` says how many times as fast a row is as the plain one of the same machine: the method's formulas in float32 with volumes of "
+    "five axes ([benchmarks/plain.py](../benchmarks/plain.py)), which convolve the picture anew at every step and decode frame by frame; the tests hold both to the "
+    "same numbers. `than released` compares with "
+    f"the released code's figures (two CPU cores of another machine, float32, a peak of {RELEASED_PEAK} GFLOP/s) by `seconds x peak`, and in brackets by seconds "
+    "as they are; its memory stands in brackets too. It is no more than a comparison across machines can be: a processor whose convolutions surpass its "
+    "product of matrices gains by it. The released training step of stage two also computes the flow, which is cached here, and decodes for its log; 6.9 of its "
+    "17.9 seconds are the U-Net's and Adam's.",
+    "Weights are random, in files from which they are loaded. Memory is the process's "
+    "largest (on GPUs the allocator's); of weights it has what is used, as files are mapped.",
+]
+
+
 def page() -> str:
+    found = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RUNS.glob("*.json"))}
+    runs = [content for content in found.values() if "rows" in content]
     parts = [
         "# Performance",
-        "Written by `python benchmarks/performance_page.py` from the runs in [performance/](performance). Every row is a process of its own: "
-        "the median of several calls, their spread, and the first call, which is not among them; GFLOP as torch counts them, those of convolutions in full; the "
-        "peak is that of a product of 4096x4096 matrices in the same precision and process (512x512 where that takes minutes), which "
-        "convolutions may surpass on processors that the library of products was not tuned for, or where they are multiplied less than they are counted "
-        "([method.md](method.md)). `seconds x peak` is in GFLOP of the "
-        "float32 peak: machines compare by it.",
-        "`than plain` says how many times as fast a row is as the plain one of the same machine: the method's formulas in float32 with volumes of "
-        "five axes ([benchmarks/plain.py](../benchmarks/plain.py)), which convolve the picture anew at every step and decode frame by frame; the tests hold both to the "
-        "same numbers. `than released` compares with "
-        f"the released code's figures (two CPU cores of another machine, float32, a peak of {RELEASED_PEAK} GFLOP/s) by `seconds x peak`, and in brackets by seconds "
-        "as they are; its memory stands in brackets too. It is no more than a comparison across machines can be: a processor whose convolutions surpass its "
-        "product of matrices gains by it. The released training step of stage two also computes the flow, which is cached here, and decodes for its log; 6.9 of its "
-        "17.9 seconds are the U-Net's and Adam's.",
-        "mug128 is the released model's size, toon64 the embedded model's; weights are random, in files from which they are loaded. Memory is the process's "
-        "largest (on GPUs the allocator's); of weights it has what is used, as files are mapped.",
+        "Written by `python benchmarks/performance_page.py` from the runs in [performance/](performance).",
+        *glance(runs),
+        *METHOD,
     ]
-    found = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RUNS.glob("*.json"))}
     for key, part in KINDS.items():
         for path, content in found.items():
             if key in content:
                 parts += part(path)
-    if not any(row["device"] == "cuda" for content in found.values() for row in content.get("rows", ())):
+    if not any(row["device"] == "cuda" for content in runs for row in content["rows"]):
         parts += [
             "## GPUs",
-            "None was at hand: no row is of one. All of them, in all three precisions, eager and compiled, with batches of 1 and 10, by one command. "
+            "No row is of one. All of them, in all three precisions, eager and compiled, with batches of 1 and 10, by one command. "
             "Rows draw their noise on the device; where a step draws some from a CPU's generator, the device waits for it.",
             "```bash\npython benchmarks/speed.py --output docs/performance/cuda.json --device cuda\npython benchmarks/performance_page.py\n"
             "python benchmarks/operations.py --item unet_step --dtype bfloat16 --batch 10 --device cuda  # what a step spends its time on\n```",
