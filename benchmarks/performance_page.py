@@ -330,6 +330,10 @@ def usual(rows: list[dict], item: str, model: str, dtype: str) -> dict | None:
     return None
 
 
+def has_gpu(runs: list[dict]) -> bool:
+    return any(row["device"] == "cuda" for content in runs for row in content["rows"])
+
+
 def glance(runs: list[dict]) -> list[str]:
     """What most readers want: seconds of a clip, and of a training's step, and how well the machine is used."""
     columns = [(model, dtype) for model in ("toon64", "mug128") for dtype in ("float32", "bfloat16")]
@@ -355,7 +359,7 @@ def glance(runs: list[dict]) -> list[str]:
         "model's (16 of 64), which takes four steps by default. Two threads are what a small laptop or a free notebook has.",
         table(["video_ddim10", "train_lfae_step", "train_unet_step"], "{seconds:.3g}"),
     ]
-    if not any(row["device"] == "cuda" for content in runs for row in content["rows"]):
+    if not has_gpu(runs):
         parts.append("No GPU was at hand: none was timed.")
     parts += [
         "The same as shares of what the machine multiplies at most (a product of large matrices in the same precision):",
@@ -397,7 +401,7 @@ def page() -> str:
         for path, content in found.items():
             if key in content:
                 parts += part(path)
-    if not any(row["device"] == "cuda" for content in runs for row in content["rows"]):
+    if not has_gpu(runs):
         parts += [
             "## GPUs",
             "No row is of one. All of them, in all three precisions, eager and compiled, with batches of 1 and 10, by one command. "

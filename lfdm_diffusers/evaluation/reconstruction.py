@@ -54,10 +54,15 @@ def reconstruction_pairs(
     return pictures[0].contiguous(), pictures[1].contiguous(), *(torch.stack(each) for each in zip(*motions))
 
 
-def known_motion(
-    lfae: LatentFlowAutoencoder, flow: torch.Tensor, visibility: torch.Tensor
+def motion_between(
+    lfae: LatentFlowAutoencoder, reference: torch.Tensor, driving: torch.Tensor, true: Sequence[torch.Tensor] = ()
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flow `(B, 2, h, w)` and occlusion `(B, 1, h, w)`, as `lfae.decode` takes them, of a true motion as `residual_motion` gives it."""
+    """Flow `(B, 2, h, w)` and occlusion `(B, 1, h, w)`, as `lfae.decode` takes them: of the true motion, as `residual_motion` gives
+    it, or where that is not given what the auto-encoder sees."""
+    if not true:
+        seen = lfae.predict_flow(reference, driving)
+        return seen.flow, seen.occlusion
+    flow, visibility = true
     residual, occlusion = motion_maps(flow, visibility, lfae.flow_size(flow.shape[-2], flow.shape[-1]))
     grid = sampling_grid(residual.shape[-2], residual.shape[-1], residual.device, centers=True)
     return residual + grid.movedim(-1, 0), occlusion
@@ -140,9 +145,7 @@ def evaluate_reconstruction(
     with eval_mode(lfae):
         for start in range(0, len(reference), batch_size):
             batch = [x[start : start + batch_size].to(lfae.device) for x in (reference, driving, *true)]
-            flow, occlusion = (
-                known_motion(lfae, *batch[2:]) if true else lfae.predict_flow(batch[0], batch[1]).to_tuple()[:2]
-            )
+            flow, occlusion = motion_between(lfae, batch[0], batch[1], batch[2:])
             out = lfae.decode(lfae.encode(batch[0]), flow, occlusion)
             parts.append([x.float().cpu() for x in (out.warped, out.inpainted, out.sample, flow, occlusion)])
     warped, inpainted, sample, flow, occlusion = (torch.cat(part) for part in zip(*parts))

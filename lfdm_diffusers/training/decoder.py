@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..data.dataset import FramePair
-from ..evaluation.reconstruction import known_motion
+from ..evaluation.reconstruction import motion_between
 from ..hub.cards import CardFacts
 from ..models import LatentFlowAutoencoder
 from .lfae import ReenactmentTask
@@ -49,9 +49,7 @@ class DecoderLoss(nn.Module):
         """Weighted losses by name, to be summed, for pictures `(B, 3, H, W)` in [0, 1]; `true` is their true motion, batched as in
         `FramePair`, to decode by in the place of the auto-encoder's own."""
         with torch.no_grad():
-            flow, occlusion = (
-                known_motion(self.lfae, *true) if true else self.lfae.predict_flow(reference, driving).to_tuple()[:2]
-            )
+            flow, occlusion = motion_between(self.lfae, reference, driving, true)
             encoded = self.lfae.encode(reference)
         output = self.lfae.decode(encoded, flow, occlusion)
         return picture_losses(
@@ -100,8 +98,7 @@ class DecoderTask(ReenactmentTask):
         self.lfae.load_decoder(checkpoint / "decoder")
 
     def losses(self, module: nn.Module, batch: FramePair, draws: range) -> Losses:
-        motion = [each.to(self.lfae.device, non_blocking=True) for each in batch.motion]
-        return Losses(module(*self.pictures(batch), motion), {})
+        return Losses(module(*self.pictures(batch), self.motion(batch)), {})
 
     def save(self, folder: Path) -> None:
         self.lfae.save_decoder(folder / "decoder", self.base_model)

@@ -138,6 +138,10 @@ class ReenactmentTask(Task):
         device = self.lfae.device
         return pair.reference.to(device, non_blocking=True), pair.driving.to(device, non_blocking=True)
 
+    def motion(self, pair: FramePair) -> list[torch.Tensor]:
+        """The true motion, likewise; empty where it was not asked for."""
+        return [each.to(self.lfae.device, non_blocking=True) for each in pair.motion]
+
     def validate(self) -> Validation:
         numbers, sheet = evaluate_reconstruction(self.lfae, *needed("pairs", self.pairs), batch_size=self.batch_size)
         return Validation(numbers, {"samples": sheet})
@@ -190,8 +194,7 @@ class LFAETask(ReenactmentTask):
         transform = RandomTransform.sample(
             len(batch.driving), generator=draw_generator(self.seed, draws.start), device=self.lfae.device
         )
-        motion = [each.to(self.lfae.device, non_blocking=True) for each in batch.motion]
-        parts, occlusion = module(*self.pictures(batch), transform, motion)
+        parts, occlusion = module(*self.pictures(batch), transform, self.motion(batch))
         return Losses(parts, {"occlusion_mean": occlusion})
 
     def save(self, folder: Path) -> None:
