@@ -39,17 +39,27 @@ def resized_unet(unet: UNet3DVideoModel, **changes: Any) -> UNet3DVideoModel:
     if all(weights[name].shape == wanted[name].shape for name in weights):
         unet.register_to_config(**changes)
         return unet
-    text = old.config.text_embed_dim
-    for name, weight in weights.items():
+    return carried_over(old, new)
+
+
+@torch.no_grad()
+def carried_over(old: UNet3DVideoModel, new: UNet3DVideoModel) -> UNet3DVideoModel:
+    """`new`, which has all that `old` has, with its weights, fitted as `resized_unet` says; what `old` does not have stays. Texts of
+    another width mean nothing to it either."""
+    wanted, before, now = new.state_dict(), old.config.text_embed_dim, new.config.text_embed_dim
+    for name, weight in old.state_dict().items():
         shape = wanted[name].shape
+        if name == "null_text_embed" and weight.shape != shape:
+            continue
         if name == "conv_image.weight" and weight.shape[1] != shape[1]:
             wanted[name].zero_()
         elif name == "time_embedding.linear_1.weight" and weight.shape[1] != shape[1]:
             wanted[name].copy_(_of_time(_spread(weight, 0, shape[0]), old.time_proj, new.time_proj))
-        elif name.endswith("film.weight"):  # of time, and of the text, whose width stays
-            time, said = weight[:, :-text], weight[:, -text:]
-            time = _spread(_spread(time, 1, shape[1] - text), 0, shape[0])
-            wanted[name].copy_(torch.cat((time, _spread(said, 0, shape[0])), dim=1))
+        elif name.endswith("film.weight"):  # of time, and of the text
+            time, said = weight[:, :-before], _spread(weight[:, -before:], 0, shape[0])
+            time = _spread(_spread(time, 1, shape[1] - now), 0, shape[0])
+            said = said if before == now else said.new_zeros(shape[0], now)
+            wanted[name].copy_(torch.cat((time, said), dim=1))
         else:
             for dim, width in enumerate(shape):
                 weight = _spread(weight, dim, width)

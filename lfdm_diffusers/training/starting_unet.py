@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-import torch
 from diffusers import DDIMScheduler, SchedulerMixin
 
 from ..models import LatentFlowAutoencoder, UNet3DVideoModel
@@ -12,6 +11,7 @@ from ..pipelines import LFDMPipeline
 from ..schedulers import released_scheduler
 from .networks import read_network, require_multiple
 from .presets import FRAME_SAMPLING, get_unet_config
+from .resized_unet import carried_over
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
@@ -98,17 +98,7 @@ def with_text_attention(unet: UNet3DVideoModel, text_embed_dim: int) -> UNet3DVi
     hearing = UNet3DVideoModel.from_config(
         dict(unet.config) | {"text_attention": True, "text_embed_dim": text_embed_dim}
     )
-    old, state = dict(unet.state_dict()), hearing.state_dict()
-    for name, weight in old.items():
-        if name == "null_text_embed" and weight.shape != state[name].shape:
-            continue
-        if weight.shape == state[name].shape:
-            state[name] = weight
-        else:  # a FiLM's projection of time and text
-            time = weight.shape[1] - unet.config.text_embed_dim
-            state[name] = torch.cat((weight[:, :time], torch.zeros_like(state[name][:, time:])), dim=1)
-    hearing.load_state_dict(state)
-    return hearing
+    return carried_over(unet, hearing)
 
 
 def add_lora(unet: UNet3DVideoModel, rank: int, alpha: float | None) -> None:
