@@ -127,7 +127,12 @@ class LFDMGenerate(io.ComfyNode):
                 io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True),
                 io.Int.Input("steps", default=AS_TRAINED, min=0, max=1000, tooltip="0 is as the model says"),
                 io.Float.Input(
-                    "guidance_scale", default=1.0, min=0.0, max=20.0, step=0.1, tooltip=said("guidance_scale")
+                    "guidance_scale",
+                    default=AS_TRAINED,
+                    min=0.0,
+                    max=20.0,
+                    step=0.1,
+                    tooltip="0 is as the model says; 1 is none",
                 ),
                 io.Int.Input("num_frames", default=AS_TRAINED, min=0, max=1024, tooltip="0 is as trained"),
                 io.Boolean.Input("loop", default=False, tooltip="whether the first frame follows on the last"),
@@ -161,7 +166,7 @@ class LFDMGenerate(io.ComfyNode):
             prompt=prompt.strip() or None,
             generator=torch.Generator().manual_seed(seed),  # a CPU's: the same clip on every device
             num_inference_steps=steps or None,
-            guidance_scale=guidance_scale,
+            guidance_scale=guidance_scale or None,
             num_frames=num_frames or None,
             loop=loop or None,
             callback_on_step_end=show,

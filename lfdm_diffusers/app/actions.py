@@ -77,7 +77,7 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
             "scheduler": None if scheduler == AS_TRAINED else scheduler,
             "steps": int(asked_number("Steps", steps, 1, MOST_STEPS, 0)),
             "seed": int(asked_number("Seed", seed, 0, MOST_SEED, 0)),
-            "guidance_scale": asked_number("Guidance", guidance, -100, 100, 1),
+            "guidance_scale": asked_number("Guidance", guidance, -100, 100, None),
             "motion_scale": asked_strength(scale),
             "loop": asked_loop(loop, GENERATED_LOOPS),
             "mask": painted_mask((editor or {}).get("layers") or [], BRUSH_ALPHA),
@@ -265,6 +265,7 @@ def loaded(engine: Engine) -> Callable:
             gr.Textbox("", visible=pipe.text_encoder is not None),
             gr.Button(visible=bool(labels)),
             gr.Slider(maximum=most_steps(pipe), value=pipe.default_steps()),
+            gr.Slider(value=pipe.default_guidance()),
             gr.Slider(maximum=4 * frames, value=frames),
         )
 

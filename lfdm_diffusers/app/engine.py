@@ -75,7 +75,7 @@ class ClipOptions:
     scheduler: str | None = None
     steps: int | None = None
     seed: int = 0
-    guidance_scale: float = 1.0
+    guidance_scale: float | None = None
     motion_scale: float = 1.0
     loop: str | bool | None = None
     mask: Mask | None = None
@@ -359,6 +359,7 @@ class Engine:
     ) -> Callable[[torch.Tensor, str | None, int, int], LFDMPipelineOutput]:
         """A function that samples clip `i` of `count`; the checks are done before the first one."""
         steps = int(asked.steps or pipe.default_steps())
+        guidance = pipe.default_guidance() if asked.guidance_scale is None else asked.guidance_scale
         for name, value, most in (("steps", steps, MOST_STEPS), ("frames", asked.num_frames or 1, MOST_FRAMES)):
             if not 1 <= value <= most:
                 raise ValueError(f"{name} must be from 1 to {most}, got {value}.")
@@ -379,7 +380,7 @@ class Engine:
                 None if None in prompts else prompts,
                 num_frames=asked.num_frames,
                 num_inference_steps=steps,
-                guidance_scale=asked.guidance_scale,
+                guidance_scale=guidance,
                 generator=torch.Generator().manual_seed(asked.seed),
                 motion_mask=None if asked.subjects else asked.mask,
                 subjects=[box for box, _ in asked.subjects] or None,

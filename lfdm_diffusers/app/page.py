@@ -141,7 +141,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
         with gr.Accordion("Sampling", open=False):
             scheduler = gr.Dropdown([AS_TRAINED, *SCHEDULERS], value=AS_TRAINED, label="Scheduler")
             steps = gr.Slider(1, most_steps(pipe), pipe.default_steps(), step=1, label="Steps")
-            guidance = gr.Slider(0, 5, 1, step=0.1, label="Guidance", info="1 is none")
+            guidance = gr.Slider(0, 5, pipe.default_guidance(), step=0.1, label="Guidance", info="1 is none")
             seed = gr.Number(
                 0,
                 label="Seed",
@@ -200,7 +200,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
         change(cleared(engine), picture, [pending, what, subjects, strokes, shown], **NOW)
     for change in (picture.change, fit.change, model.change, page.load):
         change(framed(engine), [picture, fit, model], editor, **NOW)
-    return [label, text, go_all, steps, frames]
+    return [label, text, go_all, steps, guidance, frames]
 
 
 def _transfer_tab(engine: Engine, model: gr.State) -> None:
@@ -348,7 +348,7 @@ def _add_api(engine: Engine) -> None:
             "output_size": choice("output_size", output_size, SIZES),
             "subjects": subjects_in(subjects),
             "strokes": strokes_in(strokes),
-            "guidance_scale": asked_number("guidance_scale", guidance_scale, -100, 100, 1),
+            "guidance_scale": asked_number("guidance_scale", guidance_scale, -100, 100, None) or None,
             "motion_scale": asked_number("motion_scale", motion_scale, -100, 100, 1),
         }
         made = engine.generate(picture, label, **options)
@@ -367,7 +367,7 @@ def _add_api(engine: Engine) -> None:
             gr.Number(0, label="seed"),
             gr.Number(0, label="steps (0: the model's)"),
             gr.Textbox("", label="scheduler (empty: the model's)"),
-            gr.Number(1.0, label="guidance_scale"),
+            gr.Number(0, label="guidance_scale (0: the model's)"),
             gr.Number(1.0, label="motion_scale"),
             gr.Textbox("", label="loop (loop, ease, ping_pong or empty)"),
             gr.Number(0, label="num_frames (0: the model's)"),

@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Callable, Collection
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
 from ..data.picture_reading import open_picture
 from ..files.names import printable
+
+Default = TypeVar("Default")
 
 MOST_UPLOADED = 20 << 20  # bytes of a file, and of what a `data:` address holds
 MOST_PAINTED = 4_000_000  # pixels of what comes back from the editor
@@ -136,7 +138,7 @@ def tell_what_is_not_taken(page: gr.Blocks) -> None:
     page.preprocess_data = preprocess_data
 
 
-def asked_number(name: str, value: Any, least: float, most: float, default: float) -> float:
+def asked_number(name: str, value: Any, least: float, most: float, default: Default) -> float | Default:
     """A number from a field; `default` if the field is empty.
 
     Raises:

@@ -32,6 +32,7 @@ COMPONENTS: Mapping[str, type] = {
 CONFIGS = {
     "face_frame": "how faces were framed in training; see `find_subjects`",
     "default_num_inference_steps": "denoising steps of a call that does not say",
+    "default_guidance_scale": "classifier-free guidance of a call that does not say",
 }
 # Between the blocks, and to be kept by whoever runs them one by one.
 CANVAS = InputParam("canvas", Canvas, required=True, description="the pictures, as `EncodePicture` made them ready")

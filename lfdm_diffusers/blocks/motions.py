@@ -49,7 +49,7 @@ class GenerateMotion(LFDMBlock):
     """
 
     parts = ("lfae", "unet", "scheduler", "text_encoder", "tokenizer", "label_embeddings")
-    configs = ("default_num_inference_steps",)
+    configs = ("default_num_inference_steps", "default_guidance_scale")
 
     def __init__(self) -> None:
         super().__init__()

@@ -132,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     steps = plan_steps(pipe, args.steps)
+    guidance = pipe.default_guidance() if args.guidance_scale is None else args.guidance_scale
     strokes = plan_strokes(args.stroke, len(pictures), args.num_frames or pipe.unet.config.num_frames)
     plain = args.output_size == "model" or bool(args.stroke)
     subjects = subjects_of(given, pictures, read_picture, pipe, plain, args.image_fit)
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
         "model": model,
         "scheduler": type(pipe.scheduler).__name__,
         "steps": steps,
-        "guidance_scale": args.guidance_scale,
+        "guidance_scale": guidance,
         "eta": args.eta,
         "output_size": args.output_size,
         "motion_scale": args.motion_scale,
@@ -163,7 +164,7 @@ def run(args: argparse.Namespace) -> int:
             None if None in prompts else prompts,
             num_frames=settings["num_frames"],
             num_inference_steps=steps,
-            guidance_scale=args.guidance_scale,
+            guidance_scale=guidance,
             eta=args.eta,
             motion_scale=args.motion_scale,
             motion_mask=mask,

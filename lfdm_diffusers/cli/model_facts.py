@@ -59,7 +59,7 @@ def _pipeline_facts(model: str, pipeline_class: type[ImageToVideoPipeline], inde
         elif library == "diffusers":
             cls = getattr(diffusers, class_name)
             parts[name] = cls.from_config(cls.load_config(model, subfolder=name))
-    given = {name: index[name] for name in ("default_num_inference_steps",) if name in index}
+    given = {name: index[name] for name in ("default_num_inference_steps", "default_guidance_scale") if name in index}
     pipe = pipeline_class(**parts, **given)
     counts = {name: _count(part) for name, part in parts.items() if name != "scheduler"}
     facts = {

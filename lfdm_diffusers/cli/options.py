@@ -17,9 +17,8 @@ def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--guidance-scale",
         type=number(-100, 100),
-        default=1.0,
         metavar="W",
-        help="classifier-free guidance: 1 is none, more follows the label more closely (default: 1)",
+        help="classifier-free guidance: 1 is none, more follows the label more closely (default: the model's)",
     )
     group.add_argument(
         "--eta",

@@ -50,7 +50,7 @@ def evaluate(
     num_real: int | None = None,
     scheduler: str | None = None,
     steps: int | None = None,
-    guidance_scale: float = 1.0,
+    guidance_scale: float | None = None,
     eta: float = 1.0,
     no_label: bool = False,
     seed: int = 0,
@@ -80,7 +80,7 @@ def evaluate(
         num_videos: to generate; pictures come again with other noise. By default one for each real clip, or the two that
             some of the metrics compare.
         num_real: of the real clips, evenly spread; None takes all.
-        scheduler, steps, guidance_scale, eta: of sampling; the model's own scheduler and steps by default.
+        scheduler, steps, guidance_scale, eta: of sampling; the model's own scheduler, steps and guidance by default.
         no_label: generate from the picture alone.
         seed: of all noise.
         batch_size: clips at once.
@@ -114,7 +114,7 @@ def evaluate(
     _require_together(
         names, kind, name, split=split, seen_split=seen_split, reconstruct=reconstruct, num_videos=num_videos,
         no_label=no_label, frame_detector=frame_detector,
-        denoising=bool(scheduler or steps or (guidance_scale, eta) != (1, 1)),
+        denoising=bool(scheduler or steps or guidance_scale is not None or eta != 1),
     )  # fmt: skip
 
     # Whatever may be missing is looked for before anything is generated.

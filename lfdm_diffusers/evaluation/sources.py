@@ -150,7 +150,7 @@ class Generator(Model):
         labels: bool,
         scheduler: str | None,
         steps: int | None,
-        guidance_scale: float,
+        guidance_scale: float | None,
         eta: float,
     ):
         super().__init__(pipe, name)
@@ -158,8 +158,9 @@ class Generator(Model):
         if isinstance(pipe, VideoDiffusionPipeline):
             if scheduler:
                 pipe.scheduler = scheduler_by_name(scheduler, pipe.scheduler)
-            self.sampling = Sampling(seed, labels, steps or pipe.default_steps(), guidance_scale, eta)
-        elif scheduler or steps or (guidance_scale, eta) != (1, 1):
+            guidance = pipe.default_guidance() if guidance_scale is None else guidance_scale
+            self.sampling = Sampling(seed, labels, steps or pipe.default_steps(), guidance, eta)
+        elif scheduler or steps or guidance_scale is not None or eta != 1:
             raise ValueError(f"{OF_DENOISING} are of diffusion; {name} is a {type(pipe).__name__}.")
         else:
             self.sampling = Sampling(seed, labels)

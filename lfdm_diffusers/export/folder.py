@@ -19,7 +19,7 @@ from .onnx_files import DTYPES, OPSETS, check_graph, round_weights, write_graph
 from .sampling import ddim_table, thresholding
 
 RUNNER = "runner.json"
-FORMAT = 1
+FORMAT = 2
 # Largest difference between ONNX Runtime and torch that is passed.
 TOLERANCE = 1e-3
 
@@ -128,6 +128,7 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
         "sampling": {
             "eta": eta,
             "default_num_inference_steps": default_steps,
+            "guidance_scale": pipe.default_guidance(),
             "thresholding": thresholding(pipe.scheduler),
             "steps": {str(count): ddim_table(pipe.scheduler, count, eta) for count in steps},
         },

@@ -105,14 +105,22 @@ class OnnxRunner:
         shape = (1, *(volume_about[name] for name in ("channels", "frames", "height", "width")))
         x = draw(shape).astype(np.float32)
         text = self.embedding(label)
+        # A text of zero weight in the prediction is not asked about.
+        guidance = 1.0 if label is None else sampling["guidance_scale"]
+        texts = [(text, guidance), (self.embedding(None), 1 - guidance)]
         for step in steps:
-            predicted = self._run(
-                "denoiser",
-                volume=x,
-                timestep=np.array([step["timestep"]], np.int64),
-                text_embeds=text,
-                image_projection=projection,
-            )["prediction"]
+            predicted = sum(
+                weight
+                * self._run(
+                    "denoiser",
+                    volume=x,
+                    timestep=np.array([step["timestep"]], np.int64),
+                    text_embeds=embedding,
+                    image_projection=projection,
+                )["prediction"]
+                for embedding, weight in texts
+                if weight
+            )
             clean, rest = (c[0] * x + c[1] * predicted for c in (step["clean"], step["noise"]))
             clean = thresholded(clean, sampling["thresholding"])
             if volume_about["first_frame_is_picture"]:

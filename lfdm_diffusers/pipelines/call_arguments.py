@@ -13,14 +13,14 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 class DenoisingArguments:
     """What a call of a diffusion pipeline may ask for, whatever it diffuses; see `LFDMPipeline.__call__`.
 
-    `num_frames`, `num_inference_steps`, `height` and `width` of None are as trained. `loop` is whether the first frame follows on
+    `num_frames`, `height` and `width` of None are as trained, `num_inference_steps` and `guidance_scale` the pipeline's own. `loop` is whether the first frame follows on
     the last.
     """
 
     prompt: str | Sequence[str] | None
     num_frames: int | None
     num_inference_steps: int | None
-    guidance_scale: float
+    guidance_scale: float | None
     eta: float
     num_videos_per_prompt: int
     generator: torch.Generator | list[torch.Generator] | None
@@ -43,6 +43,7 @@ class ResolvedArguments(DenoisingArguments):
 
     num_frames: int
     num_inference_steps: int
+    guidance_scale: float
     height: int
     width: int
 

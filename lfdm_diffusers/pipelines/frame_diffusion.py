@@ -121,7 +121,7 @@ class FrameDiffusionPipeline(VideoDiffusionPipeline):
         prompt: str | Sequence[str] | None = None,
         num_frames: int | None = None,
         num_inference_steps: int | None = None,
-        guidance_scale: float = 1.0,
+        guidance_scale: float | None = None,
         eta: float = 1.0,
         num_videos_per_prompt: int = 1,
         generator: torch.Generator | list[torch.Generator] | None = None,

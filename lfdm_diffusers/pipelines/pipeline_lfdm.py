@@ -45,6 +45,7 @@ class LFDMPipeline(AnimatingPipeline):
         default_num_inference_steps: denoising steps of a call that does not say; None leaves it to the scheduler: all
             trained steps for DDPM, at most 100 for others.
         face_frame: how faces were framed in training, for `find_subjects`.
+        default_guidance_scale: `guidance_scale` of a call that does not say; None is 1, none.
         painter: makes what is painted as sharp as the picture where `output_size` is asked for.
     """
 
@@ -79,6 +80,7 @@ class LFDMPipeline(AnimatingPipeline):
         *,
         painter: FullSizePainter | None = None,
         face_frame: float | None = None,
+        default_guidance_scale: float | None = None,
     ):
         self.register_modules(lfae=lfae)  # first, as in the list of parts
         if "painter" in inspect.signature(type(self).__init__).parameters:  # some subclass may not know of it
@@ -86,6 +88,8 @@ class LFDMPipeline(AnimatingPipeline):
         super().__init__(unet, scheduler, text_encoder, tokenizer, label_embeddings, default_num_inference_steps)
         if face_frame is not None:
             self.register_to_config(face_frame=face_frame)
+        if default_guidance_scale is not None:
+            self.register_to_config(default_guidance_scale=default_guidance_scale)
 
     def encode_image(
         self,
@@ -163,7 +167,7 @@ class LFDMPipeline(AnimatingPipeline):
         prompt: str | Sequence[str] | None = None,
         num_frames: int | None = None,
         num_inference_steps: int | None = None,
-        guidance_scale: float = 1.0,
+        guidance_scale: float | None = None,
         eta: float = 1.0,
         num_videos_per_prompt: int = 1,
         generator: torch.Generator | list[torch.Generator] | None = None,
@@ -198,8 +202,8 @@ class LFDMPipeline(AnimatingPipeline):
             num_frames: F; as trained by default (or as `latents` say). A longer clip is the label's action several times in a row,
                 denoised in windows of about the trained length.
             num_inference_steps: denoising steps; see `default_num_inference_steps`.
-            guidance_scale: w of classifier-free guidance, null + w (cond - null); 1 uses the condition alone, 0 the
-                null condition alone.
+            guidance_scale: w of classifier-free guidance, null + w (cond - null); see `default_guidance_scale`. 1 uses the condition
+                alone, 0 the null condition alone.
             eta: noise of DDIM and its kin (TCD's gamma too), from 0 (deterministic) to 1 (as DDPM); ignored by other
                 schedulers.
             num_videos_per_prompt: videos for each picture-prompt pair.

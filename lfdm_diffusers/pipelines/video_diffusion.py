@@ -151,13 +151,18 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         trained = self.scheduler.config.num_train_timesteps
         return trained if isinstance(self.scheduler, DDPMScheduler) else min(100, trained)
 
+    def default_guidance(self) -> float:
+        """`guidance_scale` of a call that does not say."""
+        return self.config.get("default_guidance_scale", 1.0)
+
     def sampling_facts(self) -> dict[str, str]:
-        scheduler = self.scheduler
+        scheduler, guidance = self.scheduler, self.default_guidance()
+        guided = "no guidance (`guidance_scale=1`)" if guidance == 1 else f"`guidance_scale={guidance:g}`"
         return {
             "U-Net": f"{parameter_count(self.unet)}, predicts {self.unet.config.prediction_type}, of {self.target}",
             **super().sampling_facts(),
             "scheduler": f"{type(scheduler).__name__}, {scheduler.config.num_train_timesteps} training steps",
-            "sampling by default": f"{self.default_steps()} steps, no guidance (`guidance_scale=1`), eta 1",
+            "sampling by default": f"{self.default_steps()} steps, {guided}, eta 1",
         }
 
     def sampling_advice(self) -> list[str]:
@@ -188,6 +193,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
             "width": width,
             "num_frames": self.num_frames if num_frames is None else num_frames,
             "num_inference_steps": steps,
+            "guidance_scale": self.default_guidance() if asked.guidance_scale is None else asked.guidance_scale,
             "callback_on_step_end_tensor_inputs": (
                 callback.tensor_inputs if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)) else names
             ),

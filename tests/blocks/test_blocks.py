@@ -141,7 +141,7 @@ def test_inputs_are_the_calls(blocks):
     """What a command line, a page or a node editor shows of the blocks is what the call's own documentation says."""
     inputs = {param.name: param for param in blocks.blocks.inputs}
     assert inputs["image"].required and not inputs["prompt"].required
-    assert inputs["guidance_scale"].default == 1.0 and inputs["motion_scale"].default == 1.0
+    assert inputs["guidance_scale"].default is None and inputs["motion_scale"].default == 1.0
     assert inputs["hold"].description.startswith("frames for which the fullest one stays")
     assert inputs["width"].description == inputs["height"].description != ""
     assert all(param.description and param.type_hint for param in inputs.values())

@@ -27,7 +27,7 @@ pytest.importorskip("onnxscript", reason="needs the extra onnx")
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A pipeline, and the folder of its files (float16: its own weights have been rounded, so that both have the same)."""
-    pipe = tiny_pipeline()
+    pipe = tiny_pipeline(default_guidance_scale=2.0)
     pipe.lfae.register_to_config(flow_grid="centers", warp_padding="border")
     pipe.unet.register_to_config(flow_target="residual", prediction_type="v_prediction")
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
@@ -52,6 +52,10 @@ def test_a_runner_makes_the_pipelines_clip(exported):
     clip = runner(picture.numpy(), LABELS[1], **asked)
     for name in ("frames", "warped", "flow", "occlusion"):
         np.testing.assert_allclose(getattr(clip, name), getattr(wanted, name)[0].numpy(), atol=1e-3)
+    unguided = pipe(
+        picture, LABELS[1], latents=latents, num_inference_steps=STEPS, guidance_scale=1, eta=0, output_type="pt"
+    )
+    assert np.abs(unguided.flow[0].numpy() - clip.flow).max() > 1e-2
     another = runner(picture.numpy(), LABELS[2], **asked)
     assert np.abs(another.flow - clip.flow).max() > 1e-3
     runner.about["volume"]["first_frame_is_picture"] = True

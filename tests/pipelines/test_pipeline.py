@@ -367,6 +367,19 @@ def test_default_number_of_steps():
         assert pipe.num_timesteps == expected
 
 
+def test_guidance_by_default_is_kept_with_the_pipeline(tmp_path):
+    tiny_pipeline(default_guidance_scale=3.0).save_pretrained(tmp_path)
+    pipe = LFDMPipeline.from_pretrained(tmp_path)
+    assert (
+        pipe.config.default_guidance_scale == 3 and "guidance_scale=3" in pipe.sampling_facts()["sampling by default"]
+    )
+    found, guided, plain = (call(pipe, guidance_scale=scale).frames for scale in (None, 3.0, 1.0))
+    torch.testing.assert_close(found, guided, rtol=0, atol=0)
+    assert not torch.equal(found, plain)
+    call(pipe, prompt="anger", negative_prompt="surprise")
+    assert (pipe.guidance_scale, tiny_pipeline().default_guidance()) == (3.0, 1.0)
+
+
 def test_callbacks_change_latents_and_interrupt(pipe):
     seen = []
 

@@ -34,7 +34,7 @@ async function open(name, provider) {
 async function load({ model }) {
   base = new URL(model, import.meta.url);
   about = await (await bytes("runner.json")).json();
-  if (about.format !== 1) throw new Error(`This page reads models of format 1; runner.json has ${about.format}.`);
+  if (about.format !== 2) throw new Error(`This page reads models of format 2; runner.json has ${about.format}.`);
   let adapter = null;
   try {
     adapter = await navigator.gpu?.requestAdapter();
@@ -108,7 +108,8 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   const { channels, frames, height, width } = shape;
   const rows = about.sampling.steps[steps];
   const painted = paint && graphs.painter && pictures.length > 1;
-  const plan = ["encoder", ...rows.map(() => "denoiser"), "renderer", ...(painted ? Array(frames).fill("painter") : [])];
+  const texts = guidedTexts(label);
+  const plan = ["encoder", ...rows.flatMap(() => texts.map(() => "denoiser")), "renderer", ...(painted ? Array(frames).fill("painter") : [])];
   let done = 0;
   const began = performance.now();
   const progress = (what) => {
@@ -122,19 +123,21 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   progress("looking at the picture");
   const picture = tensor(pictures[0], [1, 3, size, size]);
   const { image_projection, ...skips } = await run("encoder", { picture });
-  const text = label === null ? Float32Array.from(about.null_embedding) : embedding(label);
-  const text_embeds = tensor(text, [1, text.length]);
   let volume = draw(channels * frames * height * width);
   const still = shape.first_frame_is_picture ? stillValues(shape) : null;
   for (const [n, row] of rows.entries()) {
-    progress(`step ${n + 1} of ${rows.length}`);
-    const { prediction } = await run("denoiser", {
-      volume: tensor(volume, [1, channels, frames, height, width]),
-      timestep: timestep(row.timestep),
-      text_embeds,
-      image_projection,
-    });
-    const next = ddimStep(volume, prediction.data, row, about.sampling.thresholding, draw, still, [channels, frames, height * width]);
+    const predicted = new Float32Array(volume.length);
+    for (const { text, weight } of texts) {
+      progress(`step ${n + 1} of ${rows.length}`);
+      const { prediction } = await run("denoiser", {
+        volume: tensor(volume, [1, channels, frames, height, width]),
+        timestep: timestep(row.timestep),
+        text_embeds: tensor(text, [1, text.length]),
+        image_projection,
+      });
+      for (let i = 0; i < predicted.length; i++) predicted[i] += weight * prediction.data[i];
+    }
+    const next = ddimStep(volume, predicted, row, about.sampling.thresholding, draw, still, [channels, frames, height * width]);
     volume = next;
   }
   progress("drawing frames");
@@ -167,6 +170,14 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   const seconds = (performance.now() - began) / 1000;
   const model = { frames: decoded.slice(), flow, occlusion };
   say({ type: "clip", id, clip, model, seconds }, [clip.flow.data.buffer, clip.paint.data.buffer]);
+}
+
+/** What the denoiser is asked about, and the share of each answer: the label and, with guidance, no label. */
+function guidedTexts(label) {
+  const none = Float32Array.from(about.null_embedding);
+  if (label === null) return [{ text: none, weight: 1 }];
+  const guidance = about.sampling.guidance_scale;
+  return [{ text: embedding(label), weight: guidance }, { text: none, weight: 1 - guidance }].filter(({ weight }) => weight);
 }
 
 function embedding(label) {
