@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--about", type=Path, required=True, help="Markdown for the card: data, commands, hardware")
     parser.add_argument("--num_inference_steps", type=int, help="default of the pipeline; by default as it is")
+    parser.add_argument("--guidance_scale", type=float, help="default of the pipeline; by default as it is")
     parser.add_argument("--output", type=Path, required=True, help=f"a folder named {' or '.join(MODELS)}")
     args = parser.parse_args(argv)
     if args.output.name not in MODELS:
@@ -117,6 +118,8 @@ def main(argv: list[str] | None = None) -> None:
     pipe = LFDMPipeline.from_pretrained(args.pipeline)
     if args.num_inference_steps:
         pipe.register_to_config(default_num_inference_steps=args.num_inference_steps)
+    if args.guidance_scale:
+        pipe.register_to_config(default_guidance_scale=args.guidance_scale)
     pipe.register_to_config(face_frame=face_frame)
     notes = [args.about.read_text(encoding="utf-8").strip()]
     if args.results:

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         if empty := [name for name, count in lengths.items() if not count]:
             raise ValueError(f"{names[empty[0]]} has no frames.")
         rates = {name: frame_rate(clip.path) for name, clip in clips.items()}
-    pipe, model = load_chosen_pipeline(args)
+    pipe, model = load_chosen_pipeline(args, pictures)
     shown, given = clip_names(args.subjects, list(names), lambda name: known_name(name, names))
     subjects = subjects_of(given, pictures, read_picture, pipe, args.output_size == "model", args.image_fit)
     for moving in subjects.values():

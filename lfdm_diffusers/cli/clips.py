@@ -19,7 +19,7 @@ import torch
 from ..data.picture_files import open_picture, picture_files
 from ..data.picture_fitting import fitted_size, to_tensors
 from ..data.picture_reading import reduced
-from ..embedded import embedded_model, embedded_pictures
+from ..embedded import embedded_model, embedded_pictures, model_for
 from ..files.names import printable
 from ..files.progress import progress_bar
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput
@@ -30,15 +30,15 @@ from ..visualization.clip_views import ClipViews, clip_views
 from .subjects import Subjects
 
 
-def load_chosen_pipeline(args: argparse.Namespace) -> tuple[LFDMPipeline, str]:
-    """The pipeline that the options of `add_model_argument` and `add_device_arguments` choose, and its name; pictures are fitted as it
-    was trained, if `--image-fit` does not say.
+def load_chosen_pipeline(args: argparse.Namespace, pictures: Sequence[Path]) -> tuple[LFDMPipeline, str]:
+    """The pipeline that the options of `add_model_argument` and `add_device_arguments` choose, else the package's for `pictures`, and
+    its name. Pictures are fitted as it was trained, if `--image-fit` does not say.
 
     Raises:
         ValueError: as `load_pipeline`.
     """
     device = choose_device(args.device)
-    model = args.model or embedded_model()
+    model = args.model or embedded_model(model_for(pictures))
     pipe = load_pipeline(model, device, DTYPES[args.dtype])
     args.image_fit = args.image_fit or default_fit(pipe.config.get("face_frame"))
     return pipe, str(args.model or model.name)

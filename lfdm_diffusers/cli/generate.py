@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     pictures = find_pictures(args.images)
     check_output(Path(args.output))
     mask = read_mask(args.motion_mask)
-    pipe, model = load_chosen_pipeline(args)
+    pipe, model = load_chosen_pipeline(args, pictures)
     labels, given = clip_names(
         args.subjects, choose_labels(pipe, args.label), lambda label: choose_labels(pipe, [label], "--subjects")[0]
     )

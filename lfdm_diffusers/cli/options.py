@@ -7,7 +7,7 @@ from typing import Any
 
 from ..arguments.choices import DTYPES, FITS, FORMATS, KINDS, LOOPS, MOST_FPS, SCHEDULERS
 from ..arguments.types import add_limit_arguments, frame_size, number, some_of, whole_number
-from ..embedded import MODEL, embedded_models
+from ..embedded import MODEL, PEOPLE_MODEL, embedded_models
 
 
 def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
@@ -30,12 +30,12 @@ def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
     add_device_arguments(group)
 
 
-def add_model_argument(group: argparse._ActionsContainer) -> None:
-    """Which pipeline; see `load_chosen_pipeline`."""
+def add_model_argument(group: argparse._ActionsContainer, default: str = MODEL) -> None:
+    """Which pipeline; `default` is what the help says of leaving it out."""
     group.add_argument(
         "--model",
         metavar="FOLDER|HUB_ID",
-        help=f"pipeline, or the name of one that comes with the package: {', '.join(embedded_models())} (default: {MODEL})",
+        help=f"pipeline, or the name of one that comes with the package: {', '.join(embedded_models())} (default: {default})",
     )
 
 
@@ -63,7 +63,7 @@ def add_picture_arguments(group: argparse._ArgumentGroup, labels: str = "") -> N
         metavar="IMAGE",
         help=f"pictures, or folders of pictures (default: one that comes with the package){labels}",
     )
-    add_model_argument(group)
+    add_model_argument(group, f"{PEOPLE_MODEL}, and {MODEL} for the drawn faces that come with the package")
     group.add_argument(
         "--image-fit",
         type=_underscored,

@@ -700,6 +700,17 @@ def test_embedded_models_have_names(tmp_path, monkeypatch):
         embedded.embedded_model("toon65")
 
 
+def test_pictures_of_ones_own_are_taken_for_people(tmp_path, monkeypatch, capsys):
+    """Without --model, and the drawn faces of the package for drawn ones."""
+    faces = embedded.embedded_pictures()
+    assert (embedded.model_for([]), embedded.model_for(faces[:2])) == ("toon64", "toon64")
+    assert embedded.model_for([faces[0], tmp_path / "photograph.jpg"]) == "people128"
+    PIL.Image.new("RGB", (32, 32), "red").save(tmp_path / "red.png")
+    monkeypatch.setattr(embedded, "ASSETS", tmp_path / "assets")
+    assert lfdm("generate", tmp_path / "red.png", "--output", tmp_path / "out") == 2
+    assert "people128 is missing" in capsys.readouterr().err
+
+
 @pytest.mark.integration
 def test_bundled_pictures_are_as_drawn():
     spec = importlib.util.spec_from_file_location("draw_pictures", ROOT / "reproduction" / "draw_pictures.py")

@@ -294,13 +294,14 @@ def test_the_card_of_an_embedded_model_is_made_of_its_results(scored, model, tmp
     assert {value.dtype for value in saved.values()} == {torch.float16}
     # Without scores, of people, with a decoder that learnt more.
     del parts["results"]
-    parts |= {"decoder": metrics, "output": tmp_path / "people128"}
+    parts |= {"decoder": metrics, "output": tmp_path / "people128", "guidance_scale": 2.5}
     make_embedded.main([word for name, path in parts.items() for word in (f"--{name}", str(path))])
     card = (tmp_path / "people128" / "README.md").read_text(encoding="utf-8")
     assert (
         "figures of Anny" in card and "## Scores" not in card and (tmp_path / "people128" / "decoder.jsonl").is_file()
     )
-    assert DiffusionPipeline.from_pretrained(tmp_path / "people128").config.face_frame == 4.3
+    config = DiffusionPipeline.from_pretrained(tmp_path / "people128").config
+    assert (config.face_frame, config.default_guidance_scale) == (4.3, 2.5)
 
 
 def test_a_report_for_scripts(model, data, tmp_path, capsys):
