@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.utils import logging
 
 from ..data.picture_fitting import Picture, fit_picture, to_tensors
 from ..models import FullSizePainter, LatentFlowAutoencoder
@@ -19,11 +21,19 @@ from .checks import either, require_pairs, require_room
 from .driving import driven_motion, driving_frames
 from .full_size import FullSize
 from .image_to_video import eval_mode
+from .known_pictures import KnownPictures, facts_of_reconstruction
 from .lfdm_output import LFDMPipelineOutput
 from .motion import EditedMotion, Mask, Motion, MotionEdit, motion_list, stacked
-from .outlook import Outlook, default_fit, outlook
+from .outlook import Outlook, default_fit, outlook, unknown_kind
 from .subjects import Subject
 from .video_diffusion import VideoDiffusionPipeline
+
+logger = logging.get_logger(__name__)
+
+
+def _key(encoded: EncodedImage) -> str:
+    """What tells pictures from others."""
+    return hashlib.sha256(encoded.image.float().cpu().numpy().tobytes()).hexdigest()
 
 
 class AnimatingPipeline(VideoDiffusionPipeline):
@@ -32,6 +42,7 @@ class AnimatingPipeline(VideoDiffusionPipeline):
 
     painter: FullSizePainter | None = None
     lfae: LatentFlowAutoencoder
+    _told: str | None = None  # the pictures of which was said last whether their kind is known
 
     # A pipeline of blocks may have no U-Net: pictures are then of any size that the auto-encoder takes.
 
@@ -57,7 +68,32 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         pictures = to_tensors(image)
         if len(pictures) != 1:
             raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
-        return outlook(pictures[0], self.config.get("face_frame"), self.sample_size, self.fit_of(image_fit))
+        seen = outlook(pictures[0], self.config.get("face_frame"), self.sample_size, self.fit_of(image_fit))
+        if self.config.get("known_pictures") is None:
+            return seen
+        canvas = self.prepare_canvas(image, image_fit=seen.image_fit, output_size="picture", subjects=seen.subjects)
+        canvas = canvas.framed(*self.frame_size(canvas.pictures))
+        encoded = self.encode_canvas(canvas)
+        self._told = _key(encoded)
+        return seen.judged(self._distances(encoded))
+
+    def warn_of_unknown(self, encoded: EncodedImage) -> None:
+        """Warn, once for the same pictures, if some are not of the kind that the model knows and `outlook` has not said so."""
+        if self.config.get("known_pictures") is None or (key := _key(encoded)) == self._told:
+            return
+        self._told = key
+        if said := unknown_kind(self._distances(encoded)):
+            logger.warning(f"{said} `outlook` says so before a call.")
+
+    def _distances(self, encoded: EncodedImage) -> list[float]:
+        """Of each picture from those that the model knows (`KnownPictures.distances`); of a size that it was not trained on, none."""
+        if any(
+            side != self.lfae.config.sample_size or side % self.lfae.flow_stride for side in encoded.image.shape[-2:]
+        ):
+            return []
+        known = KnownPictures.of_config(self.config["known_pictures"])
+        with eval_mode(self.lfae):
+            return known.distances(facts_of_reconstruction(self.lfae, encoded)).tolist()
 
     def fit_of(self, image_fit: str | None) -> str:
         """How pictures are fitted: as asked for, else as those that it was trained on."""

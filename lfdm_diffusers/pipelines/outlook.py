@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -22,12 +23,30 @@ class Outlook:
         image_fit: how the picture is framed where there are no boxes.
         found: how many faces were found; None where nobody looked.
         sentence: all of it, in one line.
+        unlike: distance from the pictures that the model knows (`KnownPictures`), of the furthest subject; beyond 1 lies hardly any of
+            them. None where the model does not say what it knows.
     """
 
     subjects: list[Box] | None
     image_fit: str
     found: int | None
     sentence: str
+    unlike: float | None = None
+
+    def judged(self, distances: Sequence[float]) -> Outlook:
+        """With how far each subject (or the whole picture) is from those that the model knows."""
+        said = unknown_kind(distances)
+        return replace(self, unlike=max(distances, default=None), sentence=f"{self.sentence} {said}".strip())
+
+
+def unknown_kind(distances: Sequence[float]) -> str:
+    """A sentence about pictures that are not of the kind that a model knows; "" where there are none."""
+    far = [distance for distance in distances if distance > 1]
+    if not far:
+        return ""
+    which = "this picture is" if len(distances) == 1 else f"{len(far)} of {len(distances)} subjects are"
+    which = which[:1].upper() + which[1:]
+    return f"{which} not of the kind that the model knows ({max(far):.1f} times the limit): expect a worse clip."
 
 
 def outlook(

@@ -22,6 +22,7 @@ from .checks import either, require_room
 from .full_size import FullSize
 from .image_to_video import eval_mode
 from .imposing import KnownMotion
+from .known_pictures import KnownPictures
 from .lfdm_output import LFDMPipelineOutput
 from .motion import Mask, MotionEdit, volume_to_motion
 from .strokes import DrawnStrokes, Stroke, first_frame
@@ -45,6 +46,7 @@ class LFDMPipeline(AnimatingPipeline):
         default_num_inference_steps: denoising steps of a call that does not say; None leaves it to the scheduler: all
             trained steps for DDPM, at most 100 for others.
         face_frame: how faces were framed in training, for `find_subjects`.
+        known_pictures: what the auto-encoder makes of the pictures that it knows (`KnownPictures.to_config`); a call warns of others.
         default_guidance_scale: `guidance_scale` of a call that does not say; None is 1, none.
         painter: makes what is painted as sharp as the picture where `output_size` is asked for.
     """
@@ -80,6 +82,7 @@ class LFDMPipeline(AnimatingPipeline):
         *,
         painter: FullSizePainter | None = None,
         face_frame: float | None = None,
+        known_pictures: dict[str, Any] | None = None,
         default_guidance_scale: float | None = None,
     ):
         self.register_modules(lfae=lfae)  # first, as in the list of parts
@@ -88,6 +91,9 @@ class LFDMPipeline(AnimatingPipeline):
         super().__init__(unet, scheduler, text_encoder, tokenizer, label_embeddings, default_num_inference_steps)
         if face_frame is not None:
             self.register_to_config(face_frame=face_frame)
+        if known_pictures is not None:
+            KnownPictures.of_config(known_pictures)
+            self.register_to_config(known_pictures=known_pictures)
         if default_guidance_scale is not None:
             self.register_to_config(default_guidance_scale=default_guidance_scale)
 
@@ -285,6 +291,7 @@ class LFDMPipeline(AnimatingPipeline):
 
         # 2. Encode pictures and texts, each once.
         encoded, condition = self.encode_inputs(canvas.model_pictures, asked)
+        self.warn_of_unknown(encoded)
 
         # 3. Denoise the volume of flow and occlusion.
         latents = self.generate_volume(condition, asked, drawn)
