@@ -14,6 +14,7 @@ import PIL.Image
 from ..pipelines import LFDMPipeline
 from .drawing import STROKE, Point, Table, after_click, drawable, drawn, small_picture, strokes_in, subjects_in
 from .engine import MOST_FRAMES, MOST_STEPS, Engine, Upload
+from .history import remembered
 from .uploads import Stopped, asked_number, choice, told
 
 # Of a motion that is there already; one that is generated may be generated as a loop.
@@ -67,6 +68,7 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         size: str,
         subjects: Table,
         strokes: Table,
+        before: list | None,
         request: gr.Request,
         progress: gr.Progress = PROGRESS,
     ) -> tuple:
@@ -91,9 +93,11 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         if all_labels:
             grid, downloads = engine.all_labels(picture, **options)
             return grid, downloads, gr.Column(visible=False), gr.Column(visible=True)
-        made = engine.generate(picture, (text or "").strip() or label, **options)
+        asked = (text or "").strip() or label
+        made = engine.generate(picture, asked, **options)
         shown = gr.Column(visible=True), gr.Column(visible=False)
-        return made.clip, made.views, made.sheet, made.downloads, *shown
+        history = remembered(made.clip, f"{asked or 'clip'}, seed {options['seed']}", before)
+        return made.clip, made.views, made.sheet, made.downloads, *shown, *history
 
     return told(run)
 

@@ -36,6 +36,7 @@ from .drawing import STROKE, STROKE_COLUMNS, SUBJECT_COLUMNS, drawable, strokes_
 from .engine import MOST_FRAMES, MOST_STEPS, Engine
 from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
+from .history import history_parts
 from .uploads import MOST_UPLOADED, asked_number, choice, mask_editor, picture_upload, tell_what_is_not_taken, told
 
 TITLE = "LFDM: one picture, one label, a moving picture"
@@ -117,7 +118,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
                 height=330,
                 elem_id="editor",
             )
-        with gr.Accordion("Strokes and subjects, drawn on the picture", open=False):
+        with gr.Accordion("Strokes and subjects to draw", open=False):
             gr.Markdown(
                 "**Stroke:** click on a place, then where it goes. **Subject:** click on two corners of a box; it moves by the "
                 "label of its row, or by the one above, and the rest of the picture stays. With no box, the whole picture "
@@ -157,6 +158,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
             clip, views, downloads = _results("clip", first_clip())
             with gr.Accordion("The motion, frame by frame", open=False):
                 sheet = gr.Image(show_label=False, interactive=False, type="filepath", elem_id="sheet")
+            history = history_parts()
         with gr.Column(visible=False) as all_of_them:
             grid = _video("All labels", elem_id="grid")
             grid_files = _files("Download: the grid as mp4 and GIF, and all clips with their motion", "grid-files")
@@ -178,8 +180,9 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
         size,
         subjects,
         strokes,
+        history[0],
     ]
-    go.click(sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them], **WORK)
+    go.click(sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them, *history], **WORK)
     # The progress of outputs in a hidden column would be hidden, too.
     shown_first = go_all.click(
         lambda: (gr.Column(visible=False), gr.Column(visible=True)), None, [one, all_of_them], **NOW

@@ -337,3 +337,20 @@ def test_the_space_runs_by_itself(tmp_path, model):
             assert frames(made[0]).shape == (4, 32, 32, 3)
         finally:
             process.terminate()
+
+
+def test_what_was_made_is_shown_again(tmp_path):
+    """The newest first, and beside its first frame the one that differs most from it."""
+    pytest.importorskip("gradio")
+    from lfdm_diffusers.app.history import MOST, remembered
+    from lfdm_diffusers.data.video_writing import write_clip
+
+    clip = np.full((5, 32, 32, 3), 40, np.uint8)
+    clip[1:4, 8:24, 8:24] = np.array([90, 220, 120])[:, None, None, None]
+    write_clip(tmp_path / "one.gif", clip, "gif", 10)
+    made, pair, shown = remembered(str(tmp_path / "one.gif"), "anger, seed 0", None)
+    first, fullest = (np.asarray(picture) for picture in pair)
+    assert abs(int(first[16, 16, 0]) - 40) < 8 and abs(int(fullest[16, 16, 0]) - 220) < 8
+    for number in range(MOST + 2):
+        made, _, shown = remembered(str(tmp_path / "one.gif"), f"{number}", made)
+    assert shown == made and len(made) == MOST and made[0][1] == f"{MOST + 1}"

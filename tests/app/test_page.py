@@ -181,6 +181,10 @@ def test_upload_choose_animate(url, browser, tmp_path, width, height):
     until(browser, "#clip-views video", "http")
     assert until(browser, "#clip-files").text.count("surprise") >= 3
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    click(browser, until(browser, "button.label-wrap", "Before and after"))
+    until(browser, "#before-after img", "http")
+    click(browser, until(browser, "button.label-wrap", "What was made before"))
+    until(browser, "#history video, #history img", "surprise")
     keep(browser, f"generate-{width}")
     if width > 1000:
         click(browser, until(browser, "#go-all"))
