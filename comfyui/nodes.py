@@ -56,7 +56,7 @@ class LFDMLoad(io.ComfyNode):
             category=CATEGORY,
             description="A saved LFDMPipeline. Without a name: the model that comes with the package, of drawn faces.",
             inputs=[
-                io.String.Input("model", default="", tooltip="folder or Hub id"),
+                io.String.Input("model", default="", tooltip="folder, Hub id, or name of a model of the package"),
                 io.Combo.Input("device", options=DEVICES, default=DEVICES[0]),
             ],
             outputs=[Model.Output(display_name="model")],
@@ -65,10 +65,10 @@ class LFDMLoad(io.ComfyNode):
     @classmethod
     def execute(cls, model: str, device: str) -> io.NodeOutput:
         from lfdm_diffusers import LFDMBlocks
-        from lfdm_diffusers.embedded import embedded_model
+        from lfdm_diffusers.embedded import embedded_model, named_model
         from lfdm_diffusers.pipelines.loading import choose_device
 
-        pipe = LFDMBlocks().init_pipeline(model.strip() or str(embedded_model()))
+        pipe = LFDMBlocks().init_pipeline(named_model(model.strip()) if model.strip() else str(embedded_model()))
         pipe.load_components()
         if missing := [name for name in ("lfae", "unet", "scheduler") if getattr(pipe, name) is None]:
             raise ValueError(f"`model` {model!r} could not be loaded: it has no {', '.join(missing)}.")

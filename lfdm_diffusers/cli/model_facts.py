@@ -11,9 +11,8 @@ from accelerate import init_empty_weights
 from huggingface_hub import ModelCard
 
 from .. import models
-from ..embedded import named_model
 from ..pipelines import PIPELINES, ImageToVideoPipeline
-from ..pipelines.loading import first_line, package_class, quiet_libraries, read_model_config
+from ..pipelines.loading import first_line, named_config, package_class, quiet_libraries
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
 
 # Headings of a card's sections that tell where a model comes from, and what one may do with it.
@@ -29,8 +28,7 @@ def model_facts(model: str | Path) -> dict:
     Raises:
         ValueError: if it holds neither, or something of it cannot be read; one sentence.
     """
-    model = named_model(model)
-    config = read_model_config(model)
+    model, config = named_config(model)
     name = package_class(model, config)
     facts: dict = {"model": str(model), "class": name}
     try:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 
 from ..data.chance import draw_generator
 from ..data.suffixes import GENERATED_SETTINGS
@@ -18,10 +20,12 @@ from ..files.progress import progress_bar
 from ..files.reading import read_json, read_text
 from ..files.whole import sweep, write_json, write_text
 from ..pipelines import ImageToVideoPipeline
+from ..pipelines.checks import NotDenoisedError
 from .choices import PLAN
 from .video_sets import VideoSet, spread_draws
 
 FORMAT, FPS = "mkv", 8
+MOST_NAMED = 5  # clips in an error's message
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def generate_clips(
         Seconds that this call of the main process spent on a clip, NaN if there was nothing to do.
 
     Raises:
-        ValueError: if the folder was begun with other settings; says which differ.
+        ValueError: if the folder was begun with other settings; says which differ. If clips came to NaN, says which, when all the
+            others are written.
     """
     state = PartialState(cpu=pipe.device.type == "cpu")
     settings = json.loads(json.dumps(settings | {"sampling": asdict(sampling), "num_videos": len(plan)}))
@@ -105,12 +110,13 @@ def generate_clips(
     state.wait_for_everyone()  # all have looked before the first one writes
     mine = missing[state.process_index :: state.num_processes]
     since = time.perf_counter()
-    with progress_bar(
-        total=len(plan), initial=len(plan) - len(missing), unit="clip", desc="generating", smoothing=0.05,
-        disable=not (progress and state.is_main_process),
-    ) as bar:  # fmt: skip
-        for first in range(0, len(mine), batch_size):
-            batch = mine[first : first + batch_size]
+    spoilt: list[str] = []
+
+    def made(batch: list[PlannedClip]) -> list[tuple[PlannedClip, np.ndarray]]:
+        """Each clip with its frames `(F, H, W, 3)`, without those that come to NaN."""
+        if not batch:
+            return []
+        try:
             output = pipe(
                 [real.frames(clip.source)[0] for clip in batch],
                 [clip.label for clip in batch] if sampling.labels else None,
@@ -121,11 +127,30 @@ def generate_clips(
                 height=real.reader.height,
                 width=real.reader.width,
             )
-            frames = (output.frames.float().cpu() * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
-            for clip, made in zip(batch, frames):
-                write_clip(folder / clip.file_name, made, FORMAT, FPS)
+        except NotDenoisedError as error:
+            lost = [batch[row] for row in error.clips]
+            spoilt.extend(f"{clip.file_name} ({clip.picture}, label {clip.label!r})" for clip in lost)
+            return made([clip for clip in batch if clip not in lost])
+        frames = (output.frames.float().cpu() * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
+        return list(zip(batch, frames))
+
+    with progress_bar(
+        total=len(plan), initial=len(plan) - len(missing), unit="clip", desc="generating", smoothing=0.05,
+        disable=not (progress and state.is_main_process),
+    ) as bar:  # fmt: skip
+        for first in range(0, len(mine), batch_size):
+            batch = mine[first : first + batch_size]
+            for clip, frames in made(batch):
+                write_clip(folder / clip.file_name, frames, FORMAT, FPS)
             bar.update(len(batch) * state.num_processes if first + batch_size < len(mine) else len(batch))
     seconds = (time.perf_counter() - since) / len(mine) if mine else float("nan")
+    spoilt = sorted(gather_object(spoilt))  # all processes end, or none
+    if spoilt:
+        told = f"{', '.join(spoilt[:MOST_NAMED])}{' and others' if len(spoilt) > MOST_NAMED else ''}"
+        raise ValueError(
+            f"{len(spoilt)} of {len(plan)} clips came to NaN or infinite numbers: {told}. The others are in {folder}; with another "
+            "`dtype`, `scheduler` or `guidance_scale` none may."
+        )
     state.wait_for_everyone()
     return seconds
 

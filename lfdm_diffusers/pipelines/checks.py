@@ -44,12 +44,27 @@ def require_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> No
         )
 
 
-def require_denoised(volume: torch.Tensor, scheduler: str) -> None:
-    """Raise a ValueError for a denoised volume whose frames would be black, with nobody to say why."""
-    if not volume.is_meta and not torch.isfinite(volume).all():
-        raise ValueError(
-            "Denoising came to NaN or infinite numbers: `guidance_scale`, `prompt_embeds`, `latents`, the settings of the scheduler "
-            f"({scheduler}), a half precision or the weights of the U-Net are not what they should be."
+class NotDenoisedError(ValueError):
+    """Denoising came to NaN or infinite numbers.
+
+    Attributes:
+        clips: the rows of the batch in which it did, from 0.
+    """
+
+    def __init__(self, message: str, clips: list[int]):
+        super().__init__(message)
+        self.clips = clips
+
+
+def require_denoised(volumes: torch.Tensor, scheduler: str) -> None:
+    """Raise a NotDenoisedError for denoised volumes `(B, ...)` whose frames would be black, with nobody to say why."""
+    if not volumes.is_meta and not torch.isfinite(volumes).all():
+        clips = (~torch.isfinite(volumes).flatten(1).all(dim=1)).nonzero().flatten().tolist()
+        which = f" in clip {', '.join(str(clip + 1) for clip in clips)} of {len(volumes)}" if len(volumes) > 1 else ""
+        raise NotDenoisedError(
+            f"Denoising came to NaN or infinite numbers{which}: `guidance_scale`, `prompt_embeds`, `latents`, the settings of the scheduler "
+            f"({scheduler}), a half precision or the weights of the U-Net are not what they should be.",
+            clips,
         )
 
 

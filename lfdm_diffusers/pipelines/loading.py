@@ -64,7 +64,12 @@ def first_line(error: BaseException) -> str:
 
 
 def read_model_config(model: str | Path) -> dict:
-    """`model_index.json` of a pipeline, or `config.json` of a single model, in a folder or on the Hub.
+    """`model_index.json` of a pipeline, or `config.json` of a single model; see `named_config`."""
+    return named_config(model)[1]
+
+
+def named_config(model: str | Path) -> tuple[str, dict]:
+    """The folder or Hub id that `model` names, and its `model_index.json` (of a pipeline) or `config.json` (of a single model).
 
     Raises:
         ValueError: if there is neither, or it cannot be read; one sentence.
@@ -83,7 +88,7 @@ def read_model_config(model: str | Path) -> dict:
     file = next(iter(files), None)
     if file is None:
         raise ValueError(f"{model} holds no model: neither {names[0]} nor {names[1]} is in it.")
-    return read_json(file)
+    return model, read_json(file)
 
 
 def _hub_file(repo_id: str, name: str) -> Path | None:
@@ -135,8 +140,8 @@ def load_pipeline(
     Raises:
         ValueError: if there is none, or it cannot be loaded; one sentence.
     """
-    model = named_model(model)
-    found = class_name_of(read_model_config(model))
+    model, config = named_config(model)
+    found = class_name_of(config)
     if not issubclass(PIPELINES.get(found, object), kind):
         wanted = " or ".join(name for name, cls in PIPELINES.items() if issubclass(cls, kind))
         raise ValueError(f"{model} holds a {found or 'model without a class'}, but a whole {wanted} is needed.")

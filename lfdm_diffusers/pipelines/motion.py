@@ -22,6 +22,7 @@ from .motion_files import load_motion, save_motion
 
 Mask = PIL.Image.Image | np.ndarray | torch.Tensor
 LOOPS = ("ping_pong", "ease")
+ROUNDING = 0.01  # that half precisions may leave [0, 1] by
 AT_REST = 0.25  # of the apex's motion; a clip that ends with more has not come back
 
 
@@ -73,6 +74,9 @@ class Motion:
         require_tensor("flow", self.flow, ("frames", 2, "height", "width"))
         frames, _, height, width = self.flow.shape
         require_tensor("occlusion", self.occlusion, (frames, 1, height, width))
+        least, most = (value.item() for value in torch.aminmax(self.occlusion))
+        if least < -ROUNDING or most > 1 + ROUNDING:
+            raise ValueError(f"`occlusion` must lie in [0, 1], got values from {least:.3g} to {most:.3g}.")
 
     def __len__(self) -> int:
         return len(self.flow)
@@ -124,6 +128,8 @@ class Motion:
     def blended(self, other: Motion, weight: float | Sequence[float]) -> Motion:
         """Between this motion (`weight` 0) and another (1) of as many frames and the same size, such as another label's.
 
+        Beyond them the flow is extrapolated; the occlusion stays that of the nearer motion.
+
         Args:
             weight: a number, or one for each frame, to go from one to the other.
         """
@@ -134,7 +140,12 @@ class Motion:
                 f"`other` must have flow of shape {tuple(self.flow.shape)}, got {tuple(other.flow.shape)}; `resampled` changes "
                 "the number of frames, `resized` the size."
             )
-        return self._toward(other.flow, other.occlusion, 1 - self._per_frame("weight", weight))
+        weights = self._per_frame("weight", weight)
+        return replace(
+            self,
+            flow=torch.lerp(self.flow, other.flow, weights),
+            occlusion=torch.lerp(self.occlusion, other.occlusion, weights.clamp(0, 1)),
+        )
 
     @classmethod
     def mixed(cls, motions: Sequence[Motion], weights: Sequence[float]) -> Motion:

@@ -14,7 +14,7 @@ from comfy_stand_in import ProgressBar, comfy_modules, run_node
 from tiny import tiny_painter, tiny_pipeline
 
 import lfdm_diffusers
-from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers import LFDMPipeline, embedded
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -117,6 +117,13 @@ def test_a_folder_without_a_model_is_named(nodes, tmp_path, pipe):
         file.unlink()
     with pytest.raises(ValueError, match=r"`model`.* could not be loaded: it has no unet"):
         run_node(nodes["LFDMLoad"], model=str(tmp_path))
+
+
+def test_models_of_the_package_have_names(nodes, pipe, tmp_path, monkeypatch):
+    pipe.save_pretrained(tmp_path / "tiny")
+    monkeypatch.setattr(embedded, "ASSETS", tmp_path)
+    loaded = run_node(nodes["LFDMLoad"], model=" tiny ", device="cpu")
+    assert torch.equal(next(loaded.unet.parameters()), next(pipe.unet.parameters()))
 
 
 @pytest.mark.skipif(tomllib is None, reason="tomllib came with Python 3.11")

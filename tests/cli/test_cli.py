@@ -25,6 +25,7 @@ from lfdm_diffusers.cli import main
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_writing import write_clip
+from lfdm_diffusers.pipelines import loading
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
 from lfdm_diffusers.visualization import as_pixels, enlarge
 from lfdm_diffusers.visualization import clip_files as generated_files
@@ -694,6 +695,8 @@ def test_embedded_models_have_names(tmp_path, monkeypatch):
     assert "toon64" in embedded.embedded_models()
     assert embedded.named_model("toon64") == str(embedded.embedded_model("toon64")) == str(embedded.ASSETS / "toon64")
     assert embedded.named_model("someone/toon64") == "someone/toon64"
+    folder, config = loading.named_config("toon64")
+    assert folder == str(embedded.embedded_model("toon64")) and config["_class_name"] == "LFDMPipeline"
     (tmp_path / "toon64").mkdir()
     assert embedded.named_model("toon64") == "toon64"  # what lies here is meant
     with pytest.raises(ValueError, match=r"`name` must be one of .*toon64, got 'toon65'"):

@@ -17,6 +17,7 @@ from lfdm_diffusers.evaluation.full_size import FullSizeScores
 from lfdm_diffusers.evaluation.generation import Sampling, generate_clips, plan_clips
 from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
 from lfdm_diffusers.evaluation.video_sets import VideoSet, _webp_chunks
+from lfdm_diffusers.pipelines.checks import require_denoised
 
 
 def grey(*values: int) -> np.ndarray:
@@ -35,6 +36,33 @@ def test_generated_frames_are_rounded_to_the_nearest_grey(tmp_path):
     pipe.device = torch.device("cpu")
     generate_clips(pipe, real, plan_clips(real, 1), Sampling(), tmp_path / "made", {}, progress=False)
     assert np.array_equal(read_clip(tmp_path / "made" / "000000.mkv"), grey(101, 100))
+
+
+def test_a_clip_that_comes_to_nan_is_named_and_the_others_are_written(tmp_path):
+    """Of a batch of three the second; what was written is not made again by the next call."""
+    clips = []
+    for number, label in enumerate(("a", "b", "c")):
+        write_clip(tmp_path / f"{label}.mkv", grey(20 * number, 8), "mkv", 8)
+        clips.append(Clip(tmp_path / f"{label}.mkv", label=label, subject=label, num_frames=2))
+    real, asked = VideoSet(clips, ClipReader(16, 16), 2), []
+
+    def pipe(pictures, labels, **options):
+        asked.append(labels)
+        assert len(options["generator"]) == len(pictures) == len(labels)
+        volumes = torch.tensor([float("nan") if label == "b" else 0.5 for label in labels])
+        require_denoised(volumes.view(-1, 1), "DDIMScheduler")
+        frames = torch.stack([picture[None].expand(2, -1, -1, -1) for picture in pictures])
+        return SimpleNamespace(frames=frames.float() / 255)
+
+    pipe.device = torch.device("cpu")
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"^1 of 3 clips .*: 000001\.mkv \(.*b\.mkv, label 'b'\)\. The others are in"
+        ):
+            generate_clips(pipe, real, plan_clips(real, 3), Sampling(), tmp_path / "made", {}, progress=False)
+    assert asked == [["a", "b", "c"], ["a", "c"], ["b"]]
+    assert sorted(file.name for file in (tmp_path / "made").glob("*.mkv")) == ["000000.mkv", "000002.mkv"]
+    assert np.array_equal(read_clip(tmp_path / "made" / "000002.mkv"), grey(40, 40))
 
 
 def test_a_pair_is_the_first_frame_and_the_one_farthest_from_it(tmp_path):

@@ -12,7 +12,9 @@ from lfdm_diffusers import LFDMPipeline, Motion
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.models.geometry import RegionParameters, matmul_2x2, principal_axes, relative_regions
 from lfdm_diffusers.pipelines import driving
+from lfdm_diffusers.pipelines.checks import NotDenoisedError, require_denoised
 from lfdm_diffusers.pipelines.motion import volume_to_motion
+from lfdm_diffusers.pipelines.motion_files import save_motion
 
 
 @pytest.fixture(params=["corners", "centers"])
@@ -378,10 +380,43 @@ def test_arguments_that_are_none_get_errors_that_name_them():
             lambda: Motion(torch.full((3, 2, 8, 8), 1e30), motion.occlusion),
             r"`flow` must hold numbers from -1e\+06 to 1e\+06",
         ),
+        (
+            lambda: Motion(motion.flow, 2 * motion.occlusion),
+            r"`occlusion` must lie in \[0, 1\], got values from 2 to 2",
+        ),
+        (
+            lambda: Motion(motion.flow, motion.occlusion - 1.5),
+            r"`occlusion` must lie in \[0, 1\], got values from -0.5",
+        ),
         (lambda: to_rgb_tensors(loop), "`image` must be pictures or a list of them, got a list in lists without end"),
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_a_motion_file_whose_occlusion_no_decoder_gives_is_refused(tmp_path):
+    """By its name; and mixtures beyond either motion are none, but keep the nearer one's occlusion."""
+    motion = Motion(torch.zeros(3, 2, 8, 8), torch.full((3, 1, 8, 8), 0.25))
+    save_motion(tmp_path / "seven.safetensors", motion.flow, 28 * motion.occlusion)
+    with pytest.raises(
+        ValueError, match=r"`path` .*seven.* holds no motion: `occlusion` must lie in \[0, 1\], got .* 7 to 7"
+    ):
+        Motion.load(tmp_path / "seven.safetensors")
+    other = Motion(torch.ones(3, 2, 8, 8), torch.full((3, 1, 8, 8), 0.75))
+    for weight, flow, occlusion in ((5, 5, 0.75), (-2, -2, 0.25), (0.5, 0.5, 0.5)):
+        between = motion.blended(other, weight)
+        assert between.flow.unique().item() == flow and between.occlusion.unique().item() == occlusion
+
+
+def test_denoising_says_which_clips_came_to_nan():
+    volumes = torch.zeros(4, 3, 2, 2, 2)
+    require_denoised(volumes, "DDIMScheduler")
+    volumes[1, 0, 0, 0, 0], volumes[3, 2, 1, 1, 1] = torch.nan, torch.inf
+    with pytest.raises(NotDenoisedError, match="came to NaN or infinite numbers in clip 2, 4 of 4: ") as raised:
+        require_denoised(volumes, "DDIMScheduler")
+    assert raised.value.clips == [1, 3]
+    with pytest.raises(NotDenoisedError, match="came to NaN or infinite numbers: "):
+        require_denoised(volumes[1:2], "DDIMScheduler")
 
 
 def test_looped_eases_smoothly():
