@@ -53,6 +53,8 @@ footer { opacity: .6; }
 """
 BRUSH = f"rgba(80, 160, 255, {BRUSH_ALPHA})"
 NOW = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
+# What writes the tables of boxes and strokes, in the order of clicks: faces found are not cleared by the picture that came before.
+DRAWING = NOW | {"concurrency_id": "drawing", "concurrency_limit": 1}
 WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private", "scroll_to_output": True}
 
 
@@ -192,15 +194,15 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
     any_seed.click(random_seed, None, seed, **NOW)
     for change in (picture.change, fit.change, model.change, page.load):
         change(outlook(engine), [picture, model, fit], told_line, **NOW)
-    find.click(faces(engine), [picture, model], subjects, **NOW)
+    find.click(faces(engine), [picture, model], subjects, **DRAWING)
     drawing = [picture, pending, subjects, strokes, label]
-    shown.select(clicked(engine), [picture, what, *drawing[1:]], [pending, what, subjects, strokes, shown], **NOW)
-    clear_strokes.click(lambda: (None, [[]]), None, [pending, strokes], **NOW)
-    clear_subjects.click(lambda: (None, [[]]), None, [pending, subjects], **NOW)
+    shown.select(clicked(engine), [picture, what, *drawing[1:]], [pending, what, subjects, strokes, shown], **DRAWING)
+    clear_strokes.click(lambda: (None, [[]]), None, [pending, strokes], **DRAWING)
+    clear_subjects.click(lambda: (None, [[]]), None, [pending, subjects], **DRAWING)
     for change in (subjects.change, strokes.change, label.change):
         change(stage(engine), drawing, [what, shown], **NOW)
     for change in (picture.change, page.load):
-        change(cleared(engine), picture, [pending, what, subjects, strokes, shown], **NOW)
+        change(cleared(engine), picture, [pending, what, subjects, strokes, shown], **DRAWING)
     for change in (picture.change, fit.change, model.change, page.load):
         change(framed(engine), [picture, fit, model], editor, **NOW)
     return [label, text, go_all, steps, guidance, frames]

@@ -354,3 +354,14 @@ def test_what_was_made_is_shown_again(tmp_path):
     for number in range(MOST + 2):
         made, _, shown = remembered(str(tmp_path / "one.gif"), f"{number}", made)
     assert shown == made and len(made) == MOST and made[0][1] == f"{MOST + 1}"
+
+
+def test_what_draws_waits_for_what_was_clicked_before(engine):
+    """Faces that are found while a new picture is read would be cleared by that picture; Gradio's queues of one keep the order."""
+    pytest.importorskip("gradio")
+    from lfdm_diffusers.app.page import make_page
+
+    functions = make_page(engine).fns.values()
+    writing = [each for each in functions if {out.elem_id for out in each.outputs} & {"subjects", "strokes"}]
+    assert len(writing) == 6  # faces found, a click, two buttons, another picture, another visit
+    assert {(each.concurrency_id, each.concurrency_limit) for each in writing} == {("drawing", 1)}

@@ -58,13 +58,17 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 def until(browser: webdriver.Chrome, selector: str, what: str = "") -> webdriver.remote.webelement.WebElement:
     """The first element of a CSS selector that is shown, once there is one (and it holds `what`)."""
+    from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.support.ui import WebDriverWait
 
     def find(browser: webdriver.Chrome) -> object:
         shown = [each for each in browser.find_elements("css selector", selector) if each.is_displayed()]
         return next((each for each in shown if what in (each.text or each.get_attribute("src") or "")), None)
 
-    return WebDriverWait(browser, WAIT).until(find, f"{selector} {what}")
+    # What is drawn anew while it is looked at is looked for again.
+    return WebDriverWait(browser, WAIT, ignored_exceptions=[StaleElementReferenceException]).until(
+        find, f"{selector} {what}"
+    )
 
 
 def sources(browser: webdriver.Chrome, selector: str) -> list[str]:
