@@ -16,10 +16,21 @@ SYNONYMS = (
     ("neutral", "calm", "no expression", "expressionless"),
 )
 
+VARIANTS = tuple(map(chr, range(0xFE00, 0xFE10)))  # such as that which gives an emoji its colours
+
 
 def normalized_label(label: str) -> str:
-    """What labels are compared by: one case, one way of writing accents, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    """What labels are compared by: one case, one way of writing accents (both as Unicode's compatibility caseless match, D146, but
+    composed), single spaces, and nothing that is not seen."""
+    folded = unicodedata.normalize("NFD", visible(label)).casefold()
+    for _ in range(2):  # folding may undo what composing did, and the other way round
+        folded = unicodedata.normalize("NFKC", folded).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def visible(text: str) -> str:
+    """A text without characters that are not seen, such as blanks of no width, byte-order marks and selectors of variants."""
+    return "".join(each for each in text if unicodedata.category(each) != "Cf" and each not in VARIANTS)
 
 
 def known_as(label: str, known: Collection[str]) -> str | None:

@@ -18,6 +18,7 @@ from ..files.names import printable
 from ..files.packed import Packed
 from ..files.reading import MOST_TEXT, UnreadableFileError, require_plain_file
 from .clips import Clip
+from .labels import visible
 from .splits import SPLIT_NAMES
 
 TABLES = ("metadata.jsonl", "metadata.csv")
@@ -188,7 +189,7 @@ def clip_of_row(row: Row, path: Path, split: str = "", packed: Packed | None = N
 def _columns(place: str, names: list[str]) -> tuple[str, ...]:
     """The names of columns as they are looked up: in small letters, without blanks and what is not seen, `File Name` as
     `file_name`."""
-    columns = tuple(re.sub(r"[\s-]+", "_", _visible(name).strip().casefold()) for name in names)
+    columns = tuple(re.sub(r"[\s-]+", "_", visible(name).strip().casefold()) for name in names)
     if twice := next((column for column, count in Counter(columns).items() if column and count > 1), None):
         raise ValueError(f"{place}: there are two columns `{twice}`.")
     return columns
@@ -197,11 +198,6 @@ def _columns(place: str, names: list[str]) -> tuple[str, ...]:
 def _in_one_line(text: str) -> str:
     """A label or a sentence in printable characters; a cell of a spreadsheet may have several lines."""
     return printable(" ".join(text.split()))
-
-
-def _visible(text: str) -> str:
-    """A text without characters that are not seen, such as blanks of no width and byte-order marks."""
-    return "".join(character for character in text if unicodedata.category(character) != "Cf")
 
 
 def _row(place: str, cells: dict[str, object], columns: tuple[str, ...]) -> Row:

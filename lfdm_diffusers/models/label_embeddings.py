@@ -62,7 +62,9 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         text_radius: float | None = None,
     ):
         super().__init__()
-        names = isinstance(labels, Sequence) and all(isinstance(label, str) and label.strip() for label in labels)
+        names = isinstance(labels, Sequence) and all(
+            isinstance(label, str) and normalized_label(label) for label in labels
+        )
         rows = {normalized_label(label): row for row, label in enumerate(labels)} if names else {}
         if not rows or isinstance(labels, str) or len(rows) != len(labels):
             raise ValueError(f"`labels` must be a list of different names (whatever their case), got {labels!r}.")

@@ -45,6 +45,25 @@ def test_a_synonym_is_taken_for_the_label_and_said(monkeypatch):
     assert all(normalized_label(word) == word for words in SYNONYMS for word in words)
 
 
+@pytest.mark.parametrize(
+    "label, other",
+    [
+        ("happiness", "\ufeffhappi\u200bness"),  # pasted from a page, with a byte-order mark and a blank of no width
+        ("\u2764", "\u2764\ufe0f"),  # a heart, in black and in colours
+        ("\u0390", "\u03aa\u0301"),  # a Greek letter of three parts, and the capital one
+        ("stra\u00dfe", "STRASSE"),
+        ("caf\u00e9 noir", "CAFE\u0301\u00a0NOIR"),
+        ("\uff53\uff41\uff44", "sad"),
+    ],
+)
+def test_labels_that_look_alike_are_one(label, other):
+    assert (
+        LabelEmbeddings([label, "x"], 4).label_ids([other])
+        == LabelEmbeddings([other, "x"], 4).label_ids([label])
+        == [0]
+    )
+
+
 def test_an_unknown_label_names_the_closest_and_lists_all():
     with pytest.raises(
         ValueError, match=r"Unknown label 'angr'; the closest known one is 'anger'.*happiness, surprise"
@@ -52,7 +71,7 @@ def test_an_unknown_label_names_the_closest_and_lists_all():
         tiny_label_embeddings().label_ids("angr")
 
 
-@pytest.mark.parametrize("labels", [(), "anger", ["a", "A"], ["a", ""], [1], None, ["é", "e\u0301"]])
+@pytest.mark.parametrize("labels", [(), "anger", ["a", "A"], ["a", ""], ["a", "\u200b"], [1], None, ["é", "e\u0301"]])
 def test_bad_tables_are_refused(labels):
     with pytest.raises(
         ValueError, match=r"`labels` must be (a list of different names|a list with something in it|a text)"
