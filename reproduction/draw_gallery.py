@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageSequence
 import torch
 
 from lfdm_diffusers import LFDMPipeline
@@ -17,7 +18,11 @@ from lfdm_diffusers.data.picture_reading import open_picture
 from lfdm_diffusers.data.video_writing import write_clips
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 
-GALLERY = Path(__file__).parents[1] / "lfdm_diffusers" / "assets" / "gallery"
+ROOT = Path(__file__).parents[1]
+GALLERY = ROOT / "lfdm_diffusers" / "assets" / "gallery"
+PHOTOGRAPH = ROOT / "docs" / "photograph.webp"  # of `draw_photograph.py`
+CELLS = {"happiness": (4, 273), "anger": (248, 4), "surprise": (736, 273)}  # left and top of clips in it
+CELL = 240
 SHOWN = [(0, "happiness"), (2, "surprise"), (1, "anger"), (4, "sadness"), (5, "happiness"), (3, "disgust")]
 SIDE, FPS, QUALITY = 144, 10, 60
 
@@ -40,6 +45,22 @@ def main() -> None:
         )  # fmt: skip
         if number == 0:
             write_clips({GALLERY / f"{name}.mp4": "mp4"}, frames, FPS, generated=True)
+    photographs()
+
+
+def photographs() -> None:
+    """What the model of people made of a photograph, before the drawn faces."""
+    with PIL.Image.open(PHOTOGRAPH) as grid:
+        shown = [frame.convert("RGB") for frame in PIL.ImageSequence.Iterator(grid)]
+    for label, (left, top) in CELLS.items():
+        cut = [
+            frame.crop((left, top, left + CELL, top + CELL)).resize((SIDE, SIDE), PIL.Image.Resampling.LANCZOS)
+            for frame in shown
+        ]
+        cut[0].save(
+            GALLERY / f"0-photograph-{label}.webp", save_all=True, append_images=cut[1:], duration=1000 // FPS, loop=0,
+            quality=QUALITY, method=6,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -256,7 +256,7 @@ def framed(engine: Engine) -> Callable:
 
 
 def loaded(engine: Engine) -> Callable:
-    """What the button `Load` does: another model, and what has to change on the page with it."""
+    """Another model, by its name, and what has to change on the page with it."""
 
     def run(name: str) -> tuple:
         pipe = engine.pipeline(name)

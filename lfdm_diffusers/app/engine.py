@@ -21,7 +21,7 @@ from ..data.clips import Clip, iterate_frames
 from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
 from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
-from ..embedded import embedded_model
+from ..embedded import PEOPLE_MODEL, embedded_model, embedded_models
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, Stroke, find_subjects
 from ..pipelines.loading import load_pipeline
 from ..pipelines.motion import Mask
@@ -132,6 +132,7 @@ class Engine:
         models: Sequence[str] | None = None,
     ):
         self.models = None if models is None else [str(name) for name in models]
+        self.photographs = model is None and may_load and PEOPLE_MODEL in embedded_models()
         may_load = may_load and self.models != []
         self.model, self.device, self.dtype, self.may_load = str(model or embedded_model()), device, dtype, may_load
         self._pipelines: dict[str, LFDMPipeline] = {}
@@ -151,9 +152,10 @@ class Engine:
         """
         require_short(model)
         name = (model or "").strip() or self.model
-        if name != self.model and not self.may_load:
+        own = name == self.model or (self.photographs and name == PEOPLE_MODEL)
+        if not own and not self.may_load:
             raise ValueError("This app stays with the model that it was started with.")
-        if name != self.model and self.models is not None and name not in self.models:
+        if not own and self.models is not None and name not in self.models:
             raise ValueError(f"This app loads {', '.join(self.models)}, and no other model.")
         with self._loading:
             if name not in self._pipelines:

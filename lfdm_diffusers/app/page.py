@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ..data.picture_fitting import FITS
-from ..embedded import embedded_pictures
+from ..embedded import PEOPLE_MODEL, embedded_pictures
 from ..schedulers import SCHEDULERS
 from .actions import (
     AS_TRAINED,
@@ -66,7 +66,7 @@ def make_page(engine: Engine) -> gr.Blocks:
             gr.HTML(pictures, elem_id="gallery")
         model = gr.State("")
         with gr.Tab("Generate"), gr.Row(equal_height=False):
-            shaped = _generate_tab(engine, model, page)
+            kind, shaped = _generate_tab(engine, model, page)
         with gr.Tab("Expressions", visible=bool(engine.pipeline().labels)), gr.Row(equal_height=False):
             expression_tab(engine, _picture(0, elem_id="mix-picture", render=False), WORK)
         with gr.Tab("From a clip"), gr.Row(equal_height=False):
@@ -74,21 +74,33 @@ def make_page(engine: Engine) -> gr.Blocks:
         with gr.Tab("Saved motion"), gr.Row(equal_height=False):
             _kept_tab(engine, model)
         with gr.Tab("Model", visible=engine.may_load):
-            _model_tab(engine, model, shaped)
-        gr.Markdown("The faces to choose from are drawn: none of these people exists.")
+            _model_tab(engine, model, kind, shaped)
+        gr.Markdown(
+            "The faces to choose from are drawn: none of these people exists. Ask the people in a photograph before you move them."
+        )
         _add_api(engine)
     tell_what_is_not_taken(page)
     return page
 
 
-def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.Component]:
-    """Picture and label in, clip out; returns what has to change with the model (see `loaded`)."""
+def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.Radio, list[gr.Component]]:
+    """Picture and label in, clip out; returns what chooses a model of the package, and what has to change with it (see `loaded`)."""
     pipe = engine.pipeline()
     labels, free_text, num_frames = pipe.labels or [], pipe.text_encoder is not None, pipe.unet.config.num_frames
     with gr.Column():
         picture = _picture(0, height=260, elem_id="picture")
         told_line = gr.Markdown(elem_id="outlook")
-        gr.Examples(_pictures(), picture, label="Faces that the model has not seen")
+        kind = gr.Radio(
+            [("a photograph of a person", PEOPLE_MODEL), ("a drawn face", "")],
+            value="",
+            label="The picture is",
+            visible=engine.photographs,
+            elem_id="kind",
+        )
+        examples = gr.Examples(_pictures(), picture, label="Drawn faces that the model has not seen")
+        if engine.photographs:
+            picture.input(lambda: PEOPLE_MODEL, None, kind, **NOW)
+            examples.load_input_event.then(lambda: "", None, kind, **NOW)
         label = gr.Radio(labels, value=first_label(labels), label="Label", visible=bool(labels), elem_id="label")
         text = gr.Textbox(
             label="Or a text", placeholder="a person smiles", visible=free_text, max_lines=2, elem_id="text"
@@ -205,7 +217,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> list[gr.C
         change(cleared(engine), picture, [pending, what, subjects, strokes, shown], **DRAWING)
     for change in (picture.change, fit.change, model.change, page.load):
         change(framed(engine), [picture, fit, model], editor, **NOW)
-    return [label, text, go_all, steps, guidance, frames]
+    return kind, [label, text, go_all, steps, guidance, frames]
 
 
 def _transfer_tab(engine: Engine, model: gr.State) -> None:
@@ -239,7 +251,7 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
     go.click(animated(engine), [picture, kept, model, scale, loop, fit, size], results, **WORK)
 
 
-def _model_tab(engine: Engine, model: gr.State, shaped: list[gr.Component]) -> None:
+def _model_tab(engine: Engine, model: gr.State, kind: gr.Radio, shaped: list[gr.Component]) -> None:
     gr.Markdown("A pipeline's folder on this machine, or its Hub id; empty for the one that the app was started with.")
     if engine.models is None:
         name = gr.Textbox(label="Model", placeholder="someone/some-model", elem_id="model")
@@ -248,6 +260,7 @@ def _model_tab(engine: Engine, model: gr.State, shaped: list[gr.Component]) -> N
     load = gr.Button("Load", variant="primary", elem_id="load")
     about = gr.Markdown(describe(engine, ""), elem_id="about")
     load.click(loaded(engine), name, [model, about, *shaped], **WORK)
+    kind.change(loaded(engine), kind, [model, about, *shaped], **(WORK | {"scroll_to_output": False}))
 
 
 # ---- parts that tabs share ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import urllib.request
@@ -17,6 +18,7 @@ from lfdm_diffusers.app.gallery import first_clip
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.embedded import embedded_pictures
 
+ROOT = Path(__file__).parents[2]
 webdriver = pytest.importorskip("selenium.webdriver")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -28,15 +30,22 @@ pytestmark = [
 WAIT = 300  # seconds; a clip takes a few, all labels a minute, and two tests may share the machine
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+@contextlib.contextmanager
+def served(engine: Engine) -> Iterator[str]:
     pytest.importorskip("gradio")  # here, because collecting all tests must not wait for it
     from lfdm_diffusers.app.page import launch_options, make_page
 
-    page = make_page(Engine()).queue(max_size=5)
+    page = make_page(engine).queue(max_size=5)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield url
     page.close()
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Of an app with one model, of drawn faces."""
+    with served(Engine("toon64")) as url:
+        yield url
 
 
 @pytest.fixture
@@ -332,6 +341,26 @@ def test_another_model(url, browser, tmp_path):
     assert browser.find_element("css selector", "#label").text.split()[1:] == list(LABELS)
     click(browser, until(browser, "#go"))
     assert video(browser, "#clip", tmp_path).shape == (4, 256, 256, 3)
+
+
+def test_a_photograph_moves_by_the_model_of_people(browser, tmp_path):
+    """An upload is taken for a photograph, an example for what it is, a drawn face; both models have the seven labels."""
+    with PIL.Image.open(ROOT / "docs" / "photograph.webp") as grid:
+        grid.convert("RGB").crop((4, 4, 244, 244)).save(tmp_path / "photograph.png")
+    browser.set_window_size(1280, 900)
+    with served(Engine(models=[])) as url:
+        browser.get(url)
+        assert len(video(browser, "#clip", tmp_path, first=True)) == 16
+        click(browser, until(browser, "button.label-wrap", "Motion"))
+        browser.find_element("css selector", "#picture input[type=file]").send_keys(str(tmp_path / "photograph.png"))
+        until(browser, "#kind label.selected", "photograph")
+        until_value(browser, "#frames input", lambda value: value == "24")
+        click(browser, until(browser, "#go"))
+        assert video(browser, "#clip", tmp_path).shape == (24, 240, 240, 3)
+        keep(browser, "photograph")
+        click(browser, until(browser, "#picture ~ * .gallery-item, .gallery button"))
+        until(browser, "#kind label.selected", "drawn")
+        until_value(browser, "#frames input", lambda value: value == "16")
 
 
 def test_expressions_answer_at_once(url, browser, tmp_path):
