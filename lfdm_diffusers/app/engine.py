@@ -114,10 +114,13 @@ class Engine:
     """Loads models and makes clips with them. Threads may call its methods at once; calls run one after the other.
 
     Args:
-        model: folder or Hub id of the pipeline to begin with; the one that comes with the package by default.
+        model: folder or Hub id of the pipeline to begin with; by default the package's of drawn faces, with the one of photographs beside it.
         device, dtype: of all pipelines.
         may_load: whether `pipeline` may load models other than the first.
         models: the only ones it may load. None allows any; use that only where every user may run code on the machine.
+
+    Attributes:
+        photographs: whether the package's model of people is at hand, whatever may be loaded.
 
     Raises:
         ValueError: if the model cannot be loaded.
@@ -132,7 +135,7 @@ class Engine:
         models: Sequence[str] | None = None,
     ):
         self.models = None if models is None else [str(name) for name in models]
-        self.photographs = model is None and may_load and PEOPLE_MODEL in embedded_models()
+        self.photographs = model is None and PEOPLE_MODEL in embedded_models()
         may_load = may_load and self.models != []
         self.model, self.device, self.dtype, self.may_load = str(model or embedded_model()), device, dtype, may_load
         self._pipelines: dict[str, LFDMPipeline] = {}

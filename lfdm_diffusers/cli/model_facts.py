@@ -75,6 +75,7 @@ def _pipeline_facts(model: str, pipeline_class: type[ImageToVideoPipeline], inde
         "scheduler": type(pipe.scheduler).__name__,
         "num_train_timesteps": pipe.scheduler.config.num_train_timesteps,
         "default_steps": pipe.default_steps(),
+        "default_guidance": pipe.default_guidance(),
     }
 
 
@@ -121,7 +122,7 @@ def lines_of(facts: dict) -> list[str]:
         rows |= {
             "predicts": f"{facts['prediction_type']} of {facts['target']}",
             "scheduler": f"{facts['scheduler']}, {facts['num_train_timesteps']} training steps",
-            "steps": f"{facts['default_steps']} by default",
+            "steps": f"{facts['default_steps']} by default, guidance {facts['default_guidance']:g}",
         }
     counts = dict(facts["parameters"])
     total = f"{counts.pop('total') / 1e6:.1f} million"

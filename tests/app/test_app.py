@@ -199,6 +199,7 @@ def test_refusals(engine, model, picture, tmp_path):
         (lambda: engine.animate(picture, long), "The motion has 161 frames; at most 160"),
         (lambda: engine.generate(picture, "anger", model=str(tmp_path)), "holds no model"),
         (lambda: Engine(model, may_load=False).pipeline("another/model"), "stays with the model"),
+        (lambda: Engine(model, may_load=False).pipeline("people128"), "stays with the model"),
         (lambda: Engine(model, models=[]).pipeline("another/model"), "stays with the model"),
         (lambda: Engine(model, models=["a/b"]).pipeline("another/model"), "This app loads a/b, and no other model"),
     ):
@@ -365,3 +366,9 @@ def test_what_draws_waits_for_what_was_clicked_before(engine):
     writing = [each for each in functions if {out.elem_id for out in each.outputs} & {"subjects", "strokes"}]
     assert len(writing) == 6  # faces found, a click, two buttons, another picture, another visit
     assert {(each.concurrency_id, each.concurrency_limit) for each in writing} == {("drawing", 1)}
+
+
+def test_the_apps_own_models_are_at_hand_whatever_may_be_loaded(model):
+    engine = Engine(may_load=False)
+    assert engine.photographs and not Engine(model).photographs
+    assert engine.pipeline("people128").config.face_frame != engine.pipeline().config.face_frame
