@@ -68,7 +68,7 @@ class LFDMLoad(io.ComfyNode):
         from lfdm_diffusers.embedded import embedded_model, named_model
         from lfdm_diffusers.pipelines.loading import choose_device
 
-        pipe = LFDMBlocks().init_pipeline(named_model(model.strip()) if model.strip() else str(embedded_model()))
+        pipe = LFDMBlocks().init_pipeline(named_model(model.strip() or embedded_model()))
         pipe.load_components()
         if missing := [name for name in ("lfae", "unet", "scheduler") if getattr(pipe, name) is None]:
             raise ValueError(f"`model` {model!r} could not be loaded: it has no {', '.join(missing)}.")

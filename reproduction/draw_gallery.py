@@ -27,6 +27,14 @@ SHOWN = [(0, "happiness"), (2, "surprise"), (1, "anger"), (4, "sadness"), (5, "h
 SIDE, FPS, QUALITY = 144, 10, 60
 
 
+def save_tile(name: str, frames: list[PIL.Image.Image]) -> None:
+    first, *others = (frame.resize((SIDE, SIDE), PIL.Image.Resampling.LANCZOS) for frame in frames)
+    first.save(
+        GALLERY / f"{name}.webp", save_all=True, append_images=others, duration=1000 // FPS, loop=0, quality=QUALITY,
+        method=6,
+    )  # fmt: skip
+
+
 def main() -> None:
     GALLERY.mkdir(exist_ok=True)
     pipe = LFDMPipeline.from_pretrained(embedded_model())
@@ -38,11 +46,7 @@ def main() -> None:
             )
         frames = np.stack(list(output.frames[0]))
         name = f"{number + 1}-{pictures[place].stem}-{label}"
-        small = [PIL.Image.fromarray(f).resize((SIDE, SIDE), PIL.Image.Resampling.LANCZOS) for f in frames]
-        small[0].save(
-            GALLERY / f"{name}.webp", save_all=True, append_images=small[1:], duration=1000 // FPS, loop=0,
-            quality=QUALITY, method=6,
-        )  # fmt: skip
+        save_tile(name, [PIL.Image.fromarray(frame) for frame in frames])
         if number == 0:
             write_clips({GALLERY / f"{name}.mp4": "mp4"}, frames, FPS, generated=True)
     photographs()
@@ -53,14 +57,8 @@ def photographs() -> None:
     with PIL.Image.open(PHOTOGRAPH) as grid:
         shown = [frame.convert("RGB") for frame in PIL.ImageSequence.Iterator(grid)]
     for label, (left, top) in CELLS.items():
-        cut = [
-            frame.crop((left, top, left + CELL, top + CELL)).resize((SIDE, SIDE), PIL.Image.Resampling.LANCZOS)
-            for frame in shown
-        ]
-        cut[0].save(
-            GALLERY / f"0-photograph-{label}.webp", save_all=True, append_images=cut[1:], duration=1000 // FPS, loop=0,
-            quality=QUALITY, method=6,
-        )  # fmt: skip
+        box = (left, top, left + CELL, top + CELL)
+        save_tile(f"0-photograph-{label}", [frame.crop(box) for frame in shown])
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import numpy as np
 import PIL.Image
 
 from ..pipelines import LFDMPipeline
+from .clip_options import MOST_FRAMES, MOST_STEPS
 from .drawing import STROKE, Point, Table, after_click, drawable, drawn, small_picture, strokes_in, subjects_in
-from .engine import MOST_FRAMES, MOST_STEPS, Engine, Upload
+from .engine import Engine, Upload
 from .history import remembered
 from .uploads import Stopped, asked_number, choice, told
 

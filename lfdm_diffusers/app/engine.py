@@ -22,22 +22,17 @@ from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
 from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
 from ..embedded import PEOPLE_MODEL, embedded_model, embedded_models
-from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, Stroke, find_subjects
+from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, find_subjects
 from ..pipelines.loading import load_pipeline
-from ..pipelines.motion import Mask
 from ..schedulers import scheduler_by_name
 from ..visualization import as_pixels, enlarge
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name, kept_rate
 from ..visualization.clip_views import ClipViews, clip_views
+from .clip_options import MOST_DRAWN, MOST_FRAMES, MOST_STEPS, SIZE, ClipOptions, require_short
 from .turns import in_turn
 
-MOST_STEPS = 1000
-MOST_FRAMES = 160
 MOST_PIXELS = 8_500_000  # of a picture in a clip of its own size; a larger one is halved until it has no more
 MOST_FRAMED = 1_000_000  # of a picture that is shown as the model sees it
-MOST_DRAWN = 32  # boxes of a picture, and strokes on it
-MOST_CHARACTERS = 200  # of a label or a text
-SIZE = "picture"  # of clips, by default
 KEPT = 3600  # seconds that files are kept; a page has copied them long before
 
 Progress = Callable[[float, str], None]
@@ -59,51 +54,6 @@ class Made:
     views: str
     sheet: str
     downloads: list[str]
-
-
-@dataclass(frozen=True)
-class ClipOptions:
-    """How a clip is sampled: the pipeline's arguments, where None (or 0, or "") leaves it to the model.
-
-    `subjects` are boxes with labels, of which None (or "") is that of the clip; with them, `mask` is of no use. These, and `strokes`, are
-    in pixels of `Engine.usable`.
-
-    Raises:
-        ValueError: for more than `MOST_DRAWN` of them.
-    """
-
-    scheduler: str | None = None
-    steps: int | None = None
-    seed: int = 0
-    guidance_scale: float | None = None
-    motion_scale: float = 1.0
-    loop: str | bool | None = None
-    mask: Mask | None = None
-    num_frames: int | None = None
-    output_size: str = SIZE
-    subjects: Sequence[tuple[Box, str | None]] = ()
-    strokes: Sequence[Stroke] = ()
-
-    def __post_init__(self) -> None:
-        for what in ("subjects", "strokes"):
-            if len(getattr(self, what)) > MOST_DRAWN:
-                raise ValueError(f"There may be at most {MOST_DRAWN} {what}, got {len(getattr(self, what))}.")
-
-    def labels(self, label: str | None) -> list[str | None]:
-        """Of each subject, its own or that of the clip."""
-        return [own or label or None for _, own in self.subjects] or [label or None]
-
-
-def require_short(*texts: str | None) -> None:
-    """Refuse texts longer than any label, before work starts.
-
-    Raises:
-        ValueError: says how long it is.
-    """
-    for text in texts:
-        if text is not None and (not isinstance(text, str) or len(text) > MOST_CHARACTERS):
-            long = f"{len(text)} characters" if isinstance(text, str) else type(text).__name__
-            raise ValueError(f"A label must be a text of at most {MOST_CHARACTERS} characters, got {long}.")
 
 
 def quiet(share: float, what: str) -> None:

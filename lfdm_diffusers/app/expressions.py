@@ -14,7 +14,8 @@ from ..data.picture_fitting import FITS
 from ..pipelines import Box, LFDMPipeline, Motion
 from ..visualization.clip_files import default_fps
 from ..visualization.clip_views import clip_views
-from .engine import SIZE, Engine, Progress, Upload, quiet
+from .clip_options import SIZE
+from .engine import Engine, Progress, Upload, quiet
 from .turns import in_turn
 
 MOST_KEPT = 16  # pictures whose expressions are kept

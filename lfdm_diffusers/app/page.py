@@ -32,8 +32,9 @@ from .actions import (
     stop,
     transferred,
 )
+from .clip_options import MOST_FRAMES, MOST_STEPS
 from .drawing import STROKE, STROKE_COLUMNS, SUBJECT_COLUMNS, drawable, strokes_in, subjects_in
-from .engine import MOST_FRAMES, MOST_STEPS, Engine
+from .engine import Engine
 from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
 from .history import history_parts
