@@ -16,7 +16,7 @@ from .clip_options import MOST_FRAMES, MOST_STEPS
 from .drawing import STROKE, Point, Table, after_click, drawable, drawn, small_picture, strokes_in, subjects_in
 from .engine import Engine, Upload
 from .history import remembered
-from .uploads import Stopped, asked_number, choice, told
+from .uploads import Stopped, asked_number, asked_whole, choice, told
 
 # Of a motion that is there already; one that is generated may be generated as a loop.
 LOOPS: dict[str, str | bool | None] = {
@@ -78,14 +78,14 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         options = {
             "model": model,
             "scheduler": None if scheduler == AS_TRAINED else scheduler,
-            "steps": int(asked_number("Steps", steps, 1, MOST_STEPS, 0)),
-            "seed": int(asked_number("Seed", seed, 0, MOST_SEED, 0)),
+            "steps": asked_whole("Steps", steps, 1, MOST_STEPS),
+            "seed": asked_whole("Seed", seed, 0, MOST_SEED),
             "guidance_scale": asked_number("Guidance", guidance, -100, 100, None),
             "motion_scale": asked_strength(scale),
             "loop": asked_loop(loop, GENERATED_LOOPS),
             "mask": painted_mask((editor or {}).get("layers") or [], BRUSH_ALPHA),
             "fit": fit,
-            "num_frames": int(asked_number("Frames", frames, 1, MOST_FRAMES, 0)) or None,
+            "num_frames": asked_whole("Frames", frames, 1, MOST_FRAMES) or None,
             "output_size": choice("Size", size, SIZES),
             "subjects": subjects_in(subjects),
             "strokes": strokes_in(strokes),

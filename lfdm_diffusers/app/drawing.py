@@ -45,7 +45,7 @@ def subjects_in(table: Table) -> list[tuple[Box, str | None]]:
             box = Box(x, y, x + _number(width), y + _number(height))
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"Subject {number} must have left, top, width and height in pixels, got {[left, top, width, height]}."
+                f"Subject {number} must have left, top, width and height in pixels, got {str([left, top, width, height])[:80]}."
             ) from error
         subjects.append((box, str(label or "").strip() or None))
     return subjects
@@ -68,9 +68,9 @@ def strokes_in(table: Table) -> list[Stroke]:
             strokes.append(
                 Stroke(points, None if at is None else int(at), None if _empty(radius) else _number(radius))
             )
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f"Stroke {number} must have two places in pixels, and perhaps a frame from 1 on and a radius, got {row}."
+                f"Stroke {number} must have two places in pixels, and perhaps a frame from 1 on and a radius, got {str(row)[:80]}."
             ) from error
     return strokes
 
@@ -186,7 +186,10 @@ def _number(value: Any) -> float:
     Raises:
         ValueError, TypeError: if it is none.
     """
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not finite")
     return number

@@ -319,8 +319,7 @@ class Engine:
             if not 1 <= value <= most:
                 raise ValueError(f"{name} must be from 1 to {most}, got {value}.")
         if asked.scheduler:  # a pipeline of its own, so that nobody else's changes
-            pipe = LFDMPipeline(**pipe.components | {"scheduler": scheduler_by_name(asked.scheduler, pipe.scheduler)})
-            pipe.set_progress_bar_config(disable=True)
+            pipe = pipe.with_scheduler(scheduler_by_name(asked.scheduler, pipe.scheduler))
 
         def sample(tensor: torch.Tensor, label: str | None, i: int, count: int) -> LFDMPipelineOutput:
             def tick(pipe: LFDMPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:

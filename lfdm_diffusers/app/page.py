@@ -38,7 +38,17 @@ from .engine import Engine
 from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
 from .history import history_parts
-from .uploads import MOST_UPLOADED, asked_number, choice, mask_editor, picture_upload, tell_what_is_not_taken, told
+from .uploads import (
+    ANSWERS,
+    MOST_UPLOADED,
+    asked_number,
+    asked_whole,
+    choice,
+    mask_editor,
+    picture_upload,
+    tell_what_is_not_taken,
+    told,
+)
 
 TITLE = "LFDM: one picture, one label, a moving picture"
 HEAD = """
@@ -335,7 +345,14 @@ def launch_options() -> dict[str, Any]:
     """Arguments for `Blocks.launch` besides the address."""
     fonts = {"font": ["ui-sans-serif", "system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     theme = gr.themes.Soft(primary_hue="blue", neutral_hue="slate", **fonts)  # fonts that need no download
-    return {"theme": theme, "css": CSS, "max_file_size": MOST_UPLOADED, "show_error": True, "footer_links": ["api"]}
+    return {
+        "theme": theme,
+        "css": CSS,
+        "max_file_size": MOST_UPLOADED,
+        "show_error": True,
+        "footer_links": ["api"],
+        "app_kwargs": ANSWERS,
+    }
 
 
 # ---- for programs ---------------------------------------------------------------------------------------------------
@@ -360,10 +377,10 @@ def _add_api(engine: Engine) -> None:
     ) -> tuple[str, str, str | list[str]]:
         options = {
             "scheduler": choice("scheduler", scheduler, ("", *SCHEDULERS)),
-            "steps": int(asked_number("steps", steps, 0, MOST_STEPS, 0)),
-            "seed": int(asked_number("seed", seed, 0, MOST_SEED, 0)),
+            "steps": asked_whole("steps", steps, 0, MOST_STEPS),
+            "seed": asked_whole("seed", seed, 0, MOST_SEED),
             "loop": True if loop == "loop" else choice("loop", loop or "", ("", "loop", "ease", "ping_pong")),
-            "num_frames": int(asked_number("num_frames", num_frames, 0, MOST_FRAMES, 0)) or None,
+            "num_frames": asked_whole("num_frames", num_frames, 0, MOST_FRAMES) or None,
             "output_size": choice("output_size", output_size, SIZES),
             "subjects": subjects_in(subjects),
             "strokes": strokes_in(strokes),

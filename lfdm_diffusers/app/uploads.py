@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 
 from ..data.picture_reading import open_picture
 from ..files.names import printable
@@ -23,6 +25,7 @@ Default = TypeVar("Default")
 MOST_UPLOADED = 20 << 20  # bytes of a file, and of what a `data:` address holds
 MOST_PAINTED = 4_000_000  # pixels of what comes back from the editor
 MOST_TOLD = 500  # characters of a message
+NOT_TAKEN = "What was sent is not what the fields of this page take; look at its API for what they do."
 FOLDERS = re.compile(
     r"(?<![\w:/.])(?:/[^/\s'\"]+)+/(?=[^/\s'\"])|(?<!\w)[A-Za-z]:\\(?:[^\\\s'\"]+\\)+"
 )  # of absolute paths
@@ -124,21 +127,44 @@ def tell_what_is_not_taken(page: gr.Blocks) -> None:
     """
     preprocess = page.preprocess_data
 
-    async def preprocess_data(*args: Any, **kwargs: Any) -> Any:
+    async def preprocess_data(function: Any, sent: list, *args: Any, **kwargs: Any) -> Any:
         try:
-            return await preprocess(*args, **kwargs)
+            _require_no_folders(sent)
+            return await preprocess(function, sent, *args, **kwargs)
         except gr.Error as error:
             raise gr.Error(
                 printable(without_folders(str(error.message)))[:MOST_TOLD], print_exception=False
             ) from error
         except Exception as error:  # pydantic, Pillow and Gradio raise their own
-            message = "What was sent is not what the fields of this page take; look at its API for what they do."
-            raise gr.Error(message, print_exception=False) from error
+            raise gr.Error(NOT_TAKEN, print_exception=False) from error
 
     page.preprocess_data = preprocess_data
 
 
-def asked_number(name: str, value: Any, least: float, most: float, default: Default) -> float | Default:
+def _require_no_folders(sent: Any) -> None:
+    """Refuse a folder in the place of a file: Gradio would fail at deleting it, and then delete nothing any more."""
+    waiting = [sent]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(path := value.get("path"), str) and os.path.isdir(path):
+                raise gr.Error("A file must be sent, not a folder.", print_exception=False)
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+
+
+async def tell_no_request(request: Any, error: Exception) -> JSONResponse:
+    """The answer to a request that is none, for FastAPI: its own repeats what was sent, and fails where that is no JSON."""
+    return JSONResponse({"detail": NOT_TAKEN}, status_code=422)
+
+
+ANSWERS: dict[str, Any] = {"exception_handlers": {RequestValidationError: tell_no_request}}  # options of FastAPI
+
+
+def asked_number(
+    name: str, value: Any, least: float, most: float, default: Default, kind: str = "number"
+) -> float | Default:
     """A number from a field; `default` if the field is empty.
 
     Raises:
@@ -148,8 +174,20 @@ def asked_number(name: str, value: Any, least: float, most: float, default: Defa
         return default
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not least <= value <= most:  # NaN fails too
-        raise ValueError(f"{name} must be a number from {least:g} to {most:g}, got {str(value)[:40]!r}.")
+        raise ValueError(f"{name} must be a {kind} from {least} to {most}, got {str(value)[:40]!r}.")
     return value
+
+
+def asked_whole(name: str, value: Any, least: int, most: int, default: int = 0) -> int:
+    """A whole number from a field, perhaps written as 2.0; `default` if the field is empty.
+
+    Raises:
+        ValueError: if it is none, or outside of its bounds.
+    """
+    number = asked_number(name, value, least, most, default, "whole number")
+    if number != int(number):
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, got {number}.")
+    return int(number)
 
 
 def choice(name: str, value: object, allowed: Collection) -> Any:

@@ -14,6 +14,7 @@ from ..files.packed import open_file
 AVIF_BRANDS = {b"avif", b"avis"}
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # ITU-T H.273, table 3
+VIDEO_STARTS = (b"\x1aE\xdf\xa3", b"FLV", b"\0\0\1\xba", b"\0\0\1\xb3")  # Matroska and WebM, Flash, MPEG
 HEAD = 4096
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,19 @@ def require_decoder(path: str | os.PathLike) -> None:
             "it is HEIC, as iPhones save pictures: run `pip install lfdm_diffusers[heic]`, or save it as JPEG or PNG"
         )
     say_hdr(path, _transfer(head))
+
+
+def why_no_picture(path: str | os.PathLike) -> str:
+    """What a file is in which Pillow finds no picture, for the end of a sentence."""
+    with open_file(path) as file:
+        head = file.read(HEAD)
+    if not head:
+        return "it is empty"
+    is_riff_video = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    is_iso_video = bool(_brands(head)) and not _brands(head) & (AVIF_BRANDS | HEIF_BRANDS)
+    if is_riff_video or is_iso_video or head.startswith(VIDEO_STARTS):
+        return "it is a video"
+    return "it is damaged, or of a format that is not read; PNG, JPEG, WebP, GIF, TIFF, AVIF and others are"
 
 
 def say_hdr(path: str | os.PathLike, transfer: int | None) -> None:

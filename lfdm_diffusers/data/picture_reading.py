@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import PIL.Image
 from ..files.limits import require_pixels
 from ..files.packed import Packed
 from ..files.reading import reading
-from .picture_decoders import require_decoder
+from .picture_decoders import require_decoder, why_no_picture
 
 # Of what Pillow reads, what pictures come in. Others are documents, or start programs (EPS starts Ghostscript).
 FORMATS = (
@@ -23,6 +24,7 @@ FORMATS = (
 # A picture of fewer pixels is read as it is; a larger one is averaged, down to this many times what is made of it.
 SMALL, OVERSAMPLING = 2048 * 2048, 4
 ROWS = 256  # of a picture, converted at a time
+OPENING = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -37,7 +39,7 @@ def open_picture(path: str | os.PathLike, frame: bool = False) -> Iterator[PIL.I
         UnreadableFileError: naming the file; also for what the block raises on decoding.
     """
     with reading(path, "a picture"), warnings.catch_warnings():
-        # Pillow's own bound, which is another than ours, and advice about a file's metadata.
+        # Pillow's own bound of frames, which is another than ours, and advice about a file's metadata.
         warnings.filterwarnings("ignore", category=PIL.Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         PIL.Image.init()
@@ -45,9 +47,21 @@ def open_picture(path: str | os.PathLike, frame: bool = False) -> Iterator[PIL.I
         formats = [name for name in FORMATS if name in PIL.Image.OPEN]
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(path.open()) if isinstance(path, Packed) else path
-            image = opened.enter_context(PIL.Image.open(file, formats=formats))
+            image = opened.enter_context(_opened(file, formats, path))
             require_pixels(*image.size, frame=frame)
             yield image
+
+
+def _opened(file: Any, formats: list[str], path: str | os.PathLike) -> PIL.Image.Image:
+    """What Pillow opens, however large: its own bound is another than ours, and cannot be asked for in one call."""
+    with OPENING:
+        before, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+        try:
+            return PIL.Image.open(file, formats=formats)
+        except PIL.UnidentifiedImageError:
+            raise ValueError(why_no_picture(path)) from None
+        finally:
+            PIL.Image.MAX_IMAGE_PIXELS = before
 
 
 def reduced(image: PIL.Image.Image, height: int, width: int, fit: str) -> PIL.Image.Image:

@@ -20,6 +20,7 @@ from ..files.progress import progress_bar
 from ..files.reading import read_json, read_text
 from ..files.whole import sweep, write_json, write_text
 from ..pipelines import ImageToVideoPipeline
+from ..pipelines.animating import unjudged
 from ..pipelines.checks import NotDenoisedError
 from .choices import PLAN
 from .video_sets import VideoSet, spread_draws
@@ -117,16 +118,17 @@ def generate_clips(
         if not batch:
             return []
         try:
-            output = pipe(
-                [real.frames(clip.source)[0] for clip in batch],
-                [clip.label for clip in batch] if sampling.labels else None,
-                num_frames=real.num_frames,
-                **sampling.arguments,
-                generator=[draw_generator(sampling.seed, clip.draw) for clip in batch],
-                output_type="pt",
-                height=real.reader.height,
-                width=real.reader.width,
-            )
+            with unjudged():
+                output = pipe(
+                    [real.frames(clip.source)[0] for clip in batch],
+                    [clip.label for clip in batch] if sampling.labels else None,
+                    num_frames=real.num_frames,
+                    **sampling.arguments,
+                    generator=[draw_generator(sampling.seed, clip.draw) for clip in batch],
+                    output_type="pt",
+                    height=real.reader.height,
+                    width=real.reader.width,
+                )
         except NotDenoisedError as error:
             lost = [batch[row] for row in error.clips]
             spoilt.extend(f"{clip.file_name} ({clip.picture}, label {clip.label!r})" for clip in lost)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +36,19 @@ logger = logging.get_logger(__name__)
 def _key(encoded: EncodedImage) -> str:
     """What tells pictures from others."""
     return hashlib.sha256(encoded.image.float().cpu().numpy().tobytes()).hexdigest()
+
+
+_UNJUDGED: ContextVar[bool] = ContextVar("unjudged", default=False)
+
+
+@contextmanager
+def unjudged() -> Iterator[None]:
+    """Calls inside do not ask whether their pictures are known, which takes an eighth of the time of a call of four steps."""
+    before = _UNJUDGED.set(True)
+    try:
+        yield
+    finally:
+        _UNJUDGED.reset(before)
 
 
 class AnimatingPipeline(VideoDiffusionPipeline):
@@ -79,7 +94,8 @@ class AnimatingPipeline(VideoDiffusionPipeline):
 
     def warn_of_unknown(self, encoded: EncodedImage) -> None:
         """Warn, once for the same pictures, if some are not of the kind that the model knows and `outlook` has not said so."""
-        if self.config.get("known_pictures") is None or (key := _key(encoded)) == self._told:
+        known = self.config.get("known_pictures")
+        if known is None or _UNJUDGED.get() or (key := _key(encoded)) == self._told:
             return
         self._told = key
         if said := unknown_kind(self._distances(encoded)):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
@@ -28,6 +29,9 @@ from .image_to_video import ImageToVideoPipeline
 from .imposing import KnownMotion, NoiseLevel
 from .scheduler_settings import require_settings
 from .windows import Windows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
@@ -154,6 +158,12 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
     def default_guidance(self) -> float:
         """`guidance_scale` of a call that does not say."""
         return self.config.get("default_guidance_scale", 1.0)
+
+    def with_scheduler(self, scheduler: SchedulerMixin) -> Self:
+        """The same pipeline, its networks shared and its configuration kept, with another scheduler; this one stays as it is."""
+        other = copy.copy(self)
+        other.register_modules(scheduler=scheduler)
+        return other
 
     def sampling_facts(self) -> dict[str, str]:
         scheduler, guidance = self.scheduler, self.default_guidance()

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 
-from ..arguments.checked import POSITIVE, checked
+from ..arguments.checked import LARGEST, POSITIVE, checked
 from .pixels import as_pixels, fitted
 
 # The colour wheel of Baker et al. (A database and evaluation methodology for optical flow, IJCV 2011): steps from red to yellow,
@@ -31,9 +31,10 @@ def flow_in_pixels(flow: np.ndarray, height: int, width: int) -> np.ndarray:
 def full_colour_length(flow: np.ndarray, least: float = 1.0) -> float:
     """The length of motion to paint in full colour: 99 of 100 vectors `(..., 2, h, w)` are no longer, but at least `least`.
 
-    The very longest would be a poor measure: a few wild vectors in an occluded corner would make all others pale.
+    The very longest would be a poor measure: a few wild vectors in an occluded corner would make all others pale. It is at most
+    `LARGEST`, which only motion of untrained models passes.
     """
-    return max(least, float(np.percentile(np.hypot(flow[..., 0, :, :], flow[..., 1, :, :]), 99)))
+    return min(max(least, float(np.percentile(np.hypot(flow[..., 0, :, :], flow[..., 1, :, :]), 99))), LARGEST)
 
 
 @checked(flow="2 h w")

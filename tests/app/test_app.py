@@ -100,6 +100,22 @@ def test_every_control_reaches_the_pipeline(engine, picture, monkeypatch):
     assert np.array_equal(engine.generate(picture, "anger"), plain)  # another scheduler was that call's own
 
 
+def test_another_scheduler_loses_nothing_of_the_model(model, picture, monkeypatch):
+    """Its configuration says how faces are framed, which pictures it knows and how much guidance it wants."""
+    engine, asked = Engine(model), []
+    pipe = engine.pipeline()
+    pipe.register_to_config(face_frame=1.5, default_guidance_scale=2.0)
+    call = LFDMPipeline.__call__
+    monkeypatch.setattr(LFDMPipeline, "__call__", lambda self, *a, **k: (asked.append(self), call(self, *a, **k))[1])
+    engine.generate(picture, "anger", scheduler="euler", num_frames=2, output_size="model")
+    (other,) = asked
+    assert (
+        type(other.scheduler).__name__ == "EulerDiscreteScheduler" and type(pipe.scheduler).__name__ == "DDPMScheduler"
+    )
+    assert other.unet is pipe.unet and (other.config.face_frame, other.default_guidance()) == (1.5, 2.0)
+    assert pipe.config["scheduler"] != other.config["scheduler"]
+
+
 def test_subjects(engine):
     """Each box by its own label, or that of the clip; the rest of the picture stays."""
     photograph = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (44, 100, 3), dtype=np.uint8))

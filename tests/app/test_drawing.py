@@ -31,6 +31,7 @@ def test_the_table_of_subjects():
         [4, 2, None, 30, ""],
         ["x", 2, 3, 30, ""],
         [4, 2, "inf", 30, ""],
+        [10**400, 2, 3, 30, ""],
         [1, 2, 3],
         "1234a",
     ):
@@ -49,6 +50,7 @@ def test_the_table_of_strokes():
         [1, 2, 3, 4, 1.5, 2],
         [1, 2, 3, 4, 8, -1],
         [1, 2, 3, 4, 1e400, 1],
+        [1, 2, 3, 4, 1, 10**400],
     ):
         with pytest.raises(ValueError, match="Stroke 1 must have two places in pixels"):
             strokes_in([bad])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -80,6 +81,13 @@ def test_numbers_outside_of_their_bounds(uploads, value):
         uploads.asked_number("Steps", value, 1, 1000, 0)
 
 
+@pytest.mark.parametrize("value", [1.5, 0.5, 1e20, float("nan"), "7", True, 10**400])
+def test_whole_numbers_are_not_cut(uploads, value):
+    with pytest.raises(ValueError, match="Seed must be a whole number from 0 to 2147483648, got"):
+        uploads.asked_whole("Seed", value, 0, 2**31)
+    assert uploads.asked_whole("Seed", 7.0, 0, 2**31) == 7 and uploads.asked_whole("Seed", None, 0, 9, 3) == 3
+
+
 def test_empty_fields_take_what_is_usual(uploads):
     assert uploads.asked_number("Steps", None, 1, 1000, 0) == 0 and uploads.asked_number("Steps", 7.0, 1, 1000, 0) == 7
     assert uploads.choice("Loop", "ease", ("ease", "no")) == "ease"
@@ -109,6 +117,7 @@ def test_folders_of_the_server_are_left_out(uploads):
         [None, None, "a"],
         [None],
         [{"path": "/etc/passwd"}, 1.0, "a"],
+        [{"path": "/", "meta": {"_type": "gradio.FileData"}}, 1.0, "a"],
     ],
 )
 @pytest.mark.parametrize("slider", [True, False])
@@ -127,3 +136,30 @@ def test_values_that_no_field_takes_are_refused_without_a_traceback(gradio, uplo
         asyncio.run(page.preprocess_data(function, sent, None))
     message = caught.value.message
     assert not caught.value.print_exception and "\n" not in message and "/etc" not in message
+
+
+def test_a_folder_among_the_files_is_refused_before_gradio_keeps_it(gradio, uploads):
+    """Gradio deletes what it was sent, by an hourly task that a folder would end."""
+    with gradio.Blocks() as page:
+        picture = uploads.picture_upload()
+        gradio.Button().click(lambda *values: None, [picture, gradio.JSON()], None)
+    uploads.tell_what_is_not_taken(page)
+    (function,) = page.fns.values()
+    folder = Path(picture.GRADIO_CACHE) / "folder"
+    folder.mkdir(parents=True, exist_ok=True)
+    for sent in ([{"path": str(folder), "meta": {"_type": "gradio.FileData"}}, []],
+                 [None, [[{"path": str(folder), "meta": {"_type": "gradio.FileData"}}]]]):  # fmt: skip
+        with pytest.raises(gradio.Error, match="A file must be sent, not a folder"):
+            asyncio.run(page.preprocess_data(function, sent, None))
+    assert not any(page.temp_file_sets)
+
+
+def test_a_request_that_is_no_json_is_answered(gradio, uploads):
+    """FastAPI's own answer repeats what came, and fails at NaN."""
+    from fastapi.testclient import TestClient
+
+    with gradio.Blocks() as page:
+        gradio.Button().click(lambda: None, api_name="go")
+    app = gradio.routes.App.create_app(page, app_kwargs=uploads.ANSWERS)
+    answer = TestClient(app).post("/gradio_api/call/go", content='{"data": NaN}')
+    assert answer.status_code == 422 and answer.json() == {"detail": uploads.NOT_TAKEN}

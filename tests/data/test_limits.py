@@ -53,8 +53,31 @@ def test_a_picture_is_refused_by_its_header(tmp_path, bounds):
     bounds(megapixels=200)
     with open_picture(path) as image:
         assert image.size == (13_000, 13_000)
-    claiming_png(path, 30_000, 30_000)  # which Pillow refuses by itself
-    with pytest.raises(UnreadableFileError, match=r"huge\.png cannot be read as a picture"), open_picture(path):
+    claiming_png(path, 30_000, 30_000)  # which Pillow would refuse by itself, whatever is allowed here
+    with pytest.raises(UnreadableFileError, match=r"30000x30000 pixels is too large: at most 200"), open_picture(path):
+        pass
+    bounds(megapixels=1000)
+    pillows = PIL.Image.MAX_IMAGE_PIXELS
+    with open_picture(path) as image:
+        assert image.size == (30_000, 30_000) and pillows == PIL.Image.MAX_IMAGE_PIXELS > 0
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (b"", "it is empty"),
+        (b"\0\0\0\x20ftypisom\0\0\0\0isomavc1mp41mp42", "it is a video"),
+        (b"RIFF\x24\0\0\0AVI LIST", "it is a video"),
+        (b"\x1aE\xdf\xa3\0\0", "it is a video"),
+        (b"<svg></svg>", "it is damaged, or of a format that is not read; PNG, JPEG"),
+    ],
+)
+def test_what_is_no_picture_is_said(tmp_path, head, message):
+    (tmp_path / "a.png").write_bytes(head)
+    with (
+        pytest.raises(UnreadableFileError, match=rf"a\.png cannot be read as a picture: {message}"),
+        open_picture(tmp_path / "a.png"),
+    ):
         pass
 
 
@@ -183,7 +206,7 @@ def test_only_plain_files_of_known_formats_are_opened(tmp_path):
         ("frames", "0.png is a named pipe"),
         ("list.mp4", "none of the formats that videos come in"),
         ("play.mp4", "Invalid data"),
-        ("eps.gif", "cannot identify image file"),
+        ("eps.gif", "it is damaged, or of a format that is not read"),
     ):
         with pytest.raises(UnreadableClipError, match=message):
             read_clip(tmp_path / name)

@@ -17,6 +17,7 @@ from lfdm_diffusers.evaluation.full_size import FullSizeScores
 from lfdm_diffusers.evaluation.generation import Sampling, generate_clips, plan_clips
 from lfdm_diffusers.evaluation.reconstruction import reconstruction_pairs
 from lfdm_diffusers.evaluation.video_sets import VideoSet, _webp_chunks
+from lfdm_diffusers.pipelines import animating
 from lfdm_diffusers.pipelines.checks import require_denoised
 
 
@@ -48,6 +49,7 @@ def test_a_clip_that_comes_to_nan_is_named_and_the_others_are_written(tmp_path):
 
     def pipe(pictures, labels, **options):
         asked.append(labels)
+        assert animating._UNJUDGED.get()  # whether pictures are known is not asked of every batch
         assert len(options["generator"]) == len(pictures) == len(labels)
         volumes = torch.tensor([float("nan") if label == "b" else 0.5 for label in labels])
         require_denoised(volumes.view(-1, 1), "DDIMScheduler")
@@ -60,7 +62,7 @@ def test_a_clip_that_comes_to_nan_is_named_and_the_others_are_written(tmp_path):
             ValueError, match=r"^1 of 3 clips .*: 000001\.mkv \(.*b\.mkv, label 'b'\)\. The others are in"
         ):
             generate_clips(pipe, real, plan_clips(real, 3), Sampling(), tmp_path / "made", {}, progress=False)
-    assert asked == [["a", "b", "c"], ["a", "c"], ["b"]]
+    assert asked == [["a", "b", "c"], ["a", "c"], ["b"]] and not animating._UNJUDGED.get()
     assert sorted(file.name for file in (tmp_path / "made").glob("*.mkv")) == ["000000.mkv", "000002.mkv"]
     assert np.array_equal(read_clip(tmp_path / "made" / "000002.mkv"), grey(40, 40))
 

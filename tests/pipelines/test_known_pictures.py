@@ -10,6 +10,7 @@ from tiny import tiny_lfae, tiny_pipeline
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
+from lfdm_diffusers.pipelines.animating import unjudged
 from lfdm_diffusers.pipelines.known_pictures import FACTS, KnownPictures, facts_of_reconstruction
 from lfdm_diffusers.pipelines.outlook import unknown_kind
 
@@ -76,6 +77,11 @@ def test_a_call_warns_once_of_what_outlook_has_not_said(known, monkeypatch):
         noise(1), height=64, width=64, latents=torch.zeros(1, 3, 4, 16, 16), **options
     )  # of another size nothing is known
     assert len(said) == 1
+    with unjudged():
+        pipe(noise(2), **options)
+    assert len(said) == 1
+    pipe(noise(2), **options)
+    assert len(said) == 2
 
 
 def test_how_several_are_said():
