@@ -240,8 +240,8 @@ def fvd_of_precisions() -> list[str]:
     return [
         "Of 280 people and labels that the model has not seen ([results.md](results.md), table 1):",
         "```bash\nlfdm data toon-faces toon --num-subjects 640 --num-test-subjects 40 --num-frames 16 --size 64 --format webp\n"
-        "lfdm evaluate --data toon --split test --metrics fvd,kvd,accuracy --output fvd-float32\n"
-        "lfdm evaluate --data toon --split test --metrics fvd,kvd,accuracy --dtype bfloat16 --output fvd-bfloat16\n```",
+        "lfdm evaluate toon64 --data toon --split test --metrics fvd,kvd,accuracy --output fvd-float32\n"
+        "lfdm evaluate toon64 --data toon --split test --metrics fvd,kvd,accuracy --dtype bfloat16 --output fvd-bfloat16\n```",
         "\n".join(lines),
     ]
 

@@ -29,7 +29,7 @@ class Videos:
     """What the model makes in one precision: by picture and label, latents and the pixels that they are decoded to."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype, pictures: int, labels: int | None):
-        self.pipe = LFDMPipeline.from_pretrained(embedded_model()).to(device, dtype)
+        self.pipe = LFDMPipeline.from_pretrained(embedded_model("toon64")).to(device, dtype)
         self.pipe.set_progress_bar_config(disable=True)
         opened = [PIL.Image.open(path).convert("RGB") for path in embedded_pictures()[:pictures]]
         self.asked = [(picture, label) for picture in opened for label in self.pipe.labels[:labels]]

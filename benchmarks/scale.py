@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="gets the numbers as JSON")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    lfae = LatentFlowAutoencoder.from_pretrained(args.lfae or Path(embedded_model(), "lfae"))
+    lfae = LatentFlowAutoencoder.from_pretrained(args.lfae or Path(embedded_model("toon64"), "lfae"))
     lfae = lfae.float().requires_grad_(False).eval()
     with tempfile.TemporaryDirectory() as name:
         folder, data = Path(name), args.data

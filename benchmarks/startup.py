@@ -33,7 +33,7 @@ PROGRAMS = {
     "a first video of the embedded model": (
         "import PIL.Image\nfrom lfdm_diffusers import LFDMPipeline\n"
         "from lfdm_diffusers.embedded import embedded_model, embedded_pictures\n"
-        "pipe = LFDMPipeline.from_pretrained(embedded_model())\n"
+        "pipe = LFDMPipeline.from_pretrained(embedded_model('toon64'))\n"
         "pipe(PIL.Image.open(embedded_pictures()[0]), pipe.labels[0])"
     ),
 }

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
-MODEL = "toon64"  # of drawn faces, such as come with the package
-PEOPLE_MODEL = "people128"  # of photographs of people
+MODEL = "people128"  # of photographs of people
+DRAWN_MODEL = "toon64"  # of drawn faces
+FACES = {"astronaut.jpg": (137, 24, 314, 201)}  # in the photographs, as `find_subjects` finds and frames them
 
 
 def embedded_models() -> list[str]:
@@ -26,7 +27,7 @@ def embedded_model(name: str = MODEL) -> Path:
     folder = ASSETS / name
     if name in embedded_models():
         return folder
-    if name in (MODEL, PEOPLE_MODEL):
+    if name in (MODEL, DRAWN_MODEL):
         raise FileNotFoundError(
             f"This installation holds no pretrained model ({folder} is missing); name a pipeline's folder or Hub id."
         )
@@ -41,10 +42,19 @@ def named_model(model: str | Path) -> str:
 
 def model_for(pictures: Iterable[Path]) -> str:
     """Name of the pretrained pipeline for pictures that nobody named a model for: of people, unless all are this package's drawn faces."""
-    drawn = {path.resolve() for path in embedded_pictures()}
-    return MODEL if all(path.resolve() in drawn for path in pictures) else PEOPLE_MODEL
+    drawn, given = {path.resolve() for path in embedded_pictures()}, [path.resolve() for path in pictures]
+    return DRAWN_MODEL if given and drawn.issuperset(given) else MODEL
+
+
+def embedded_photographs() -> dict[Path, tuple[int, int, int, int]]:
+    """JPEG files of photographs to try `people128` on, which has seen none, each with where its face is: `subjects=[Box(*face)]`.
+
+    They may be passed on: assets/photographs/README.md says whom they show and where they are from.
+    """
+    files = {path.name: path for path in (ASSETS / "photographs").glob("*.jpg")}
+    return {files[name]: face for name, face in FACES.items() if name in files}
 
 
 def embedded_pictures() -> list[Path]:
-    """PNG files of drawn people whom the pretrained model has not seen, in the order of their names."""
+    """PNG files of drawn people whom `toon64` has not seen, in the order of their names."""
     return sorted((ASSETS / "pictures").glob("*.png"))

@@ -136,7 +136,7 @@ def train(work: Path) -> None:
     for system in SYSTEMS:
         if system.is_kept:
             continue
-        for folder, options in system.commands(str(embedded_model())).items():
+        for folder, options in system.commands(str(embedded_model("toon64"))).items():
             if any((work / folder / made).is_dir() for made in ("pipeline", "vae")):
                 continue
             subprocess.run([sys.executable, str(script), *options], cwd=work, check=True)
@@ -290,7 +290,7 @@ def measure_costs() -> None:
     """Each system and number of steps in a process of its own; those that are not kept yet are left out."""
     found = {}
     for system in (*SYSTEMS, LFDM):
-        folder = embedded_model() if system is LFDM else system.kept
+        folder = embedded_model("toon64") if system is LFDM else system.kept
         if system is not LFDM and not system.is_kept:
             print(f"{folder} is not there: not measured")
             continue
@@ -330,7 +330,7 @@ def draw() -> None:
     clips = [toon_clip(0, person, label, num_frames=16, size=64).frames for person, label in SHOWN]
     rows = {"real": [clip / 255 for clip in clips]}
     systems = [(system.title, system.kept, next(iter(system.steps), None)) for system in SYSTEMS if system.is_kept]
-    for title, folder, steps in (*systems, ("LFDM", embedded_model(), None)):
+    for title, folder, steps in (*systems, ("LFDM", embedded_model("toon64"), None)):
         pipe = load_pipeline(folder, kind=ImageToVideoPipeline)
         options = {"num_inference_steps": steps} if steps else {}
         seed = torch.Generator()

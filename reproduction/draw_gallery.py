@@ -37,7 +37,7 @@ def save_tile(name: str, frames: list[PIL.Image.Image]) -> None:
 
 def main() -> None:
     GALLERY.mkdir(exist_ok=True)
-    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    pipe = LFDMPipeline.from_pretrained(embedded_model("toon64"))
     pictures = embedded_pictures()
     for number, (place, label) in enumerate(SHOWN):
         with open_picture(pictures[place]) as image:

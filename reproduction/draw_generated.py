@@ -26,7 +26,7 @@ class Studio:
     """A pipeline, and clips of it as arrays `(F, H, W, 3)`."""
 
     def __init__(self) -> None:
-        self.pipe = LFDMPipeline.from_pretrained(embedded_model())
+        self.pipe = LFDMPipeline.from_pretrained(embedded_model("toon64"))
         self.pipe.set_progress_bar_config(disable=True)
         self.faces = [PIL.Image.open(path).convert("RGB") for path in embedded_pictures()]
 

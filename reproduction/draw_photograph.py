@@ -15,7 +15,7 @@ import torch
 from draw_generated import save
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.embedded import PEOPLE_MODEL, embedded_model
+from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.pipelines.rendering import Box
 
 SHOWN = (104, 0, 344, 240)  # left, top, right, bottom: what is drawn of the picture
@@ -23,7 +23,7 @@ FACE = Box(137, 24, 314, 201)  # as `find_subjects` has it, which may not be ins
 
 
 def main(path: str) -> None:
-    pipe = LFDMPipeline.from_pretrained(embedded_model(PEOPLE_MODEL))
+    pipe = LFDMPipeline.from_pretrained(embedded_model())
     picture = PIL.Image.open(path).convert("RGB")
     left, top, right, bottom = SHOWN
     clips = {"the photograph": np.asarray(picture.crop(SHOWN))[None] / 255}

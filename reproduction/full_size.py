@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs="+", default=[256, 512], help="pixels of a side, multiples of 64")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()
-    lfae = LFDMPipeline.from_pretrained(embedded_model()).lfae.eval()
+    lfae = LFDMPipeline.from_pretrained(embedded_model("toon64")).lfae.eval()
     painters = {
         "painter" if len(args.painter) == 1 else f"painter {folder}": FullSizePainter.from_pretrained(folder).eval()
         for folder in args.painter

@@ -88,7 +88,7 @@ def root_card(card: str, folder: str) -> str:
     files = "results.json", "training.png", "painter.jsonl"
     for name in files:
         card = card.replace(f"]({name})", f"]({folder}/{name})")
-    load = "from lfdm_diffusers.embedded import embedded_model\n\npipe = DiffusionPipeline.from_pretrained(embedded_model())  # it comes with the package"
+    load = 'from lfdm_diffusers.embedded import embedded_model\n\npipe = DiffusionPipeline.from_pretrained(embedded_model("toon64"))  # it comes with the package'
     return card.replace('\n\npipe = DiffusionPipeline.from_pretrained("path/to/this/folder")', f"\n{load}")
 
 

@@ -31,6 +31,7 @@ import PIL.Image
 import torch
 
 from lfdm_diffusers import LFDMPipeline
+from lfdm_diffusers.embedded import DRAWN_MODEL as MODEL
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.evaluation.report import hardware, software, write_report
 from lfdm_diffusers.evaluation.run import evaluate
@@ -51,7 +52,7 @@ class Row:
     Attributes:
         name, title: of the file, and on the page.
         arguments: of `evaluate`, without source and output.
-        source: of the clips: a word, a folder of the work, or one of the project; None is the model.
+        source: of the clips: a word, a folder of the work, or one of the project; None is `MODEL`.
     """
 
     name: str
@@ -128,8 +129,8 @@ def draw_ink(work: Path) -> None:
     if (work / INK_MODEL).is_dir():
         return
     tuning = f"--train_data_dir toon-ink --output_dir ink-decoder {FINE_TUNING} --pretrained_model_name_or_path"
-    run(work, f"{shlex.quote(str(SCRIPT))} {tuning}", embedded_model())
-    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    run(work, f"{shlex.quote(str(SCRIPT))} {tuning}", embedded_model(MODEL))
+    pipe = LFDMPipeline.from_pretrained(embedded_model(MODEL))
     pipe.lfae.load_decoder(work / "ink-decoder" / "decoder")
     with whole(work / INK_MODEL) as part:
         pipe.save_pretrained(part)
@@ -289,16 +290,16 @@ def measure(table: Table, work: Path) -> None:
     for row in table.rows:
         if not (work / row.name / "results.json").is_file():
             own = DOCS.parent / (row.source or "")
-            source = str(own) if row.source and own.is_dir() else row.source
+            source = str(own) if row.source and own.is_dir() else row.source or MODEL
             with get_context("spawn").Pool(1) as alone:  # so that its peak of memory is its own
                 alone.apply(score, (work, row, source))
-        command = " ".join(filter(None, ("evaluate", row.source, row.options, f"--output {row.name}")))
+        command = " ".join(filter(None, ("evaluate", row.source or MODEL, row.options, f"--output {row.name}")))
         results = json.loads((work / row.name / "results.json").read_text(encoding="utf-8"))
         results["receipt"] |= {"command": f"lfdm {command}"} | ({"source": row.source} if row.source else {})
         write_json(RESULTS / f"{row.name}.json", results)
 
 
-def score(work: Path, row: Row, source: str | None) -> None:
+def score(work: Path, row: Row, source: str) -> None:
     """One evaluation, in `work`; changes the process's folder."""
     os.chdir(work)
     write_report(Path(row.name), evaluate(source, output=row.name, **row.arguments))
@@ -314,7 +315,7 @@ def time_samplers() -> None:
     All in one process, after a first video that does not count, so that the rows compare; the evaluations, which may have run
     beside other work, say nothing about time.
     """
-    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    pipe = LFDMPipeline.from_pretrained(embedded_model(MODEL))
     pipe.set_progress_bar_config(disable=True)
     own, picture, rows = pipe.scheduler, PIL.Image.open(embedded_pictures()[0]).convert("RGB"), {}
     for row in [SAMPLERS[-1], *SAMPLERS]:

@@ -138,7 +138,7 @@ def main() -> None:
     args = parser.parse_args()
     people = range(FIRST_PERSON, FIRST_PERSON + args.people)
     ways = WAYS if args.ways == "all" else (WAYS[0], WAYS[-1])
-    pipe = StudiedPipeline.from_pretrained(embedded_model())
+    pipe = StudiedPipeline.from_pretrained(embedded_model("toon64"))
     pipe.set_progress_bar_config(disable=True)
     judge = load_judge("expression")
     rows: dict[str, list[list[float]]] = {way: [] for way in ("the true clip", *ways)}

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         read_picture,
     )
 
-    pictures = find_pictures(args.images)
+    pictures = find_pictures(args.images, args.model)
     check_output(Path(args.output))
     mask = read_mask(args.motion_mask)
     if args.absolute and not args.driving:

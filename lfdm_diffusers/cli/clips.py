@@ -19,7 +19,7 @@ import torch
 from ..data.picture_files import open_picture, picture_files
 from ..data.picture_fitting import fitted_size, to_tensors
 from ..data.picture_reading import reduced
-from ..embedded import embedded_model, embedded_pictures, model_for
+from ..embedded import DRAWN_MODEL, embedded_model, embedded_photographs, embedded_pictures, model_for
 from ..files.names import printable
 from ..files.progress import progress_bar
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput
@@ -44,14 +44,16 @@ def load_chosen_pipeline(args: argparse.Namespace, pictures: Sequence[Path]) -> 
     return pipe, str(args.model or model.name)
 
 
-def find_pictures(given: list[str]) -> list[Path]:
-    """The pictures that the arguments name, each once, those of folders in their natural order.
+def find_pictures(given: list[str], model: str | None = None) -> list[Path]:
+    """The pictures that the arguments name, each once, those of folders in their natural order; where they name none, the
+    package's photograph, or its first drawn face for its model of those.
 
     Raises:
         ValueError: if one is not there, or a folder holds none.
     """
     if not given:
-        if not (bundled := embedded_pictures()):
+        bundled = embedded_pictures() if model == DRAWN_MODEL else [*embedded_photographs()]
+        if not bundled:
             raise ValueError("This installation holds no pictures; name one.")
         return bundled[:1]
     found: list[Path] = []

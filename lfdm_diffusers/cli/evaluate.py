@@ -9,19 +9,20 @@ from pathlib import Path
 from ..arguments.choices import LAYOUTS
 from ..arguments.types import some_of, whole_number
 from ..evaluation.choices import ANCHORS, AUTO, FEWEST, GENERATED, METRICS, PLAN, TOON_FACES, TRAIN
+from ..embedded import MODEL
 from .options import add_json_argument, add_limits, add_sampling_arguments
 
 EXAMPLES = """
 examples:
-  the model of this package on 40 drawn people that it has never seen:
+  the package's model of drawn faces on 40 people that it has never seen:
     lfdm data toon-faces toon --num-subjects 640 --num-test-subjects 40 --num-frames 16 --size 64 --format webp \
         --split test
-    %(prog)s --data toon --split test --metrics fvd,cfvd,kvd,accuracy --output toon-scores
+    %(prog)s toon64 --data toon --split test --metrics fvd,cfvd,kvd,accuracy --output toon-scores
   the same with another sampler, and what a still picture would get:
-    %(prog)s --data toon --split test --scheduler ddim --steps 100 --output toon-ddim100
+    %(prog)s toon64 --data toon --split test --scheduler ddim --steps 100 --output toon-ddim100
     %(prog)s static --data toon --split test --output toon-static
   and what a perfect denoiser would get: real clips, as the auto-encoder gives them back:
-    %(prog)s --reconstruct --data toon --split test --output toon-reconstructed
+    %(prog)s toon64 --reconstruct --data toon --split test --output toon-reconstructed
   clips that something else has made, in lossless files named by label:
     %(prog)s my-clips --data toon --split test --output my-scores
 """
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         nargs="?",
         help=f"a pipeline (folder or Hub id), a folder of clips made before, or {' or '.join(ANCHORS)}: real clips' first "
-        "frame repeated, real frames out of order (default: the model of this package)",
+        f"frame repeated, real frames out of order (default: {MODEL}, which comes with the package)",
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(

@@ -6,13 +6,13 @@ import argparse
 import json
 
 from ..arguments.types import whole_number
-from ..embedded import embedded_model
+from ..embedded import MODEL, embedded_model, embedded_models
 from .options import add_json_argument
 
 EXAMPLES = """
 examples:
-  the model that comes with the package:
-    %(prog)s --output toon64-onnx
+  a model that comes with the package:
+    %(prog)s toon64 --output toon64-onnx
   a model of your own, in full precision, for clips of any length:
     %(prog)s lfdm-mug128 --output mug128-onnx --dtype float32 --dynamic
 """
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="pipeline: folder or Hub id (default: the one that comes with the package)",
+        help=f"pipeline: folder, Hub id, or the name of one that comes with the package: {', '.join(embedded_models())} (default: {MODEL})",
     )
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder to write; it appears whole or not at all"

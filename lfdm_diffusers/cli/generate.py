@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 examples:
-  all labels of the model that comes with the package, on a picture that comes with it:
+  all labels on the photograph that comes with the package, or on its first drawn face:
     %(prog)s
+    %(prog)s --model toon64
   your own picture, one label (or a word for it), or two of them; a smile that is held for five seconds:
     %(prog)s face.png smile
     %(prog)s face.png happiness surprise
@@ -121,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     if words and args.all_labels:
         raise ValueError(f"`--all-labels` leaves no room for labels, got {', '.join(words)}.")
     args.label = [*words, *(args.label or [])] or None
-    pictures = find_pictures(args.images)
+    pictures = find_pictures(args.images, args.model)
     check_output(Path(args.output))
     mask = read_mask(args.motion_mask)
     pipe, model = load_chosen_pipeline(args, pictures)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 
-from ..embedded import embedded_model
+from ..embedded import MODEL, embedded_model, embedded_models
 from .options import add_json_argument
 
 EXAMPLES = """
 examples:
   %(prog)s
+  %(prog)s toon64
   %(prog)s lfdm-mug128
   %(prog)s someone/some-model --json
 """
@@ -22,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="folder or Hub id, of which only configurations and card are read (default: the model that comes with the "
-        "package)",
+        help="folder or Hub id, of which only configurations and card are read, or the name of a model that comes with the package: "
+        f"{', '.join(embedded_models())} (default: {MODEL})",
     )
     add_json_argument(parser)
 

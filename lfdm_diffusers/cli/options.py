@@ -7,7 +7,7 @@ from typing import Any
 
 from ..arguments.choices import DTYPES, FITS, FORMATS, KINDS, LOOPS, MOST_FPS, SCHEDULERS
 from ..arguments.types import add_limit_arguments, frame_size, number, some_of, whole_number
-from ..embedded import MODEL, PEOPLE_MODEL, embedded_models
+from ..embedded import DRAWN_MODEL, MODEL, embedded_models
 
 
 def add_sampling_arguments(group: argparse._ArgumentGroup) -> None:
@@ -61,9 +61,9 @@ def add_picture_arguments(group: argparse._ArgumentGroup, labels: str = "") -> N
         "images",
         nargs="*",
         metavar="IMAGE",
-        help=f"pictures, or folders of pictures (default: one that comes with the package){labels}",
+        help=f"pictures, or folders of pictures (default: a photograph that comes with the package){labels}",
     )
-    add_model_argument(group, f"{PEOPLE_MODEL}, and {MODEL} for the drawn faces that come with the package")
+    add_model_argument(group, f"{MODEL}, and {DRAWN_MODEL} for the drawn faces that come with the package")
     group.add_argument(
         "--image-fit",
         type=_underscored,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..embedded import embedded_photographs
 from ..files.names import printable
 
 # Functions import what loads torch, so that `--help` does not wait for it.
@@ -118,12 +119,24 @@ def subjects_of(
 
 def _foreseen(path: Path, read: Callable[[Path], torch.Tensor], pipe: LFDMPipeline, image_fit: str | None) -> Subjects:
     """What becomes of a picture by itself (`LFDMPipeline.outlook`), which is said."""
+    if (own := own_face(path)) is not None:  # needs no detector
+        print(f"{printable(path.name)}: its face moves, the rest of the picture stays.", file=sys.stderr)
+        return Subjects([own])
     try:
         seen = pipe.outlook(read(path), image_fit)
     except ValueError:  # it will be left out, and named, with others that cannot be used
         return Subjects()
     print(f"{printable(path.name)}: {seen.sentence}", file=sys.stderr)
     return Subjects(seen.subjects, [None] * len(seen.subjects)) if seen.subjects else Subjects()
+
+
+def own_face(path: Path) -> Box | None:
+    """Where the face is in a photograph of the package; None for any other picture."""
+    from ..pipelines import Box
+
+    faces = {photograph.resolve(): face for photograph, face in embedded_photographs().items()}
+    face = faces.get(path.resolve())
+    return None if face is None else Box(*face)
 
 
 def clip_names(

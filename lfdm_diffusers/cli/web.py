@@ -9,15 +9,15 @@ import tempfile
 from pathlib import Path
 
 from ..arguments.types import whole_number
-from ..embedded import embedded_model, embedded_pictures, named_model
+from ..embedded import DRAWN_MODEL, embedded_model, embedded_pictures, named_model
 from .options import add_json_argument
 
 EXAMPLES = """
 examples:
-  the model that comes with the package, on http://127.0.0.1:7870:
+  the package's model of drawn faces, on http://127.0.0.1:7870:
     %(prog)s
   a folder to be pushed as a static Space, from a model exported before:
-    lfdm export --output toon64-onnx
+    lfdm export toon64 --output toon64-onnx
     %(prog)s toon64-onnx --output page
 
 npm fetches two pinned packages (onnxruntime-web, gifenc) the first time; --runtime names a folder that has them already.
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="MODEL",
         help="folder that lfdm export wrote, or a pipeline (folder or Hub id), which is exported first, in a few minutes "
-        "(default: the one that comes with the package)",
+        f"(default: {DRAWN_MODEL}, which comes with the package)",
     )
     parser.add_argument("--output", metavar="DIR", help="folder to write, instead of serving")
     parser.add_argument("--overwrite", action="store_true", help="replace a folder that was written so before")
@@ -69,13 +69,13 @@ def run(args: argparse.Namespace) -> int:
     runtime = runtime_files(args.runtime, say=say)
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        model = Path(named_model(args.model)) if args.model else embedded_model()
+        model = Path(named_model(args.model)) if args.model else embedded_model(DRAWN_MODEL)
         if not (model / "runner.json").is_file():
             from ..export.folder import export_onnx
             from ..pipelines.loading import load_pipeline
 
             say("exporting the model, which takes a few minutes")
-            pipe = load_pipeline(args.model or embedded_model())
+            pipe = load_pipeline(model)
             model = work / "model"
             export_onnx(pipe, model, say=say)
         folder = Path(args.output) if args.output else work / "page"

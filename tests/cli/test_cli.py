@@ -675,6 +675,9 @@ def test_embedded_model_and_pictures(model, tmp_path, capsys, monkeypatch):
     for path in embedded.embedded_pictures():
         with PIL.Image.open(path) as image:
             assert image.format == "PNG" and image.size == (256, 256) and image.mode == "RGB"
+    for path, (left, top, right, bottom) in embedded.embedded_photographs().items():
+        with PIL.Image.open(path) as image:
+            assert image.format == "JPEG" and 0 <= left < right <= image.width and 0 <= top < bottom <= image.height
     monkeypatch.setattr(embedded, "ASSETS", tmp_path / "assets")
     assert lfdm("info") == 2
     assert "holds no pretrained model" in capsys.readouterr().err
@@ -682,12 +685,18 @@ def test_embedded_model_and_pictures(model, tmp_path, capsys, monkeypatch):
     assert "holds no pictures" in capsys.readouterr().err
     # With both in place nothing need be named.
     pipe = LFDMPipeline.from_pretrained(model)
-    pipe.save_pretrained(tmp_path / "assets" / "toon64")
-    (tmp_path / "assets" / "pictures").mkdir()
-    PIL.Image.new("RGB", (32, 32), "red").save(tmp_path / "assets" / "pictures" / "red.png")
-    assert lfdm("generate", "--output", tmp_path / "out", "--formats", "gif", "--kinds", "grid", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["model"] == "toon64"
-    assert (tmp_path / "out" / "red" / "grid.gif").exists()
+    for name, folder, picture in (("people128", "photographs", "astronaut.jpg"), ("toon64", "pictures", "face.png")):
+        pipe.save_pretrained(tmp_path / "assets" / name)
+        (tmp_path / "assets" / folder).mkdir()
+        PIL.Image.new("RGB", (320, 320), "red").save(tmp_path / "assets" / folder / picture)
+        chosen = [] if name == "people128" else ["--model", name]
+        options = ("--output", tmp_path / name, "--formats", "gif", "--kinds", "grid", "--json", *chosen)
+        assert lfdm("generate", *options) == 0
+        said = capsys.readouterr()
+        told = json.loads(said.out)
+        assert told["model"] == name and (tmp_path / name / Path(picture).stem / "grid.gif").exists()
+        moving = [[*embedded.FACES["astronaut.jpg"]]] if name == "people128" else []
+        assert told["pictures"][0]["subjects"] == moving
 
 
 def test_embedded_models_have_names(tmp_path, monkeypatch):
@@ -706,7 +715,7 @@ def test_embedded_models_have_names(tmp_path, monkeypatch):
 def test_pictures_of_ones_own_are_taken_for_people(tmp_path, monkeypatch, capsys):
     """Without --model, and the drawn faces of the package for drawn ones."""
     faces = embedded.embedded_pictures()
-    assert (embedded.model_for([]), embedded.model_for(faces[:2])) == ("toon64", "toon64")
+    assert (embedded.model_for([]), embedded.model_for(faces[:2])) == ("people128", "toon64")
     assert embedded.model_for([faces[0], tmp_path / "photograph.jpg"]) == "people128"
     PIL.Image.new("RGB", (32, 32), "red").save(tmp_path / "red.png")
     monkeypatch.setattr(embedded, "ASSETS", tmp_path / "assets")

@@ -27,7 +27,7 @@ from lfdm_diffusers.visualization import contact_sheet, flow_to_color
 
 
 def generate(folder: Path | None = None) -> Motion:
-    pipe: LFDMPipeline = LFDMPipeline.from_pretrained(folder or embedded_model())
+    pipe: LFDMPipeline = LFDMPipeline.from_pretrained(folder or embedded_model("toon64"))
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     picture = PIL.Image.open(embedded_pictures()[0])
     out = pipe(picture, "happiness", num_inference_steps=10, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.embedded import PEOPLE_MODEL, embedded_model
+from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.ops.warp import sampling_grid
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ BROWS, CHIN = (slice(9, 14), slice(9, 23)), (slice(23, 29), slice(11, 21))  # ro
 @pytest.fixture(scope="module")
 def moved():
     """Of a label, how far the content of each place has come down at the apex, `(32, 32)`, in pixels of the model."""
-    pipe = LFDMPipeline.from_pretrained(embedded_model(PEOPLE_MODEL))
+    pipe = LFDMPipeline.from_pretrained(embedded_model())
     pipe.set_progress_bar_config(disable=True)
     with PIL.Image.open(ROOT / "docs" / "photograph.webp") as grid:
         face = grid.convert("RGB").crop((37, 28, 214, 205))

@@ -44,9 +44,9 @@ def test_results_are_of_the_projects_models_and_their_rows():
     for file in FILES:
         receipt, source = json.loads(file.read_text(encoding="utf-8"))["receipt"], ROWS[file.stem].source
         if receipt["kind"] == "model":
-            own = ROOT / (source or embedded_model())
+            own = ROOT / (source or embedded_model("toon64"))
             dtype = (receipt["sampling"] or {"dtype": "float32"})["dtype"]
-            expected = sha256_of_model(own if own.is_dir() else embedded_model(), dtype)
+            expected = sha256_of_model(own if own.is_dir() else embedded_model("toon64"), dtype)
             expected.pop("painter", None)  # it came later, and frames of the model's size are not its
             if source is None or own.is_dir():
                 assert receipt["model_sha256"] == expected, file
@@ -96,7 +96,7 @@ def test_a_table_is_measured_once(tmp_path, monkeypatch):
     for _ in range(2):
         paper_tables.measure(table, tmp_path)
     own = str(tmp_path / "project" / "kept" / "vdm")  # wherever the project lies
-    assert runs == [(paper_tables.score, *row) for row in (("one", None), ("two", "static"), ("three", own))]
+    assert runs == [(paper_tables.score, *row) for row in (("one", "toon64"), ("two", "static"), ("three", own))]
     receipts = [json.loads((tmp_path / "results" / f"{name}.json").read_text())["receipt"] for name in sources]
     assert receipts[1]["command"] == "lfdm evaluate static --data toon --output two"
     assert receipts[2]["command"] == "lfdm evaluate kept/vdm --data toon --output three"
@@ -135,7 +135,7 @@ def test_cells(score, text):
 def test_the_card_at_the_root_is_the_embedded_models():
     from make_embedded import root_card
 
-    folder = embedded_model()
+    folder = embedded_model("toon64")
     card = (folder / "README.md").read_text(encoding="utf-8")
     at_root = (ROOT / "model_card.md").read_text(encoding="utf-8")
     assert at_root == root_card(card, folder.relative_to(ROOT).as_posix())
@@ -145,7 +145,7 @@ def test_the_card_at_the_root_is_the_embedded_models():
 
 def test_the_embedded_models_card_has_the_numbers_of_the_page():
     """Beside the scores of an older script, those of `lfdm evaluate`, of the same weights."""
-    card = (embedded_model() / "README.md").read_text(encoding="utf-8")
+    card = (embedded_model("toon64") / "README.md").read_text(encoding="utf-8")
     found = {name: results_page.load(name)["scores"] for name in ("table1-lfdm", "table3-reconstruction")}
     l1, epe = (found["table3-reconstruction"][name] for name in ("l1", "epe"))
     accuracy = found["table1-lfdm"]["accuracy"]
@@ -162,7 +162,7 @@ def test_every_sampler_is_timed_in_one_run(tmp_path, monkeypatch):
     for module in (paper_tables, results_page):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
     tiny_pipeline().save_pretrained(tmp_path / "tiny")
-    monkeypatch.setattr(paper_tables, "embedded_model", lambda: tmp_path / "tiny")
+    monkeypatch.setattr(paper_tables, "embedded_model", lambda name: tmp_path / "tiny")
     monkeypatch.setattr(
         paper_tables,
         "SAMPLERS",

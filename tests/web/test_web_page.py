@@ -49,7 +49,7 @@ const [given, done] = arguments;
 
 @pytest.fixture(scope="module")
 def pipe():
-    pipe = load_pipeline(embedded_model())
+    pipe = load_pipeline(embedded_model("toon64"))
     pipe.register_modules(painter=None)  # the page paints by the plain rule unless it is asked to
     return pipe
 
