@@ -63,7 +63,9 @@ def main(argv: list[str] | None = None) -> None:
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (script, options) in STAGES.items():
-            made = ["--pretrained_model_name_or_path", str(embedded_model("toon64"))] if script == "train_unet.py" else []
+            made = (
+                ["--pretrained_model_name_or_path", str(embedded_model("toon64"))] if script == "train_unet.py" else []
+            )
             rows[name] = measure(script, [*options.split(), *made], args, Path(folder, script))
             print(
                 f"{name}: {rows[name]['waiting_for_data']:.1%} of the time, {rows[name]['steps_per_second']:.3g} steps/s"

@@ -1,13 +1,10 @@
 #!/usr/bin/env python
-"""docs/photograph.webp: what the package's model of people makes of one photograph, every label at the photograph's own size.
+"""docs/photograph.webp: what the package's model of people makes of the package's photograph, every label at its own size.
 
-python -c "import skimage.data as d, PIL.Image as I; I.fromarray(d.astronaut()).save('astronaut.png')"  # of scikit-image; NASA, public domain
-python reproduction/draw_photograph.py astronaut.png
+python reproduction/draw_photograph.py
 """
 
 from __future__ import annotations
-
-import sys
 
 import numpy as np
 import PIL.Image
@@ -15,26 +12,35 @@ import torch
 from draw_generated import save
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.embedded import embedded_model
+from lfdm_diffusers.embedded import embedded_model, embedded_photographs
 from lfdm_diffusers.pipelines.rendering import Box
 
-SHOWN = (104, 0, 344, 240)  # left, top, right, bottom: what is drawn of the picture
-FACE = Box(137, 24, 314, 201)  # as `find_subjects` has it, which may not be installed
+SHOWN = (104, 0, 344, 240)  # left, top, right, bottom: what is drawn of the photograph
 
 
-def main(path: str) -> None:
-    pipe = LFDMPipeline.from_pretrained(embedded_model())
-    picture = PIL.Image.open(path).convert("RGB")
+def photograph_clip(pipe: LFDMPipeline, label: str) -> np.ndarray:
+    """The photograph and a label, `(F, H, W, 3)`, uint8."""
+    ((path, face),) = embedded_photographs().items()
+    generator = torch.Generator().manual_seed(0)
+    (frames,) = pipe(
+        PIL.Image.open(path), label, subjects=[Box(*face)], output_size="picture", output_type="stream", generator=generator
+    ).frames  # fmt: skip
+    return np.stack(list(frames))
+
+
+def shown(frames: np.ndarray) -> np.ndarray:
+    """The face and what is around it."""
     left, top, right, bottom = SHOWN
-    clips = {"the photograph": np.asarray(picture.crop(SHOWN))[None] / 255}
-    for label in pipe.labels:
-        generator = torch.Generator().manual_seed(0)
-        (frames,) = pipe(
-            picture, label, subjects=[FACE], output_size="picture", output_type="np", generator=generator
-        ).frames
-        clips[label] = frames[:, top:bottom, left:right]
-    save("photograph", clips, columns=4, scale=1)
+    return frames[:, top:bottom, left:right]
+
+
+def main() -> None:
+    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    ((path, _),) = embedded_photographs().items()
+    clips = {"the photograph": shown(np.asarray(PIL.Image.open(path))[None])}
+    clips |= {label: shown(photograph_clip(pipe, label)) for label in pipe.labels}
+    save("photograph", {title: clip / 255 for title, clip in clips.items()}, columns=4, scale=1)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -21,7 +21,7 @@ from ..data.clips import Clip, iterate_frames
 from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
 from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
-from ..embedded import PEOPLE_MODEL, embedded_model, embedded_models
+from ..embedded import DRAWN_MODEL, embedded_model, embedded_models
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, find_subjects
 from ..pipelines.loading import load_pipeline
 from ..schedulers import scheduler_by_name
@@ -64,13 +64,13 @@ class Engine:
     """Loads models and makes clips with them. Threads may call its methods at once; calls run one after the other.
 
     Args:
-        model: folder or Hub id of the pipeline to begin with; by default the package's of drawn faces, with the one of photographs beside it.
+        model: folder or Hub id of the pipeline to begin with; by default the package's of photographs, with the one of drawn faces beside it.
         device, dtype: of all pipelines.
         may_load: whether `pipeline` may load models other than the first.
         models: the only ones it may load. None allows any; use that only where every user may run code on the machine.
 
     Attributes:
-        photographs: whether the package's model of people is at hand, whatever may be loaded.
+        both: whether it is so by default: both of the package's models are at hand, whatever may be loaded.
 
     Raises:
         ValueError: if the model cannot be loaded.
@@ -85,7 +85,7 @@ class Engine:
         models: Sequence[str] | None = None,
     ):
         self.models = None if models is None else [str(name) for name in models]
-        self.photographs = model is None and PEOPLE_MODEL in embedded_models()
+        self.both = model is None and DRAWN_MODEL in embedded_models()
         may_load = may_load and self.models != []
         self.model, self.device, self.dtype, self.may_load = str(model or embedded_model()), device, dtype, may_load
         self._pipelines: dict[str, LFDMPipeline] = {}
@@ -105,7 +105,7 @@ class Engine:
         """
         require_short(model)
         name = (model or "").strip() or self.model
-        own = name == self.model or (self.photographs and name == PEOPLE_MODEL)
+        own = name == self.model or (self.both and name == DRAWN_MODEL)
         if not own and not self.may_load:
             raise ValueError("This app stays with the model that it was started with.")
         if not own and self.models is not None and name not in self.models:
@@ -248,11 +248,13 @@ class Engine:
         tensor = self.usable(picture)
         progress(0.1, "finding the motion of the clip")
         frames = itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES)
-        motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit)
+        boxes = self._faces(pipe, tensor, output_size)
+        motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit, subjects=boxes)
         progress(0.7, "animating the picture")
-        output = pipe.animate(tensor, motion, **self._shown(fit, output_size, motion_scale, loop))
+        output = pipe.animate(tensor, motion, subjects=boxes, **self._shown(fit, output_size, motion_scale, loop))
         rate = frame_rate(Path(driving))
         files = self.files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate)
+        files.subjects = len(boxes or [0])
         return self._made(files, tensor, fit, "transfer", output, 0)
 
     @in_turn
@@ -277,8 +279,11 @@ class Engine:
         tensor, loaded = self.usable(picture), Motion.load(motion)
         if len(loaded) > MOST_FRAMES:
             raise ValueError(f"The motion has {len(loaded)} frames; at most {MOST_FRAMES} are taken.")
-        output = pipe.animate(tensor, loaded, **self._shown(fit, output_size, motion_scale, loop))
+        boxes = self._faces(pipe, tensor, output_size)
+        options = self._shown(fit, output_size, motion_scale, loop)
+        output = pipe.animate(tensor, [loaded] * len(boxes or [0]), subjects=boxes, **options)
         files = self.files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about))
+        files.subjects = len(boxes or [0])
         return self._made(files, tensor, fit, "animated", output, 0)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
@@ -303,11 +308,16 @@ class Engine:
         return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed, labels)
 
     @staticmethod
-    def _foreseen(pipe: LFDMPipeline, tensor: torch.Tensor, asked: ClipOptions) -> ClipOptions:
+    def _faces(pipe: LFDMPipeline, tensor: torch.Tensor, output_size: str) -> list[Box] | None:
+        """What moves in a picture where nobody said it: faces, if the model finds some; None is the whole picture."""
+        found = None if output_size != "picture" else pipe.outlook(tensor).subjects
+        return found[:MOST_DRAWN] if found else None
+
+    def _foreseen(self, pipe: LFDMPipeline, tensor: torch.Tensor, asked: ClipOptions) -> ClipOptions:
         """With the faces that the model finds as subjects, where nobody said what moves."""
-        if asked.subjects or asked.strokes or asked.mask is not None or asked.output_size != "picture":
+        if asked.subjects or asked.strokes or asked.mask is not None:
             return asked
-        return replace(asked, subjects=[(box, None) for box in pipe.outlook(tensor).subjects or []][:MOST_DRAWN])
+        return replace(asked, subjects=[(box, None) for box in self._faces(pipe, tensor, asked.output_size) or []])
 
     def _sampler(
         self, pipe: LFDMPipeline, asked: ClipOptions, fit: str, progress: Progress

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ..data.picture_fitting import FITS
-from ..embedded import PEOPLE_MODEL, embedded_pictures
+from ..embedded import DRAWN_MODEL, embedded_photographs, embedded_pictures
 from ..schedulers import SCHEDULERS
 from .actions import (
     AS_TRAINED,
@@ -79,7 +79,7 @@ def make_page(engine: Engine) -> gr.Blocks:
         with gr.Tab("Generate"), gr.Row(equal_height=False):
             kind, shaped = _generate_tab(engine, model, page)
         with gr.Tab("Expressions", visible=bool(engine.pipeline().labels)), gr.Row(equal_height=False):
-            expression_tab(engine, _picture(0, elem_id="mix-picture", render=False), WORK)
+            expression_tab(engine, _picture(engine, 0, elem_id="mix-picture", render=False), WORK)
         with gr.Tab("From a clip"), gr.Row(equal_height=False):
             _transfer_tab(engine, model)
         with gr.Tab("Saved motion"), gr.Row(equal_height=False):
@@ -87,7 +87,8 @@ def make_page(engine: Engine) -> gr.Blocks:
         with gr.Tab("Model", visible=engine.may_load):
             _model_tab(engine, model, kind, shaped)
         gr.Markdown(
-            "The faces to choose from are drawn: none of these people exists. Ask the people in a photograph before you move them."
+            "The photograph to begin with is of Eileen Collins (NASA, public domain); none of the drawn people exists. Ask the people in "
+            "a photograph before you move them."
         )
         _add_api(engine)
     tell_what_is_not_taken(page)
@@ -99,19 +100,22 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
     pipe = engine.pipeline()
     labels, free_text, num_frames = pipe.labels or [], pipe.text_encoder is not None, pipe.unet.config.num_frames
     with gr.Column():
-        picture = _picture(0, height=260, elem_id="picture")
+        picture = _picture(engine, 0, height=260, elem_id="picture")
         told_line = gr.Markdown(elem_id="outlook")
         kind = gr.Radio(
-            [("a photograph of a person", PEOPLE_MODEL), ("a drawn face", "")],
+            [("a photograph of a person", ""), ("a drawn face", DRAWN_MODEL)],
             value="",
             label="The picture is",
-            visible=engine.photographs,
+            visible=engine.both,
             elem_id="kind",
         )
-        examples = gr.Examples(_pictures(), picture, label="Drawn faces that the model has not seen")
-        if engine.photographs:
-            picture.input(lambda: PEOPLE_MODEL, None, kind, **NOW)
-            examples.load_input_event.then(lambda: "", None, kind, **NOW)
+        if engine.both:
+            picture.input(lambda: "", None, kind, **NOW)
+            known = gr.Examples(_photographs(), picture, label="A photograph that the model has not seen")
+            known.load_input_event.then(lambda: "", None, kind, **NOW)
+        drawn = gr.Examples(_drawn(), picture, label="Drawn faces that the model of those has not seen")
+        if engine.both:
+            drawn.load_input_event.then(lambda: DRAWN_MODEL, None, kind, **NOW)
         label = gr.Radio(labels, value=first_label(labels), label="Label", visible=bool(labels), elem_id="label")
         text = gr.Textbox(
             label="Or a text", placeholder="a person smiles", visible=free_text, max_lines=2, elem_id="text"
@@ -180,7 +184,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
             any_seed = gr.Button("Random seed", size="sm", elem_id="random-seed")
     with gr.Column():
         with gr.Column() as one:
-            clip, views, downloads = _results("clip", first_clip())
+            clip, views, downloads = _results("clip", first_clip(engine.both))
             with gr.Accordion("The motion, frame by frame", open=False):
                 sheet = gr.Image(show_label=False, interactive=False, type="filepath", elem_id="sheet")
             history = history_parts()
@@ -236,7 +240,7 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
         gr.Markdown(
             "The auto-encoder finds the motion of a driving clip, and gives it to your picture: no label needed."
         )
-        picture = _picture(1)
+        picture = _picture(engine, 1)
         driving = gr.Video(label="Driving clip", sources=["upload", "webcam"], height=290, elem_id="driving")
         relative = gr.Checkbox(
             True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
@@ -253,7 +257,7 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
         gr.Markdown(
             "A `.safetensors` file that this app or `lfdm generate` has saved, for any picture framed in the same way."
         )
-        picture = _picture(2)
+        picture = _picture(engine, 2)
         kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion")
         scale, loop, fit, size = _strength(), _repetition(), _framing(engine), _size()
         go = gr.Button("Animate", variant="primary", elem_id="go-kept")
@@ -277,13 +281,17 @@ def _model_tab(engine: Engine, model: gr.State, kind: gr.Radio, shaped: list[gr.
 # ---- parts that tabs share ------------------------------------------------------------------------------------------
 
 
-def _pictures() -> list[str]:
+def _drawn() -> list[str]:
     return [str(path) for path in embedded_pictures()]
 
 
-def _picture(example: int, height: int = 240, **options: Any) -> gr.Image:
-    """Where a picture is given; it begins with one of the bundled ones."""
-    value = next(iter(_pictures()[example:]), None)
+def _photographs() -> list[str]:
+    return [str(path) for path in embedded_photographs()]
+
+
+def _picture(engine: Engine, example: int, height: int = 240, **options: Any) -> gr.Image:
+    """Where a picture is given; it begins with one of the package that the model knows the kind of."""
+    value = next(iter(_photographs() if engine.both else _drawn()[example:]), None)
     sources = ["upload", "webcam", "clipboard"]
     # Without a mode the picture comes as it is: transparency is laid over white later, by the pipeline.
     return picture_upload(value, label="Picture", sources=sources, height=height, **options)

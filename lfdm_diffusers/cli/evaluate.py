@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..arguments.choices import LAYOUTS
 from ..arguments.types import some_of, whole_number
-from ..evaluation.choices import ANCHORS, AUTO, FEWEST, GENERATED, METRICS, PLAN, TOON_FACES, TRAIN
 from ..embedded import MODEL
+from ..evaluation.choices import ANCHORS, AUTO, FEWEST, GENERATED, METRICS, PLAN, TOON_FACES, TRAIN
 from .options import add_json_argument, add_limits, add_sampling_arguments
 
 EXAMPLES = """

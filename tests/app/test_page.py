@@ -16,7 +16,7 @@ import pytest
 from lfdm_diffusers.app.engine import Engine
 from lfdm_diffusers.app.gallery import first_clip
 from lfdm_diffusers.data.clips import Clip, read_clip
-from lfdm_diffusers.embedded import embedded_pictures
+from lfdm_diffusers.embedded import embedded_photographs, embedded_pictures
 
 ROOT = Path(__file__).parents[2]
 webdriver = pytest.importorskip("selenium.webdriver")
@@ -344,23 +344,25 @@ def test_another_model(url, browser, tmp_path):
 
 
 def test_a_photograph_moves_by_the_model_of_people(browser, tmp_path):
-    """An upload is taken for a photograph, an example for what it is, a drawn face; both models have the seven labels."""
-    with PIL.Image.open(ROOT / "docs" / "photograph.webp") as grid:
-        grid.convert("RGB").crop((4, 4, 244, 244)).save(tmp_path / "photograph.png")
+    """The page begins with one. A drawn example is taken for what it is, an upload for a photograph; both models have the seven labels."""
+    ((bundled, _),) = embedded_photographs().items()
+    with PIL.Image.open(bundled) as photograph:
+        photograph.crop((104, 0, 344, 240)).save(tmp_path / "photograph.png")
     browser.set_window_size(1280, 900)
     with served(Engine(models=[])) as url:
         browser.get(url)
-        assert len(video(browser, "#clip", tmp_path, first=True)) == 16
+        assert video(browser, "#clip", tmp_path, first=True).shape == (24, 512, 512, 3)
+        until(browser, "#outlook", "a face was found")
         click(browser, until(browser, "button.label-wrap", "Motion"))
+        click(browser, browser.find_elements("css selector", ".gallery button, .gallery-item")[1])
+        until(browser, "#kind label.selected", "drawn")
+        until_value(browser, "#frames input", lambda value: value == "16")
         browser.find_element("css selector", "#picture input[type=file]").send_keys(str(tmp_path / "photograph.png"))
         until(browser, "#kind label.selected", "photograph")
         until_value(browser, "#frames input", lambda value: value == "24")
         click(browser, until(browser, "#go"))
         assert video(browser, "#clip", tmp_path).shape == (24, 240, 240, 3)
         keep(browser, "photograph")
-        click(browser, until(browser, "#picture ~ * .gallery-item, .gallery button"))
-        until(browser, "#kind label.selected", "drawn")
-        until_value(browser, "#frames input", lambda value: value == "16")
 
 
 def test_expressions_answer_at_once(url, browser, tmp_path):

@@ -346,7 +346,9 @@ def test_refusals(faces, tmp_path, capsys):
         (name,) = option
         assert f"--{name} has no use for --system {system}" in capsys.readouterr().err
     assert "a frame auto-encoder, which must be given" in refusal(arguments(faces, new, "ldm", autoencoder=None))
-    assert "must be an AutoencoderKL" in refusal(arguments(faces, new, "ldm", autoencoder=embedded_model("toon64") / "lfae"))
+    assert "must be an AutoencoderKL" in refusal(
+        arguments(faces, new, "ldm", autoencoder=embedded_model("toon64") / "lfae")
+    )
     told = refusal(arguments(faces, new, "ldm", autoencoder=tmp_path))
     assert told.startswith("train_baseline: `--autoencoder` for --system ldm: ")
     nowhere = {"text_encoder": None, "label_embeddings": tmp_path}
