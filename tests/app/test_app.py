@@ -387,4 +387,4 @@ def test_what_draws_waits_for_what_was_clicked_before(engine):
 def test_the_apps_own_models_are_at_hand_whatever_may_be_loaded(model):
     engine = Engine(may_load=False)
     assert engine.both and not Engine(model).both
-    assert engine.pipeline("people128").config.face_frame != engine.pipeline().config.face_frame
+    assert engine.pipeline("toon64").config.face_frame != engine.pipeline().config.face_frame

@@ -157,7 +157,7 @@ def video(browser: webdriver.Chrome, selector: str, tmp_path: Path, first: bool 
     """The frames of the video that an element shows; `first` takes the one that plays when the page opens."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    opening = Path(first_clip()).name
+    opening = tuple(Path(first_clip(photograph)).name for photograph in (True, False))
 
     def found(browser: webdriver.Chrome) -> str | None:
         shown = [source for source in sources(browser, f"{selector} video") if source.startswith("http")]
@@ -352,7 +352,7 @@ def test_a_photograph_moves_by_the_model_of_people(browser, tmp_path):
     with served(Engine(models=[])) as url:
         browser.get(url)
         assert video(browser, "#clip", tmp_path, first=True).shape == (24, 512, 512, 3)
-        until(browser, "#outlook", "a face was found")
+        until(browser, "#outlook", "face was found")
         click(browser, until(browser, "button.label-wrap", "Motion"))
         click(browser, browser.find_elements("css selector", ".gallery button, .gallery-item")[1])
         until(browser, "#kind label.selected", "drawn")
