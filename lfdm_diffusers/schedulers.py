@@ -8,7 +8,7 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import DDPMScheduler, SchedulerMixin
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, SchedulerMixin
 from diffusers.schedulers.scheduling_ddpm import betas_for_alpha_bar
 from diffusers.utils import logging
 
@@ -78,6 +78,38 @@ def scheduler_by_name(name: str, like: Any) -> SchedulerMixin:
         raise ValueError(f"`scheduler` must be one of {', '.join(SCHEDULERS)}; got {name!r}{hint}.")
     class_name, options = SCHEDULERS[key]
     return getattr(diffusers, class_name).from_config(like.config, **options)
+
+
+def flow_map_scheduler(like: Any) -> DPMSolverMultistepScheduler:
+    """What samples a U-Net with `flow_map`: diffusers' DPM-Solver++ of the first order, which is DDIM with eta 0, trailing.
+
+    Args:
+        like: a scheduler of diffusers, whose noise schedule and thresholding it takes over.
+    """
+    return DPMSolverMultistepScheduler.from_config(
+        like.config,
+        algorithm_type="dpmsolver++",
+        solver_order=1,
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        final_sigmas_type="zero",
+    )
+
+
+def step_ends(scheduler: SchedulerMixin, timesteps: torch.Tensor, eta: float) -> torch.Tensor | None:
+    """Where each of a scheduler's steps leads, like `timesteps`; -1 is the clean volume.
+
+    None for schedulers that do not take single straight steps, and where eta adds noise: they need the prediction for steps of no
+    length. DPM-Solver++ of the first order and DDIM with an eta of 0 do.
+    """
+    config = scheduler.config
+    straight = (isinstance(scheduler, DDIMScheduler) and eta == 0) or (
+        isinstance(scheduler, DPMSolverMultistepScheduler)
+        and config.solver_order == 1
+        and config.algorithm_type == "dpmsolver++"
+        and config.final_sigmas_type == "zero"
+    )
+    return torch.cat((timesteps[1:], timesteps.new_full((1,), -1))) if straight else None
 
 
 def refine_schedule(scheduler: SchedulerMixin) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lfdm_diffusers.arguments.choices import FLOW_TARGETS, TEXT_ENCODER
+from lfdm_diffusers.arguments.choices import FLOW_TARGETS, OBJECTIVES, TEXT_ENCODER
 from lfdm_diffusers.arguments.types import number, whole_number
 from lfdm_diffusers.training.arguments import (
     add_clip_arguments,
@@ -21,6 +21,7 @@ from lfdm_diffusers.training.arguments import (
     add_sample_arguments,
     add_text_encoder_argument,
     one_sentence,
+    refuse_options,
     script_parser,
 )
 from lfdm_diffusers.training.presets import UNET_CONFIGS
@@ -77,6 +78,30 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="residual, standardised (default); absolute: as published, which no --target_scale goes with",
     )
 
+    steps = parser.add_argument_group("objective")
+    steps.add_argument(
+        "--objective",
+        choices=OBJECTIVES,
+        default=OBJECTIVES[0],
+        help="flow_map: teach a copy of the pretrained U-Net to do in 1, 2, 4 or 8 steps what it does in many",
+    )
+    steps.add_argument(
+        "--teacher_steps",
+        type=whole_number(1),
+        default=8,
+        help="of flow_map: steps of the pretrained U-Net for a whole clip",
+    )
+    steps.add_argument(
+        "--walk_steps",
+        type=whole_number(1),
+        help="of flow_map: at most so many of these for one example, and the averaged U-Net jumps the rest; default: all",
+    )
+    steps.add_argument(
+        "--guidance_scale",
+        type=number(above=0),
+        help="of flow_map: guidance that the new U-Net needs no second pass for; default: the pretrained pipeline's",
+    )
+
     run = add_run_arguments(
         parser, batch_size=8, learning_rate=2e-4, milestones=(2 / 3, 5 / 6), adam_betas=(0.9, 0.99)
     )
@@ -85,6 +110,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.target_scale is not None and args.flow_target == "absolute":
         parser.error("--target_scale goes with --flow_target residual")
+    if args.objective == "flow_map":
+        if args.pretrained_model_name_or_path is None:
+            parser.error("--objective flow_map needs --pretrained_model_name_or_path, whose U-Net teaches")
+        settled = ["lfae", "lfae_subfolder", "preset", "model_config_name_or_path", "lora_rank", "lora_alpha"]
+        settled += ["text_encoder", "text_attention", "snr_gamma"]
+        refuse_options(parser, args, settled, "does not go with --objective flow_map")
+    else:
+        own = ["teacher_steps", "walk_steps", "guidance_scale"]
+        refuse_options(parser, args, own, "goes with --objective flow_map")
     return args
 
 
@@ -96,6 +130,7 @@ def train(args: argparse.Namespace) -> None:
     from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline
     from lfdm_diffusers.data.sampling import spread
     from lfdm_diffusers.training.diffusion import MotionTask
+    from lfdm_diffusers.training.flow_map import FlowMapTask
     from lfdm_diffusers.training.labels import embed_labels, sentences_of_run
     from lfdm_diffusers.training.motion_cache import MotionCache, MotionDataset
     from lfdm_diffusers.training.pipeline_task import HeldOut
@@ -109,6 +144,7 @@ def train(args: argparse.Namespace) -> None:
         read_config,
         resolve_defaults,
         sizes,
+        with_flow_map,
         with_text_attention,
     )
 
@@ -166,6 +202,11 @@ def train(args: argparse.Namespace) -> None:
     # Clips are sampled from their first frame, the reference. The published U-Net leaves that frame free.
     if unet.config.flow_target == "residual":
         unet.register_to_config(first_frame_is_picture=True)
+    teacher, kept = None, {}
+    if args.objective == "flow_map" and pipe is not None:
+        teacher = unet.requires_grad_(False).eval().to(run.device)
+        unet = with_flow_map(teacher)
+        kept = {name: pipe.config.get(name) for name in ("face_frame", "known_pictures")}
     if args.lora_rank:
         add_lora(unet, args.lora_rank, args.lora_alpha)
     if args.gradient_checkpointing:
@@ -179,6 +220,7 @@ def train(args: argparse.Namespace) -> None:
         tokenizer=tokenizer,
         default_num_inference_steps=args.num_inference_steps,
         painter=pipe.painter if pipe and args.lfae is None else None,  # it paints frames of its own auto-encoder's
+        **kept,
     )
     made.set_progress_bar_config(disable=True)
     run.say(
@@ -187,7 +229,7 @@ def train(args: argparse.Namespace) -> None:
     )
 
     judged = spread(clips.held_out, args.num_validation_clips)
-    task = MotionTask(
+    shared = (
         made,
         MotionDataset(
             clips.train,
@@ -205,12 +247,20 @@ def train(args: argparse.Namespace) -> None:
             clips.labels,
             args.train_batch_size,
         ),
-        base=args.pretrained_model_name_or_path,
-        seed=args.seed,
-        null_condition_prob=args.null_condition_prob,
-        snr_gamma=args.snr_gamma,
-        ema_decay=args.ema_decay,
     )
+    settings = {
+        "base": args.pretrained_model_name_or_path,
+        "seed": args.seed,
+        "null_condition_prob": args.null_condition_prob,
+        "ema_decay": args.ema_decay,
+    }
+    task: MotionTask
+    if teacher is None:
+        task = MotionTask(*shared, snr_gamma=args.snr_gamma, **settings)
+    else:
+        guidance = pipe.default_guidance() if args.guidance_scale is None else args.guidance_scale
+        settings |= {"guidance_scale": guidance, "teacher_steps": args.teacher_steps, "walk_steps": args.walk_steps}
+        task = FlowMapTask(*shared, teacher=teacher, **settings)
     task.sentences = sentences
     run.fit(task)
     run.finish(task)

@@ -29,6 +29,7 @@ STYLES = ("painted", "ink")
 # Training.
 FRAME_SAMPLINGS = ("uniform", "random", "very_random")
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+OBJECTIVES = ("denoising", "flow_map")
 FLOW_TARGETS = ("residual", "absolute")
 REFERENCE_FRAMES = ("random", "first")
 # Published names.

@@ -75,6 +75,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         first_frame_is_picture: the first frame of all volumes it was trained on is the picture at rest; pipelines impose that.
         text_attention: whether it attends to the tokens of a text beside its pooled vector, and so hears what comes first and
             which word goes with which. The released models do not.
+        flow_map: whether it also knows where a step ends, and so predicts what one long step needs (`timestep_end`); see
+            `lfdm_diffusers.training.flow_map`. The released models do not.
     """
 
     tags = TAGS
@@ -109,6 +111,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         target_std: Sequence[float] = (1.0, 1.0, 0.5),
         first_frame_is_picture: bool = False,
         text_attention: bool = False,
+        flow_map: bool = False,
     ):
         super().__init__()
         check_choice("upsample_type", upsample_type, ("deconv", "nearest"))
@@ -152,6 +155,11 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         self.conv_image = nn.Conv2d(image_latent_channels * patch_size**2, base, 7, padding=3, bias=False)
         self.time_proj = Timesteps(base, flip_sin_to_cos=False, downscale_freq_shift=1)
         self.time_embedding = TimestepEmbedding(base, 4 * base, act_fn="gelu")
+        self.span_embedding: TimestepEmbedding | None = None
+        if flow_map:  # of a step's length; nothing until it is trained, so that a trained denoiser stays what it is
+            self.span_embedding = TimestepEmbedding(base, 4 * base, act_fn="gelu")
+            nn.init.zeros_(self.span_embedding.linear_2.weight)
+            nn.init.zeros_(self.span_embedding.linear_2.bias)
         self.null_text_embed = nn.Parameter(torch.randn(1, text_embed_dim)) if learned_null_embedding else None
         self.position_bias = RelativePositionBias(num_attention_heads)
         self.temporal_in = VideoAttention(base, num_attention_heads, attention_head_dim, "frames")
@@ -194,14 +202,43 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         check_sides("image_latents", image_latents, self.config.patch_size, unit="places")
         return self.conv_image(self._patches(image_latents))
 
-    def _embed_condition(
+    def _embed_times(
         self,
         timestep: torch.Tensor | float | int,
+        timestep_end: torch.Tensor | float | int | None,
+        sample: torch.Tensor,
+    ) -> torch.Tensor:
+        """A step's beginning, and with `flow_map` its length, `(B, 4 * base_channels)`."""
+        batch, given = sample.shape[0], {"timestep": timestep}
+        if timestep_end is not None:
+            if self.span_embedding is None:
+                raise ValueError(
+                    "`timestep_end` must be None for a U-Net without `flow_map`, which knows no step's end."
+                )
+            given["timestep_end"] = timestep_end
+        times = []
+        for name, time in given.items():
+            if torch.is_tensor(time):
+                check_tensor(name, time)
+            else:
+                require_kind(name, time, ["float"])
+                time = torch.tensor(time, device=sample.device)
+            if time.numel() not in (1, batch):
+                raise ValueError(f"`{name}` must be one number or {batch}, got {time.numel()}.")
+            times.append(time.to(sample.device).reshape(-1).expand(batch))
+        embed = self.time_embedding(self.time_proj(times[0]).to(sample.dtype))  # sinusoids are float32
+        if self.span_embedding is not None:
+            embed = embed + self.span_embedding(self.time_proj(times[0] - times[-1]).to(sample.dtype))
+        return embed
+
+    def _embed_condition(
+        self,
+        time: torch.Tensor,
         text_embeds: torch.Tensor | None,
         null_mask: torch.Tensor | None,
         sample: torch.Tensor,
     ) -> tuple[torch.Tensor, TextTokens | None]:
-        """Time and text, `(B, embed_dim)`, through the SiLU that every FiLM begins with; and the text's tokens."""
+        """Time (of `_embed_times`) and text, `(B, embed_dim)`, through the SiLU that every FiLM begins with; and the text's tokens."""
         batch, dim = sample.shape[0], self.config.text_embed_dim
         if null_mask is not None:
             check_tensor("null_mask", null_mask)
@@ -222,15 +259,6 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             if null_mask is not None:
                 mask = mask & ~null_mask.to(mask.device)[:, None]
             tokens = TextTokens(tokens.states.expand(batch, -1, -1), mask)
-        if torch.is_tensor(timestep):
-            check_tensor("timestep", timestep)
-        else:
-            require_kind("timestep", timestep, ["float"])
-            timestep = torch.tensor(timestep, device=sample.device)
-        if timestep.numel() not in (1, batch):
-            raise ValueError(f"`timestep` must be one number or {batch}, got {timestep.numel()}.")
-        timestep = timestep.to(sample.device).reshape(-1).expand(batch)
-        time = self.time_embedding(self.time_proj(timestep).to(sample.dtype))  # sinusoids are float32
         learned = self.null_text_embed
         null = sample.new_zeros(1, dim) if learned is None else learned.to(sample.dtype)
         if text_embeds is None:
@@ -254,6 +282,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         null_mask: torch.Tensor | None = None,
         image_projection: torch.Tensor | None = None,
         return_dict: bool = True,
+        timestep_end: torch.Tensor | float | int | None = None,
     ) -> UNet3DVideoOutput | Any:
         """Denoise: epsilon_theta(x_t, t, z0, e) of eq. 4 of the LFDM paper.
 
@@ -265,6 +294,9 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             image_latents: `(B, C, h, w)` latent map of the picture. A batch of one serves all rows.
             null_mask: `(B,)` booleans; True gives that row the null condition (classifier-free training).
             image_projection: `project_image(image_latents)`, instead of `image_latents`, to compute it only once.
+            timestep_end: with `flow_map`, where the step from `timestep` leads, one number or one for each row; -1 is the clean
+                volume. The prediction is then the one with which a single step of DDIM (eta 0) comes there. None predicts as
+                any denoiser does, for steps of no length.
 
         Returns:
             `UNet3DVideoOutput` with `sample` `(B, 3, F, h, w)`, or the tuple `(sample,)`.
@@ -290,7 +322,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
                 f"The picture's latent map must be {height}x{width} like `sample`, for {batch} rows or one, "
                 f"{expected} when projected, got {tuple(image.shape)} (projected)."
             )
-        embed, text = self._embed_condition(timestep, text_embeds, null_mask, sample)
+        time = self._embed_times(timestep, timestep_end, sample)
+        embed, text = self._embed_condition(time, text_embeds, null_mask, sample)
         heads, head_dim = self.config.num_attention_heads, self.config.attention_head_dim
         # Under autocast queries and keys come in its type; positions in float32 would widen them again.
         device, dtype = sample.device, sample.dtype

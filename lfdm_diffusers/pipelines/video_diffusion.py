@@ -21,7 +21,7 @@ from ..models import LabelEmbeddings, UNet3DVideoModel
 from ..models.text_attention import batch_texts
 from ..ops.cpu import advise_precision, reuse_freed_memory
 from ..ops.number_types import float32_by_default
-from ..schedulers import check_scheduler, refine_schedule
+from ..schedulers import check_scheduler, refine_schedule, step_ends
 from .adapted import AdaptedPipeline
 from .call_arguments import Condition, DenoisingArguments, ResolvedArguments
 from .checks import require_denoised, require_negative, require_number, require_room, require_tensor
@@ -168,11 +168,12 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
     def sampling_facts(self) -> dict[str, str]:
         scheduler, guidance = self.scheduler, self.default_guidance()
         guided = "no guidance (`guidance_scale=1`)" if guidance == 1 else f"`guidance_scale={guidance:g}`"
+        noise = ", eta 1" if self.prepare_extra_step_kwargs(None, 1.0).keys() & {"eta"} else ""
         return {
             "U-Net": f"{parameter_count(self.unet)}, predicts {self.unet.config.prediction_type}, of {self.target}",
             **super().sampling_facts(),
             "scheduler": f"{type(scheduler).__name__}, {scheduler.config.num_train_timesteps} training steps",
-            "sampling by default": f"{self.default_steps()} steps, {guided}, eta 1",
+            "sampling by default": f"{self.default_steps()} steps, {guided}{noise}",
         }
 
     def sampling_advice(self) -> list[str]:
@@ -358,6 +359,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         self._num_timesteps = len(timesteps)
         prompt_embeds = condition.prompt_embeds
         device_timesteps = timesteps.to(latents.device)
+        ends = step_ends(self.scheduler, device_timesteps, asked.eta) if self.unet.config.flow_map else None
         extra_step_kwargs = self.prepare_extra_step_kwargs(asked.generator, asked.eta)
         callback, order = asked.callback_on_step_end, self.scheduler.order
         num_warmup_steps = len(timesteps) - asked.num_inference_steps * order
@@ -374,6 +376,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
                     prompt_embeds=prompt_embeds,
                     image_projection=condition.image_projection,
                     negative_embeds=condition.negative_embeds,
+                    timestep_end=None if ends is None else ends[i],
                 )
                 if known is not None:
                     level = NoiseLevel.before_step(self.scheduler, t, self.unet.config.prediction_type)
@@ -405,9 +408,10 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         prompt_embeds: torch.Tensor | None,
         image_projection: torch.Tensor,
         negative_embeds: torch.Tensor | None = None,
+        timestep_end: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The U-Net's prediction, guided: null + w (cond - null), both by one batched pass, where null is the prediction of the
-        negative prompt if there is one; the timestep is on the host, and where the U-Net is."""
+        negative prompt if there is one; the timestep is on the host, and where the U-Net is, as is the step's end."""
         null_mask = None
         if self.do_classifier_free_guidance and prompt_embeds is not None:
             batch_size = latents.shape[0]
@@ -430,6 +434,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
             null_mask=null_mask,
             image_projection=image_projection,
             return_dict=False,
+            timestep_end=timestep_end,
         )[0].to(latents.dtype)
         if null_mask is not None:
             null, conditional = prediction.chunk(2)

@@ -10,6 +10,12 @@ from torch import nn
 from ..models import UNet3DVideoModel
 
 
+def changed_unet(unet: UNet3DVideoModel, **changes: Any) -> UNet3DVideoModel:
+    """An untrained U-Net with another one's configuration but for these changes."""
+    # Not merged beforehand: `from_config` passes over values whose names a loaded configuration notes as its class's defaults.
+    return UNet3DVideoModel.from_config(unet.config, **changes)
+
+
 @torch.no_grad()
 def resized_unet(unet: UNet3DVideoModel, **changes: Any) -> UNet3DVideoModel:
     """A U-Net with another configuration that begins as near to a trained one as it can.
@@ -29,7 +35,7 @@ def resized_unet(unet: UNet3DVideoModel, **changes: Any) -> UNet3DVideoModel:
         ValueError: if it would have other blocks.
     """
     changes = {name: value for name, value in changes.items() if dict(unet.config).get(name) != value}
-    old, new = unet, UNet3DVideoModel.from_config(dict(unet.config) | changes)
+    old, new = unet, changed_unet(unet, **changes)
     weights, wanted = old.state_dict(), new.state_dict()
     if weights.keys() != wanted.keys() or any(weights[name].ndim != wanted[name].ndim for name in weights):
         raise ValueError(

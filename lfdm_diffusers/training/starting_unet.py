@@ -8,10 +8,10 @@ from diffusers import DDIMScheduler, SchedulerMixin
 
 from ..models import LatentFlowAutoencoder, UNet3DVideoModel
 from ..pipelines import LFDMPipeline
-from ..schedulers import released_scheduler
+from ..schedulers import flow_map_scheduler, released_scheduler
 from .networks import read_network, require_multiple
 from .presets import FRAME_SAMPLING, get_unet_config
-from .resized_unet import carried_over
+from .resized_unet import carried_over, changed_unet
 
 LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
 
@@ -95,10 +95,14 @@ def new_unet(
 def with_text_attention(unet: UNet3DVideoModel, text_embed_dim: int) -> UNet3DVideoModel:
     """A trained U-Net that also attends to tokens of this width, which it has yet to learn. Until then it computes what it did; pooled
     vectors of another width than before mean nothing to it."""
-    hearing = UNet3DVideoModel.from_config(
-        dict(unet.config) | {"text_attention": True, "text_embed_dim": text_embed_dim}
-    )
+    hearing = changed_unet(unet, text_attention=True, text_embed_dim=text_embed_dim)
     return carried_over(unet, hearing)
+
+
+def with_flow_map(unet: UNet3DVideoModel) -> UNet3DVideoModel:
+    """A copy of a trained U-Net that can also learn where a step ends, and predicts v_prediction. Until it learns, it computes what
+    the other does (which, of a U-Net that predicts something else, is not yet v)."""
+    return carried_over(unet, changed_unet(unet, flow_map=True, prediction_type="v_prediction"))
 
 
 def add_lora(unet: UNet3DVideoModel, rank: int, alpha: float | None) -> None:
@@ -110,7 +114,7 @@ def add_lora(unet: UNet3DVideoModel, rank: int, alpha: float | None) -> None:
 
 
 def build_scheduler(args: argparse.Namespace, pipe: LFDMPipeline | None) -> SchedulerMixin:
-    """The pipeline's own, or DDIM over the published noise schedule."""
+    """The pipeline's own, or DDIM over the published noise schedule; of a flow map, what samples it over the pipeline's."""
     if pipe is not None:
-        return pipe.scheduler
+        return flow_map_scheduler(pipe.scheduler) if args.objective == "flow_map" else pipe.scheduler
     return DDIMScheduler.from_config(released_scheduler(prediction_type=args.prediction_type or "epsilon").config)

@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler
-from tiny import tiny_pipeline
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from tiny import tiny_pipeline, tiny_unet
 
-from lfdm_diffusers.schedulers import refine_schedule, released_scheduler
+from lfdm_diffusers.schedulers import flow_map_scheduler, refine_schedule, released_scheduler
 
 SHAPE = (1, 3, 4, 8, 8)
 
@@ -50,3 +50,39 @@ def test_a_schedule_that_was_changed_on_purpose_stays():
     before = scheduler.alphas_cumprod.clone()
     refine_schedule(scheduler)
     assert scheduler.alphas_cumprod.dtype == torch.float32 and torch.equal(scheduler.alphas_cumprod, before)
+
+
+def test_a_flow_map_is_told_where_steps_end(monkeypatch):
+    """By schedulers that take single straight steps, which come to the same; by no other."""
+    unet = tiny_unet(flow_map=True, prediction_type="v_prediction")
+    torch.nn.init.normal_(unet.span_embedding.linear_2.weight, std=0.3)
+    pipe, told, forward = tiny_pipeline(unet=unet), [], unet.forward
+
+    def listening(*args, **kwargs):
+        told.append(kwargs["timestep_end"] if kwargs["timestep_end"] is None else int(kwargs["timestep_end"]))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(unet, "forward", listening)
+
+    def sampled(scheduler, **changes) -> torch.Tensor:
+        told.clear()
+        pipe.scheduler = scheduler
+        noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+        settings = {"num_inference_steps": 4, "output_type": "latent", "generator": torch.Generator().manual_seed(0)}
+        return pipe(torch.full((3, 32, 32), 0.5), "anger", latents=noise, **settings | changes).frames
+
+    own = flow_map_scheduler(released_scheduler())
+    assert own.config.thresholding and own.config.solver_order == 1
+    plain = DDIMScheduler.from_config(own.config, thresholding=False)
+    found = sampled(DPMSolverMultistepScheduler.from_config(own.config, thresholding=False))
+    assert told == [749, 499, 249, -1]
+    assert "eta" not in pipe.sampling_facts()["sampling by default"]
+    torch.testing.assert_close(sampled(plain, eta=0), found, atol=1e-4, rtol=1e-4)
+    assert told == [749, 499, 249, -1]
+    sampled(plain, num_inference_steps=1, eta=0.0)
+    assert told == [-1]
+    sampled(plain)
+    assert told == [None] * 4
+    for options in ({"solver_order": 2}, {"algorithm_type": "sde-dpmsolver++"}):
+        sampled(DPMSolverMultistepScheduler.from_config(own.config, **options))
+        assert told == [None] * 4

@@ -37,7 +37,7 @@ OPTIONS = {
     "train_unet": SHARED
     + OF_DIFFUSION
     + "flow_target lfae lfae_subfolder lora_alpha lora_rank model_config_name_or_path motion_cache_dir pretrained_model_name_or_path"
-    + " caption_prob save_text_encoder text_attention true_motion",
+    + " caption_prob guidance_scale objective save_text_encoder teacher_steps text_attention true_motion walk_steps",
     "train_baseline": SHARED
     + OF_DIFFUSION
     + "autoencoder discriminator_lr_scale kl_weight label_embeddings model_config reconstruction_weight system",
@@ -68,6 +68,26 @@ def test_numbers_out_of_range(given, told, capsys):
     with pytest.raises(SystemExit) as stop:
         load_script("train_lfae").parse_args(["--train_data_dir", "x", "--output_dir", "y", *given])
     assert stop.value.code == 2 and f"error: argument {told}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given,told",
+    [
+        (["--objective", "flow_map"], "--objective flow_map needs --pretrained_model_name_or_path"),
+        (
+            ["--pretrained_model_name_or_path", "x", "--teacher_steps", "4"],
+            "--teacher_steps goes with --objective flow_map",
+        ),
+        (
+            ["--objective", "flow_map", "--pretrained_model_name_or_path", "x", "--lora_rank", "4"],
+            "--lora_rank does not go with --objective flow_map",
+        ),
+    ],
+)
+def test_objectives(given, told, capsys):
+    with pytest.raises(SystemExit) as stop:
+        load_script("train_unet").parse_args(["--train_data_dir", "x", "--output_dir", "y", *given])
+    assert stop.value.code == 2 and f"error: {told}" in capsys.readouterr().err
 
 
 def test_faults_and_full_memory_are_told_apart(capsys):

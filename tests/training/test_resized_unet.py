@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import tiny_unet
 
-from lfdm_diffusers.training.resized_unet import resized_unet
+from lfdm_diffusers.training.resized_unet import changed_unet, resized_unet
 
 
 def outputs(unet, channels: int) -> torch.Tensor:
@@ -60,3 +60,11 @@ def test_other_blocks_are_refused():
         ValueError, match="as many blocks and the same attention; the configurations differ in block_out_channels"
     ):
         resized_unet(tiny_unet(), block_out_channels=[16, 16, 32, 32])
+
+
+@pytest.mark.parametrize("given", [{}, {"text_attention": False, "learned_null_embedding": False}])
+def test_what_a_configuration_left_open_can_change(given):
+    """Values that nobody gave, which diffusers notes as defaults, are those of the new U-Net too unless they change."""
+    changed = changed_unet(tiny_unet(**given), text_attention=True, learned_null_embedding=True)
+    assert changed.config.text_attention and changed.null_text_embed is not None
+    assert changed.config.block_out_channels == (16, 32)
