@@ -178,11 +178,16 @@ def stage(engine: Engine) -> Callable:
 
 
 def cleared(engine: Engine) -> Callable:
-    """Nothing is drawn, as on another picture."""
+    """Nothing is drawn, as on another picture than `before`; the last of the answers is the picture.
 
-    def run(picture: Upload | None) -> tuple:
+    Gradio tells of a change once more when it has answered the one before: what was drawn on that picture by then stays.
+    """
+
+    def run(picture: Upload | None, before: Upload | None) -> tuple:
+        if picture is not None and picture == before:
+            return (gr.skip(),) * 6
         shown = None if picture is None else drawn(*small_picture(engine.usable(picture)), [], [])
-        return None, gr.Radio(drawable(None), value=STROKE), [[]], [[]], shown
+        return None, gr.Radio(drawable(None), value=STROKE), [[]], [[]], shown, picture
 
     return told(run)
 

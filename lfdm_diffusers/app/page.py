@@ -154,7 +154,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
                 "is one subject."
             )
             what = gr.Radio(drawable(None), value=STROKE, label="Two clicks draw", elem_id="what")
-            pending = gr.State(None)
+            pending, drawn_on = gr.State(None), gr.State(None)
             shown = gr.Image(
                 show_label=False, interactive=False, height=380, buttons=[], format="png", elem_id="stage"
             )
@@ -229,7 +229,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
     for change in (subjects.change, strokes.change, label.change):
         change(stage(engine), drawing, [what, shown], **NOW)
     for change in (picture.change, page.load):
-        change(cleared(engine), picture, [pending, what, subjects, strokes, shown], **DRAWING)
+        change(cleared(engine), [picture, drawn_on], [pending, what, subjects, strokes, shown, drawn_on], **DRAWING)
     for change in (picture.change, fit.change, model.change, page.load):
         change(framed(engine), [picture, fit, model], editor, **NOW)
     return kind, [label, text, go_all, steps, guidance, frames]

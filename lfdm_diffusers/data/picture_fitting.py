@@ -115,7 +115,7 @@ def fitted_size(source: Sequence[int], height: int, width: int, fit: str = "lett
     Raises:
         ValueError: for an unknown `fit`, or a picture too elongated for the frame.
     """
-    if fit not in FITS:
+    if not isinstance(fit, str) or fit not in FITS:
         raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {fit!r}.")
     source_height, source_width = source
     if (source_height, source_width) == (height, width):

@@ -66,5 +66,5 @@ def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     Raises:
         ValueError: lists them.
     """
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}.")

@@ -19,7 +19,7 @@ from ..models import FullSizePainter, LatentFlowAutoencoder
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..ops.cpu import reuse_freed_memory
 from .canvas import Canvas
-from .checks import either, require_pairs, require_room
+from .checks import either, require_pairs, require_room, require_word
 from .driving import driven_motion, driving_frames
 from .full_size import FullSize
 from .image_to_video import eval_mode
@@ -209,6 +209,7 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         Raises:
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
+        require_word("output_type", output_type, self.output_types)
         canvas = self.prepare_canvas(image, height, width, image_fit, output_size, subjects)
         motion_mask = canvas.on_pictures(either("motion_mask", motion_mask, "mask_image", mask_image))
         motions = motion_list(motion)

@@ -11,7 +11,7 @@ import torch
 
 from ..data.picture_fitting import fit_picture, over_white
 from .checks import require_number
-from .full_size import FullSize
+from .full_size import FullSize, check_output_size
 from .image_to_video import require_fit
 from .motion import Mask, mask_tensor
 from .subjects import Subject
@@ -58,11 +58,13 @@ class Canvas:
             trained: side of the model's frames; None if it takes any.
             as_given: `height` and `width` are the model's frame in any case, as initial noise or `subjects` say how they are meant.
         """
+        for name, side in (("height", height), ("width", width)):
+            if side is not None:
+                require_number(name, side, Integral, 1)
         sides = (trained if height is None else height, trained if width is None else width)
+        check_output_size(output_size)
         if trained is None or as_given or output_size != "model" or sides == (trained, trained):
             return cls(pictures, image_fit, height, width, output_size, subjects)
-        for name, side in zip(("height", "width"), sides):
-            require_number(name, side, Integral, 1)
         require_fit(image_fit)
         size = (int(sides[0] or 0), int(sides[1] or 0))
         fitted = [fit_picture(over_white(picture), *size, image_fit) for picture in pictures]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -24,6 +25,13 @@ def require_number(name: str, value: Any, kind: type[Any], least: float = -LARGE
     at_least = most == LARGEST and least > -LARGEST and not absurd
     limits = f"of at least {least:g}" if at_least else f"from {least:g} to {most:g}"
     raise ValueError(f"`{name}` must be a {what} {limits}, got {described(value)}.")
+
+
+def require_word(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Raise a ValueError unless `value` is one of the words allowed."""
+    if not isinstance(value, str) or value not in allowed:
+        *most, last = map(repr, allowed)
+        raise ValueError(f"`{name}` must be one of {', '.join(most)} or {last}, got {value!r}.")
 
 
 def require_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> None:

@@ -18,7 +18,7 @@ from ..hub.base import HubPipeline
 from ..hub.cards import FOLDER, CardFacts, make_card, parameter_count, python_code, quoted
 from ..models.text_attention import batch_texts
 from ..models.text_encoders import embed_text
-from .checks import require_number, require_pairs, require_tensor
+from .checks import require_number, require_pairs, require_tensor, require_word
 from .videos import pixels_of
 
 logger = logging.get_logger(__name__)
@@ -248,9 +248,7 @@ class ImageToVideoPipeline(HubPipeline):
                     f"`{name}` must be a multiple of {stride}, got {value}; the nearest are {down} and {down + stride}."
                 )
         require_fit(image_fit)
-        if output_type not in self.output_types:
-            *most, last = map(repr, self.output_types)
-            raise ValueError(f"`output_type` must be {', '.join(most)} or {last}, got {output_type!r}.")
+        require_word("output_type", output_type, self.output_types)
         if decode_chunk_size is not None:
             require_number("decode_chunk_size", decode_chunk_size, Integral, 1)
 
@@ -347,8 +345,7 @@ class ImageToVideoPipeline(HubPipeline):
 
 def require_fit(image_fit: object) -> None:
     """Raise a ValueError unless it is one of `FITS`."""
-    if image_fit not in FITS:
-        raise ValueError(f"`image_fit` must be one of {', '.join(map(repr, FITS))}, got {image_fit!r}.")
+    require_word("image_fit", image_fit, FITS)
 
 
 @contextmanager

@@ -157,12 +157,10 @@ class Motion:
         Args:
             weights: one for each, of at least 0; with one motion it is `scaled` by its weight.
         """
-        if not motions or len(motions) != len(weights):
-            raise ValueError(
-                f"`weights` must be one for each of {len(motions)} motions (at least one), got {len(weights)}."
-            )
-        if len({motion.flow.shape for motion in motions}) > 1:
-            raise ValueError(f"`motions` must be of one length and size, got {', '.join(map(repr, motions))}.")
+        motions = motion_list(motions, "motions")
+        if not isinstance(weights, (list, tuple)) or len(motions) != len(weights):
+            got = len(weights) if isinstance(weights, (list, tuple)) else type(weights).__name__
+            raise ValueError(f"`weights` must be a list of one for each of {len(motions)} motions, got {got}.")
         for weight in weights:
             require_number("weights", weight, Real, 0)
         total = sum(map(float, weights)) or 1.0
@@ -237,6 +235,7 @@ class Motion:
     ) -> Motion:
         """`held`, `scaled`, `masked`, and then "ping_pong" or "ease" (`looped`), as a call of the pipeline does it."""
         require_loop(loop)
+        require_number("hold", hold, Integral, 0)
         motion = self.held(hold).scaled(scale).masked(mask)
         return {None: lambda: motion, "ping_pong": motion.ping_pong, "ease": motion.looped}[loop]()
 
@@ -291,7 +290,7 @@ class Motion:
         return frame_weights(name, value, len(self)).to(self.flow).view(-1, 1, 1, 1)
 
 
-def motion_list(motion: Motion | Sequence[Motion]) -> Sequence[Motion]:
+def motion_list(motion: Motion | Sequence[Motion], name: str = "motion") -> Sequence[Motion]:
     """One motion, or several, as several.
 
     Raises:
@@ -299,9 +298,9 @@ def motion_list(motion: Motion | Sequence[Motion]) -> Sequence[Motion]:
     """
     motions = [motion] if isinstance(motion, Motion) else motion
     if not isinstance(motions, (list, tuple)) or not motions or not all(isinstance(m, Motion) for m in motions):
-        raise ValueError(f"`motion` must be a Motion or a non-empty list of them, got {type(motion).__name__}.")
+        raise ValueError(f"`{name}` must be a Motion or a non-empty list of them, got {type(motion).__name__}.")
     if len({m.flow.shape for m in motions}) > 1:
-        raise ValueError(f"`motion` must hold motions of one length and size, got {', '.join(map(repr, motions))}.")
+        raise ValueError(f"`{name}` must hold motions of one length and size, got {', '.join(map(repr, motions))}.")
     return motions
 
 
@@ -410,7 +409,7 @@ def frame_weights(name: str, value: float | Sequence[float], num_frames: int) ->
 
 
 def require_loop(loop: object) -> None:
-    if loop is not None and loop not in LOOPS:
+    if loop is not None and (not isinstance(loop, str) or loop not in LOOPS):
         raise ValueError(
             f"`loop` must be one of {', '.join(map(repr, LOOPS))} or None (True too, where a motion is generated), got {loop!r}."
         )

@@ -18,7 +18,7 @@ from ..models import FullSizePainter, LabelEmbeddings, LatentFlowAutoencoder, UN
 from ..models.latent_flow_autoencoder import EncodedImage
 from .animating import AnimatingPipeline
 from .call_arguments import Condition, DenoisingArguments, ResolvedArguments
-from .checks import either, require_room
+from .checks import either, require_room, require_word
 from .full_size import FullSize
 from .image_to_video import eval_mode
 from .imposing import KnownMotion
@@ -254,6 +254,7 @@ class LFDMPipeline(AnimatingPipeline):
             ValueError: for bad input; names the argument, what came and what is allowed.
         """
         # 1. Resolve defaults, and check all arguments before any work is done.
+        require_word("output_type", output_type, self.output_types)
         latent = output_type == "latent"
         canvas = self.prepare_canvas(
             image, height, width, image_fit, output_size, None if latent else subjects,

@@ -15,6 +15,7 @@ from diffusers.schedulers import DDPMScheduler, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..arguments.checked import described
 from ..data.picture_fitting import Picture
 from ..hub.cards import parameter_count
 from ..models import LabelEmbeddings, UNet3DVideoModel
@@ -228,12 +229,14 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         require_room("num_frames", asked.num_frames * asked.num_videos_per_prompt, asked.height, asked.width)
         if asked.negative_prompt is not None:
             require_negative(asked.negative_prompt, asked.prompt, asked.prompt_embeds, asked.guidance_scale)
-        names = asked.callback_on_step_end_tensor_inputs
+        callback, names = asked.callback_on_step_end, asked.callback_on_step_end_tensor_inputs
+        if callback is not None and not callable(callback):
+            raise ValueError(f"`callback_on_step_end` must be a function or None, got {described(callback)}.")
         if not isinstance(names, (list, tuple)):
             raise ValueError(f"`callback_on_step_end_tensor_inputs` must be a list, got {names!r}.")
-        if unknown := set(names) - set(self._callback_tensor_inputs):
+        if unknown := [n for n in names if not isinstance(n, str) or n not in self._callback_tensor_inputs]:
             raise ValueError(
-                f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {sorted(unknown)}."
+                f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, got {unknown}."
             )
 
     def encode_inputs(self, pictures: Sequence[torch.Tensor], asked: ResolvedArguments) -> tuple[Any, Condition]:
@@ -351,7 +354,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
             asked: says the guidance, the noise of each step, and who is called after it.
             known: what the volumes must hold.
         """
-        self._guidance_scale = asked.guidance_scale
+        self._guidance_scale = float(asked.guidance_scale)  # it may be a fraction
         # A callback that sets the scale to 0 later on means "no more guidance", as everywhere in diffusers.
         self._only_null = asked.guidance_scale == 0
         self._interrupt = False

@@ -384,6 +384,22 @@ def test_what_draws_waits_for_what_was_clicked_before(engine):
     assert {(each.concurrency_id, each.concurrency_limit) for each in writing} == {("drawing", 1)}
 
 
+def test_what_was_drawn_stays_while_the_picture_does(engine, picture, tmp_path):
+    """A change that Gradio tells of once more, after faces were found on that picture, does not clear them."""
+    pytest.importorskip("gradio")
+    from lfdm_diffusers.app.actions import cleared
+
+    one, two = (str(tmp_path / f"{name}.png") for name in ("one", "two"))
+    for path in (one, two):
+        picture.save(path)
+    run = cleared(engine)
+    for now, before in ((one, None), (two, one), (one, two)):
+        *_, shown, last = run(now, before)
+        assert shown.width == 720 and last == now
+    assert all("value" not in answer for answer in run(one, one))
+    assert run(None, one)[-2:] == (None, None) == run(None, None)[-2:]
+
+
 def test_the_apps_own_models_are_at_hand_whatever_may_be_loaded(model):
     engine = Engine(may_load=False)
     assert engine.both and not Engine(model).both

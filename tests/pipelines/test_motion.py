@@ -9,7 +9,8 @@ import torch
 from tiny import tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import LFDMPipeline, Motion
-from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
+from lfdm_diffusers.data.picture_fitting import fit_picture, to_rgb_tensors
+from lfdm_diffusers.models.checks import check_choice
 from lfdm_diffusers.models.geometry import RegionParameters, matmul_2x2, principal_axes, relative_regions
 from lfdm_diffusers.pipelines import driving
 from lfdm_diffusers.pipelines.checks import NotDenoisedError, require_denoised
@@ -172,8 +173,28 @@ def test_mixed_is_a_mean_as_strong_as_the_largest_weight():
     with pytest.raises(ValueError, match="`weights` must be a finite number of at least 0, got -1"):
         Motion.mixed([one, other], [1, -1])
     for motions, weights in (([one], [1, 2]), ([], []), ([one, other.reversed().resampled(3)], [1, 1])):
-        with pytest.raises(ValueError, match=r"`(weights|motions)` must be"):
+        with pytest.raises(ValueError, match=r"`(weights|motions)` must (be|hold)"):
             Motion.mixed(motions, weights)
+    for motions in (5, None, np.ones(2), [one, 5], "ab"):
+        with pytest.raises(ValueError, match=r"`motions` must be a Motion or a non-empty list of them"):
+            Motion.mixed(motions, [1, 1])
+    for weights in (5, None, np.ones(2), "ab"):
+        with pytest.raises(ValueError, match=r"`weights` must be a list of one for each of 2 motions, got"):
+            Motion.mixed([one, other], weights)
+
+
+def test_words_and_numbers_of_an_edit_are_named():
+    motion = random_motion()
+    for value in (1.5, True, -1, "2", None):
+        with pytest.raises(ValueError, match="`hold` must be a whole number"):
+            motion.edited(hold=value)
+    for value in (np.ones(2), torch.ones(2), ["ease"], 1.0):
+        with pytest.raises(ValueError, match=r"`loop` must be one of"):
+            motion.edited(loop=value)
+        with pytest.raises(ValueError, match=r"`image_fit` must be one of"):
+            fit_picture(torch.ones(3, 8, 9), 4, 4, value)
+        with pytest.raises(ValueError, match=r"`name` must be one of 'a', 'b'"):
+            check_choice("name", value, ("a", "b"))
 
 
 def test_resampled_and_resized():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
 
 import av
 import diffusers
@@ -604,6 +605,12 @@ def test_progress_bar_counts_steps(capsys):
         ({"prompt_embeds": [1.0], "prompt": None}, "`prompt_embeds` must be a tensor"),
         ({"latents": torch.full((1, 3, 4, 8, 8), float("nan"))}, "`latents` must hold finite"),
         ({"callback_on_step_end_tensor_inputs": "latents"}, "`callback_on_step_end_tensor_inputs` must be a list"),
+        ({"callback_on_step_end_tensor_inputs": [["latents"]]}, "`callback_on_step_end_tensor_inputs` must be among"),
+        ({"callback_on_step_end": 1.0}, "`callback_on_step_end` must be a function or None, got 1.0"),
+        ({"height": np.ones(2)}, "`height` must be a whole number"),
+        ({"width": torch.ones(2)}, "`width` must be a whole number"),
+        ({"output_size": np.ones(2)}, "`output_size` must be"),
+        ({"output_type": np.ones(2)}, "`output_type` must be"),
         ({"motion_scale": float("nan")}, "`motion_scale` must be"),
         ({"guidance_scale": "high"}, "`guidance_scale` must be"),
         ({"num_inference_steps": 1001}, "1000"),
@@ -612,6 +619,11 @@ def test_progress_bar_counts_steps(capsys):
 def test_bad_input_is_named(pipe, options, message):
     with pytest.raises(ValueError, match=message):
         call(pipe, **options)
+
+
+def test_guidance_may_be_a_fraction(pipe):
+    half, number = (call(pipe, guidance_scale=scale, output_type="pt").frames for scale in (Fraction(5, 2), 2.5))
+    assert torch.equal(half, number)
 
 
 def test_zero_terminal_snr_arrives():
