@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 import re
 import shutil
 import subprocess
@@ -35,9 +36,15 @@ def legible(text: str, font: Font) -> str:
 
 
 def _shown(text: str) -> str:
-    """The characters that are drawn, accents and their letters as one."""
+    """The characters that are drawn on one line, accents and their letters as one."""
     composed = unicodedata.normalize("NFC", text)
-    return "".join(character for character in composed if unicodedata.category(character) != "Cf")
+    shown = (character for character in composed if unicodedata.category(character) != "Cf")
+    return "".join(" " if character.isspace() else character for character in shown if not _selects(character))
+
+
+def _selects(character: str) -> bool:
+    """Whether it only says which form of the character before is meant."""
+    return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
 
 
 @functools.lru_cache(maxsize=64)
@@ -104,8 +111,12 @@ def _drawn(font: Font, character: str) -> tuple[tuple[int, int], bytes]:
 
 @functools.lru_cache(maxsize=64)
 def _plain(font: Font) -> Font:
-    """The font without shaping, which would put a circle below an accent that stands alone."""
-    return font.font_variant(layout_engine=PIL.ImageFont.Layout.BASIC)
+    """The font without shaping, which would put a circle below an accent that stands alone.
+
+    `font_variant` cannot make it: to Pillow, the engine of number 0 is none that was asked for.
+    """
+    source = io.BytesIO(font.font_bytes) if hasattr(font, "font_bytes") else font.path
+    return Font(source, font.size, font.index, font.encoding, PIL.ImageFont.Layout.BASIC)
 
 
 def _replaced(character: str, font: Font) -> str:

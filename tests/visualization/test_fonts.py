@@ -37,6 +37,22 @@ def test_a_font_of_the_system_has_the_letters():
     assert legible("e\u0301", text_font(13, ["é"])) == "é"
 
 
+def test_a_mark_that_a_font_has_not_is_no_box():
+    """Shaped, it would be a circle beside the box, which is another picture than the box alone."""
+    pytest.importorskip("matplotlib")
+    mark = "\u103c"  # of Burmese
+    font = PIL.ImageFont.truetype(fonts._of_matplotlib()[0], 22)
+    assert fonts._plain(font).layout_engine == PIL.ImageFont.Layout.BASIC
+    assert not fonts._has(font, mark) and legible(mark, font).strip() == "U+103C"
+    assert fonts._has(font, "\u0301") and fonts._has(font, "e")
+
+
+def test_what_is_not_seen_takes_no_place():
+    font = text_font(13)
+    assert legible("a\tb\nc\u2028d\u00a0e", font) == "a b c d e"
+    assert legible("a\ufe0fb\U000e0100\u200d", font) == "ab"
+
+
 def test_without_a_font_it_is_written_in_plain_letters(no_fonts):
     written = {
         "héros enchanté": "heros enchante", "fröhlich Łódź": "frohlich Lodz", "groß": "gross", "행복": "haengbog",
