@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -212,6 +213,36 @@ def test_it_learns(kind):
     assert losses[-1] < 0.85 * losses[0]
     assert task.unet.span_embedding.linear_2.weight.abs().max() > 0 and task.unet.training
     assert all(torch.equal(weight, before[name]) for name, weight in task.teacher.state_dict().items())
+
+
+def test_it_goes_on_bit_for_bit():
+    """From the state that a checkpoint keeps: a walk's rest is by the average, so that must be the same too."""
+    batch, found = samples(3), []
+
+    def trained(task: FlowMapTask, optimizer: torch.optim.Optimizer, draws: range) -> None:
+        optimizer.zero_grad()
+        task.losses(task.module, batch, draws).parts["flow_map"].backward()
+        optimizer.step()
+        task.after_step()
+
+    settings = {"walk_steps": 1, "teacher_steps": 3}
+    whole = flow_map_task(**settings)
+    optimizer = torch.optim.Adam(whole.parameters(), 1e-2)
+    trained(whole, optimizer, range(3))
+    state, kept = copy.deepcopy((whole.state(), optimizer.state_dict()))
+    resumed = flow_map_task(**settings)
+    optimizers = [optimizer, torch.optim.Adam(resumed.parameters(), 1e-2)]
+    resumed.load_state(state)
+    optimizers[1].load_state_dict(kept)
+    for task, each in zip((whole, resumed), optimizers):
+        trained(task, each, range(3, 6))
+        found.append(task.state())
+    for name, weight in found[0]["weights"].items():
+        assert torch.equal(weight, found[1]["weights"][name])
+    assert all(map(torch.equal, *(each["ema"]["shadow_params"] for each in found)))
+    state["space"] = ("v_prediction", *state["space"][1:])
+    with pytest.raises(ValueError, match=r"was trained in another space: it predicted v_prediction, .* of a flow map"):
+        resumed.load_state(state)
 
 
 def test_it_is_judged_by_the_teachers_motion():

@@ -221,24 +221,18 @@ def test_lora(faces, whole_run, tmp_path):
     assert_same(weights(tmp_path / "whole"), after)
 
 
-def test_flow_map(faces, whole_run, tmp_path, monkeypatch):
-    """A pipeline that samples by itself in few steps; its run goes on bit for bit."""
+def test_flow_map(faces, whole_run, tmp_path):
+    """A pipeline that samples by itself in few steps."""
     changes = {
         "lfae": None, "model_config_name_or_path": None, "text_encoder": None, "objective": "flow_map",
-        "pretrained_model_name_or_path": whole_run / "pipeline", "teacher_steps": 3, "walk_steps": 2, "guidance_scale": 2,
-        "max_train_steps": 3, "num_inference_steps": 1,
+        "pretrained_model_name_or_path": whole_run / "pipeline", "teacher_steps": 2, "guidance_scale": 2,
+        "max_train_steps": 1, "num_inference_steps": 1, "num_validation_clips": 1,
     }  # fmt: skip
-    run(arguments(faces, tmp_path / "whole", **changes))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        stop_at(patch, 3)
-        run(arguments(faces, tmp_path / "cut", **changes))
-    assert checkpoints(tmp_path / "cut")[-1].name == "checkpoint-2"
-    run(arguments(faces, tmp_path / "cut", **changes, resume_from_checkpoint="latest"))
-    assert_same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
-    first, *_, last = records(tmp_path / "whole")
+    run(arguments(faces, tmp_path, **changes))
+    first, *_, last = records(tmp_path)
     assert first["step"] == 0 and first.keys() == last.keys()
     assert {f"validation/error_{steps}_steps" for steps in (1, 2, 4, 8)} < last.keys()
-    pipe = LFDMPipeline.from_pretrained(tmp_path / "whole" / "pipeline")
+    pipe = LFDMPipeline.from_pretrained(tmp_path / "pipeline")
     assert pipe.unet.config.flow_map and pipe.unet.config.prediction_type == "v_prediction"
     assert type(pipe.scheduler).__name__ == "DPMSolverMultistepScheduler" and pipe.default_guidance() == 1
     pipe.set_progress_bar_config(disable=True)
