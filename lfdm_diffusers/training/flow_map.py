@@ -28,6 +28,9 @@ from .task import Losses, Validation
 
 # Share of examples that learn the prediction for steps of no length, which any other scheduler takes.
 POINTS = 0.25
+# Below this noise errors count as those of the clean volume: thresholds and the known first frame change that by as much at any
+# noise, which in the units of v is without bound.
+LEAST_NOISE = 0.2
 # Numbers of steps by which held-out clips are judged.
 JUDGED_STEPS = (1, 2, 4, 8)
 
@@ -132,20 +135,27 @@ class Process:
 
 
 class FlowMapLoss(nn.Module):
-    """Mean over the batch of |v - target|^2, in one forward pass of the U-Net, as DistributedDataParallel needs it."""
+    """Mean over the batch of w |v - target|^2, in one forward pass of the U-Net, as DistributedDataParallel needs it."""
 
     def __init__(self, unet: UNet3DVideoModel):
         super().__init__()
         self.unet = unet
 
     def forward(
-        self, volume: torch.Tensor, begin: torch.Tensor, end: torch.Tensor, target: torch.Tensor, given: Given
+        self,
+        volume: torch.Tensor,
+        begin: torch.Tensor,
+        end: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor,
+        given: Given,
     ) -> torch.Tensor:
         """
         Args:
             volume: `(B, 3, F, h, w)` noisy.
             begin, end: `(B,)` timesteps, -1 for the clean volume.
             target: the v-prediction to learn, like `volume`.
+            weight: `(B,)` w.
         """
         predicted = self.unet(
             volume,
@@ -156,7 +166,7 @@ class FlowMapLoss(nn.Module):
             return_dict=False,
             timestep_end=end,
         )[0]
-        return (predicted.float() - target).square().mean()
+        return (weight * (predicted.float() - target).square().mean(dim=(1, 2, 3, 4))).mean()
 
 
 class FlowMapTask(MotionTask):
@@ -299,7 +309,9 @@ class FlowMapTask(MotionTask):
         given = Given(self.text_embeds(samples.label), torch.tensor(null, device=self.device), latents)
         volume = self.process.noised(clean, torch.stack(noise).to(self.device), begin)
         times, ends = (torch.tensor(x, device=self.device) for x in (begin, end))
-        return volume, times, ends, self.learnt(volume, steps, given), given
+        _, level = self.process.levels(begin, volume)
+        weight = (level.flatten() / LEAST_NOISE).square().clamp(max=1)
+        return volume, times, ends, self.learnt(volume, steps, given), weight, given
 
     def losses(self, module: nn.Module, batch: MotionSample, draws: range) -> Losses:
         if self.walk_steps < self.teacher_steps:

@@ -245,6 +245,23 @@ def test_it_goes_on_bit_for_bit():
         resumed.load_state(state)
 
 
+def test_little_noise_counts_as_error_of_the_clean_volume():
+    """A v-prediction of error e is a clean volume of error b e; up to a noise b of .2 that counts, in units of .2, above it e."""
+    task = flow_map_task(teacher_steps=2)
+    draws = [i for i in range(200) if task.draw_step(draw_generator(0, i))[0] < 100][:2]
+    found = task.arguments(samples(3), [0, *draws])
+    betas = task.pipe.scheduler.betas.double()
+    noise = (1 - torch.cumprod(1 - betas, dim=0)[found[1]]).sqrt()
+    assert noise.min() < 0.2 < noise.max()
+    expected = torch.where(noise < 0.2, 25 * noise**2, 1.0)
+    torch.testing.assert_close(found[4].double(), expected, rtol=1e-4, atol=1e-6)
+    with torch.no_grad():
+        begin, end, target, given = found[1], found[2], found[3], found[5]
+        made = task.unet(found[0], begin, *given[::2], null_mask=given[1], timestep_end=end).sample
+        error = (made - target).square().mean(dim=(1, 2, 3, 4))
+        assert task.module(*found).item() == pytest.approx((found[4] * error).mean().item(), rel=1e-4)
+
+
 def test_it_is_judged_by_the_teachers_motion():
     """As many steps as the teacher's, of one that has learnt nothing, are the teacher's own; fewer are not."""
     task = flow_map_task(teacher_steps=2)
