@@ -14,7 +14,7 @@ import PIL.Image
 from ..pipelines import LFDMPipeline
 from .clip_options import MOST_FRAMES, MOST_STEPS
 from .drawing import STROKE, Point, Table, after_click, drawable, drawn, small_picture, strokes_in, subjects_in
-from .engine import Engine, Upload
+from .engine import Engine, Made, Upload
 from .history import remembered
 from .uploads import Stopped, asked_number, asked_whole, choice, told
 
@@ -98,9 +98,15 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         made = engine.generate(picture, asked, **options)
         shown = gr.Column(visible=True), gr.Column(visible=False)
         history = remembered(made.clip, f"{asked or 'clip'}, seed {options['seed']}", before)
-        return made.clip, made.views, made.sheet, made.downloads, *shown, *history
+        clip, views, downloads = appeared(made)
+        return clip, views, made.sheet, downloads, *shown, *history
 
     return told(run)
+
+
+def appeared(made: Made) -> tuple:
+    """A clip, its motion and its files; the last two take no place on the page before there are any."""
+    return made.clip, gr.Video(made.views, visible=True), gr.File(made.downloads, visible=True)
 
 
 def stop(engine: Engine) -> Callable:
@@ -227,7 +233,7 @@ def transferred(engine: Engine) -> Callable:
             shown_progress(progress),
             size,
         )
-        return made.clip, made.views, made.downloads
+        return appeared(made)
 
     return told(run)
 
@@ -247,7 +253,7 @@ def animated(engine: Engine) -> Callable:
             fit,
             size,
         )
-        return made.clip, made.views, made.downloads
+        return appeared(made)
 
     return told(run)
 

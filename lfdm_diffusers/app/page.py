@@ -340,13 +340,13 @@ def _results(name: str, value: str | None = None) -> tuple[gr.Video, gr.Video, g
     """Clip, its motion views, and the files to take home."""
     return (
         _video("Clip", value=value, height=380, elem_id=name),
-        _video("Its motion", show_label=False, elem_id=f"{name}-views"),
-        _files("Download: mp4, GIF, and the motion itself", f"{name}-files"),
+        _video("Its motion", show_label=False, visible=False, elem_id=f"{name}-views"),
+        _files("Download: mp4, GIF, and the motion itself", f"{name}-files", visible=False),
     )
 
 
-def _files(label: str, name: str) -> gr.File:
-    return gr.File(label=label, file_count="multiple", interactive=False, elem_id=name)
+def _files(label: str, name: str, **options: Any) -> gr.File:
+    return gr.File(label=label, file_count="multiple", interactive=False, elem_id=name, **options)
 
 
 def launch_options() -> dict[str, Any]:
