@@ -23,6 +23,7 @@ from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
 from ..embedded import DRAWN_MODEL, embedded_model, embedded_models
 from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, find_subjects
+from ..pipelines.driving import face_of_clip
 from ..pipelines.loading import load_pipeline
 from ..schedulers import scheduler_by_name
 from ..visualization import as_pixels, enlarge
@@ -247,9 +248,9 @@ class Engine:
         pipe = self.pipeline(model)
         tensor = self.usable(picture)
         progress(0.1, "finding the motion of the clip")
-        frames = itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES)
+        frames, face = face_of_clip(itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES), pipe.outlook)
         boxes = self._faces(pipe, tensor, output_size)
-        motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit, subjects=boxes)
+        motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit, subjects=boxes, driving_subject=face)
         progress(0.7, "animating the picture")
         output = pipe.animate(tensor, motion, subjects=boxes, **self._shown(fit, output_size, motion_scale, loop))
         rate = frame_rate(Path(driving))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     # Not before, so that `--help` does not wait for torch.
     from ..data.clips import Clip, iterate_frames
     from ..data.rates import frame_rate
+    from ..files.names import printable
     from ..pipelines import Motion
+    from ..pipelines.driving import face_of_clip
     from ..visualization.clip_files import kept_rate
     from .clips import (
         check_output,
@@ -113,11 +116,17 @@ def run(args: argparse.Namespace) -> int:
         "fps": fps if len(set(fps.values())) > 1 else next(iter(fps.values())),
     }
 
+    told: set[str] = set()
+
     def motion_of(picture: torch.Tensor, name: str, box: Box | None) -> Motion:
         if args.motion:
             return motions[name]
-        frames = iterate_frames(clips[name])  # one after the other: a clip at its full size may be large
-        options = {"relative": not args.absolute, "image_fit": args.image_fit}
+        # One after the other: a clip at its full size may be large.
+        frames, face = face_of_clip(iterate_frames(clips[name]), pipe.outlook)
+        if face is not None and name not in told:
+            told.add(name)
+            print(f"{printable(Path(names[name]).name)}: the motion of the face in it is taken.", file=sys.stderr)
+        options = {"relative": not args.absolute, "image_fit": args.image_fit, "driving_subject": face}
         motion = pipe.transfer(picture, frames, subjects=None if box is None else [box], **options)
         return motion if isinstance(motion, Motion) else motion[0]
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 
+from ..arguments.checked import described
 from ..data.picture_fitting import Picture, fit_picture, to_tensors
 from ..models import FullSizePainter, LatentFlowAutoencoder
 from ..models.latent_flow_autoencoder import EncodedImage
@@ -21,12 +22,13 @@ from ..ops.cpu import reuse_freed_memory
 from .canvas import Canvas
 from .checks import either, require_pairs, require_room, require_word
 from .driving import driven_motion, driving_frames
-from .full_size import FullSize
+from .full_size import FullSize, crop
 from .image_to_video import eval_mode
 from .known_pictures import KnownPictures, facts_of_reconstruction
 from .lfdm_output import LFDMPipelineOutput
 from .motion import EditedMotion, Mask, Motion, MotionEdit, motion_list, stacked
 from .outlook import Outlook, default_fit, outlook, unknown_kind
+from .rendering import Box
 from .subjects import Subject
 from .video_diffusion import VideoDiffusionPipeline
 
@@ -243,6 +245,7 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         width: int | None = None,
         subjects: Sequence[Subject] | None = None,
         video: Iterable[Picture] | np.ndarray | torch.Tensor | None = None,
+        driving_subject: Box | None = None,
     ) -> Motion | list[Motion]:
         """The motion of a clip, for a picture, by the auto-encoder alone: no label and no denoising.
 
@@ -256,6 +259,8 @@ class AnimatingPipeline(VideoDiffusionPipeline):
             image_fit, height, width: as in `__call__`; of the picture and of the clip.
             video: `driving`, by the name that it has in diffusers.
             subjects: as in `__call__`, each of which is to move as the clip does.
+            driving_subject: the part of the clip's frames that the motion is found in; `outlook` of the first one finds a face. None is
+                all of them.
 
         Returns:
             A motion of as many frames as the clip, to `animate` the picture with, at any `output_size`; with `subjects`, to be given
@@ -277,6 +282,10 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         self._check_output(height, width, image_fit, "pt", None, stride)
         asked = FullSize.asked(pictures, "picture", (height, width), image_fit, subjects, None, "stream")
         parts = pictures if asked is None else asked.model_pictures()
+        if driving_subject is not None and not isinstance(driving_subject, Box):
+            raise ValueError(
+                f"`driving_subject` must be a Box, or None for the whole frames, got {described(driving_subject)}."
+            )
         reuse_freed_memory()
 
         def fitted(tensor: torch.Tensor) -> torch.Tensor:
@@ -285,6 +294,9 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         frames: list[torch.Tensor] = []
         for frame in driving_frames(driving):
             require_room("driving", len(frames) + 1, height, width)  # as they come: there may be no end of them
+            if driving_subject is not None:
+                driving_subject.check_inside(*frame.shape[-2:], "driving_subject")
+                frame = crop(frame, driving_subject)
             frames.append(fitted(frame))
         if not frames:
             raise ValueError("`driving` holds no frames; at least one is needed.")

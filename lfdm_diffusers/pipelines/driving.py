@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from ..data.picture_fitting import Picture, to_rgb_tensors
 from ..models import LatentFlowAutoencoder
 from .motion import Motion
+from .outlook import Outlook
+from .rendering import Box
 
 # Of a driving clip, which may be long. More at once are hardly faster on a CPU, and take memory.
 FRAMES_AT_ONCE = 16
@@ -27,6 +30,26 @@ def driving_frames(driving: Iterable[Picture] | np.ndarray | torch.Tensor) -> It
     items: Iterable[Any] = [driving] if whole else driving
     for item in items:
         yield from to_rgb_tensors(item, "driving")
+
+
+def face_of_clip(
+    frames: Iterable[Picture], outlook: Callable[[Picture], Outlook]
+) -> tuple[Iterable[Picture], Box | None]:
+    """A clip's frames, and where the face is in the first: `driving` and `driving_subject` of `LFDMPipeline.transfer`.
+
+    Args:
+        frames: pictures, perhaps as they are decoded.
+        outlook: the pipeline's, which looks for faces if its model is one of faces.
+
+    Returns:
+        All frames; and the largest face that is found, or None for the whole frames.
+    """
+    rest = iter(frames)
+    first = next(rest, None)
+    if first is None:
+        return [], None
+    found = outlook(first).subjects or []
+    return itertools.chain([first], rest), max(found, key=lambda box: box.right - box.left, default=None)
 
 
 def driven_motion(

@@ -10,7 +10,7 @@ from lfdm_command import frames_of, lfdm
 from safetensors import safe_open
 from tiny import tiny_pipeline
 
-from lfdm_diffusers import Box, LFDMPipeline
+from lfdm_diffusers import Box, LFDMPipeline, Motion
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.embedded import embedded_pictures
@@ -109,6 +109,28 @@ def test_a_model_of_faces_looks_for_them_and_says_what_it_saw(tmp_path, capsys):
         assert lfdm("generate", *options, tmp_path / way[1], *way) == 0
         assert "was found" not in capsys.readouterr().err
     assert not np.array_equal(frames_of(tmp_path / "whole" / "one" / "anger"), frames)
+
+
+def test_the_face_of_a_driving_clip_is_followed(tmp_path, capsys):
+    """By a model of faces: as if the clip had been cut to it."""
+    pytest.importorskip("cv2")
+    tiny_pipeline(face_frame=3.2).save_pretrained(tmp_path / "model")
+    face = PIL.Image.open(embedded_pictures()[0]).convert("RGB").resize((128, 128))
+    face.save(tmp_path / "me.png")
+    clip = np.full((3, 160, 300, 3), 255, np.uint8)
+    clip[:, 16:144, 20:148] = np.asarray(face)
+    clip[1:, 100:120, 60:110] //= 2
+    clip[2, 60:80, 60:110] //= 2
+    write_clip(tmp_path / "far.webp", clip, "webp", 10)
+    options = ("--model", tmp_path / "model", "--kinds", "motion", "--driving", tmp_path / "far.webp", "--output")
+    assert lfdm("animate", tmp_path / "me.png", *options, tmp_path / "out") == 0
+    assert "far.webp: the motion of the face in it is taken." in capsys.readouterr().err
+    pipe = LFDMPipeline.from_pretrained(tmp_path / "model")
+    (box,) = pipe.outlook(clip[0]).subjects
+    found = Motion.load(tmp_path / "out" / "me" / "motion" / "far.safetensors")
+    expected = pipe.transfer(face, clip, driving_subject=box)
+    torch.testing.assert_close(found.flow, expected.flow, rtol=0, atol=1e-3)
+    assert (expected.flow - pipe.transfer(face, clip).flow).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_it_runs(loopback_hub: LoopbackHub, tmp_path):
     assert [picture.size for picture in shown] == [picture.size for picture in kept], (
         "run again, and kept with its outputs"
     )
-    assert [getattr(picture, "n_frames", 1) for picture in shown] == [16, 16, 1, 30, 16, 16]
+    assert [getattr(picture, "n_frames", 1) for picture in shown] == [24, 24, 1, 46, 16, 16]
     files = loopback_hub.files("me/toon64-ink")
     assert {"README.md", "model_index.json", "lfae/diffusion_pytorch_model.safetensors"} <= set(files)
     assert b"library_name: diffusers" in files["README.md"]

@@ -146,6 +146,23 @@ def test_subjects_move_as_a_clip_does(pipe):
     assert not isinstance(pipe.transfer(picture, clip), list)
 
 
+def test_a_part_of_a_clip_drives(pipe):
+    """What is in the box of each frame, as if the frames had been cut before."""
+    picture, clip = photograph(IMAGE_SIZE, IMAGE_SIZE), torch.rand(3, 3, 48, 90)
+    part = pipe.transfer(picture, clip, driving_subject=Box(46, 4, 86, 44))
+    assert_same_motion(part, pipe.transfer(picture, clip[:, :, 4:44, 46:86]))
+    assert (part.flow - pipe.transfer(picture, clip).flow).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="`driving_subject` must lie in the picture of 48x90 pixels"):
+        pipe.transfer(picture, clip, driving_subject=Box(90, 0, 99, 9))
+    with pytest.raises(ValueError, match="`driving_subject` must be a Box, or None"):
+        pipe.transfer(picture, clip, driving_subject=(46, 4, 86, 44))
+
+
+def assert_same_motion(one, other):
+    torch.testing.assert_close(one.flow, other.flow, rtol=0, atol=1e-5)
+    torch.testing.assert_close(one.occlusion, other.occlusion, rtol=0, atol=1e-5)
+
+
 def test_several_videos_of_several_boxes(pipe):
     picture, boxes = photograph(40, 80), [Box(0, 0, 40, 40), Box(40, 0, 80, 40)]
     seeds = [[seeded(s) for s in (1, 2, 3, 4)], [seeded(1), seeded(3)], [seeded(2), seeded(4)]]

@@ -1,16 +1,13 @@
-"""The package's model of people, on the photograph of the README: labels move what they name."""
-
-from pathlib import Path
+"""The package's model of people, on the photograph that comes with it: labels move what they name."""
 
 import PIL.Image
 import pytest
 import torch
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.embedded import embedded_model
+from lfdm_diffusers.embedded import embedded_model, embedded_photographs
 from lfdm_diffusers.ops.warp import sampling_grid
 
-ROOT = Path(__file__).parents[2]
 APEX = slice(8, 15)
 BROWS, CHIN = (slice(9, 14), slice(9, 23)), (slice(23, 29), slice(11, 21))  # rows and columns of the 32x32 map
 
@@ -20,8 +17,9 @@ def moved():
     """Of a label, how far the content of each place has come down at the apex, `(32, 32)`, in pixels of the model."""
     pipe = LFDMPipeline.from_pretrained(embedded_model())
     pipe.set_progress_bar_config(disable=True)
-    with PIL.Image.open(ROOT / "docs" / "photograph.webp") as grid:
-        face = grid.convert("RGB").crop((37, 28, 214, 205))
+    ((path, place),) = embedded_photographs().items()
+    with PIL.Image.open(path) as photograph:
+        face = photograph.crop(place)
     found = {}
     for label in ("surprise", "anger", "neutral"):
         output = pipe(face, label, generator=torch.Generator().manual_seed(1), output_type="latent")
