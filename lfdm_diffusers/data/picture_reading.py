@@ -117,12 +117,15 @@ def _halved(image: PIL.Image.Image, power: int) -> PIL.Image.Image:
 
 def _coarse_jpeg2000(image: Any, power: int) -> PIL.Image.Image:
     """Without the finest levels of its wavelets, if it has so many."""
+    name, file = image.filename, image.fp
     image.reduce = power
     try:
         image.load()
         return image
     except OSError:
-        return PIL.Image.open(image.filename, formats=["JPEG2000"])
+        if not name:  # it was opened from within another file, or from memory
+            file.seek(0)
+        return _opened(name or file, ["JPEG2000"], name)
 
 
 def _averaged(image: PIL.Image.Image, factor: int) -> PIL.Image.Image:

@@ -19,6 +19,7 @@ from lfdm_diffusers.data.clips import UnreadableClipError, count_frames, read_cl
 from lfdm_diffusers.data.picture_fitting import fit_picture, to_rgb_tensors
 from lfdm_diffusers.data.picture_reading import open_picture, reduced
 from lfdm_diffusers.files import limits
+from lfdm_diffusers.files.packed import FilePart
 from lfdm_diffusers.files.reading import UnreadableFileError
 
 
@@ -169,6 +170,15 @@ def test_exif_is_kept(tiny, tmp_path):
         with open_picture(tmp_path / f"a.{suffix}") as image:
             (tensor,) = to_rgb_tensors(reduced(image, 8, 8, "letterbox"))
         assert tensor.shape == (3, 38, 25)
+
+
+def test_jpeg_2000_without_levels_is_read_from_within_another_file(tmp_path):
+    """Its decoder leaves out no level that is not there, and is begun again: also where the file has no name of its own."""
+    path = tmp_path / "a.jp2"
+    PIL.Image.new("RGB", (70, 60), "teal").save(path, num_resolutions=1)
+    packed = FilePart(tmp_path / "a.tar" / "a.jp2", path, 0, path.stat().st_size)
+    for each in (path, packed):
+        assert picture_reading.bounded_picture(each, 400).size == (18, 15)
 
 
 @pytest.mark.integration
