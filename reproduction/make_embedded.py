@@ -21,7 +21,7 @@ from kept_weights import PEOPLE_FACTS, TOON_FACTS, draw_curves, read_metrics, sa
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.data.framing import SIDE
-from lfdm_diffusers.embedded import MODEL
+from lfdm_diffusers.embedded import DRAWN_MODEL as MODEL
 from lfdm_diffusers.files.whole import whole
 
 matplotlib.use("Agg")

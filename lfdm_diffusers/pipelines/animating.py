@@ -295,7 +295,7 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         for frame in driving_frames(driving):
             require_room("driving", len(frames) + 1, height, width)  # as they come: there may be no end of them
             if driving_subject is not None:
-                driving_subject.check_inside(*frame.shape[-2:], "driving_subject")
+                driving_subject.check_inside(*frame.shape[-2:], argument="driving_subject")
                 frame = crop(frame, driving_subject)
             frames.append(fitted(frame))
         if not frames:

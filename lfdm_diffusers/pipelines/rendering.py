@@ -54,7 +54,7 @@ class Box:
         """The same rectangle of the picture at another size."""
         return Box(self.left * x, self.top * y, self.right * x, self.bottom * y)
 
-    def check_inside(self, height: int, width: int, argument: str = "subjects") -> None:
+    def check_inside(self, height: int, width: int, *, argument: str = "subjects") -> None:
         """Raise a ValueError for a rectangle none of which lies in a picture of this size."""
         if self.left >= width or self.top >= height or self.right <= 0 or self.bottom <= 0:
             raise ValueError(f"`{argument}` must lie in the picture of {height}x{width} pixels, got {self}.")
