@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -31,6 +30,7 @@ from lfdm_diffusers.data.captions import ACTIONS, SLOTS, STRENGTHS, Action, Spec
 from lfdm_diffusers.data.chance import random_stream
 from lfdm_diffusers.data.clips import read_clip
 from lfdm_diffusers.data.toon_faces import ToonSubject, toon_clip
+from lfdm_diffusers.evaluation.judge_training import LEARNING_RATE, fit
 from lfdm_diffusers.files.progress import progress_bar
 from lfdm_diffusers.files.whole import write_text
 from lfdm_diffusers.metrics.action_reader import ActionReader, load_reader, read_actions, save_reader
@@ -78,26 +78,18 @@ def changed(clips: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 def train_reader(data: Path, steps: int, batch_size: int, seed: int) -> tuple[ActionReader, list[dict]]:
     frames, strengths, _ = read_data(data, "train")
     torch.manual_seed(seed)
-    reader = ActionReader().to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(reader.parameters(), 3e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, 10 * (step + 1) / steps) * (1 + math.cos(math.pi * step / steps)) / 2
-    )
-    curve, since = [], time.perf_counter()
-    for step in progress_bar(range(steps), desc="reader"):
+    reader = ActionReader().to(memory_format=torch.channels_last)
+
+    def loss_of_batch(step: int) -> torch.Tensor:
         rng = random_stream(seed, 7, step)
         rows = torch.from_numpy(rng.integers(0, len(frames), batch_size))
         wanted = strengths[rows]
         error = F.smooth_l1_loss(reader(changed(frames[rows].float() / 255, rng)), wanted, beta=0.1, reduction="none")
         # Most actions are absent from most frames: those that are there count more.
-        loss = (error * (1 + 6 * (wanted > 0.05))).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % 20 == 0 or step == steps - 1:
-            curve.append({"step": step, "seconds": round(time.perf_counter() - since), "loss": round(loss.item(), 5)})
-    return reader.eval(), curve
+        return (error * (1 + 6 * (wanted > 0.05))).mean()
+
+    curve = fit(reader, loss_of_batch, steps, LEARNING_RATE, "actions")
+    return reader, curve
 
 
 @torch.no_grad()

@@ -35,13 +35,32 @@ PROGRESS = gr.Progress()  # as a default argument, Gradio fills it in
 def describe(engine: Engine, model: str) -> str:
     """What a loaded model is, in Markdown."""
     pipe = engine.pipeline(model)
-    labels = ", ".join(pipe.labels or []) or "none: it reads text, or takes pictures alone"
+    labels = ", ".join(pipe.labels or []) or "none"
+    if pipe.takes_sentences:
+        text = "It takes sentences."
+    else:
+        text = "It reads other texts, but was trained on its labels alone." if pipe.text_encoder is not None else ""
     side = pipe.lfae.config.sample_size
     size = f"{side}x{side} pixels" if side else "pictures of any size"
     return (
         f"**{model or 'The model of this app'}**: {size}, {pipe.unet.config.num_frames} frames, "
-        f"{pipe.default_steps()} steps of {type(pipe.scheduler).__name__}. Labels: {labels}."
-    )
+        f"{pipe.default_steps()} steps of {type(pipe.scheduler).__name__}. Labels: {labels}. {text}"
+    ).strip()
+
+
+def sentence_field(pipe: LFDMPipeline) -> dict[str, Any]:
+    """How the field for a text looks: it stands first where sentences are taken, else it is there for other words than the labels."""
+    return {
+        "visible": pipe.text_encoder is not None,
+        "label": "What happens" if pipe.takes_sentences else "Another text than the labels",
+        "placeholder": next(iter(pipe.example_sentences), "a person smiles"),
+        "info": "in place of the label" if pipe.labels else None,
+    }
+
+
+def sentences_on_offer(pipe: LFDMPipeline) -> dict[str, Any]:
+    """Sentences that the model shows, one a row, to be clicked; hidden where it has none."""
+    return {"samples": [[text] for text in pipe.example_sentences], "visible": bool(pipe.example_sentences)}
 
 
 def most_steps(pipe: LFDMPipeline) -> int:
@@ -278,7 +297,8 @@ def loaded(engine: Engine) -> Callable:
             name.strip(),
             describe(engine, name.strip()),
             gr.Radio(labels, value=labels[0] if labels else None, visible=bool(labels)),
-            gr.Textbox("", visible=pipe.text_encoder is not None),
+            gr.Textbox("", **sentence_field(pipe)),
+            gr.Dataset(**sentences_on_offer(pipe)),
             gr.Button(visible=bool(labels)),
             gr.Slider(maximum=most_steps(pipe), value=pipe.default_steps()),
             gr.Slider(value=pipe.default_guidance()),

@@ -28,6 +28,8 @@ from .actions import (
     outlook,
     random_seed,
     sampled,
+    sentence_field,
+    sentences_on_offer,
     stage,
     stop,
     transferred,
@@ -98,7 +100,7 @@ def make_page(engine: Engine) -> gr.Blocks:
 def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.Radio, list[gr.Component]]:
     """Picture and label in, clip out; returns what chooses a model of the package, and what has to change with it (see `loaded`)."""
     pipe = engine.pipeline()
-    labels, free_text, num_frames = pipe.labels or [], pipe.text_encoder is not None, pipe.unet.config.num_frames
+    labels, num_frames = pipe.labels or [], pipe.unet.config.num_frames
     with gr.Column():
         picture = _picture(engine, 0, height=260, elem_id="picture")
         told_line = gr.Markdown(elem_id="outlook")
@@ -116,10 +118,15 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         drawn = gr.Examples(_drawn(), picture, label="Drawn faces that the model of those has not seen")
         if engine.both:
             drawn.load_input_event.then(lambda: DRAWN_MODEL, None, kind, **NOW)
-        label = gr.Radio(labels, value=first_label(labels), label="Label", visible=bool(labels), elem_id="label")
-        text = gr.Textbox(
-            label="Or a text", placeholder="a person smiles", visible=free_text, max_lines=2, elem_id="text"
+        text = gr.Textbox(max_lines=2, elem_id="text", **sentence_field(pipe))
+        said = gr.Dataset(
+            components=[text],
+            label="Sentences that the model was trained on",
+            elem_id="sentences",
+            **sentences_on_offer(pipe),
         )
+        said.click(lambda row: row[0], said, text, **NOW)
+        label = gr.Radio(labels, value=first_label(labels), label="Label", visible=bool(labels), elem_id="label")
         with gr.Row():
             go = gr.Button("Animate", variant="primary", elem_id="go")
             go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all")
@@ -232,7 +239,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         change(cleared(engine), [picture, drawn_on], [pending, what, subjects, strokes, shown, drawn_on], **DRAWING)
     for change in (picture.change, fit.change, model.change, page.load):
         change(framed(engine), [picture, fit, model], editor, **NOW)
-    return kind, [label, text, go_all, steps, guidance, frames]
+    return kind, [label, text, said, go_all, steps, guidance, frames]
 
 
 def _transfer_tab(engine: Engine, model: gr.State) -> None:

@@ -63,6 +63,8 @@ def _pipeline_facts(model: str, pipeline_class: type[ImageToVideoPipeline], inde
     facts = {
         "labels": pipe.labels,
         "text_encoder": type(pipe.text_encoder).__name__ if pipe.text_encoder is not None else None,
+        "sentences": pipe.takes_sentences,
+        "examples": pipe.example_sentences,
         "sample_size": pipe.sample_size,
         "num_frames": pipe.num_frames,
         "parameters": {**counts, "total": sum(counts.values())},
@@ -116,6 +118,7 @@ def lines_of(facts: dict) -> list[str]:
         rows |= {
             "labels": f"{len(labels)}: {', '.join(labels)}" if labels else "none",
             "free text": f"by {text}" if text else "no",
+            "sentences": "yes" if facts["sentences"] else "no, trained on its labels alone" if text else "no",
             "output": f"{facts['num_frames']} frames of {f'{size}x{size} pixels' if size else 'any size'}",
         }
     if "scheduler" in facts:
@@ -135,6 +138,8 @@ def lines_of(facts: dict) -> list[str]:
     if trained_on:
         rows["trained on"] = trained_on[1]
     lines = [f"{name:<12}{value}" for name, value in rows.items()]
+    if facts.get("examples"):
+        lines += ["", "Sentences, for example", *(f"  {text}" for text in facts["examples"])]
     if "config" in facts:
         lines += ["", "Configuration", *(f"  {key:<28}{value}" for key, value in facts["config"].items())]
     for heading, text in facts["card"].items():

@@ -80,8 +80,11 @@ def blur_some(clips: torch.Tensor, rng: np.random.Generator, generator: torch.Ge
 
 def fit(
     network: nn.Module, loss_of_batch: Callable[[int], torch.Tensor], steps: int, learning_rate: float, name: str
-) -> None:
+) -> list[dict[str, float]]:
     """AdamW with a one-cycle learning rate; `loss_of_batch(step)` gives the loss.
+
+    Returns:
+        Step, seconds since the first, and loss, of every twentieth step and the last.
 
     Raises:
         FloatingPointError: if the loss is not finite.
@@ -89,6 +92,7 @@ def fit(
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.2)
     network.train()
+    curve, since = [], time.perf_counter()
     with progress_bar(range(steps), desc=name, unit="step") as bar:
         for step in bar:
             loss = loss_of_batch(step)
@@ -98,9 +102,13 @@ def fit(
             loss.backward()
             optimizer.step()
             schedule.step()
-            if step % 20 == 0:
+            if step % 20 == 0 or step == steps - 1:
                 bar.set_postfix(loss=f"{loss.item():.3f}")
+                curve.append(
+                    {"step": step, "seconds": round(time.perf_counter() - since), "loss": round(loss.item(), 5)}
+                )
     network.eval()
+    return curve
 
 
 def frames_at_judges_size(clips: VideoSet) -> torch.Tensor:

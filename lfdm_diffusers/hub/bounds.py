@@ -55,12 +55,16 @@ def require_argument(name: str, annotation: str, value: Any) -> None:
 
     Args:
         name: of the constructor's argument.
-        annotation: words of `arguments.checked.KINDS`, or `Sequence[...]` of one of them.
+        annotation: words of `arguments.checked.KINDS`, or `Sequence[...]` of one of them, with `| None`
+            where it may be left out.
 
     Raises:
         ValueError: names the argument, what is allowed, and what came.
     """
     if annotation.startswith("Sequence["):
+        if value is None and annotation.endswith(" | None"):
+            return
+        annotation = annotation.removesuffix(" | None")
         if not isinstance(value, (list, tuple)) or not value:
             raise ValueError(f"`{name}` must be a list with something in it, got {described(value)}.")
         if "str" not in annotation and len(value) > MOST_BLOCKS:

@@ -43,6 +43,7 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         num_tokens: L, hidden states of each label's text that are kept too, for U-Nets with `text_attention`.
         num_centers: K, embeddings of sentences that are kept.
         text_radius: how far from the nearest of them (1 - cosine) sentences of the training's kind lie, but for one in a hundred.
+        examples: some of the training's sentences, to show what may be said.
     """
 
     token_states: torch.Tensor
@@ -60,6 +61,7 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         num_tokens: int = 0,
         num_centers: int = 0,
         text_radius: float | None = None,
+        examples: Sequence[str] | None = None,
     ):
         super().__init__()
         names = isinstance(labels, Sequence) and all(
@@ -70,6 +72,8 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             raise ValueError(f"`labels` must be a list of different names (whatever their case), got {labels!r}.")
         if text_radius is not None and not 0 <= text_radius <= 2:
             raise ValueError(f"`text_radius` must be from 0 to 2, as 1 - cosine is, got {text_radius}.")
+        if not all(text.strip() for text in examples or ()):
+            raise ValueError(f"`examples` must be sentences, none empty, got {examples!r}.")
         self._rows = rows
         self.embedding = nn.Embedding(len(labels), embedding_dim)
         if num_tokens:
@@ -114,12 +118,16 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         return cls.from_embeddings(labels, embed_text(text_encoder, tokenizer, labels, tokens=tokens))
 
     @torch.no_grad()
-    def with_sentences(self, centers: torch.Tensor, others: torch.Tensor) -> LabelEmbeddings:
+    def with_sentences(
+        self, centers: torch.Tensor, others: torch.Tensor, examples: Sequence[str] = ()
+    ) -> LabelEmbeddings:
         """This table, and where a training's sentences lie: pooled embeddings `(K, D)` of some, and of others, by which the radius is
-        measured."""
+        measured; and some of the sentences themselves."""
         far = 1 - nearness(others.float(), centers.float())
         radius = float(torch.quantile(far, 0.99))
-        table = type(self).from_config(self.config, num_centers=len(centers), text_radius=radius)
+        table = type(self).from_config(
+            self.config, num_centers=len(centers), text_radius=radius, examples=list(examples) or None
+        )
         table._cast(self.embedding.weight.dtype)
         state = {name: value for name, value in self.state_dict().items() if name != "centers"}
         table.load_state_dict(state | {"centers": centers.to(self.embedding.weight.dtype)})

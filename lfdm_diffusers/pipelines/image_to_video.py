@@ -110,6 +110,19 @@ class ImageToVideoPipeline(HubPipeline):
         """The labels that need no text encoder; None if this model has no table of them."""
         return self.label_embeddings.labels if self.label_embeddings is not None else None
 
+    @property
+    def takes_sentences(self) -> bool:
+        """Whether it reads texts and, as far as it tells, was trained on sentences: it attends to their tokens, keeps where those of
+        its training lie, or has no labels that could have been all."""
+        table = self.label_embeddings
+        return self.text_encoder is not None and (self.hears_tokens or table is None or table.config.num_centers > 0)
+
+    @property
+    def example_sentences(self) -> list[str]:
+        """Sentences that it was trained on, where it keeps some and can read them."""
+        table = self.label_embeddings
+        return list(table.config.examples or ()) if self.takes_sentences and table is not None else []
+
     def encode_prompt(
         self,
         prompt: str | Sequence[str] | None = None,
@@ -324,6 +337,16 @@ class ImageToVideoPipeline(HubPipeline):
 
     def _prompt_advice(self) -> str:
         """For the card: which prompts the pipeline takes."""
+        if self.labels and self.takes_sentences:
+            such = (
+                f", such as {', '.join(quoted(text) for text in self.example_sentences)}"
+                if self.example_sentences
+                else ""
+            )
+            return (
+                f"It takes sentences{such}, and the labels below. It logs a warning for a sentence that is unlike those of its "
+                "training. Without a prompt it generates without a condition."
+            )
         if self.labels and self.text_encoder is not None:
             return (
                 "The labels below need no text encoder: save its memory with `from_pretrained(..., text_encoder=None, "

@@ -17,6 +17,8 @@ from ..pipelines import LFDMPipeline
 # Sentences whose places a table of labels keeps, and how many different ones it takes to know what is usual.
 CENTERS = 512
 FEWEST = 64
+# Sentences that a table shows, and the most characters of one: a line.
+EXAMPLES, LINE = 6, 70
 
 
 def embed_labels(
@@ -106,7 +108,8 @@ class Sentences:
         chosen = [different[i] for i in order[: 2 * CENTERS].tolist()]
         rows = [self(chosen[i : i + 64]) for i in range(0, len(chosen), 64)]
         pooled = torch.cat([row[:, 0] if self.tokens else row for row in rows]).cpu()
-        return table.with_sentences(pooled[len(pooled) // 2 :], pooled[: len(pooled) // 2])
+        shown = [text for text in chosen if len(text) <= LINE][:EXAMPLES]
+        return table.with_sentences(pooled[len(pooled) // 2 :], pooled[: len(pooled) // 2], shown)
 
 
 def sentences_of_run(

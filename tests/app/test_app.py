@@ -404,3 +404,26 @@ def test_the_apps_own_models_are_at_hand_whatever_may_be_loaded(model):
     engine = Engine(may_load=False)
     assert engine.both and not Engine(model).both
     assert engine.pipeline("toon64").config.face_frame != engine.pipeline().config.face_frame
+
+
+def test_sentences_are_on_offer_where_a_model_takes_them(model, tmp_path):
+    """The field and its examples, on the page and after another model has been loaded."""
+    pytest.importorskip("gradio")
+    from lfdm_diffusers.app.actions import loaded
+    from lfdm_diffusers.app.page import make_page
+
+    pipe = tiny_pipeline(text_encoder=True, default_num_inference_steps=2)
+    rows = pipe.label_embeddings.embedding.weight.detach()
+    pipe.label_embeddings = pipe.label_embeddings.with_sentences(rows, rows, ["smiles, then nods", "winks"])
+    pipe.save_pretrained(tmp_path)
+    page = make_page(Engine(str(tmp_path)))
+    parts = {part.elem_id: part for part in page.blocks.values() if getattr(part, "elem_id", None)}
+    assert parts["text"].visible and parts["text"].label == "What happens"
+    assert parts["sentences"].visible and parts["sentences"].samples == [["smiles, then nods"], ["winks"]]
+    order = list(parts)
+    assert order.index("text") < order.index("sentences") < order.index("label")
+    (load,) = (each for each in page.fns.values() if parts["load"] in [page.blocks.get(t[0]) for t in each.targets])
+    changes = loaded(Engine(model))("")
+    assert len(load.outputs) == len(changes)
+    text, said = changes[3:5]
+    assert not text.visible and not said.visible and said.samples == []

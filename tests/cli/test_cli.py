@@ -636,9 +636,26 @@ def test_info_of_other_models(model, tmp_path, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["text_encoder"] == "BertModel" and facts["parameters"]["text_encoder"] > 0 and facts["labels"] is None
     assert facts["default_steps"] == 100 and facts["license"] is None and facts["card"] == {}
+    assert facts["sentences"] is True and facts["examples"] == []
     assert lfdm("info", f"{model}/lfae") == 0
     text = capsys.readouterr().out
     assert "class       LatentFlowAutoencoder" in text and "sample_size" in text
+
+
+def test_info_tells_whether_sentences_are_taken(model, tmp_path, capsys):
+    assert lfdm("info", model) == 0
+    text = capsys.readouterr().out
+    assert "sentences   no\n" in text and "for example" not in text
+    pipe = tiny_pipeline(text_encoder=True)
+    pipe.save_pretrained(tmp_path / "labels")
+    assert lfdm("info", tmp_path / "labels") == 0
+    assert "sentences   no, trained on its labels alone\n" in capsys.readouterr().out
+    rows = pipe.label_embeddings.embedding.weight.detach()
+    pipe.label_embeddings = pipe.label_embeddings.with_sentences(rows, rows, ["smiles, then nods", "winks"])
+    pipe.save_pretrained(tmp_path / "sentences")
+    assert lfdm("info", tmp_path / "sentences") == 0
+    text = capsys.readouterr().out
+    assert "sentences   yes\n" in text and "\nSentences, for example\n  smiles, then nods\n  winks\n" in text
 
 
 def test_data_toon_faces(tmp_path, capsys):

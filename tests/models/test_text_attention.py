@@ -222,3 +222,23 @@ def test_a_strange_sentence_is_warned_of(tmp_path, caplog):
         assert "is unlike the sentences" not in caplog.text
         pipe.encode_prompt("waves and waves of anger")
     assert "'waves and waves of anger' is unlike the sentences" in caplog.text
+
+
+def test_what_a_model_says_of_sentences():
+    """Labels alone, sentences beside labels (it keeps some), and texts alone."""
+    encoder, tokenizer = tiny_text_encoder()
+    table = LabelEmbeddings.from_text_encoder(LABELS, encoder, tokenizer)
+    labels_alone = tiny_pipeline(text_encoder=True, label_embeddings=table)
+    assert not labels_alone.takes_sentences and labels_alone.example_sentences == []
+    assert "trained on the labels alone" in labels_alone.card().content
+    known = embed_text(encoder, tokenizer, ["a face smiles", "the face waves"])
+    hearing = tiny_pipeline(text_encoder=True, label_embeddings=table.with_sentences(known, known, ["a face smiles"]))
+    assert hearing.takes_sentences and hearing.example_sentences == ["a face smiles"]
+    assert 'It takes sentences, such as "a face smiles", and the labels below.' in hearing.card().content
+    hearing.text_encoder = None  # left out to save memory: it can read no sentence
+    assert not hearing.takes_sentences and hearing.example_sentences == []
+    assert tiny_pipeline(text_encoder=True, label_embeddings=False).takes_sentences
+    assert sentence_pipeline().takes_sentences and not tiny_pipeline().takes_sentences
+    for wrong in ("a face smiles", ["a face smiles", " "], [3]):
+        with pytest.raises(ValueError, match="`examples` must be"):
+            LabelEmbeddings(LABELS, examples=wrong)

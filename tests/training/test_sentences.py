@@ -63,10 +63,17 @@ def trained(faces, tmp_path_factory) -> Path:
     return output
 
 
-def test_sentences_are_learned_and_the_pipeline_takes_them(trained):
+def test_sentences_are_learned_and_the_pipeline_takes_them(faces, trained):
     pipe = loaded(trained)
     assert pipe.unet.config.text_attention and pipe.labels == ["happiness"]
     table = pipe.label_embeddings
+    assert pipe.takes_sentences and 1 <= len(set(pipe.example_sentences)) == len(pipe.example_sentences)
+    said = {
+        text
+        for row in (faces / "data" / "metadata.jsonl").read_text().splitlines()
+        for text in json.loads(row)["text"]
+    }
+    assert said >= set(pipe.example_sentences)
     assert table.config.num_tokens > 0 and table.config.num_centers >= 30 and 0 < table.config.text_radius < 2
     # Nothing was dropped: the attention has learned.
     assert all(layer.attention.text.to_out[0].weight.abs().max() > 0 for layer in pipe.unet.down_blocks)
