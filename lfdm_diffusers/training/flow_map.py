@@ -58,6 +58,21 @@ class Given(NamedTuple):
         return Given(texts, self.null_mask[index], self.image_latents[index])
 
 
+def step_prediction(
+    unet: nn.Module, volume: torch.Tensor, begin: torch.Tensor, end: torch.Tensor, given: Given
+) -> torch.Tensor:
+    """What a U-Net with `flow_map` predicts for steps between timesteps `(B,)`, in float32."""
+    return unet(
+        volume,
+        begin,
+        given.text_embeds,
+        given.image_latents,
+        null_mask=given.null_mask,
+        return_dict=False,
+        timestep_end=end,
+    )[0].float()
+
+
 class Process:
     """The arithmetic of a diffusion process without fresh noise: volumes, what predictions say of them, and straight steps.
 
@@ -157,16 +172,8 @@ class FlowMapLoss(nn.Module):
             target: the v-prediction to learn, like `volume`.
             weight: `(B,)` w.
         """
-        predicted = self.unet(
-            volume,
-            begin,
-            given.text_embeds,
-            given.image_latents,
-            null_mask=given.null_mask,
-            return_dict=False,
-            timestep_end=end,
-        )[0]
-        return (weight * (predicted.float() - target).square().mean(dim=(1, 2, 3, 4))).mean()
+        predicted = step_prediction(self.unet, volume, begin, end, given)
+        return (weight * (predicted - target).square().mean(dim=(1, 2, 3, 4))).mean()
 
 
 class FlowMapTask(MotionTask):
@@ -238,15 +245,7 @@ class FlowMapTask(MotionTask):
     def jumped(self, volume: torch.Tensor, begin: Sequence[int], end: Sequence[int], given: Given) -> torch.Tensor:
         """Volumes at `end`, by one step of the U-Net in training."""
         times, ends = (torch.tensor(x, device=volume.device) for x in (begin, end))
-        prediction = self.unet(
-            volume,
-            times,
-            given.text_embeds,
-            given.image_latents,
-            null_mask=given.null_mask,
-            return_dict=False,
-            timestep_end=ends,
-        )[0].float()
+        prediction = step_prediction(self.unet, volume, times, ends, given)
         clean = self.process.clean(prediction, volume, begin, "v_prediction")
         return self.process.step(volume, clean, begin, end)
 
