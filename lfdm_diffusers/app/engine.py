@@ -207,8 +207,7 @@ class Engine:
         make = self._sampler(pipe, asked, fit, progress)
         clips: dict[str | None, ClipViews] = {}
         size = "picture" if asked.subjects else asked.output_size
-        files = self.files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size)
-        files.subjects = max(1, len(asked.subjects))
+        files = self.files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size, subjects=asked.subjects)
         for i, label in enumerate(pipe.labels):  # written one after the other: they may be large
             views = clip_views(make(tensor, label, i, len(pipe.labels)), tensor, fit)
             files.write_one(label, asked.seed, views, _facts(asked.labels(label), asked.seed))
@@ -254,8 +253,7 @@ class Engine:
         progress(0.7, "animating the picture")
         output = pipe.animate(tensor, motion, subjects=boxes, **self._shown(fit, output_size, motion_scale, loop))
         rate = frame_rate(Path(driving))
-        files = self.files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate)
-        files.subjects = len(boxes or [0])
+        files = self.files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate, boxes)
         return self._made(files, tensor, fit, "transfer", output, 0)
 
     @in_turn
@@ -283,8 +281,7 @@ class Engine:
         boxes = self._faces(pipe, tensor, output_size)
         options = self._shown(fit, output_size, motion_scale, loop)
         output = pipe.animate(tensor, [loaded] * len(boxes or [0]), subjects=boxes, **options)
-        files = self.files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about))
-        files.subjects = len(boxes or [0])
+        files = self.files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about), boxes)
         return self._made(files, tensor, fit, "animated", output, 0)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
@@ -303,8 +300,7 @@ class Engine:
         asked = self._foreseen(pipe, tensor, asked)
         make = self._sampler(pipe, asked, fit, progress)
         size = "picture" if asked.subjects else asked.output_size
-        files = self.files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size)
-        files.subjects = max(1, len(asked.subjects))
+        files = self.files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size, subjects=asked.subjects)
         labels = asked.labels(label)
         return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed, labels)
 
@@ -375,8 +371,9 @@ class Engine:
         kinds: list[str],
         output_size: str,
         rate: float | None = None,
+        subjects: Sequence[Any] | None = None,
     ) -> PictureFiles:
-        """Files to be written to a new folder; old ones are deleted."""
+        """Files to be written to a new folder; old ones are deleted. Each of several `subjects` has a motion of its own."""
         for folder in Path(self._folder.name).iterdir():
             if time.time() - folder.stat().st_mtime > KEPT:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -388,6 +385,7 @@ class Engine:
             formats=["mp4", "gif"],
             fps=default_fps(pipe.unet.config.num_frames, rate),
             scale=default_scale(pipe.lfae.config.sample_size) if output_size == "model" else 1,
+            subjects=max(1, len(subjects or ())),
         )
 
     @staticmethod
