@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Protocol
 
@@ -148,7 +148,15 @@ def drawn(
                 yield subject, job(subject, tick=bar.update)
             return
         # spawn: a forked child of a process with running threads (torch has some) may hang.
+        others = set(active_children())
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for subject, done in zip(subjects, pool.map(job, subjects)):
-                yield subject, done
-                bar.update(clips_each)
+            try:
+                for subject, done in zip(subjects, pool.map(job, subjects)):
+                    yield subject, done
+                    bar.update(clips_each)
+            except BaseException:  # an interrupt or an error: what is begun would take minutes, what waits hours
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in set(active_children()) - others:
+                    process.terminate()
+                    process.join()
+                raise

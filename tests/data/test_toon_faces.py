@@ -5,12 +5,17 @@
 """
 
 import json
+import time
 from dataclasses import fields, replace
+from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
 import pytest
+from slow_drawing import draw_slowly
 
+from lfdm_diffusers.data.drawn_sets import drawn
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import LABELS, ToonSubject, rendering, toon_clip, write_toon_faces
 from lfdm_diffusers.data.toon_faces.drawing import closed_spline, polygon
@@ -349,6 +354,17 @@ def test_interrupted_writing_leaves_only_whole_clips(tmp_path, monkeypatch):
     metadata = write_toon_faces(tmp_path, **SMALL)
     names = {json.loads(line)["file_name"] for line in metadata.read_text().splitlines()}
     assert names == {str(p.relative_to(tmp_path)) for p in tmp_path.glob("*/*/*")} and len(names) == 6
+
+
+@pytest.mark.integration
+def test_an_interrupt_does_not_wait_for_workers(tmp_path):
+    subjects = drawn(partial(draw_slowly, tmp_path), range(6), 1, workers=2, title="slow", progress=False)
+    assert next(subjects) == (0, [])
+    while not list(tmp_path.glob("begun-*")):  # so that there is something to be stopped
+        time.sleep(0.01)
+    subjects.close()  # as an interrupt does
+    assert not active_children()
+    assert not list(tmp_path.glob("done-*"))
 
 
 @pytest.mark.integration
