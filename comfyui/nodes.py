@@ -23,7 +23,7 @@ Motions = io.Custom("LFDM_MOTION")
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """What `EncodePicture` made."""
+    """What `EncodePicture` made, by the names under which other blocks take it."""
 
     canvas: Any
     encoded: Any
@@ -31,7 +31,7 @@ class EncodedPicture:
 
 @dataclass(frozen=True)
 class MotionAndMask:
-    """Motions, and what edits of them are for rendering too."""
+    """Motions, and what edits of them are for rendering too, by the names under which `RenderMotion` takes them."""
 
     motion: Any
     finer: Any = None
@@ -54,7 +54,7 @@ class LFDMLoad(io.ComfyNode):
             node_id="LFDMLoad",
             display_name="Load latent flow model",
             category=CATEGORY,
-            description="A saved LFDMPipeline. Without a name: the model that comes with the package, of drawn faces.",
+            description="A saved LFDMPipeline. Without a name: the package's model of photographs of people.",
             inputs=[
                 io.String.Input("model", default="", tooltip="folder, Hub id, or name of a model of the package"),
                 io.Combo.Input("device", options=DEVICES, default=DEVICES[0]),
@@ -161,8 +161,7 @@ class LFDMGenerate(io.ComfyNode):
             return {}
 
         state = model.part("generate")(
-            canvas=picture.canvas,
-            encoded=picture.encoded,
+            **vars(picture),
             prompt=prompt.strip() or None,
             generator=torch.Generator().manual_seed(seed),  # a CPU's: the same clip on every device
             num_inference_steps=steps or None,
@@ -213,8 +212,7 @@ class LFDMEdit(io.ComfyNode):
             mask = mask.float().clamp(0, 1).cpu()
             mask = mask[0] if mask.ndim == 3 and len(mask) == 1 else mask
         state = model.part("edit")(
-            canvas=picture.canvas,
-            encoded=picture.encoded,
+            **vars(picture),
             motion=motion.motion,
             motion_scale=motion_scale,
             loop=None if loop == LOOPS[0] else loop,
@@ -257,11 +255,8 @@ class LFDMRender(io.ComfyNode):
         cls, model: Any, picture: EncodedPicture, motion: MotionAndMask, size: str, width: int, height: int
     ) -> io.NodeOutput:
         frames = model.part("render")(
-            canvas=picture.canvas,
-            encoded=picture.encoded,
-            motion=motion.motion,
-            finer=motion.finer,
-            motion_mask=motion.motion_mask,
+            **vars(picture),
+            **vars(motion),
             output_size=size if size in ("picture", "model") else (height, width),
             output_type="pt",
             output="frames",

@@ -258,7 +258,7 @@ def train(args: argparse.Namespace) -> None:
     if teacher is None:
         task = MotionTask(*shared, snr_gamma=args.snr_gamma, **settings)
     else:
-        guidance = pipe.default_guidance() if args.guidance_scale is None else args.guidance_scale
+        guidance = pipe.guidance_of(args.guidance_scale)
         settings |= {"guidance_scale": guidance, "teacher_steps": args.teacher_steps, "walk_steps": args.walk_steps}
         task = FlowMapTask(*shared, teacher=teacher, **settings)
     task.sentences = sentences

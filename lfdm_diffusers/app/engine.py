@@ -248,7 +248,7 @@ class Engine:
         tensor = self.usable(picture)
         progress(0.1, "finding the motion of the clip")
         frames, face = face_of_clip(itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES), pipe.outlook)
-        boxes = self._faces(pipe, tensor, output_size)
+        boxes = self.moving(pipe, tensor, output_size)
         motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit, subjects=boxes, driving_subject=face)
         progress(0.7, "animating the picture")
         output = pipe.animate(tensor, motion, subjects=boxes, **self._shown(fit, output_size, motion_scale, loop))
@@ -278,7 +278,7 @@ class Engine:
         tensor, loaded = self.usable(picture), Motion.load(motion)
         if len(loaded) > MOST_FRAMES:
             raise ValueError(f"The motion has {len(loaded)} frames; at most {MOST_FRAMES} are taken.")
-        boxes = self._faces(pipe, tensor, output_size)
+        boxes = self.moving(pipe, tensor, output_size)
         options = self._shown(fit, output_size, motion_scale, loop)
         output = pipe.animate(tensor, [loaded] * len(boxes or [0]), subjects=boxes, **options)
         files = self.files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about), boxes)
@@ -305,8 +305,11 @@ class Engine:
         return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed, labels)
 
     @staticmethod
-    def _faces(pipe: LFDMPipeline, tensor: torch.Tensor, output_size: str) -> list[Box] | None:
-        """What moves in a picture where nobody said it: faces, if the model finds some; None is the whole picture."""
+    def moving(pipe: LFDMPipeline, tensor: torch.Tensor, output_size: str = SIZE) -> list[Box] | None:
+        """What moves in a picture where nobody said it: faces, if the model finds some; None is the whole picture.
+
+        Of more than `MOST_DRAWN` faces, the first ones.
+        """
         found = None if output_size != "picture" else pipe.outlook(tensor).subjects
         return found[:MOST_DRAWN] if found else None
 
@@ -314,14 +317,13 @@ class Engine:
         """With the faces that the model finds as subjects, where nobody said what moves."""
         if asked.subjects or asked.strokes or asked.mask is not None:
             return asked
-        return replace(asked, subjects=[(box, None) for box in self._faces(pipe, tensor, asked.output_size) or []])
+        return replace(asked, subjects=[(box, None) for box in self.moving(pipe, tensor, asked.output_size) or []])
 
     def _sampler(
         self, pipe: LFDMPipeline, asked: ClipOptions, fit: str, progress: Progress
     ) -> Callable[[torch.Tensor, str | None, int, int], LFDMPipelineOutput]:
         """A function that samples clip `i` of `count`; the checks are done before the first one."""
-        steps = int(asked.steps or pipe.default_steps())
-        guidance = pipe.default_guidance() if asked.guidance_scale is None else asked.guidance_scale
+        steps, guidance = int(pipe.steps_of(asked.steps or None)), pipe.guidance_of(asked.guidance_scale)
         for name, value, most in (("steps", steps, MOST_STEPS), ("frames", asked.num_frames or 1, MOST_FRAMES)):
             if not 1 <= value <= most:
                 raise ValueError(f"{name} must be from 1 to {most}, got {value}.")

@@ -52,7 +52,7 @@ class Expressions:
             raise ValueError("This model has no list of labels, so there are no expressions to mix.")
         key = self._key(tensor, model)
         if key not in self._made:
-            boxes, steps = pipe.outlook(tensor).subjects, pipe.default_steps()
+            boxes, steps = self.engine.moving(pipe, tensor), pipe.default_steps()
             made: dict[str, list[Motion]] = {}
             for i, label in enumerate(pipe.labels):
 

@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     steps = plan_steps(pipe, args.steps)
-    guidance = pipe.default_guidance() if args.guidance_scale is None else args.guidance_scale
+    guidance = pipe.guidance_of(args.guidance_scale)
     strokes = plan_strokes(args.stroke, len(pictures), args.num_frames or pipe.unet.config.num_frames)
     plain = args.output_size == "model" or bool(args.stroke)
     subjects = subjects_of(given, pictures, read_picture, pipe, plain, args.image_fit)
@@ -253,7 +253,7 @@ def plan_steps(pipe: LFDMPipeline, steps: int | None) -> int:
     """
     from ..pipelines.loading import first_line
 
-    steps = pipe.default_steps() if steps is None else steps
+    steps = pipe.steps_of(steps)
     trained, name = pipe.scheduler.config.num_train_timesteps, type(pipe.scheduler).__name__
     if steps > trained:
         raise ValueError(

@@ -158,8 +158,7 @@ class Generator(Model):
         if isinstance(pipe, VideoDiffusionPipeline):
             if scheduler:
                 pipe.scheduler = scheduler_by_name(scheduler, pipe.scheduler)
-            guidance = pipe.default_guidance() if guidance_scale is None else guidance_scale
-            self.sampling = Sampling(seed, labels, steps or pipe.default_steps(), guidance, eta)
+            self.sampling = Sampling(seed, labels, pipe.steps_of(steps), pipe.guidance_of(guidance_scale), eta)
         elif scheduler or steps or guidance_scale is not None or eta != 1:
             raise ValueError(f"{OF_DENOISING} are of diffusion; {name} is a {type(pipe).__name__}.")
         else:

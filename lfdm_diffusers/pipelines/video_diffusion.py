@@ -160,6 +160,14 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         """`guidance_scale` of a call that does not say."""
         return self.config.get("default_guidance_scale", 1.0)
 
+    def steps_of(self, asked: int | None) -> int:
+        """`num_inference_steps` as asked for, else the default."""
+        return self.default_steps() if asked is None else asked
+
+    def guidance_of(self, asked: float | None) -> float:
+        """`guidance_scale` as asked for, else the default."""
+        return self.default_guidance() if asked is None else asked
+
     def with_scheduler(self, scheduler: SchedulerMixin) -> Self:
         """The same pipeline, its networks shared and its configuration kept, with another scheduler; this one stays as it is."""
         other = copy.copy(self)
@@ -199,13 +207,12 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
             num_frames = asked.latents.shape[2] if num_frames is None else num_frames
         height, width = self.frame_size(pictures, *self.size_asked(height, width, asked.latents))
         names = asked.callback_on_step_end_tensor_inputs
-        steps = self.default_steps() if asked.num_inference_steps is None else asked.num_inference_steps
         resolved = {
             "height": height,
             "width": width,
             "num_frames": self.num_frames if num_frames is None else num_frames,
-            "num_inference_steps": steps,
-            "guidance_scale": self.default_guidance() if asked.guidance_scale is None else asked.guidance_scale,
+            "num_inference_steps": self.steps_of(asked.num_inference_steps),
+            "guidance_scale": self.guidance_of(asked.guidance_scale),
             "callback_on_step_end_tensor_inputs": (
                 callback.tensor_inputs if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)) else names
             ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -11,6 +13,7 @@ from tiny import LABELS, tiny_pipeline
 from lfdm_diffusers.app.engine import Engine
 from lfdm_diffusers.app.expressions import Expressions
 from lfdm_diffusers.data.clips import Clip, read_clip
+from lfdm_diffusers.pipelines import Box
 
 pytestmark = pytest.mark.usefixtures("small_files")
 
@@ -53,3 +56,15 @@ def test_expressions_are_made_once_and_mixed_without_denoising(expressions, pict
     assert np.abs(np.asarray(frame).astype(int) - still).max() <= 1
     with pytest.raises(ValueError, match="There is no expression boredom"):
         expressions.mixed(picture, {"boredom": 1.0})
+
+
+def test_of_many_faces_the_first_ones_move(expressions, picture, monkeypatch):
+    """As many as the other tabs take, and no more is denoised for the others."""
+    boxes = [Box(0, 0, 20, 20), Box(20, 0, 40, 20), Box(40, 0, 60, 20)]
+    monkeypatch.setattr("lfdm_diffusers.app.engine.MOST_DRAWN", 2)
+    monkeypatch.setattr(expressions, "_made", {})
+    pipe = expressions.engine.pipeline()
+    monkeypatch.setattr(pipe, "outlook", lambda *picture: SimpleNamespace(subjects=boxes))
+    expressions.make(picture)
+    (made,) = expressions._made.values()
+    assert made.boxes == boxes[:2] and [len(motions) for motions in made.motions.values()] == [2] * len(LABELS)

@@ -86,7 +86,7 @@ def test_a_graph_of_nodes_is_the_pipeline(nodes, model, pipe):
         (frames,) = run_node(nodes["LFDMRender"], **graph, **rendered)
         wanted = pipe(**call, **more, generator=torch.Generator().manual_seed(3)).frames[0]
         assert frames.shape == (*wanted.shape[:1], *wanted.shape[2:], 3) and frames.dtype == torch.float32
-        torch.testing.assert_close(frames, wanted.permute(0, 2, 3, 1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(frames, wanted.permute(0, 2, 3, 1), atol=5e-5, rtol=0)
 
 
 def test_a_batch_is_a_list_of_videos(nodes, model):
