@@ -21,13 +21,11 @@ from kept_weights import PEOPLE_FACTS, TOON_FACTS, draw_curves, read_metrics, sa
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.data.framing import SIDE
-from lfdm_diffusers.embedded import DRAWN_MODEL as MODEL
 from lfdm_diffusers.files.whole import whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-ROOT = Path(__file__).parents[1]
 LIMIT = 30e6  # bytes of weights in the package
 
 # Side of the picture in distances from the eyes to the mouth: drawn faces fill more of it than people's (`data.framing`).
@@ -83,15 +81,6 @@ def scores(results: dict) -> str:
     )
 
 
-def root_card(card: str, folder: str) -> str:
-    """The card of the package's model as model_card.md of the project: the same, but for links to the files beside it."""
-    files = "results.json", "training.png", "painter.jsonl"
-    for name in files:
-        card = card.replace(f"]({name})", f"]({folder}/{name})")
-    load = 'from lfdm_diffusers.embedded import embedded_model\n\npipe = DiffusionPipeline.from_pretrained(embedded_model("toon64"))  # it comes with the package'
-    return card.replace('\n\npipe = DiffusionPipeline.from_pretrained("path/to/this/folder")', f"\n{load}")
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
@@ -144,10 +133,6 @@ def main(argv: list[str] | None = None) -> None:
                 f"`--pipeline` has {size / 1e6:.1f} MB of weights in half precision, {LIMIT / 1e6:.0f} are allowed."
             )
     print(f"wrote {args.output}: {size / 1e6:.1f} MB of weights")
-    if args.output.name == MODEL and args.output.resolve().is_relative_to(ROOT):
-        card = (args.output / "README.md").read_text(encoding="utf-8")
-        folder = args.output.resolve().relative_to(ROOT).as_posix()
-        (ROOT / "model_card.md").write_text(root_card(card, folder), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 from tiny import tiny_pipeline
 
 from lfdm_diffusers.cli.evaluate import add_arguments
-from lfdm_diffusers.embedded import embedded_model
+from lfdm_diffusers.embedded import DRAWN_MODEL, MODEL, embedded_model
 from lfdm_diffusers.files.fingerprints import weights_sha256
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.pipelines.loading import DTYPES, load_pipeline
@@ -132,14 +132,22 @@ def test_cells(score, text):
     assert results_page.cell("name", results, "seconds") == ""
 
 
-def test_the_card_at_the_root_is_the_embedded_models():
-    from make_embedded import root_card
+def rows(text: str) -> dict[str, list[str]]:
+    """Of the tables of a Markdown file: the cells behind the first, by the first."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return {first.strip(): [cell.strip() for cell in others] for first, *others in lines}
 
-    folder = embedded_model("toon64")
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    at_root = (ROOT / "model_card.md").read_text(encoding="utf-8")
-    assert at_root == root_card(card, folder.relative_to(ROOT).as_posix())
-    for link in re.findall(r"\]\(([^)]+)\)", at_root):
+
+def test_the_card_at_the_root_says_of_the_models_what_their_cards_say():
+    """The default stands first."""
+    text = (ROOT / "model_card.md").read_text(encoding="utf-8")
+    names = re.findall(r"\[\w+\]\(lfdm_diffusers/assets/(\w+)/README.md\)", text)
+    assert names == [MODEL, DRAWN_MODEL]
+    for column, name in enumerate(names):
+        own = rows((embedded_model(name) / "README.md").read_text(encoding="utf-8"))
+        for fact in ("output", "latent flow auto-encoder", "full-size painter", "U-Net", "sampling by default"):
+            assert own.get(fact, ["none"])[0].partition(", predicts")[0] == rows(text)[fact][column]
+    for link in re.findall(r"\]\(([^)]+)\)", text):
         assert link.startswith("https://") or (ROOT / link).is_file(), link
 
 
