@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The share of a training's time that it waits for data: both stages, as docs/training.md trains the bundled model.
+"""The share of a training's time that it waits for data: both stages, as docs/training.md trains toon64.
 
 lfdm data toon-faces toon --num-subjects 40 --num-test-subjects 4 --num-frames 16 --size 64 --format webp
 python benchmarks/data_waiting.py --train_data_dir toon --output docs/performance/data.json

@@ -219,7 +219,7 @@ def precision_part(path: Path) -> list[str]:
         lines.append(f"| {dtype} | " + " | ".join(cells) + " |")
     return [
         "## Half precision",
-        "The embedded model's videos from the same noise, against float32: mean absolute differences, latents in units of the noise "
+        "Videos of toon64 from the same noise, against float32: mean absolute differences, latents in units of the noise "
         "at the start, pixels of [0, 1]. Two seeds in float32 differ as the last column says.",
         "```bash\npython benchmarks/precision.py --output docs/performance/precision.json\n```",
         "\n".join(lines),
@@ -269,7 +269,7 @@ def main_command_part(path: Path) -> list[str]:
     return [
         "## Clips of the picture's own size",
         f"The main command, `lfdm generate`: seven clips of a picture of 256x256 pixels with their grid, sheet and motion, at the model's size (64 pixels, enlarged) and at the picture's. "
-        f"Medians of {calls} processes each, in turns, and beside them their ratio to the first row. Measured before the bundled model had a painter, which adds to the second row. Other work ran on this machine: of the seconds of all cores the process has its own alone.",
+        f"Medians of {calls} processes each, in turns, and beside them their ratio to the first row. Measured before toon64 had a painter, which adds to the second row. Other work ran on this machine: of the seconds of all cores the process has its own alone.",
         "```bash\npython benchmarks/main_command.py --output docs/performance/main_command.json\n```",
         "\n".join(lines),
     ]
@@ -355,8 +355,8 @@ def glance(runs: list[dict]) -> list[str]:
         return "\n".join(lines)
 
     parts = [
-        "Seconds of one clip in ten steps, and of a training's step; mug128 is the released model's size (40 frames of 128 pixels), toon64 the bundled "
-        "model's (16 of 64), which takes four steps by default. Two threads are what a small laptop or a free notebook has.",
+        "Seconds of one clip in ten steps, and of a training's step; mug128 is the released model's size (40 frames of 128 pixels), toon64 that of the "
+        "package's drawn faces (16 of 64), which takes four steps by default. Two threads are what a small laptop or a free notebook has.",
         table(["video_ddim10", "train_lfae_step", "train_unet_step"], "{seconds:.3g}"),
     ]
     if not has_gpu(runs):

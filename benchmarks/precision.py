@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What half precision changes in the videos of the model that comes with the package.
+"""What half precision changes in the videos of toon64.
 
     python benchmarks/precision.py --output docs/performance/precision.json
 

@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--size", type=int, default=64, help="side of the training pictures, which the model must take"
     )
-    parser.add_argument("--lfae", type=Path, help="the auto-encoder; default: the bundled model's")
+    parser.add_argument("--lfae", type=Path, help="the auto-encoder; default: toon64's")
     parser.add_argument("--output", type=Path, help="gets the numbers as JSON")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)

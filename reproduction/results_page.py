@@ -242,7 +242,7 @@ def page() -> str:
     videos, accuracy = receipt["videos"], about["scores"]["accuracy"]
     parts = [
         "# Results",
-        "The tables of the LFDM paper (Ni et al., CVPR 2023) for the model that comes with the package, on drawn people it has never seen "
+        "The tables of the LFDM paper (Ni et al., CVPR 2023) for `toon64`, the package's model of drawn faces, on drawn people it has never seen "
         "([toon-faces.md](toon-faces.md)). The paper used other data, so its numbers cannot be compared with these.",
         f"Clips have {videos['frames']} frames of {videos['width']}x{videos['height']} pixels. FVD between two halves of the {videos['real']} real "
         f"clips is {fvd['real_against_real']:.4g}. The label judge classifies {accuracy['real_value']:.1%} of real clips correctly. ± is a standard "

@@ -12,7 +12,7 @@ from .options import add_device_arguments, add_limits, add_model_argument
 
 EXAMPLES = """
 examples:
-  the model that comes with the package, on http://127.0.0.1:7860:
+  the package's models, on http://127.0.0.1:7860:
     %(prog)s
   a model of your own, for everybody in your network:
     %(prog)s --model lfdm-mug128 --host 0.0.0.0 --port 8000

@@ -70,7 +70,7 @@ def evaluate(
 
     Args:
         source: a pipeline (folder or Hub id), a folder of clips made before, or "static" or "shuffled": real clips' first
-            frames repeated, real frames out of order. None is the default model of this package.
+            frames repeated, real frames out of order. None is the package's `people128`.
         data: folder of real clips, tars such as shards/{000..127}.tar, or a data set by its name.
         metrics: of `METRICS`.
         output: folder whose `generated` gets the clips; goes on there if it was begun with the same settings.

@@ -115,8 +115,6 @@ class FullSizePainter(HubModel, ConfigMixin):
     """
 
     tags = TAGS
-    _supports_gradient_checkpointing = False
-    _repeated_blocks = None
 
     @register_to_config
     def __init__(

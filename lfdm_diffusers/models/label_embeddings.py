@@ -50,8 +50,6 @@ class LabelEmbeddings(HubModel, ConfigMixin):
     centers: torch.Tensor
 
     tags = TAGS
-    _supports_gradient_checkpointing = False
-    _repeated_blocks = None
 
     @register_to_config
     def __init__(

@@ -99,7 +99,6 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
     """
 
     _supports_gradient_checkpointing = True
-    _repeated_blocks = None
     # encode, decode and predict_flow reach these directly, not through forward. (Lists are groups of their own.)
     _group_offload_block_modules = [
         "conv_in",

@@ -81,7 +81,6 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
 
     tags = TAGS
     _supports_gradient_checkpointing = True
-    _repeated_blocks = None  # every level has its own widths: compile the whole model
     _no_split_modules = ["ResnetBlock", "VideoAttention", "UpBlock"]
     _skip_layerwise_casting_patterns = ["norm"]
     _group_offload_block_modules = ["conv_image"]  # project_image reaches it outside forward

@@ -100,10 +100,10 @@ def test_the_judge_of_expressions_takes_them_for_what_they_are_called():
     import torch
 
     judge = load_judge("expression")
-    right = 0
-    for index, label in enumerate(judge.labels):
+    person, right = ToonSubject.sample(0, 600), 0
+    for label in judge.labels:
         does = Specification(() if label == "neutral" else (Action(label),))
-        clip = torch.from_numpy(toon_clip(0, 600 + index, does, 0, 8, 64).frames).permute(0, 3, 1, 2)[None] / 255
+        clip = torch.from_numpy(toon_clip(0, person, does, 0, 4, 64).frames).permute(0, 3, 1, 2)[None] / 255
         right += judge.labels[judge(clip).logits.argmax()] == label
     assert right >= 6
 

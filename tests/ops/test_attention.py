@@ -94,6 +94,9 @@ def test_nothing_is_normalised_late_that_would_go_wrong():
     assert not attention_cpu.can_normalise_late(torch.full((1, 2, 3), float("nan")))
     with ops.limits(late_logit=0.0):
         assert not attention_cpu.can_normalise_late(logits)
+    low = torch.full((1, 2, 3), -200.0)  # whose exponentials are all 0
+    assert not attention_cpu.can_normalise_late(low)
+    torch.testing.assert_close(attention_cpu.softmax_sums(low, torch.ones(1, 2, 4)), torch.ones(1, 3, 4))
     with ops.plain():
         assert not attention_cpu.can_normalise_late(logits)
     with torch.enable_grad():
@@ -125,6 +128,9 @@ def test_values_are_projected_first_where_places_are_few_or_weights_are_not_all_
         assert not attention_cpu.can_project_sums(attention, torch.zeros(1, 9, 8))
         handle.remove()
     assert attention_cpu.can_project_sums(attention, torch.zeros(1, 9, 8))
+    attention.to_v, own = nn.Linear(8, 8), attention.to_v  # with a bias
+    assert not attention_cpu.can_project_sums(attention, torch.zeros(1, 9, 8))
+    attention.to_v = own
     frames = VideoAttention(8, 2, 4, "frames")
     frames.set_processor(LinearAttnProcessor())
     assert not attention_cpu.can_project_sums(frames, torch.zeros(1, 2, 9, 8))

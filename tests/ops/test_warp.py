@@ -20,6 +20,13 @@ def wild_grid(batch: int, count: int, height: int, width: int) -> torch.Tensor:
     return grid
 
 
+@pytest.mark.parametrize("centers", [False, True])
+def test_a_grid_of_one_row_reads_its_middle(centers):
+    grid = sampling_grid(1, 3, centers=centers)
+    outer = 2 / 3 if centers else 1.0
+    assert torch.allclose(grid, torch.tensor([[[-outer, 0.0], [0.0, 0.0], [outer, 0.0]]]))
+
+
 @pytest.mark.parametrize("padding_mode", ["zeros", "border"])
 @pytest.mark.parametrize("pictures", [1, 2])
 def test_gathered_rows_equal_grid_sample(padding_mode, pictures):
