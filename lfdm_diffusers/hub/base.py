@@ -33,7 +33,9 @@ class HubModel(FilledCardMixin, ModelMixin):
     """
 
     tags: ClassVar[tuple[str, ...]] = ()
-    _repeated_blocks = None  # for `compile_repeated_blocks`: every level has its own widths, so the whole model is compiled
+    _repeated_blocks = (
+        None  # for `compile_repeated_blocks`: every level has its own widths, so the whole model is compiled
+    )
 
     def card(self, *, repo_id: str | None = None, facts: CardFacts | None = None) -> ModelCard:
         """The model's card, filled from what it says of itself.

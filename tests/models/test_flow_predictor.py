@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny import tiny_lfae
 
-from lfdm_diffusers.models.geometry import gaussian_heatmap, inverse_2x2, principal_axes
+from lfdm_diffusers.models.flow_predictor import DenseFlowPredictor
+from lfdm_diffusers.models.geometry import RegionParameters, gaussian_heatmap, inverse_2x2, principal_axes
 from lfdm_diffusers.ops.warp import resample, sampling_grid
 from lfdm_diffusers.training.equivariance import RandomTransform
 
@@ -26,6 +27,13 @@ def test_principal_axes_agree_with_lapack_in_value_and_sign():
     assert well_posed.sum() > 1900
     assert error[well_posed].max() < 1e-3
     torch.testing.assert_close(principal_axes(covar) @ principal_axes(covar).mT, covar, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("variances, first", [((4.0, 1.0), (2.0, 0.0)), ((1.0, 4.0), (0.0, 2.0))])
+def test_the_longer_axis_of_an_upright_region_points_forward(variances, first):
+    """As LAPACK has it: the released models' maps between regions depend on the sign."""
+    axes = principal_axes(torch.tensor(variances).diag())
+    torch.testing.assert_close(axes[:, 0], torch.tensor(first), rtol=0, atol=1e-6)
 
 
 def test_principal_axes_are_float32_for_half_precision():
@@ -89,6 +97,31 @@ def test_principal_axes_gradient_matches_finite_differences():
     h = 1e-3
     assert leaf.grad[0, 0].item() == pytest.approx((value(a + h, b, c) - value(a - h, b, c)) / (2 * h), rel=1e-2)
     assert leaf.grad[0, 1].item() == pytest.approx((value(a, b + h, c) - value(a, b - h, c)) / (2 * h), rel=1e-2)
+
+
+def region(affine: torch.Tensor) -> RegionParameters:
+    """One in the middle, with these axes."""
+    covar = affine @ affine.mT
+    return RegionParameters(torch.zeros(1, 1, 2), covar[None, None], affine[None, None], torch.zeros(1, 1, 3, 4))
+
+
+def test_axes_that_swapped_are_turned_back_by_their_first_entry():
+    """A map between a region's axes is only known up to its sign: the one taken does not mirror x, as in the released code."""
+    predictor = DenseFlowPredictor(3, 1, 8, 16, 2, 1.0, True, True, revert_axis_swap=True)
+    grid = sampling_grid(3, 4)
+    for x, y in ((-2.0, 1.0), (2.0, -1.0)):
+        swapped, rest = region(torch.tensor([x, y]).diag()), region(torch.eye(2))
+        flow = predictor.motions(swapped, rest, torch.eye(3)[None], grid)[0, 1]
+        torch.testing.assert_close(flow, grid * torch.tensor([2.0, -1.0]))
+
+
+def test_the_background_moves_by_its_homography():
+    predictor = DenseFlowPredictor(3, 1, 8, 16, 2, 1.0, True, True, revert_axis_swap=False)
+    matrix, grid = torch.tensor([[1.0, 0.1, 0.05], [0.0, 0.9, -0.1], [0.2, -0.1, 1.1]]), sampling_grid(3, 4)
+    flow = predictor.motions(region(torch.eye(2)), region(torch.eye(2)), matrix[None], grid)[0, 0]
+    for place, found in zip(grid.flatten(0, 1), flow.flatten(0, 1)):
+        x, y, depth = matrix @ torch.tensor([*place, 1.0])
+        torch.testing.assert_close(found, torch.stack((x, y)) / depth)
 
 
 def test_inverse_2x2():
