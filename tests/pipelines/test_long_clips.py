@@ -102,6 +102,12 @@ def test_a_clip_begins_with_its_picture_if_the_unet_was_trained_so():
     assert (free.frames[0, 0] - picture).abs().max() > 0.01
 
 
+@pytest.mark.parametrize("trained, shared", [(1, 0), (2, 1), (8, 1), (16, 2), (40, 5)])
+def test_neighbours_share_an_eighth(trained, shared):
+    """And one frame at least, but not all that a window has."""
+    assert shared_frames(trained) == Windows(3 * trained, trained).shared == shared
+
+
 @pytest.mark.parametrize("trained", [8, 16, 40])
 def test_windows_fade_in_as_others_fade_out(trained):
     """Of two windows in one frame both count, and those from either side alike."""

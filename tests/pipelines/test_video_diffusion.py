@@ -83,6 +83,7 @@ def test_a_flow_map_is_told_where_steps_end(monkeypatch):
     assert told == [-1]
     sampled(plain)
     assert told == [None] * 4
-    for options in ({"solver_order": 2}, {"algorithm_type": "sde-dpmsolver++"}):
+    others = {"solver_order": 2}, {"algorithm_type": "sde-dpmsolver++"}, {"final_sigmas_type": "sigma_min"}
+    for options in others:
         sampled(DPMSolverMultistepScheduler.from_config(own.config, **options))
         assert told == [None] * 4
