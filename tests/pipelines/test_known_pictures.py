@@ -39,6 +39,16 @@ def pipeline(known: KnownPictures) -> LFDMPipeline:
     return tiny_pipeline(known_pictures=known.to_config(), default_num_inference_steps=1)
 
 
+def test_facts_that_follow_from_others_are_no_reason_to_be_strange():
+    """A change of a twentieth of their deviation, against what they follow from, stays within the limit."""
+    facts = torch.randn(60, FACTS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    facts[:, 1] = 2 * facts[:, 0]
+    known, changed = KnownPictures.measured(facts[:40], facts[40:]), facts[:40].mean(0, keepdim=True)
+    assert known.distances(changed).item() < 1e-6
+    changed[0, 1] += 0.05 * facts[:40, 1].std()
+    assert 0.05 < known.distances(changed).item() < 1
+
+
 def test_what_is_known_and_what_is_not(known):
     pipe = pipeline(known)
     assert pipe.outlook(soft(99)[0]).unlike < 1.5 < pipe.outlook(noise()).unlike

@@ -9,7 +9,7 @@ from tiny import tiny_pipeline
 
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.embedded import embedded_pictures
-from lfdm_diffusers.pipelines import subjects
+from lfdm_diffusers.pipelines import Box, subjects
 from lfdm_diffusers.pipelines.outlook import outlook
 
 
@@ -41,6 +41,12 @@ def test_what_is_framed_whole():
     assert none.sentence.startswith("no face was found; the middle square") and "faces alone" in none.sentence
     other = outlook(scene(), None, 64)  # a model of something else has seen bars
     assert (other.found, other.image_fit) == (None, "letterbox") and "on black for the model" in other.sentence
+
+
+def test_a_large_face_beside_another_is_not_the_picture(monkeypatch):
+    boxes = [Box(0, 0, 110, 110), Box(112, 0, 124, 12)]
+    monkeypatch.setattr("lfdm_diffusers.pipelines.outlook.find_subjects", lambda *arguments: boxes)
+    assert outlook(torch.ones(3, 112, 128), 3.2, 64).subjects == boxes
 
 
 def test_where_there_is_no_detector(monkeypatch):
