@@ -23,8 +23,7 @@ def normalized_label(label: str) -> str:
     """What labels are compared by: one case, one way of writing accents (both as Unicode's compatibility caseless match, D146, but
     composed), single spaces, and nothing that is not seen."""
     folded = unicodedata.normalize("NFD", visible(label)).casefold()
-    for _ in range(2):  # folding may undo what composing did, and the other way round
-        folded = unicodedata.normalize("NFKC", folded).casefold()
+    folded = unicodedata.normalize("NFKC", folded).casefold()  # twice, as composing may undo what folding did
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -773,77 +774,81 @@ def weights():
 """
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def process(loopback_hub, home) -> Iterator[LoopbackPython]:
+    process = LoopbackPython(loopback_hub.url, home)
+    yield process
+    process.close()
+
+
 @pytest.mark.integration
-def test_models_of_the_hub(model, pictures, tmp_path, loopback_hub):
+def test_models_of_the_hub(model, pictures, tmp_path, loopback_hub, process, home):
     files = {str(path.relative_to(model)): path.read_bytes() for path in Path(model).rglob("*") if path.is_file()}
     loopback_hub.add("me/cli", files)
     loopback_hub.add("me/empty", {"README.md": b"---\nlicense: mit\n---\n"})
-    process = LoopbackPython(loopback_hub.url, tmp_path / "home")
-    try:
-        code = HUB + 'result = [*lfdm("info", "me/cli", "--json"), weights()]'
-        rc, out, err, downloaded = process.run(code, home=str(tmp_path / "home"))
-        assert (rc, err, downloaded) == (0, "", 0), "configurations and card, no weights"
-        facts = json.loads(out)
-        assert facts["labels"] == list(LABELS) and facts["license"] == "apache-2.0" and "Labels" in facts["card"]
-        for repo_id, message in (
-            ("me/nothing", "no such repository on the Hub"),
-            ("me/empty", "me/empty holds no model"),
-        ):
-            rc, _, err = process.run(HUB + 'result = lfdm("info", repo_id)', repo_id=repo_id)
-            assert rc == 2 and message in err and err.count("\n") == 1
-        options = ["--model", "me/cli", "--output", str(tmp_path / "out"), "--kinds", "sheet", "--json"]
-        rc, out, _ = process.run(HUB + 'result = lfdm("generate", *options)', options=[pictures[0], *options])
-        assert rc == 0 and json.loads(out)["model"] == "me/cli" and (tmp_path / "out" / "face" / "sheet.png").exists()
-    finally:
-        process.close()
+    code = HUB + 'result = [*lfdm("info", "me/cli", "--json"), weights()]'
+    rc, out, err, downloaded = process.run(code, home=str(home))
+    assert (rc, err, downloaded) == (0, "", 0), "configurations and card, no weights"
+    facts = json.loads(out)
+    assert facts["labels"] == list(LABELS) and facts["license"] == "apache-2.0" and "Labels" in facts["card"]
+    for repo_id, message in (
+        ("me/nothing", "no such repository on the Hub"),
+        ("me/empty", "me/empty holds no model"),
+    ):
+        rc, _, err = process.run(HUB + 'result = lfdm("info", repo_id)', repo_id=repo_id)
+        assert rc == 2 and message in err and err.count("\n") == 1
+    options = ["--model", "me/cli", "--output", str(tmp_path / "out"), "--kinds", "sheet", "--json"]
+    rc, out, _ = process.run(HUB + 'result = lfdm("generate", *options)', options=[pictures[0], *options])
+    assert rc == 0 and json.loads(out)["model"] == "me/cli" and (tmp_path / "out" / "face" / "sheet.png").exists()
 
 
 @pytest.mark.integration
-def test_push(model, tmp_path, loopback_hub):
+def test_push(model, tmp_path, loopback_hub, process):
     """With its card, or with one that is made; refusals and broken networks are one sentence each, and leave nothing behind."""
     pipeline, lfae = tmp_path / "pipeline", tmp_path / "lfae"
     shutil.copytree(model, pipeline)
     LFDMPipeline.from_pretrained(model).lfae.save_pretrained(lfae)
-    process = LoopbackPython(loopback_hub.url, tmp_path / "home")
 
     def push(*arguments: object, token: str | None = WRITE_TOKEN) -> list:
         return process.run(HUB + 'result = lfdm("push", *arguments)', token=token, arguments=list(map(str, arguments)))
 
-    try:
-        code, out, _ = push(pipeline, "me/pushed", "--message", "first")
-        assert code == 0 and "pushed" in out and "LFDMPipeline" in out
-        files = loopback_hub.files("me/pushed")
-        assert files["README.md"] == (pipeline / "README.md").read_bytes()
-        assert set(files) >= {"model_index.json", "unet/diffusion_pytorch_model.safetensors"}
-        code, out, _ = push(pipeline, "me/pushed", "--json")
-        told = json.loads(out)
-        assert (
-            code == 0
-            and told["kind"] == "LFDMPipeline"
-            and told["address"].endswith("me/pushed")
-            and not told["card_made"]
-        )
-        code, out, _ = push(lfae, "me/lfae")
-        assert code == 0 and "a card with what is known" in out
-        card = loopback_hub.files("me/lfae")["README.md"].decode()
-        assert "library_name: diffusers" in card and 'from_pretrained("me/lfae")' in card
+    code, out, _ = push(pipeline, "me/pushed", "--message", "first")
+    assert code == 0 and "pushed" in out and "LFDMPipeline" in out
+    files = loopback_hub.files("me/pushed")
+    assert files["README.md"] == (pipeline / "README.md").read_bytes()
+    assert set(files) >= {"model_index.json", "unet/diffusion_pytorch_model.safetensors"}
+    code, out, _ = push(pipeline, "me/pushed", "--json")
+    told = json.loads(out)
+    assert (
+        code == 0
+        and told["kind"] == "LFDMPipeline"
+        and told["address"].endswith("me/pushed")
+        and not told["card_made"]
+    )
+    code, out, _ = push(lfae, "me/lfae")
+    assert code == 0 and "a card with what is known" in out
+    card = loopback_hub.files("me/lfae")["README.md"].decode()
+    assert "library_name: diffusers" in card and 'from_pretrained("me/lfae")' in card
 
-        for arguments, token, message in (
-            ((pipeline, "me/other"), None, "Pushing needs a token"),
-            ((pipeline, "me/other"), READ_TOKEN, "may not write there"),
-            ((tmp_path / "none", "me/none"), WRITE_TOKEN, "There is no folder"),
-            ((tmp_path, "me/none"), WRITE_TOKEN, "holds no model"),
-            ((pipeline, "me/a/b"), WRITE_TOKEN, "REPO_ID"),
-        ):
-            code, _, err = push(*arguments, token=token)
-            assert code == 2 and message in err and "Traceback" not in err, err
-        weights = lfae / "diffusion_pytorch_model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:-100])
-        before = loopback_hub.files("me/lfae")
-        code, _, err = push(lfae, "me/lfae")
-        assert code == 2 and f"{weights} is broken" in err and loopback_hub.files("me/lfae") == before
-    finally:
-        process.close()
+    for arguments, token, message in (
+        ((pipeline, "me/other"), None, "Pushing needs a token"),
+        ((pipeline, "me/other"), READ_TOKEN, "may not write there"),
+        ((tmp_path / "none", "me/none"), WRITE_TOKEN, "There is no folder"),
+        ((tmp_path, "me/none"), WRITE_TOKEN, "holds no model"),
+        ((pipeline, "me/a/b"), WRITE_TOKEN, "REPO_ID"),
+    ):
+        code, _, err = push(*arguments, token=token)
+        assert code == 2 and message in err and "Traceback" not in err, err
+    weights = lfae / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    before = loopback_hub.files("me/lfae")
+    code, _, err = push(lfae, "me/lfae")
+    assert code == 2 and f"{weights} is broken" in err and loopback_hub.files("me/lfae") == before
 
 
 @pytest.mark.integration

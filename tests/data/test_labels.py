@@ -9,6 +9,7 @@ import pytest
 
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.clips import Clip
+from lfdm_diffusers.data.labels import known_as
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.evaluation.judged import require_known_labels
 from lfdm_diffusers.evaluation.sources import Generator
@@ -28,6 +29,12 @@ def test_a_data_set_has_one_spelling_of_each_label(tmp_path):
     assert [clip.label for clip in clips] == ["Été"] * 3 + ["I Have Command"] * 2 + [""]
     assert label_texts(clips) == ["I Have Command", "Été"]
     LabelEmbeddings(label_texts(clips), 4)  # which refuses labels that are the same
+
+
+def test_a_word_means_the_label_that_is_known():
+    """Whichever of its synonyms that is."""
+    assert known_as("Smile", {"joy", "fear"}) == "joy" and known_as("smile", {"smile", "happiness"}) == "smile"
+    assert known_as("smile", {"fear"}) is None and known_as("wave", {"fear"}) is None
 
 
 def test_scores_compare_labels_as_the_model_does():

@@ -159,6 +159,8 @@ def test_frame_of_face_moves_and_grows_with_the_face():
     again, larger = frame_of_face(2 * eyes + 7, 2 * mouth + 7)
     assert np.allclose(again, 2 * middle + 7) and np.isclose(larger, 2 * side)
     assert middle[0] == 50 and 50 < middle[1] < 72 and 80 < side < 110
+    _, down = frame_of_face(eyes, np.array([50.0, 58.0]))  # who looks down is no smaller than the eyes are apart
+    assert np.isclose(down, 4.3 * 0.95 * 20)
 
 
 def test_data_set_is_complete_and_resumes(people, tmp_path):

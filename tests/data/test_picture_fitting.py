@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import torch
 
-from lfdm_diffusers.data.picture_fitting import fit_picture, to_rgb_tensors, to_tensors
+from lfdm_diffusers.data.picture_fitting import fit_picture, scale_to_fit, to_rgb_tensors, to_tensors
 
 
 def gradient(height: int = 6, width: int = 4) -> np.ndarray:
@@ -141,6 +141,13 @@ def test_shrinking_averages():
     checks[:, ::2, ::2] = 1
     checks[:, 1::2, 1::2] = 1
     assert (fit_picture(checks, 16, 16) - 0.5).abs().max() < 0.05
+
+
+def test_white_stays_white():
+    """Weights of the interpolation may sum to a little more than 1, and what lies outside [0, 1] is refused later."""
+    for height in (23, 26, 29, 47):
+        fitted = scale_to_fit(torch.ones(3, height, 30), 16, 17, "center_crop")
+        assert fitted.min() > 1 - 1e-6 and fitted.max() <= 1
 
 
 def test_the_right_size_is_left_alone():

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 import torch
 from loopback_hub import READ_TOKEN, WRITE_TOKEN
-from loopback_python import LoopbackPython, RemoteError
+from loopback_python import RemoteError
 from safetensors.torch import load_file
 from tiny import tiny_image, tiny_lfae, tiny_pipeline
 from training_scripts import assert_same, command_line, load_script, records, stop_at
@@ -413,28 +413,24 @@ def test_push_and_load_from_the_hub(base, tmp_path, loopback_hub, scripts):
 
     loopback_hub.add("me/run", {f"decoder/{name}": content for name, content in files.items()})
     loopback_hub.add("me/half", {"decoder_config.json": files["decoder_config.json"]})
-    python = LoopbackPython(loopback_hub.url, tmp_path / "other-home")
-    try:
-        load = """
+    load = """
 from lfdm_diffusers import LFDMPipeline
 pipe = LFDMPipeline.from_pretrained("me/base")
 pipe.lfae.load_decoder(source, **options)
 result = pipe.lfae.conv_out.weight.double().sum().item()
 """
-        expected = pytest.approx(decoder(tmp_path / "out")["conv_out.weight"].double().sum().item(), abs=1e-9)
-        assert python.run(load, source="me/my-decoder", options={}) == expected
-        assert python.run(load, source="me/run", options={"subfolder": "decoder", "revision": "main"}) == expected
-        for source, options, message in (
-            ("me/half", {}, "me/half is no decoder: it holds no decoder.safetensors"),
-            (
-                "me/no-decoder-at-all",
-                {},
-                "must be a folder or a Hub repository that holds a decoder, got 'me/no-decoder-at-all'",
-            ),
-            ("me/my-decoder", {"revision": "0" * 40}, "got 'me/my-decoder'"),
-        ):
-            with pytest.raises(RemoteError) as error:
-                python.run(load, source=source, options=options)
-            assert error.value.kind == "OSError" and message in error.value.message
-    finally:
-        python.close()
+    expected = pytest.approx(decoder(tmp_path / "out")["conv_out.weight"].double().sum().item(), abs=1e-9)
+    assert scripts.run(load, source="me/my-decoder", options={}) == expected
+    assert scripts.run(load, source="me/run", options={"subfolder": "decoder", "revision": "main"}) == expected
+    for source, options, message in (
+        ("me/half", {}, "me/half is no decoder: it holds no decoder.safetensors"),
+        (
+            "me/no-decoder-at-all",
+            {},
+            "must be a folder or a Hub repository that holds a decoder, got 'me/no-decoder-at-all'",
+        ),
+        ("me/my-decoder", {"revision": "0" * 40}, "got 'me/my-decoder'"),
+    ):
+        with pytest.raises(RemoteError) as error:
+            scripts.run(load, source=source, options=options)
+        assert error.value.kind == "OSError" and message in error.value.message

@@ -129,7 +129,7 @@ def test_output(whole_run, faces):
 
 @pytest.mark.integration
 def test_loss_falls(faces, tmp_path):
-    changes = {"max_train_steps": 80, "train_batch_size": 4, "learning_rate": 3e-3, "checkpointing_steps": 80}
+    changes = {"max_train_steps": 50, "train_batch_size": 4, "learning_rate": 3e-3, "checkpointing_steps": 50}
     run(arguments(faces, tmp_path, **changes, prediction_type="v_prediction", no_augment=True))
     losses = [record["loss"] for record in records(tmp_path) if "loss" in record]
     assert np.mean(losses[-20:]) < 0.8 * np.mean(losses[:10])
@@ -521,11 +521,11 @@ def test_embed_labels(tmp_path):
 @pytest.mark.integration
 def test_killed_and_resumed(faces, tmp_path, scripts):
     """SIGKILL while motion is being cached and as soon as a checkpoint is there; the end is the same."""
-    changes = {"max_train_steps": 40, "checkpointing_steps": 5, "validation_steps": 10, "motion_cache_dir": None}
+    changes = {"max_train_steps": 20, "checkpointing_steps": 4, "validation_steps": 8, "motion_cache_dir": None}
     run(arguments(faces, tmp_path / "whole", **changes))
     output = tmp_path / "killed"
     argv = arguments(faces, output, **changes, resume_from_checkpoint="latest")
-    for wanted in ("motion/*.tar", "checkpoint-5", "checkpoint-15"):
+    for wanted in ("motion/*.tar", "checkpoint-4", "checkpoint-12"):
         code = scripts.killed_when(lambda: list(output.glob(wanted)), "train_unet", argv, tmp_path / "said")  # noqa: B023
         assert code == -signal.SIGKILL
         assert not (output / "pipeline").exists()
