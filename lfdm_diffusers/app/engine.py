@@ -65,13 +65,13 @@ class Engine:
     """Loads models and makes clips with them. Threads may call its methods at once; calls run one after the other.
 
     Args:
-        model: folder or Hub id of the pipeline to begin with; by default the package's of photographs, with the one of drawn faces beside it.
+        model: folder or Hub id of the pipeline to begin with; by default the package's `people128`, with `toon64` beside it.
         device, dtype: of all pipelines.
         may_load: whether `pipeline` may load models other than the first.
         models: the only ones it may load. None allows any; use that only where every user may run code on the machine.
 
     Attributes:
-        both: whether it is so by default: both of the package's models are at hand, whatever may be loaded.
+        both: whether both of the package's models are at hand, as they are by default, whatever else may be loaded.
 
     Raises:
         ValueError: if the model cannot be loaded.
@@ -308,7 +308,7 @@ class Engine:
     def moving(pipe: LFDMPipeline, tensor: torch.Tensor, output_size: str = SIZE) -> list[Box] | None:
         """What moves in a picture where nobody said it: faces, if the model finds some; None is the whole picture.
 
-        Of more than `MOST_DRAWN` faces, the first ones.
+        Faces count from the left, and at most `MOST_DRAWN` of them.
         """
         found = None if output_size != "picture" else pipe.outlook(tensor).subjects
         return found[:MOST_DRAWN] if found else None

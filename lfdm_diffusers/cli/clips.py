@@ -221,8 +221,8 @@ def make_files(
         files: of each picture (`plan_files`).
         settings: what the files of motion say about themselves.
         make: called with a picture `(3 or 4, H, W)`, its subjects, a name (a label), a seed, and a callback for each of `steps`
-            denoising steps; returns one clip, to be streamed. Each clip is a call of its own, so that it does not depend, in any bit, on what else
-            is made.
+            denoising steps; returns one clip, to be streamed. Each clip is a call of its own: no bit of it depends on what else is
+            made.
         subjects: of each picture.
 
     Returns:

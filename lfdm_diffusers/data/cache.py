@@ -174,7 +174,8 @@ class CachedClipReader(ClipReader):
 
 
 def clip_state(clip: Clip) -> tuple:
-    """What changes when a clip's file does: path, size and time of change, also of a file that it is packed in; of all its pictures, if it is a folder.
+    """What changes when a clip's file does: path, size and time of change. Of a packed clip they are those of the file that holds it, of a
+    folder those of all its pictures.
 
     Raises:
         UnreadableClipError: if it is not there.

@@ -46,7 +46,7 @@ def _riff_end(file: BinaryIO, size: int) -> int | None:
     at = 0
     while at + 8 <= size:
         name, length = struct.unpack("<4sI", _read(file, at, 8))
-        if name != b"RIFF":  # something hangs behind the last
+        if name != b"RIFF":  # something follows the last
             return at
         if length in (0, 0xFFFFFFFF):  # a recording that was never finished
             return None
@@ -84,7 +84,7 @@ def _mp4_end(file: BinaryIO, size: int) -> int | None:
     at = 0
     while at + 8 <= size:
         length, name = struct.unpack(">I4s", _read(file, at, 8))
-        if name not in MP4_BOXES:  # something hangs behind the last
+        if name not in MP4_BOXES:  # something follows the last
             return at
         if length == 1:
             (length,) = struct.unpack(">Q", _read(file, at + 8, 8))
@@ -174,7 +174,7 @@ def _gif_end(file: BinaryIO, size: int) -> int | None:
             at = after_parts(at + 2)
         elif kind == b",":
             at = after_parts(at + 10 + table(_read(file, at + 9, 1)[0]) + 1)
-        else:  # the trailer, or something that hangs behind
+        else:  # the trailer, or what follows it
             break
     return at
 

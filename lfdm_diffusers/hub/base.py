@@ -114,8 +114,9 @@ class HubPipeline(FilledCardMixin, DiffusionPipeline):
             save_directory: the folder; made if need be.
             remote_code: also write `pipeline.py` and `<component>/lfdm_diffusers.py`, which import this package, so
                 that `DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)` works for people who have
-                installed the package but do not import it; and `blocks.py`, for `ModularPipeline` in the same way. With the import, `LFDMPipeline.from_pretrained` needs no
-                flag for either kind; `DiffusionPipeline.from_pretrained` asks for the flag where there is code.
+                installed the package but do not import it; and `blocks.py`, for `ModularPipeline` in the same way. With the
+                import, `LFDMPipeline.from_pretrained` needs no flag for either kind; `DiffusionPipeline.from_pretrained` asks
+                for the flag where there is code.
             args, kwargs: as in diffusers; `push_to_hub=True` with `repo_id`, `token`, ... pushes the folder as well.
 
         Raises:

@@ -153,8 +153,8 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         return normalized_label(label) in self._rows
 
     def rows(self, labels: Sequence[str]) -> torch.Tensor:
-        """Embeddings `(len(labels), D)`, or `(len(labels), 1 + L, D)`, in float32, for training. An empty text, of a clip without a label, gets any row: it
-        must be masked."""
+        """Embeddings `(len(labels), D)`, or `(len(labels), 1 + L, D)`, in float32, for training. An empty text, of a clip without a
+        label, gets any row: it must be masked."""
         ids = self.label_ids([label or self.labels[0] for label in labels])
         return self._rows_of(torch.tensor(ids, device=self.embedding.weight.device)).float()
 

@@ -85,7 +85,7 @@ def lay_channels_last(model: Network) -> Network:
 
 
 def concatenate_chunks(chunks: Iterable[Sequence[torch.Tensor]], frames: int) -> tuple[torch.Tensor, ...]:
-    """Of chunks that each hold some tensors `(B, F', ...)`, the tensors `(B, F, ...)` of all frames, contiguous and each in memory of its own.
+    """Join chunks, each of some tensors `(B, F', ...)`, to tensors `(B, F, ...)` of all frames, contiguous and each in memory of its own.
 
     Each chunk is copied to its place as it comes: small results that are kept between large ones that are freed would leave holes in
     memory that nothing fits into.

@@ -13,8 +13,8 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 class DenoisingArguments:
     """What a call of a diffusion pipeline may ask for, whatever it diffuses; see `LFDMPipeline.__call__`.
 
-    `num_frames`, `height` and `width` of None are as trained, `num_inference_steps` and `guidance_scale` the pipeline's own. `loop` is whether the first frame follows on
-    the last.
+    `num_frames`, `height` and `width` of None are as trained, `num_inference_steps` and `guidance_scale` the pipeline's own. `loop`
+    says whether the first frame follows on the last.
     """
 
     prompt: str | Sequence[str] | None

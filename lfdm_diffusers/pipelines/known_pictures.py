@@ -1,8 +1,8 @@
 """Whether a picture is of the kind that a model knows, by what its auto-encoder makes of it.
 
-The picture is reconstructed from itself, once with nothing moved and once by the motion that the auto-encoder finds between the picture
-and itself. Ten numbers of that (`facts_of_reconstruction`) are compared with those of pictures that the model knows: the Mahalanobis distance
-between them, as a multiple of one that hardly any known picture has.
+The picture is reconstructed from itself, once with nothing moved and once by the motion that the auto-encoder finds between the
+picture and itself. Ten numbers of that (`facts_of_reconstruction`) are compared with those of pictures that the model knows, by their
+Mahalanobis distance, as a multiple of one that hardly any known picture has.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ SHARE = 0.99
 def facts_of_reconstruction(lfae: LatentFlowAutoencoder, encoded: EncodedImage) -> torch.Tensor:
     """What a reconstruction of each picture from itself says, `(B, 10)`, on the CPU.
 
-    In this order, 1 to 6 and 10 as logarithms: L1 of what the decoder paints where nothing moves; the same by the motion found; L1 of the whole
-    by the motion found; how much is held to be hidden; the height of the regions' heatmaps, on average and of the lowest; how far
-    the regions lie apart; mean, and (as a logarithm) deviation, of the latent map; the picture's contrast.
+    In this order, all but the eighth as logarithms: L1 of what the decoder paints where nothing moves; the same by the motion found;
+    L1 of the whole by the motion found; how much is held to be hidden; the height of the regions' heatmaps, on average and of the
+    lowest; how far apart the regions lie; mean and deviation of the latent map; the picture's contrast.
 
     Args:
         encoded: pictures whose sides `flow_stride` divides.

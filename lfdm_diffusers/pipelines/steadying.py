@@ -2,7 +2,7 @@
 
 A true flow is smooth but for the borders of what moves, and is the identity where nothing does. Denoising leaves a noise of about a
 tenth of a place of the flow (a third of a pixel in 64), independent from place to place, which hardly changes the decoder's frame,
-but makes a contour of the full picture a saw. Lengths are in places of the flow's map.
+but gives contours of the full picture teeth. Lengths are in places of the flow's map.
 """
 
 from __future__ import annotations

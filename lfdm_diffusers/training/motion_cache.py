@@ -33,10 +33,10 @@ VERSION = 1  # raised whenever the same clip and weights would give other number
 class MotionCache:
     """Motion from a clip's first frame to each of its frames, `(T, 3, h, w)`: residual flow (x, y) and occlusion.
 
-    Residual flow is the sampling grid minus the true identity (`sampling_grid` of pixel centres). All frames of a clip are kept, as float16 (the residual is
-    small: errors stay under a thousandth of a pixel), so that any sampling of frames is a choice of rows. Many clips lie in
-    one file (`ArrayShards`), under keys of the auto-encoder's weights, its precision (true motion: neither), the clip's file and how it
-    is read. Processes may share the folder and be stopped at any time.
+    Residual flow is the sampling grid minus the true identity (`sampling_grid` of pixel centres). All frames of a clip are kept, as
+    float16 (the residual is small: errors stay under a thousandth of a pixel), so that any sampling of frames is a choice of rows.
+    Many clips lie in one file (`ArrayShards`), under keys of the auto-encoder's weights and precision (of true motion, neither), the
+    clip's file and how it is read. Processes may share the folder and be stopped at any time.
 
     Args:
         folder: made if missing; it may be deleted between runs.
