@@ -206,17 +206,15 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         if torch.is_tensor(asked.latents) and asked.latents.ndim == 5:
             num_frames = asked.latents.shape[2] if num_frames is None else num_frames
         height, width = self.frame_size(pictures, *self.size_asked(height, width, asked.latents))
-        names = asked.callback_on_step_end_tensor_inputs
         resolved = {
             "height": height,
             "width": width,
             "num_frames": self.num_frames if num_frames is None else num_frames,
             "num_inference_steps": self.steps_of(asked.num_inference_steps),
             "guidance_scale": self.guidance_of(asked.guidance_scale),
-            "callback_on_step_end_tensor_inputs": (
-                callback.tensor_inputs if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)) else names
-            ),
         }
+        if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
+            resolved["callback_on_step_end_tensor_inputs"] = callback.tensor_inputs
         return ResolvedArguments(**{**vars(asked), **resolved})
 
     def check_inputs(self, asked: ResolvedArguments) -> None:
