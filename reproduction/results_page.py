@@ -194,6 +194,46 @@ def steps_of_ddim() -> str:
     )
 
 
+def photographs_to_be() -> str:
+    """What the table of rendered people shows, and of whom."""
+    made, lost, motion, still = TABLES["people"].rows
+    accuracy, identity, fvd = (scores_of(made)[name] for name in ("accuracy", "identity", "fvd"))
+    own, error = (scores_of(motion)[name] for name in ("l1", "epe"))
+    return (
+        f"The judge calls {accuracy['value']:.0%} of the clips by their label, {accuracy['real_value']:.0%} of true ones and {accuracy['first_frame']:.0%} "
+        f"of first frames repeated (chance: 14%). Frames are as like their person as in true clips ({identity['value']:.2f} and "
+        f"{identity['real_value']:.2f}; to the most similar other person {identity['most_similar_other']:.2f}). FVD is {fvd['value']:.4g}, "
+        f"{fvd['value'] / fvd['real_against_real']:.1f} times that of true clips ({fvd['real_against_real_clips']} against as many: "
+        f"{fvd['real_against_real']:.4g}), what the auto-encoder loses gives {score_of(lost, 'fvd'):.4g}, a still picture {score_of(still, 'fvd'):.4g}. "
+        f"The auto-encoder's L1 over moving pixels, by motion of its own, is {own['l1_moving']:.3g} of {own['static_l1_moving']:.3g} of the first frame "
+        f"repeated, its end-point error {error['value']:.3g} pixels of {error['no_motion']:.3g} of no motion."
+    )
+
+
+def groups_of_people() -> str:
+    """A table of `people_groups.py`, if it was measured."""
+    if (found := load("people-groups")) is None:
+        return ""
+    lines = [
+        "| | people's clips | label accuracy | of true clips | likeness | of true clips |",
+        "| --- |" + " --- |" * 5,
+    ]
+    rows = {"all": found["all"]} | {
+        f"{trait} {value}": scores for trait, values in found["groups"].items() for value, scores in values.items()
+    }
+    for name, scores in rows.items():
+        cells = [scores[key] for key in ("accuracy", "real_accuracy", "identity", "real_identity")]
+        lines.append(f"| {name} | {scores['clips']} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+    return (
+        "\n".join(lines)
+        + "\n\n"
+        + wrapped(
+            "By [people_groups.py](../reproduction/people_groups.py) of the same clips ([results](results/people-groups.json)). A share of n clips has a "
+            "standard error of about .45 / sqrt(n)."
+        )
+    )
+
+
 # What a table shows, in two or three sentences.
 FINDINGS = {
     "table1": against_lfdm,
@@ -202,6 +242,7 @@ FINDINGS = {
     "table4": worth_of_labels,
     "table5": worth_of_another_decoder,
     "table6": steps_of_ddim,
+    "people": photographs_to_be,
 }
 
 
@@ -260,6 +301,7 @@ def page() -> str:
             wrapped(FINDINGS[name]()) if name in ("table1", "table2") or all(map(scores_of, table.rows)) else "",
         ]
         parts.append(f"```bash\npython reproduction/paper_tables.py {name}\n```")
+        parts.append(groups_of_people() if name == "people" else "")
     parts += ["## Notes on table 1", "\n".join(wrapped(note, "* ") for note in NOTES)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

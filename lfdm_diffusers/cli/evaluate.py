@@ -9,7 +9,7 @@ from pathlib import Path
 from ..arguments.choices import LAYOUTS
 from ..arguments.types import some_of, whole_number
 from ..embedded import MODEL
-from ..evaluation.choices import ANCHORS, AUTO, FEWEST, GENERATED, METRICS, PLAN, TOON_FACES, TRAIN
+from ..evaluation.choices import ANCHORS, AUTO, FEWEST, GENERATED, METRICS, PEOPLE, PLAN, TOON_FACES, TRAIN
 from .options import add_json_argument, add_limits, add_sampling_arguments
 
 EXAMPLES = """
@@ -104,8 +104,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--judge",
         default=AUTO,
         metavar="NAME",
-        help=f"of accuracy: {TOON_FACES} (of this package), {TRAIN} (made of the real clips of --seen-split, a few minutes, and "
-        f"kept in --output), or the file of one made before (default: {TOON_FACES} for toon faces, else {TRAIN})",
+        help=f"of accuracy: {TOON_FACES} or {PEOPLE} (of this package), {TRAIN} (made of the real clips of --seen-split, a few "
+        f"minutes, and kept in --output), or the file of one made before (default: the package's for drawn clips, else {TRAIN})",
     )
     rules.add_argument(
         "--ddof", type=int, choices=(0, 1), default=1, help="covariances are divided by n - DDOF (default: 1)"

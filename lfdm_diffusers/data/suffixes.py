@@ -7,6 +7,7 @@ from pathlib import Path
 # The settings of a data set that this package has drawn, at its root.
 TOON_FACES_SETTINGS = "toon_faces.json"
 PEOPLE_SETTINGS = "people.json"
+
 # Those of clips that an evaluation has generated, which stand beside them, and what they hold in any case.
 GENERATED_SETTINGS, GENERATED_KEYS = "settings.json", frozenset({"sampling", "num_videos"})
 VIDEO_SUFFIXES = (
@@ -40,3 +41,8 @@ def is_picture(path: Path) -> bool:
 def is_gif(path: Path) -> bool:
     """Whether a path is a GIF's by its name: beside other pictures those are previews, not frames."""
     return path.suffix.lower() == ".gif"
+
+
+def is_drawn(clip: Path, settings: str) -> bool:
+    """Whether a clip lies in a data set that this package drew, root/split/label/subject_take; `settings` says which kind."""
+    return len(clip.parts) > 3 and (clip.parents[2] / settings).is_file()

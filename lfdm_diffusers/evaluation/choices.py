@@ -25,5 +25,6 @@ METRICS = {
 FEWEST = 50  # clips for a Fréchet distance of 400 features; below, the floor is higher than models differ
 GENERATED = "generated"  # the folder of `output` that has the clips
 PLAN = "metadata.jsonl"  # so that the folder is one that `find_clips` reads
-# Who judges labels: the network of this package for toon faces, or one trained on the clips that the model has seen.
-AUTO, TOON_FACES, TRAIN = "auto", "toon-faces", "train"
+# Who judges labels: the networks of this package for toon faces and rendered people, or one trained on the clips that the model has
+# seen.
+AUTO, TOON_FACES, PEOPLE, TRAIN = "auto", "toon-faces", "people", "train"

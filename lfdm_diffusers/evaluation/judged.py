@@ -1,17 +1,20 @@
-"""Scores by small networks that judge clips: labels of any data set; timing, people and backgrounds of toon faces."""
+"""Scores by small networks that judge clips: labels of any data set, who it is, timing and backgrounds of drawn ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 
+from ..data.people.expressions import LABELS as PEOPLE_LABELS
+from ..data.suffixes import PEOPLE_SETTINGS, TOON_FACES_SETTINGS, is_drawn
 from ..data.toon_faces import LABELS
-from ..data.toon_faces.redrawing import drawn_again, is_drawn
+from ..data.toon_faces.redrawing import drawn_again
 from ..metrics import (
     ExpressionJudge,
+    FlowJudge,
     LabelJudge,
     RunningMean,
     confusion_matrix,
@@ -32,8 +35,33 @@ BORDER = 4  # pixels around a person that are no background
 
 
 def is_of_toon_faces(real: VideoSet) -> bool:
-    """Whether real clips are drawn faces with their expressions, which the judges of this package know."""
-    return all(is_drawn(clip.path) for clip in real.clips) and set(real.labels) <= set(LABELS)
+    """Whether real clips are drawn faces with their expressions, which judges of this package know."""
+    return _are_of(real, TOON_FACES_SETTINGS, LABELS)
+
+
+def is_of_people(real: VideoSet) -> bool:
+    """Whether real clips are rendered people's faces with their expressions, which judges of this package know."""
+    return _are_of(real, PEOPLE_SETTINGS, PEOPLE_LABELS)
+
+
+def _are_of(real: VideoSet, settings: str, labels: Sequence[str]) -> bool:
+    return all(is_drawn(clip.path, settings) for clip in real.clips) and set(real.labels) <= set(labels)
+
+
+def identity_judge(real: VideoSet) -> Literal["identity", "people-identity"]:
+    """Which of the package's judges knows who is in real clips.
+
+    Raises:
+        ValueError: if none does.
+    """
+    if is_of_toon_faces(real):
+        return "identity"
+    if is_of_people(real):
+        return "people-identity"
+    raise ValueError(
+        "identity needs a judge of who is in a clip; the package's know clips of `lfdm data toon-faces` and of `lfdm data people`, "
+        "their expressions."
+    )
 
 
 def require_judgeable(names: Sequence[str], real: VideoSet, known: Sequence[str] = LABELS) -> None:
@@ -45,13 +73,20 @@ def require_judgeable(names: Sequence[str], real: VideoSet, known: Sequence[str]
         known: labels that the judge of accuracy knows.
 
     Raises:
-        ValueError: for labels that the judge does not know, clips without a subject, or, for the background, clips that
-            cannot be drawn again at the model's size.
+        ValueError: for labels that the judge does not know, clips without a subject, people whom no judge knows, or, for the
+            background, clips that cannot be drawn again at the model's size.
     """
     require_known_labels(names, real.labels, known)
     for name in ("identity", "background"):
         if name in names and not all(real.subjects):
             raise ValueError(f"{name} needs the subject of every real clip; {real.subjects.count('')} have none.")
+    of_toons = [name for name in ("expression", "timing", "background") if name in names]
+    if of_toons and not is_of_toon_faces(real):
+        raise ValueError(
+            f"{' and '.join(of_toons)} need clips of `lfdm data toon-faces`, which alone their judge knows."
+        )
+    if "identity" in names:
+        identity_judge(real)
     if "background" in names:
         height, width = drawn_again(real.clips[0].path).parts.shape[1:]
         if (height, width) != (real.reader.height, real.reader.width):
@@ -84,7 +119,7 @@ def judge_scores(
     real: VideoSet,
     generated: VideoSet,
     sources: Sequence[int],
-    label_judge: LabelJudge | None = None,
+    label_judge: LabelJudge | FlowJudge | None = None,
 ) -> dict[str, Any]:
     """Those of the scores below that `names` asks for.
 
@@ -158,7 +193,7 @@ def accuracy_score(
 
 
 def trained_accuracy(
-    judge: LabelJudge, clips: Sequence[VideoSet], labels: Sequence[Sequence[str]], batch_size: int
+    judge: LabelJudge | FlowJudge, clips: Sequence[VideoSet], labels: Sequence[Sequence[str]], batch_size: int
 ) -> dict[str, Any]:
     """`accuracy_score` by a judge that was trained for these labels, and `first_frame`: the share of real clips that it calls
     by their label if it sees their first frames alone, repeated. What the picture tells, no model need move for.
@@ -279,9 +314,10 @@ def identity_score(real: VideoSet, generated: VideoSet) -> dict[str, Any]:
     """
     pictures = pictures_of_subjects(real)
     require_known_subjects("identity", generated, pictures)
-    encoder, people = load_judge("identity"), list(pictures)
+    judge = identity_judge(real)
+    encoder, people = load_judge(judge), list(pictures)
     gallery = encoder(torch.stack(list(pictures.values())).float() / 255)  # (P, D)
-    found: dict[str, Any] = {"judge": "identity"}
+    found: dict[str, Any] = {"judge": judge}
     for name, clips in (("", generated), ("real_", real)):
         features = torch.cat([encoder(clips.frames(i)[1:].float() / 255) for i in range(len(clips))])
         of_clips = torch.tensor([people.index(subject) for subject in clips.subjects])

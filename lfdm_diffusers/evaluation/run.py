@@ -17,16 +17,16 @@ from ..data.cache import ClipReader
 from ..data.named_sets import NamedSet
 from ..data.toon_faces import LABELS
 from ..embedded import MODEL, embedded_model
-from ..metrics import FrameDetector, LabelJudge, VideoDetector, load_frame_detector, load_i3d, load_judge
+from ..metrics import FlowJudge, FrameDetector, LabelJudge, VideoDetector, load_frame_detector, load_i3d, load_judge
 from ..ops.cpu import reuse_freed_memory
 from ..ops.number_types import float32_by_default
 from ..pipelines import ImageToVideoPipeline
 from ..pipelines.loading import DTYPES, choose_device, load_pipeline, quiet_libraries
-from .choices import AUTO, GENERATED, METRICS, TOON_FACES, TRAIN
+from .choices import AUTO, GENERATED, METRICS, PEOPLE, TOON_FACES, TRAIN
 from .features import FeatureStore
 from .generation import plan_clips
 from .judge_training import kept_label_judge
-from .judged import is_of_toon_faces, judge_scores, require_judgeable
+from .judged import is_of_people, is_of_toon_faces, judge_scores, require_judgeable
 from .reconstruction import OF_MOTION, reconstruction_scores, require_true_motion
 from .report import hardware, software
 from .scores import PAIRED, Rules, distance_scores, diversity_score, gap_score, require_enough
@@ -86,8 +86,8 @@ def evaluate(
         batch_size: clips at once.
         device, dtype: as words; the fastest device by default.
         i3d, frame_detector: the networks of FVD and FID, as `load_i3d` and `load_frame_detector` take them.
-        judge: of accuracy: "toon-faces" (of this package), "train" (a `LabelJudge` of the real clips of `seen_split`, kept in
-            `output`), or the file of one made before. "auto": the first for toon faces, else the second.
+        judge: of accuracy: "toon-faces" or "people" (of this package), "train" (a `LabelJudge` of the real clips of `seen_split`,
+            kept in `output`), or the file of one made before. "auto": the first two for such clips, else the third.
         ddof: covariances are divided by n - ddof.
         bootstrap: resamplings for intervals; 0 leaves them out.
         allow_few: Fréchet distances of fewer than `FEWEST` clips.
@@ -264,7 +264,7 @@ def _label_judge(
     find_real: Callable[[str, str | None, int | None], VideoSet],
     output: Path,
     seed: int,
-) -> LabelJudge | None:
+) -> LabelJudge | FlowJudge | None:
     """The judge of accuracy that `evaluate` was asked for; None is that of toon faces.
 
     Raises:
@@ -272,6 +272,8 @@ def _label_judge(
     """
     if judge == TOON_FACES or (judge == AUTO and is_of_toon_faces(real)):
         return None
+    if judge == PEOPLE or (judge == AUTO and is_of_people(real)):
+        return load_judge("people")
     if judge not in (AUTO, TRAIN):
         return load_judge("labels", judge)
     if split in (None, seen_split):

@@ -16,6 +16,7 @@ from .distances import (
 )
 from .diversity import seed_diversity
 from .feature_weights import load_perceptual
+from .flow_judge import FlowJudge
 from .frame_features import FrameDetector, frame_features, load_frame_detector
 from .i3d import VideoDetector, convert_i3d, load_i3d, video_features
 from .identity import identity_retrieval, identity_similarity
@@ -44,6 +45,7 @@ from .toon_judges import ExpressionJudge, IdentityEncoder
 __all__ = [
     "EndPointScores",
     "ExpressionJudge",
+    "FlowJudge",
     "FrameDetector",
     "GroupedDistance",
     "IdentityEncoder",

@@ -15,12 +15,23 @@ from torch import nn
 from ..files.reading import reading, why
 from ..files.whole import whole
 from ..ops.number_types import float32_by_default
+from .flow_judge import FlowJudge
 from .label_judge import LabelJudge
 from .toon_judges import ExpressionJudge, IdentityEncoder
 
-WEIGHTS = Path(__file__).parents[1] / "assets" / "toon_judges"
-JUDGES: dict[str, type[Any]] = {"expression": ExpressionJudge, "identity": IdentityEncoder, "labels": LabelJudge}
-Judge = ExpressionJudge | IdentityEncoder | LabelJudge
+ASSETS = Path(__file__).parents[1] / "assets"
+KINDS: dict[str, type[Any]] = {
+    "expression": ExpressionJudge, "identity": IdentityEncoder, "labels": LabelJudge, "people": FlowJudge,
+}  # fmt: skip
+ARGUMENTS = {"expression": ("labels",), "identity": ("box",), "labels": ("labels",), "people": ("labels",)}
+# Those that come with the package: of toon faces, and of rendered people.
+FILES = {
+    "expression": ("expression", ASSETS / "toon_judges" / "expression.safetensors"),
+    "identity": ("identity", ASSETS / "toon_judges" / "identity.safetensors"),
+    "people": ("people", ASSETS / "people_judges" / "labels.safetensors"),
+    "people-identity": ("identity", ASSETS / "people_judges" / "identity.safetensors"),
+}
+Judge = ExpressionJudge | IdentityEncoder | LabelJudge | FlowJudge
 
 
 def write_half(network: nn.Module, path: str | os.PathLike, header: dict[str, str]) -> None:
@@ -45,24 +56,24 @@ def read_half(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
 
 def save_judge(judge: nn.Module, path: str | os.PathLike, facts: dict) -> None:
     """Write a judge as float16 safetensors with `facts` (how it was trained, how well it judges, as JSON) in its header."""
-    metadata = {
-        "judge": next(name for name, cls in JUDGES.items() if isinstance(judge, cls)),
-        "facts": json.dumps(facts),
-    }
-    if isinstance(judge, (ExpressionJudge, LabelJudge)):
-        metadata["labels"] = json.dumps(judge.labels)
-    write_half(judge, path, metadata)
+    kind = next(name for name, cls in KINDS.items() if isinstance(judge, cls))
+    arguments = {name: json.dumps(getattr(judge, name)) for name in ARGUMENTS[kind]}
+    write_half(judge, path, {"judge": kind, "facts": json.dumps(facts)} | arguments)
 
 
 def judge_file(name: str) -> Path:
-    """The file of a judge that comes with the package."""
-    return WEIGHTS / f"{name}.safetensors"
+    """The file of a judge that comes with the package, by the name that `load_judge` takes."""
+    return FILES[name][1]
 
 
 @overload
 def load_judge(name: Literal["expression"], path: str | os.PathLike | None = None) -> ExpressionJudge: ...
 @overload
-def load_judge(name: Literal["identity"], path: str | os.PathLike | None = None) -> IdentityEncoder: ...
+def load_judge(
+    name: Literal["identity", "people-identity"], path: str | os.PathLike | None = None
+) -> IdentityEncoder: ...
+@overload
+def load_judge(name: Literal["people"], path: str | os.PathLike | None = None) -> FlowJudge: ...
 @overload
 def load_judge(name: Literal["labels"], path: str | os.PathLike) -> LabelJudge: ...
 @overload
@@ -72,7 +83,8 @@ def load_judge(name: str, path: str | os.PathLike | None = None) -> Judge:
     """A judge in eval mode, float32.
 
     Args:
-        name: "expression" (`ExpressionJudge`) or "identity" (`IdentityEncoder`) of toon faces, "labels" (`LabelJudge`).
+        name: "expression" (`ExpressionJudge`) or "identity" (`IdentityEncoder`) of toon faces; "people" (`FlowJudge`) or
+            "people-identity" (`IdentityEncoder`) of rendered people; "labels" (`LabelJudge`) of a file.
         path: its safetensors file; by default the one that comes with the package, which has none of "labels".
 
     Returns:
@@ -81,12 +93,13 @@ def load_judge(name: str, path: str | os.PathLike | None = None) -> Judge:
     Raises:
         ValueError: for an unknown name, or a file that holds no such judge.
     """
-    if name not in JUDGES:
-        raise ValueError(f"`name` must be one of {', '.join(JUDGES)}, got {name!r}.")
+    if name not in FILES and (name != "labels" or path is None):
+        raise ValueError(f"`name` must be one of {', '.join(FILES)}, or labels with a `path`; got {name!r}.")
+    kind = FILES[name][0] if name in FILES else name
     path = Path(path) if path is not None else judge_file(name)
     try:
         header, state = read_half(path)
-        judge = IdentityEncoder() if name == "identity" else JUDGES[name](json.loads(header["labels"]))
+        judge = KINDS[kind](**{each: json.loads(header[each]) for each in ARGUMENTS[kind] if each in header})
         judge.load_state_dict(state)
         judge.facts = json.loads(header["facts"])
     except (ValueError, KeyError, TypeError, RuntimeError) as error:

@@ -23,8 +23,21 @@ def convolutions(in_channels: int, widths: Sequence[int], features: int) -> nn.S
     for width in widths:
         layers += [nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         in_channels = width
-    layers += [nn.Conv2d(in_channels, features, 4, bias=False), nn.BatchNorm2d(features), nn.ReLU(), nn.Flatten()]
+    layers += [
+        nn.Conv2d(in_channels, features, 4, bias=False),
+        nn.BatchNorm2d(features),
+        nn.ReLU(),
+        nn.Flatten(),
+    ]
     return nn.Sequential(*layers)
+
+
+def cut(pictures: torch.Tensor, box: tuple[float, float, float]) -> torch.Tensor:
+    """The part of pictures `(..., H, W)` that a box names: left, top and side as shares of the width, the height and both."""
+    height, width = pictures.shape[-2:]
+    left, top, side = box
+    x, y = round(left * width), round(top * height)
+    return pictures[..., y : y + round(side * height), x : x + round(side * width)]
 
 
 def at_judges_size(pictures: torch.Tensor) -> torch.Tensor:
@@ -87,15 +100,21 @@ class IdentityEncoder(nn.Module):
     """Features of a face by which people are told apart, whatever their expression.
 
     It sees an oval from brows to chin, in grey and at one contrast: hair, clothes, background and the colour of the skin
-    would tell drawn people apart so easily that nothing else were looked at.
+    would tell people apart so easily that nothing else were looked at.
+
+    Args:
+        box: left, top and side of the square around the oval, as shares of the frame; by default that of toon faces.
+
+    Attributes:
+        facts: how it was trained.
     """
 
-    TOP, LEFT, SIDE = 7, 5, 54  # of 64 pixels
     oval: torch.Tensor
     facts: dict[str, Any]
 
-    def __init__(self) -> None:
+    def __init__(self, box: tuple[float, float, float] = (5 / SIZE, 7 / SIZE, 54 / SIZE)) -> None:
         super().__init__()
+        self.box = box
         self.face_features = convolutions(1, (32, 64, 96, 96), 128)
         self.project = nn.Linear(128, 64)
         x = (torch.arange(SIZE, dtype=torch.float32) + 0.5) / SIZE * 2 - 1
@@ -104,9 +123,7 @@ class IdentityEncoder(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Features `(B, 64)` of length 1 of pictures `(B, 3, H, W)` in [0, 1]."""
-        faces = at_judges_size(pictures).mean(dim=1, keepdim=True)
-        faces = faces[..., self.TOP : self.TOP + self.SIDE, self.LEFT : self.LEFT + self.SIDE]
-        faces = at_judges_size(faces)  # (B, 1, 64, 64)
+        faces = at_judges_size(cut(pictures, self.box).mean(dim=1, keepdim=True))  # (B, 1, 64, 64)
         share = self.oval / self.oval.sum()
         faces = faces - (faces * share).sum(dim=(2, 3), keepdim=True)
         contrast = (faces.square() * share).sum(dim=(2, 3), keepdim=True).sqrt()

@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from lfdm_diffusers.data.cache import ClipReader
+from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.toon_faces import redrawing, toon_clip, write_toon_faces
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.evaluation.judged import (
     accuracy_score,
     correlation,
+    identity_judge,
     judge_scores,
     other_takes,
     pair_timing,
@@ -178,6 +180,19 @@ def test_other_takes_are_the_next_ones(real, root, tmp_path):
     assert found["value"] == 0 and "real_value" not in found
 
 
+@pytest.mark.fast
+def test_which_judges_know_a_drawn_data_set(tmp_path):
+    for number, (settings, judge) in enumerate([("toon_faces.json", "identity"), ("people.json", "people-identity")]):
+        root = tmp_path / str(number)
+        root.mkdir()
+        (root / settings).write_text("{}")
+        clips = [Clip(root / "test" / label / "0000_00.webp", label, "0") for label in LABELS]
+        assert identity_judge(VideoSet(clips, ClipReader(SIZE, SIZE), FRAMES)) == judge
+        bodies = [replace(clip, label="wave_right") for clip in clips]
+        with pytest.raises(ValueError, match="identity needs a judge"):
+            identity_judge(VideoSet(bodies, ClipReader(SIZE, SIZE), FRAMES))
+
+
 def test_what_cannot_be_judged(real, root):
     with pytest.raises(ValueError, match=r"timing need the judge of toon faces, .*, not 'waving'"):
         waving = [replace(clip, label="waving") for clip in real.clips]
@@ -194,6 +209,12 @@ def test_what_cannot_be_judged(real, root):
         ValueError, match="background needs clips of the model's 32x32 pixels; those of the data have 64x64"
     ):
         require_judgeable(["background"], small)
+    elsewhere = replace(real, clips=[replace(clip, path=Path("clips") / clip.path.name) for clip in real.clips])
+    with pytest.raises(ValueError, match=r"identity needs a judge of who is in a clip; .*toon-faces.* people"):
+        require_judgeable(["identity"], elsewhere)
+    for name in ("expression", "timing", "background"):
+        with pytest.raises(ValueError, match=rf"{name} need clips of `lfdm data toon-faces`, which alone"):
+            require_judgeable([name], elsewhere)
     strangers = [replace(clip, subject="9") for clip in real.clips]
     for name in ("identity", "background"):
         with pytest.raises(ValueError, match=rf"{name} needs generated clips of the real clips' subjects.*'9'"):

@@ -15,11 +15,6 @@ from .writing import ACTIONS_FOLDER, SETTINGS
 UNLIKE = 12  # levels of 255 that a lossy file may be off, in the mean; another drawing is off by more
 
 
-def is_drawn(path: Path) -> bool:
-    """Whether a clip lies in a data set that `write_toon_faces` wrote, root/split/label/subject_take."""
-    return len(path.parts) > 3 and (path.parents[2] / SETTINGS).is_file()
-
-
 def drawn_again(path: Path, takes_later: int = 0) -> ToonClip:
     """The clip that a file of `write_toon_faces` holds, root/split/label/subject_take, with all that is known about it.
 
