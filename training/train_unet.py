@@ -182,6 +182,7 @@ def train(args: argparse.Namespace) -> None:
         clips.reader,
         dtype=run.half,
         true_motion=args.true_motion,
+        num_frames=args.num_frames if args.frame_sampling == "uniform" else None,
     )
     everything = list(dict.fromkeys([*clips.train, *clips.held_out]))
     cache.fill(everything[accelerator.process_index :: accelerator.num_processes], progress=run.main)

@@ -33,10 +33,10 @@ VERSION = 1  # raised whenever the same clip and weights would give other number
 class MotionCache:
     """Motion from a clip's first frame to each of its frames, `(T, 3, h, w)`: residual flow (x, y) and occlusion.
 
-    Residual flow is the sampling grid minus the true identity (`sampling_grid` of pixel centres). All frames of a clip are kept, as
-    float16 (the residual is small: errors stay under a thousandth of a pixel), so that any sampling of frames is a choice of rows.
-    Many clips lie in one file (`ArrayShards`), under keys of the auto-encoder's weights and precision (of true motion, neither), the
-    clip's file and how it is read. Processes may share the folder and be stopped at any time.
+    Residual flow is the sampling grid minus the true identity (`sampling_grid` of pixel centres). All frames of a clip are kept, so
+    that any sampling of frames is a choice of rows, or those of `num_frames`; as float16 (the residual is small: errors stay under a
+    thousandth of a pixel). Many clips lie in one file (`ArrayShards`), under keys of the auto-encoder's weights and precision (of true
+    motion, neither), the clip's file and how it is read. Processes may share the folder and be stopped at any time.
 
     Args:
         folder: made if missing; it may be deleted between runs.
@@ -46,6 +46,7 @@ class MotionCache:
         dtype: of autocast, or None for the weights' own.
         true_motion: keep the clips' true motion (`data.true_motion`) on maps of the auto-encoder's size, in the place of what it
             sees itself.
+        num_frames: of longer clips, keep only the T = num_frames frames that "uniform" sampling takes; None: all.
     """
 
     def __init__(
@@ -56,13 +57,15 @@ class MotionCache:
         batch_size: int = 32,
         dtype: torch.dtype | None = None,
         true_motion: bool = False,
+        num_frames: int | None = None,
     ):
-        self.lfae, self.reader, self.batch_size, self.dtype, self.true_motion = (
+        self.lfae, self.reader, self.batch_size, self.dtype, self.true_motion, self.num_frames = (
             lfae,
             reader,
             batch_size,
             dtype,
             true_motion,
+            num_frames,
         )
         self.shards = ArrayShards(folder)
         made_by = ("true", lfae.config.flow_scale) if true_motion else (weights_sha256(lfae), str(dtype))
@@ -73,6 +76,8 @@ class MotionCache:
         """By which a clip's motion is kept."""
         if clip not in self._keys:
             about = (*self._about, clip.start, clip.stop, clip.crop, clip_state(clip))
+            if (kept := len(self._frames(clip))) < self._length(clip):
+                about = (*about, kept)
             self._keys[clip] = hashlib.sha256(repr(about).encode()).hexdigest()[:32]
         return self._keys[clip]
 
@@ -95,14 +100,14 @@ class MotionCache:
     @torch.no_grad()
     def compute(self, clip: Clip) -> np.ndarray:
         """`(T, 3, h, w)` float16, computed now."""
+        kept = self._frames(clip)
         if self.true_motion:
             size = self.lfae.flow_size(self.reader.height, self.reader.width)
             motion = motion_maps(*residual_motion(clip, self.reader.height, self.reader.width), size)
-            return torch.cat(motion, dim=1).half().numpy()
-        length = self.reader.count(clip) if clip.num_frames is None else clip.num_frames
+            return torch.cat(motion, dim=1).half().numpy()[kept]
         device, parts = self.lfae.device, []
-        for first in range(0, length, self.batch_size):
-            indices = [0, *range(first, min(first + self.batch_size, length))]
+        for first in range(0, len(kept), self.batch_size):
+            indices = [0, *kept[first : first + self.batch_size]]
             frames = to_tensor(self.reader.place(self.reader.read(clip, indices)))[None].to(device)
             with torch.autocast(device.type, self.dtype, enabled=self.dtype is not None):
                 motion = self.lfae.predict_flow(frames[:, :, 0], frames[:, :, 1:])
@@ -110,6 +115,16 @@ class MotionCache:
             grid = sampling_grid(height, width, device, centers=True).permute(2, 0, 1)[None, :, None]
             parts.append(torch.cat((motion.flow - grid, motion.occlusion), dim=1)[0].transpose(0, 1).half().cpu())
         return torch.cat(parts).numpy()
+
+    def _length(self, clip: Clip) -> int:
+        return self.reader.count(clip) if clip.num_frames is None else clip.num_frames
+
+    def _frames(self, clip: Clip) -> list[int]:
+        """Which frames of a clip the rows of its motion are."""
+        length = self._length(clip)
+        if self.num_frames is None or length <= self.num_frames:
+            return list(range(length))
+        return sample_indices("uniform", length, self.num_frames).tolist()
 
     def fill(self, clips: Sequence[Clip], progress: bool = True) -> None:
         """Compute what is not there yet."""

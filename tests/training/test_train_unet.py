@@ -20,6 +20,7 @@ from lfdm_diffusers import LatentFlowAutoencoder, LFDMPipeline, UNet3DVideoModel
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.motion_maps import residual_motion
+from lfdm_diffusers.data.sampling import sample_indices
 from lfdm_diffusers.data.scan import scan_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
 from lfdm_diffusers.models.text_encoders import embed_text
@@ -383,6 +384,21 @@ def test_motion_cache(faces, cache, tmp_path):
         MotionCache(tmp_path, cache.lfae, cache.reader, dtype=torch.bfloat16).key(clip),
     }
     assert len(others | {key}) == 5
+
+
+def test_cache_of_the_frames_that_even_sampling_takes(faces, cache, tmp_path):
+    """Rows of the whole motion, under a name of their own, which a shorter clip does not need; the examples are the same."""
+    clip = scanned(faces)[0]
+    some = MotionCache(tmp_path, cache.lfae, cache.reader, batch_size=2, num_frames=3)
+    whole, rows = cache.load(clip), [0, 2, 5]
+    assert whole.shape[0] == 6 and sample_indices("uniform", 6, 3).tolist() == rows
+    np.testing.assert_allclose(some.load(clip), whole[rows], atol=1e-3)
+    assert some.key(clip) != cache.key(clip)
+    assert MotionCache(tmp_path, cache.lfae, cache.reader, num_frames=6).key(clip) == cache.key(clip)
+    sparse, full = (MotionDataset([clip], each, 3, "uniform", augment=False)[0].motion for each in (some, cache))
+    torch.testing.assert_close(sparse, full, atol=1e-3, rtol=0)
+    true = MotionCache(tmp_path, cache.lfae, cache.reader, true_motion=True, num_frames=3)
+    assert true.load(clip).shape[0] == 3
 
 
 def test_cache_of_true_motion(faces, cache, tmp_path):
