@@ -10,7 +10,7 @@ from ..ops.warp import sampling_grid
 
 OCCLUSION_SHARE = 0.1  # of the occlusion's cross entropy, beside end-point errors of a tenth of a place and more
 SAME_COLOR = 4 / 255  # pictures that differ by less do not differ: compression, and noise of cameras
-NEIGHBOURHOOD = 9  # places of the flow's map: a flat surface that moves differs at its borders only
+AROUND = 1 / 8  # of the picture's side, to either hand: a flat surface that moves differs at its borders only
 
 
 def true_motion_losses(
@@ -50,7 +50,8 @@ def still_loss(flow: torch.Tensor, reference: torch.Tensor, driving: torch.Tenso
     difference = F.adaptive_max_pool2d(
         (driving - reference).abs().amax(dim=1, keepdim=True).float(), (flow.shape[-2], flow.shape[-1])
     )
-    around = F.max_pool2d(difference, NEIGHBOURHOOD, stride=1, padding=NEIGHBOURHOOD // 2)
+    reach = [int(side * AROUND) for side in flow.shape[-2:]]  # in places of the flow's map
+    around = F.max_pool2d(difference, [2 * each + 1 for each in reach], stride=1, padding=reach)
     still = (around < SAME_COLOR).float()
     return (still * _length(_residual(flow, centers) * _half_sides(flow))).mean()
 
