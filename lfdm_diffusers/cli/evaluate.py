@@ -72,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="score real clips as the model's auto-encoder gives them back, the limit of what it generates, and generate none",
     )
     parser.add_argument(
+        "--like",
+        metavar="MODEL",
+        help=f"of {' and '.join(ANCHORS)}: the model beside which they are scored, whose size and number of frames they get "
+        "(default: those of the real clips)",
+    )
+    parser.add_argument(
         "--num-videos",
         type=whole_number(1),
         metavar="N",

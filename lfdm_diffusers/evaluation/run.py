@@ -46,6 +46,7 @@ def evaluate(
     seen_split: str = "train",
     layout: str = "auto",
     reconstruct: bool = False,
+    like: str | Path | None = None,
     num_videos: int | None = None,
     num_real: int | None = None,
     scheduler: str | None = None,
@@ -77,6 +78,8 @@ def evaluate(
         split, layout: of the data; a split of None takes all clips.
         seen_split: that the model was trained on, for gap and for a judge of labels.
         reconstruct: score real clips as the model's auto-encoder gives them back, and generate none.
+        like: of "static" and "shuffled": the model beside which they are scored, whose size and number of frames they get;
+            without it they are as large and long as the real clips.
         num_videos: to generate; pictures come again with other noise. By default one for each real clip, or the two that
             some of the metrics compare.
         num_real: of the real clips, evenly spread; None takes all.
@@ -113,7 +116,7 @@ def evaluate(
     name = source or f"embedded model {MODEL}"
     _require_together(
         names, kind, name, split=split, seen_split=seen_split, reconstruct=reconstruct, num_videos=num_videos,
-        no_label=no_label, frame_detector=frame_detector,
+        no_label=no_label, like=like, frame_detector=frame_detector,
         denoising=bool(scheduler or steps or guidance_scale is not None or eta != 1),
     )  # fmt: skip
 
@@ -127,7 +130,8 @@ def evaluate(
     if kind == "clips":
         clip_source = ClipFolder(Path(str(source)), allow_lossy)
     elif kind == "anchor":
-        clip_source = Anchor(str(source), seed, data, layout, split)
+        beside = None if like is None else load_pipeline(like, kind=ImageToVideoPipeline)
+        clip_source = Anchor(str(source), seed, data, layout, split, beside)
     else:
         pipe = load_pipeline(source or embedded_model(), place, DTYPES[dtype], ImageToVideoPipeline)
         if reconstruct:
@@ -218,6 +222,7 @@ def _require_together(
     reconstruct: bool,
     num_videos: int | None,
     no_label: bool,
+    like: str | Path | None,
     frame_detector: str | None,
     denoising: bool,
 ) -> None:
@@ -236,6 +241,8 @@ def _require_together(
         )
     if kind != "model" and (no_label or paired):
         raise ValueError(f"`no_label` and {' and '.join(PAIRED)} are of what a model generates; {source} is none.")
+    if kind != "anchor" and like is not None:
+        raise ValueError(f"`like` says how large real clips that are changed should be; {source} is no anchor.")
     if kind == "clips" and num_videos:
         raise ValueError(f"`num_videos` says how many to generate; those of {source} are there already.")
     if kind != "model" and (of_model := [name for name in names if METRICS[name] == "model"]):

@@ -90,12 +90,27 @@ class ClipFolder(ClipSource):
 
 
 class Anchor(ClipSource):
-    """Real clips whose first frame is repeated ("static"), or whose frames are out of order ("shuffled")."""
+    """Real clips whose first frame is repeated ("static"), or whose frames are out of order ("shuffled").
 
-    def __init__(self, kind: str, seed: int, data: Path | NamedSet, layout: str, split: str | None):
-        found = find_clips(data, layout, name="data")
-        clips = [clip for clip in found if split is None or clip.split == split] or found
-        super().__init__(*size_of(clips[0]))
+    Args:
+        like: the model beside which they are scored, whose size and length they get; None: those of the first real clip.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        seed: int,
+        data: Path | NamedSet,
+        layout: str,
+        split: str | None,
+        like: ImageToVideoPipeline | None = None,
+    ):
+        if like is None:
+            found = find_clips(data, layout, name="data")
+            clips = [clip for clip in found if split is None or clip.split == split] or found
+            super().__init__(*size_of(clips[0]))
+        else:
+            super().__init__(*size_of_model(like))
         self.kind, self.seed = kind, seed
 
     def clips_for(self, real: VideoSet, count: int, folder: Path) -> tuple[VideoSet, None]:
@@ -111,9 +126,7 @@ class Model(ClipSource):
     """
 
     def __init__(self, pipe: ImageToVideoPipeline, name: object):
-        if pipe.sample_size is None:
-            raise ValueError(f"{name} does not say how large its clips are: its configuration has no sample_size.")
-        super().__init__(pipe.num_frames, pipe.sample_size, pipe.sample_size)
+        super().__init__(*size_of_model(pipe, name))
         self.pipe, self.name = pipe, name
         networks = {name: part for name, part in pipe.components.items() if isinstance(part, ModelMixin)}
         networks.pop("label_embeddings", None)
@@ -206,6 +219,17 @@ class Reconstructor(Model):
 
         about = {"reconstructed": self.model_sha256, "dtype": self.dtype}
         return self.write_real_changed(reconstructed, about, real, count, folder)
+
+
+def size_of_model(pipe: ImageToVideoPipeline, name: object = "`like`") -> tuple[int, int, int]:
+    """Frames, height and width of what a model generates.
+
+    Raises:
+        ValueError: naming it, if it does not say.
+    """
+    if pipe.sample_size is None:
+        raise ValueError(f"{name} does not say how large its clips are: its configuration has no sample_size.")
+    return pipe.num_frames, pipe.sample_size, pipe.sample_size
 
 
 def size_of(clip: Clip) -> tuple[int, int, int]:

@@ -448,6 +448,15 @@ def test_anchors(data, detector, tmp_path):
     assert still_accuracy["value"] < still_accuracy["real_value"]
 
 
+def test_anchors_beside_a_model_of_another_size(data, detector, tmp_path):
+    parts = {"lfae": tiny_lfae(sample_size=16), "unet": tiny_unet(num_frames=10, sample_size=4)}
+    tiny_pipeline(**parts).save_pretrained(tmp_path / "small")
+    assert evaluate("static", data, tmp_path / "out", "--metrics", "kvd", "--like", tmp_path / "small") == 0
+    real = find_real_clips(data, "test", "auto", ClipReader(16, 16), 10, progress=False)
+    made = find_generated_clips(tmp_path / "out" / "generated", 16, 16, 10)
+    assert len(made) == len(real) and (made.frames(0) == real.frames(0)[:1]).all()
+
+
 def test_features_of_real_clips_are_computed_once(scored, data, detector, tmp_path):
     for name in ("a", "b"):
         assert evaluate(scored / "generated", data, tmp_path / name, "--metrics", "fvd") == 0
@@ -500,6 +509,7 @@ def test_mistakes_are_told_before_anything_is_generated(model, data, detector, t
     assert "`seen_split` must be one that" in refusal(model, "--metrics", "gap", "--seen-split", "dev")
     assert "`no_label` and diversity and timing are of what a model generates" in refusal("static", "--no-label")
     assert "static is no model" in refusal("static", "--steps", 3)
+    assert "`like` says how large real clips that are changed should be" in refusal(model, "--like", model)
     assert "`metrics` l1 give real clips back by a model's auto-encoder" in refusal("static", "--metrics", "l1")
     argv = ["evaluate", model, "--data", data, "--split", "test", "--output", output, "--device", "cpu"]
     assert lfdm(*argv) == 2
