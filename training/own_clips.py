@@ -25,8 +25,7 @@ STAGE_ONE = 0.5  # of the time: what stage one does not show, stage two cannot r
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = script_parser(__doc__)
-    add_data_arguments(parser)
-    parser.set_defaults(resolution=64)  # of more, minutes buy too few steps
+    add_data_arguments(parser, resolution=64)  # of more, minutes buy too few steps
     run = parser.add_argument_group("training")
     run.add_argument("--output_dir", type=Path, required=True, help="gets stage-one/ and pipeline/; goes on there")
     run.add_argument("--minutes", type=number(above=0), default=45, help="for all of it (default: 45)")

@@ -24,8 +24,8 @@ def script_parser(doc: str) -> argparse.ArgumentParser:
     )
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Which clips, and how they are read."""
+def add_data_arguments(parser: argparse.ArgumentParser, resolution: int | None = None) -> argparse._ArgumentGroup:
+    """Which clips, and how they are read; `resolution` is a script's default, None the model's."""
     group = parser.add_argument_group("data")
     which = group.add_mutually_exclusive_group(required=True)
     which.add_argument(
@@ -38,7 +38,10 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument("--train_split", help="default: train, where the data have splits; else all clips")
     group.add_argument("--validation_split", help="default: validation, else test, else the training clips")
     group.add_argument(
-        "--resolution", type=whole_number(1), help="side of the pictures in pixels; default: the model's"
+        "--resolution",
+        type=whole_number(1),
+        default=resolution,
+        help="side of the pictures in pixels; default: " + (str(resolution) if resolution else "the model's"),
     )
     group.add_argument("--fit", default=FITS[0], choices=FITS)
     group.add_argument("--no_augment", action="store_true", help="pictures as they are")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from functools import cached_property
+from typing import cast
 
 import torch
 from accelerate import PartialState
@@ -16,6 +17,7 @@ from ..files.limits import set_limits
 from ..models import LatentFlowAutoencoder
 from ..ops.cpu import has_instructions, keep_freed_memory
 from ..pipelines import LFDMPipeline
+from ..pipelines.loading import load_pipeline
 from . import short_budget
 from .clips import TrainingClips, choose_clips, data_set_of
 from .resized_unet import resized_unet
@@ -38,19 +40,16 @@ class Recipe:
         self.args, self.began, self.loading = args, began, time.monotonic() - began
         self.device = PartialState().device
         self.base, self.first = named_model(args.pretrained_model_name_or_path), args.output_dir / "stage-one"
+        self.pipe = cast(LFDMPipeline, load_pipeline(self.base))
         args.cache_dir = args.cache_dir or str(args.output_dir / "cache")
-        args.mixed_precision = args.mixed_precision or ("bf16" if has_instructions(torch.bfloat16) else "no")
+        fast = has_instructions(torch.bfloat16) if self.device.type == "cpu" else self.device.type == "cuda"
+        args.mixed_precision = args.mixed_precision or ("bf16" if fast else "no")
         self.half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(args.mixed_precision)
         self.shared = {name: value for name, value in vars(args).items() if name not in OWN}
 
     def left(self, share: float = 1.0) -> float:
         """Seconds of this share of the whole time."""
         return 60 * self.args.minutes * share - (time.monotonic() - self.began)
-
-    @cached_property
-    def pipe(self) -> LFDMPipeline:
-        """What training starts from."""
-        return LFDMPipeline.from_pretrained(self.base)
 
     @cached_property
     def clips(self) -> TrainingClips:

@@ -104,6 +104,7 @@ def _update(parameters: Any, losses: Callable[[], torch.Tensor], half: torch.dty
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        parameters[0].sum().item()  # a GPU is waited for
 
     return update
 
@@ -145,7 +146,7 @@ def motion_seconds(lfae: LatentFlowAutoencoder, frames: int, half: torch.dtype |
 
     def motion() -> None:
         with torch.autocast(device.type, half, enabled=half is not None):
-            lfae.predict_flow(picture, clip)
+            lfae.predict_flow(picture, clip).occlusion.sum().item()
 
     return seconds_of(motion)
 
@@ -220,7 +221,7 @@ def judge_stage_one(numbers: dict[str, float]) -> tuple[bool, str]:
     if share < USELESS:
         return (
             True,
-            f"{found} It is followed, but blurred: more minutes, or clips in which less happens, make it sharper.",
+            f"{found} It is followed in part: more minutes, or clips in which less happens, help.",
         )
     return False, (
         f"{found} The motion is not followed, and stage two could only repeat that. Look at the sheet in samples/. Give more "

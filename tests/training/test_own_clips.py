@@ -75,7 +75,7 @@ def test_from_clips_to_a_pipeline(root, few_steps, tmp_path, monkeypatch, capsys
     assert few_steps[0] == planned and planned[planned.index("--max_train_steps") + 1] == "2"
     assert few_steps[1][few_steps[1].index("--max_train_steps") + 1] == "3"
     said = capsys.readouterr().out
-    assert "It is followed, but blurred" in said and "Loss of held-out clips" in said
+    assert "It is followed in part" in said and "Loss of held-out clips" in said
     pipe = LFDMPipeline.from_pretrained(tmp_path / "out" / "pipeline")
     assert pipe.unet.config.num_frames == 5 and pipe.unet.config.first_frame_is_picture  # base: 4
     assert pipe.label_embeddings.knows("fear")  # of which the base had not heard

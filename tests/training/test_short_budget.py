@@ -100,7 +100,7 @@ def test_seconds_are_those_of_steps(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "share, worth, word", [(0.2, True, "is followed"), (0.6, True, "blurred"), (0.9, False, "not followed")]
+    "share, worth, word", [(0.2, True, "is followed"), (0.6, True, "in part"), (0.9, False, "not followed")]
 )
 def test_when_to_stop_after_stage_one(share, worth, word):
     found, why = judge_stage_one({"l1_moving": share * 0.3, "static_l1_moving": 0.3})
