@@ -20,10 +20,11 @@ from ..pipelines import LFDMPipeline
 from ..pipelines.loading import load_pipeline
 from . import short_budget
 from .clips import TrainingClips, choose_clips, data_set_of
+from .networks import require_multiple
 from .resized_unet import resized_unet
 
 OWN = ("output_dir", "minutes", "pretrained_model_name_or_path", "num_frames", "flip")  # the others are both stages'
-FEW_STEPS = 500  # of stage one
+FEW_STEPS = 500  # of either stage
 
 
 class Recipe:
@@ -41,6 +42,7 @@ class Recipe:
         self.device = PartialState().device
         self.base, self.first = named_model(args.pretrained_model_name_or_path), args.output_dir / "stage-one"
         self.pipe = cast(LFDMPipeline, load_pipeline(self.base))
+        require_multiple(args.resolution, self.pipe.lfae.flow_stride)
         args.cache_dir = args.cache_dir or str(args.output_dir / "cache")
         fast = has_instructions(torch.bfloat16) if self.device.type == "cpu" else self.device.type == "cuda"
         args.mixed_precision = args.mixed_precision or ("bf16" if fast else "no")
@@ -86,10 +88,7 @@ class Recipe:
             sep="\n",
             flush=True,
         )
-        if steps < FEW_STEPS:
-            print(
-                f"Under {FEW_STEPS} steps motion is hardly followed: give more --minutes, or this machine to this training alone."
-            )
+        _warn_of_few(steps, "motion is hardly followed")
         start = {"output_dir": self.first, "pretrained_model_name_or_path": self.base, "subfolder": "lfae"}
         return self.shared | start | short_budget.stage_one_options(look, steps)
 
@@ -116,6 +115,7 @@ class Recipe:
             f"{seconds / 60:.0f} minutes.",
             flush=True,
         )
+        _warn_of_few(steps, "labels are hardly told apart")
         start = {
             "output_dir": args.output_dir,
             "pretrained_model_name_or_path": self.base,
@@ -127,3 +127,10 @@ class Recipe:
     def asked(self) -> dict[str, str]:
         """The options in a form that a file can keep."""
         return {name: str(value) for name, value in vars(self.args).items()}
+
+
+def _warn_of_few(steps: int, what: str) -> None:
+    if steps < FEW_STEPS:
+        print(
+            f"Under {FEW_STEPS} steps {what}: give more --minutes, or this machine to this training alone.", flush=True
+        )

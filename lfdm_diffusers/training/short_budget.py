@@ -174,7 +174,7 @@ def stage_one_options(look: ClipLook, steps: int) -> dict[str, object]:
         "perceptual": "none",
         "concentration_loss_weight": 10,
         "motion_loss_weight": look.motion_loss_weight,
-        "still_loss_weight": 1,
+        "still_loss_weight": 10,  # 1 hardly pulls: a tenth of the places are at rest
         "train_batch_size": BATCH["stage_one"],
         "learning_rate": 3e-4,
         "lr_warmup_steps": steps // 20,

@@ -75,6 +75,7 @@ def test_from_clips_to_a_pipeline(root, few_steps, tmp_path, monkeypatch, capsys
     assert few_steps[0] == planned and planned[planned.index("--max_train_steps") + 1] == "2"
     assert few_steps[1][few_steps[1].index("--max_train_steps") + 1] == "3"
     said = capsys.readouterr().out
+    assert "labels are hardly told apart" in said
     assert "It is followed in part" in said and "Loss of held-out clips" in said
     pipe = LFDMPipeline.from_pretrained(tmp_path / "out" / "pipeline")
     assert pipe.unet.config.num_frames == 5 and pipe.unet.config.first_frame_is_picture  # base: 4
@@ -85,6 +86,9 @@ def test_from_clips_to_a_pipeline(root, few_steps, tmp_path, monkeypatch, capsys
     assert len(few_steps) == 2
     said = refusal(arguments(root, tmp_path / "out", num_frames=4))
     assert "was begun with --num_frames 5: give these, or another folder." in said
+    assert "`--resolution` must be a multiple of 16 for this network, got 24" in refusal(
+        arguments(root, tmp_path / "odd", resolution=24)
+    )
 
 
 def test_no_stage_two_where_motion_is_not_followed(root, few_steps, tmp_path, monkeypatch):
