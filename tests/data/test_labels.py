@@ -9,7 +9,7 @@ import pytest
 
 from lfdm_diffusers.data.cache import ClipReader
 from lfdm_diffusers.data.clips import Clip
-from lfdm_diffusers.data.labels import known_as
+from lfdm_diffusers.data.labels import known_as, normalized_label
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.evaluation.judged import require_known_labels
 from lfdm_diffusers.evaluation.sources import Generator
@@ -29,6 +29,12 @@ def test_a_data_set_has_one_spelling_of_each_label(tmp_path):
     assert [clip.label for clip in clips] == ["Été"] * 3 + ["I Have Command"] * 2 + [""]
     assert label_texts(clips) == ["I Have Command", "Été"]
     LabelEmbeddings(label_texts(clips), 4)  # which refuses labels that are the same
+
+
+def test_letters_in_other_forms_are_the_same_letters():
+    """Capitals that appear only where a form is resolved, such as the script H, become small too."""
+    for text in ("\u210bappy", "\uff28appy", "HAP\u200bPY"):
+        assert normalized_label(text) == "happy"
 
 
 def test_a_word_means_the_label_that_is_known():

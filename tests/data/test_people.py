@@ -151,18 +151,6 @@ def test_actions_do_what_their_names_say(people):
     assert np.abs(left[x < -0.02]).max() < 1e-3 < np.abs(right[x < -0.02]).max()
 
 
-def test_frame_of_face_moves_and_grows_with_the_face():
-    from lfdm_diffusers.data.framing import frame_of_face
-
-    eyes, mouth = np.array([[40.0, 50.0], [60.0, 50.0]]), np.array([50.0, 72.0])
-    middle, side = frame_of_face(eyes, mouth)
-    again, larger = frame_of_face(2 * eyes + 7, 2 * mouth + 7)
-    assert np.allclose(again, 2 * middle + 7) and np.isclose(larger, 2 * side)
-    assert middle[0] == 50 and 50 < middle[1] < 72 and 80 < side < 110
-    _, down = frame_of_face(eyes, np.array([50.0, 58.0]))  # who looks down is no smaller than the eyes are apart
-    assert np.isclose(down, 4.3 * 0.95 * 20)
-
-
 def test_data_set_is_complete_and_resumes(people, tmp_path):
     arguments = dict(num_subjects=3, num_test_subjects=1, labels=("happiness", "sadness"), num_frames=2, size=24, format="webp",
                      with_flow=True, progress=False)  # fmt: skip
