@@ -4,7 +4,7 @@
     python reproduction/paper_tables.py people --work tables     # makes the people and the clips
     python reproduction/people_groups.py --work tables           # judges them by group, and writes docs/results/people-groups.json
 
-Beside each number stands that of true clips of the same people, which says how well the judges themselves do on a group.
+Beside each number stands that of the true clips whose pictures and labels were taken, which says how well the judges themselves do on a group.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     root = args.work / "unseen"
     rows = [json.loads(line) for line in (root / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
     about = {str(row["subject"]): row for row in rows}
-    real = find_real_clips(root, "test", "auto", ClipReader(SIDE, SIDE), FRAMES)
+    real = find_real_clips(root, "test", "auto", ClipReader(SIDE, SIDE), FRAMES, PEOPLE.arguments["num_real"])
     made = find_generated_clips(args.work / PEOPLE.name / "generated", SIDE, SIDE, FRAMES)
     pictures = pictures_of_subjects(real)
     of_sets = [(clips.subjects, *judged(clips, pictures)) for clips in (made, real)]
