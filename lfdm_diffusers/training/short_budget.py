@@ -127,12 +127,12 @@ def stage_one_seconds(lfae: LatentFlowAutoencoder, clips: TrainingClips, half: t
 def stage_two_seconds(unet: UNet3DVideoModel, half: torch.dtype | None = None) -> float:
     """Of a step of stage two."""
     config, size, device = unet.config, BATCH["stage_two"], unet.device
-    loss = DenoisingLoss(unet.train(), torch.linspace(0.999, 0.001, 1000)).to(device)
+    loss = DenoisingLoss(unet.train(), torch.linspace(0.999, 0.001, 1000, dtype=torch.float32)).to(device)
     side = config.sample_size
-    volume = torch.randn(size, 3, config.num_frames, side, side, device=device)
+    volume = torch.randn(size, 3, config.num_frames, side, side, dtype=torch.float32, device=device)
     times, null = (torch.zeros(size, dtype=kind, device=device) for kind in (torch.long, torch.bool))
-    text = torch.randn(size, config.text_embed_dim, device=device)
-    latents = torch.randn(size, config.image_latent_channels, side, side, device=device)
+    text = torch.randn(size, config.text_embed_dim, dtype=torch.float32, device=device)
+    latents = torch.randn(size, config.image_latent_channels, side, side, dtype=torch.float32, device=device)
     return seconds_of(_update(unet.parameters(), lambda: loss(volume, volume, times, text, null, latents), half))
 
 
@@ -140,8 +140,8 @@ def stage_two_seconds(unet: UNet3DVideoModel, half: torch.dtype | None = None) -
 def motion_seconds(lfae: LatentFlowAutoencoder, frames: int, half: torch.dtype | None = None) -> float:
     """Of the motion of one clip of so many frames."""
     size, device = lfae.config.sample_size, lfae.device
-    picture = torch.rand(1, 3, size, size, device=device)
-    clip = torch.rand(1, 3, frames, size, size, device=device)
+    picture = torch.rand(1, 3, size, size, dtype=torch.float32, device=device)
+    clip = torch.rand(1, 3, frames, size, size, dtype=torch.float32, device=device)
     lfae.eval()
 
     def motion() -> None:

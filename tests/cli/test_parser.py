@@ -50,7 +50,7 @@ def test_help_loads_no_heavy_library():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", HELP, *lines], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert len(scripts) == 5 and json.loads(done.stdout) == [{line: [] for line in lines}, len(lines) - 1]
+    assert len(scripts) == 6 and json.loads(done.stdout) == [{line: [] for line in lines}, len(lines) - 1]
 
 
 GENERATE = """
