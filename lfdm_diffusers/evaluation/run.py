@@ -18,6 +18,7 @@ from ..data.named_sets import NamedSet
 from ..data.toon_faces import LABELS
 from ..embedded import MODEL, embedded_model
 from ..metrics import FlowJudge, FrameDetector, LabelJudge, VideoDetector, load_frame_detector, load_i3d, load_judge
+from ..metrics.flow_judge import opencv
 from ..ops.cpu import reuse_freed_memory
 from ..ops.number_types import float32_by_default
 from ..pipelines import ImageToVideoPipeline
@@ -275,11 +276,12 @@ def _label_judge(
     """The judge of accuracy that `evaluate` was asked for; None is that of toon faces.
 
     Raises:
-        ValueError: if there are no clips to train one on that are not the ones to be judged.
+        ValueError: if there are no clips to train one on that are not the ones to be judged, or it needs what is not installed.
     """
     if judge == TOON_FACES or (judge == AUTO and is_of_toon_faces(real)):
         return None
     if judge == PEOPLE or (judge == AUTO and is_of_people(real)):
+        opencv()
         return load_judge("people")
     if judge not in (AUTO, TRAIN):
         return load_judge("labels", judge)

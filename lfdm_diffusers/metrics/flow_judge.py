@@ -38,7 +38,7 @@ def face_motion(clip: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: where OpenCV is not installed.
     """
-    cv2 = _opencv()
+    cv2 = opencv()
     finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = {}
 
@@ -73,7 +73,12 @@ def _without_head(flow: np.ndarray) -> np.ndarray:
     return rest.reshape(CELLS, side // CELLS, CELLS, side // CELLS, 2).mean(axis=(1, 3)).transpose(2, 0, 1)
 
 
-def _opencv() -> Any:
+def opencv() -> Any:
+    """The library that finds flow.
+
+    Raises:
+        ValueError: where it is not installed.
+    """
     try:
         import cv2
     except ImportError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from lfdm_diffusers.evaluation.judged import (
     pair_timing,
     require_judgeable,
 )
+from lfdm_diffusers.evaluation.run import _label_judge
 from lfdm_diffusers.evaluation.scores import Rules, places_by_source
 from lfdm_diffusers.evaluation.video_sets import VideoSet, find_real_clips
 
@@ -191,6 +193,14 @@ def test_which_judges_know_a_drawn_data_set(tmp_path):
         bodies = [replace(clip, label="wave_right") for clip in clips]
         with pytest.raises(ValueError, match="identity needs a judge"):
             identity_judge(VideoSet(bodies, ClipReader(SIZE, SIZE), FRAMES))
+
+
+@pytest.mark.fast
+def test_a_library_that_is_missing_is_told_before_anything_is_generated(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    clips = VideoSet([Clip(tmp_path / "a.webp", "fear", "0")], ClipReader(SIZE, SIZE), FRAMES)
+    with pytest.raises(ValueError, match="Judging labels of rendered people needs OpenCV"):
+        _label_judge("people", clips, "test", "train", lambda *arguments: clips, tmp_path, 0)
 
 
 def test_what_cannot_be_judged(real, root):
