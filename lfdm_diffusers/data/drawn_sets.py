@@ -158,5 +158,4 @@ def drawn(
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in set(active_children()) - others:
                     process.terminate()
-                    process.join()
                 raise

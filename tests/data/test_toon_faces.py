@@ -358,12 +358,14 @@ def test_interrupted_writing_leaves_only_whole_clips(tmp_path, monkeypatch):
 
 @pytest.mark.integration
 def test_an_interrupt_does_not_wait_for_workers(tmp_path):
+    others = set(active_children())  # of tests before
     subjects = drawn(partial(draw_slowly, tmp_path), range(6), 1, workers=2, title="slow", progress=False)
     assert next(subjects) == (0, [])
     while not list(tmp_path.glob("begun-*")):  # so that there is something to be stopped
         time.sleep(0.01)
     subjects.close()  # as an interrupt does
-    assert not active_children()
+    while set(active_children()) - others:  # for a moment: the pool's own thread counts them too
+        time.sleep(0.01)
     assert not list(tmp_path.glob("done-*"))
 
 

@@ -9,6 +9,6 @@ from pathlib import Path
 def draw_slowly(folder: Path, subject: int) -> list[dict]:
     if subject:
         (folder / f"begun-{subject}").touch()
-        time.sleep(4)
+        time.sleep(10)
         (folder / f"done-{subject}").touch()
     return []
