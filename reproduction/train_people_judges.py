@@ -20,12 +20,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from train_toon_judges import keep
 
 from lfdm_diffusers.data.clips import read_clip
 from lfdm_diffusers.data.people.expressions import LABELS
 from lfdm_diffusers.evaluation.judge_training import blur, blur_some, fit, move, recolour
 from lfdm_diffusers.files.progress import progress_bar
-from lfdm_diffusers.files.whole import write_text
 from lfdm_diffusers.metrics.flow_judge import FlowJudge, face_motion, fit_flow_judge
 from lfdm_diffusers.metrics.identity import identity_retrieval, identity_similarity
 from lfdm_diffusers.metrics.judge_files import load_judge, save_judge
@@ -168,10 +168,7 @@ def main(argv: list[str] | None = None) -> None:
         again = load_judge("people" if name == "labels" else name, path)  # as it will be used, from half precision
         report = test_labels(again, unseen) if name == "labels" else test_identity(again, unseen)
         settings |= {"unseen_people": report["as drawn"]}
-        save_judge(judge, path, settings)
-        text = json.dumps({"training": settings, **report}, indent=2)
-        write_text(path.with_suffix(".json"), text + "\n")
-        print(f"{text}\nwrote {path} and {path.with_suffix('.json')}", flush=True)
+        keep(judge, path, settings, report)
 
 
 if __name__ == "__main__":

@@ -290,6 +290,14 @@ def test_identity(encoder: IdentityEncoder, root: Path) -> dict:
     return {"people": len(subjects), **report}
 
 
+def keep(judge: nn.Module, path: Path, settings: dict, report: dict) -> None:
+    """Write a judge that knows how it was made, and beside it, and to the screen, also what it says of unseen people."""
+    save_judge(judge, path, settings)
+    text = json.dumps({"training": settings, **report}, indent=2)
+    write_text(path.with_suffix(".json"), text + "\n")
+    print(f"{text}\nwrote {path} and {path.with_suffix('.json')}", flush=True)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data_dir", type=Path, required=True, help="drawn into if it holds no data set")
@@ -331,10 +339,7 @@ def main(argv: list[str] | None = None) -> None:
         else:
             report = test_identity(judge, args.data_dir)
             settings["unseen_people_retrieval"] = report["as drawn"]["retrieval"]
-        save_judge(judge, path, settings)
-        text = json.dumps({"training": settings, **report}, indent=2)
-        write_text(path.with_suffix(".json"), text + "\n")
-        print(f"{text}\nwrote {path} and {path.with_suffix('.json')}", flush=True)
+        keep(judge, path, settings, report)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,10 @@ class ClipReader:
             self._lengths[clip] = count_frames(clip)
         return self._lengths[clip]
 
+    def length(self, clip: Clip) -> int:
+        """Number of frames: what a scan has noted, else counted."""
+        return self.count(clip) if clip.num_frames is None else clip.num_frames
+
     def check(self, clip: Clip) -> int:
         """Number of frames, after decoding all of them.
 

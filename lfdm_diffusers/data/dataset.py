@@ -78,9 +78,6 @@ class _ClipItems(Dataset):
         item %= len(self)
         return item, draws(self.seed, "item", epoch, item)
 
-    def _length(self, clip: Clip) -> int:
-        return self.reader.count(clip) if clip.num_frames is None else clip.num_frames
-
 
 def to_tensor(frames: np.ndarray) -> torch.Tensor:
     """(F, H, W, 3) uint8 -> (3, F, H, W) float32 in [0, 1]."""
@@ -132,7 +129,7 @@ class PairDataset(_ClipItems):
         if self.id_sampling:
             item = int(rng.choice(self._of_subject[self.clips[item].subject]))
         clip = self.clips[item]
-        numbers = sample_pair(self._length(clip), rng, self.from_first)
+        numbers = sample_pair(self.reader.length(clip), rng, self.from_first)
         pair = self.reader.place(self.reader.read(clip, numbers))
         motion = self._motion(clip, numbers[1]) if self.with_motion else ()
         if self.augment:
@@ -183,7 +180,7 @@ class ClipDataset(_ClipItems):
     def __getitem__(self, key: int | Draw) -> ClipSample:
         item, rng = self._draw(key)
         clip = self.clips[item]
-        indices = sample_indices(self.strategy, self._length(clip), self.num_frames, rng)
+        indices = sample_indices(self.strategy, self.reader.length(clip), self.num_frames, rng)
         frames = self.reader.read(clip, indices)
         if self.augment:
             # The published code changes colours before it scales; a cache holds scaled frames. Both come before the bars.

@@ -45,7 +45,7 @@ def reconstruction_pairs(
     """
     pairs, motions = [], []
     for clip in spread(clips, count):
-        frames = reader.read(clip, range(reader.count(clip) if clip.num_frames is None else clip.num_frames))
+        frames = reader.read(clip, range(reader.length(clip)))
         farthest = np.abs(frames.astype(np.float32) - frames[0]).mean(axis=(1, 2, 3)).argmax()
         pairs.append(reader.place(frames[[0, farthest]]))
         if with_motion:

@@ -56,7 +56,7 @@ class VideoSet:
     def indices(self, index: int) -> np.ndarray:
         """Which frames of its file are taken of one clip, `(F,)`."""
         clip = self.clips[index]
-        length = self.reader.count(clip) if clip.num_frames is None else clip.num_frames
+        length = self.reader.length(clip)
         return sample_indices("uniform", length, self.num_frames)
 
     def frames(self, index: int) -> torch.Tensor:

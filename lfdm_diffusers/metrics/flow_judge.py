@@ -6,6 +6,7 @@ network that sees pixels reads half of unseen people wrongly.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,12 +57,18 @@ def face_motion(clip: np.ndarray) -> np.ndarray:
     return np.stack(found).astype(np.float32)
 
 
-def _without_head(flow: np.ndarray) -> np.ndarray:
-    """Flow `(SIDE, SIDE, 2)` at the face, less the head's, `(2, CELLS, CELLS)`."""
+@functools.cache
+def _places_and_oval() -> tuple[np.ndarray, np.ndarray]:
+    """1 and the place about the oval's centre, `(SIDE, SIDE, 3)`, and where the oval is, `(SIDE, SIDE)`."""
     x, y, across, down = OVAL
     rows, columns = np.mgrid[:SIDE, :SIDE]
     oval = ((columns - x) / across) ** 2 + ((rows - y) / down) ** 2 < 1
-    places = np.stack((np.ones(flow.shape[:2]), (columns - x) / SIDE, (rows - y) / SIDE), axis=-1)
+    return np.stack((np.ones((SIDE, SIDE)), (columns - x) / SIDE, (rows - y) / SIDE), axis=-1), oval
+
+
+def _without_head(flow: np.ndarray) -> np.ndarray:
+    """Flow `(SIDE, SIDE, 2)` at the face, less the head's, `(2, CELLS, CELLS)`."""
+    places, oval = _places_and_oval()
     here, there = places[oval], flow[oval].astype(np.float64)
     weights = np.ones(len(here))
     for _ in range(3):

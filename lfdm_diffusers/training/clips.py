@@ -34,7 +34,7 @@ class TrainingClips(NamedTuple):
 
     def frames(self, clip: Clip) -> torch.Tensor:
         """All of a clip, `(T, 3, H, W)` float32 in [0, 1]."""
-        length = self.reader.count(clip) if clip.num_frames is None else clip.num_frames
+        length = self.reader.length(clip)
         return to_tensor(self.reader.place(self.reader.read(clip, range(length)))).transpose(0, 1)
 
     def pictures(self, count: int) -> list[PIL.Image.Image]:

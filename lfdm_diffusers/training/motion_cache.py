@@ -76,7 +76,7 @@ class MotionCache:
         """By which a clip's motion is kept."""
         if clip not in self._keys:
             about = (*self._about, clip.start, clip.stop, clip.crop, clip_state(clip))
-            if (kept := len(self._frames(clip))) < self._length(clip):
+            if (kept := len(self._frames(clip))) < self.reader.length(clip):
                 about = (*about, kept)
             self._keys[clip] = hashlib.sha256(repr(about).encode()).hexdigest()[:32]
         return self._keys[clip]
@@ -116,12 +116,9 @@ class MotionCache:
             parts.append(torch.cat((motion.flow - grid, motion.occlusion), dim=1)[0].transpose(0, 1).half().cpu())
         return torch.cat(parts).numpy()
 
-    def _length(self, clip: Clip) -> int:
-        return self.reader.count(clip) if clip.num_frames is None else clip.num_frames
-
     def _frames(self, clip: Clip) -> list[int]:
         """Which frames of a clip the rows of its motion are."""
-        length = self._length(clip)
+        length = self.reader.length(clip)
         if self.num_frames is None or length <= self.num_frames:
             return list(range(length))
         return sample_indices("uniform", length, self.num_frames).tolist()
