@@ -196,7 +196,8 @@ def train(args: argparse.Namespace) -> None:
         unet = resized_unet(pipe.unet, **config | sizes(args, lfae))
     if learns_to_hear and width is not None:
         unet = with_text_attention(unet, width)
-    if unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None):
+    standardised = unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None)
+    if standardised:
         mean, std = cache.statistics(clips.train, accelerator.process_index, accelerator.num_processes)
         scale = args.target_scale or 1
         unet.register_to_config(target_mean=mean, target_std=[value / scale for value in std])
@@ -215,7 +216,7 @@ def train(args: argparse.Namespace) -> None:
     made = LFDMPipeline(
         lfae=lfae,
         unet=unet.train().to(run.device),
-        scheduler=build_scheduler(args, pipe),
+        scheduler=build_scheduler(args, pipe, standardised),
         label_embeddings=table,
         text_encoder=encoder,
         tokenizer=tokenizer,

@@ -14,7 +14,7 @@ from ..data.clips import Clip, iterate_frames
 from ..data.labels import normalized_label
 from ..data.layouts import find_clips
 from ..data.named_sets import NamedSet
-from ..files.fingerprints import weights_sha256
+from ..files.fingerprints import configurations_sha256, weights_sha256
 from ..pipelines import ImageToVideoPipeline, LFDMPipeline
 from ..pipelines.video_diffusion import VideoDiffusionPipeline
 from ..schedulers import scheduler_by_name
@@ -132,6 +132,13 @@ class Model(ClipSource):
         networks.pop("label_embeddings", None)
         self.model_sha256 = {name: weights_sha256(network) for name, network in networks.items()}
 
+    def configurations_sha256(self) -> str:
+        """Of the networks and the scheduler: the same weights make other clips by other settings."""
+        parts = sorted(self.pipe.components.items())
+        return configurations_sha256(
+            part.config for name, part in parts if name in self.model_sha256 or (name == "scheduler" and part)
+        )
+
     def require(self, metrics: list[str]) -> None:
         """Refuse scores that the model has no parts for.
 
@@ -186,7 +193,11 @@ class Generator(Model):
     def surroundings(self) -> Settings:
         """What decides its clips besides its weights and its sampling."""
         scheduler = self.pipe.components.get("scheduler")
-        return {"scheduler": type(scheduler).__name__ if scheduler else None, "dtype": self.dtype}
+        return {
+            "scheduler": type(scheduler).__name__ if scheduler else None,
+            "configurations_sha256": self.configurations_sha256(),
+            "dtype": self.dtype,
+        }
 
     def require_labels(self, labels: list[str]) -> None:
         """Refuse labels that the model cannot take, before the first clip.
@@ -217,7 +228,11 @@ class Reconstructor(Model):
         def reconstructed(frames: torch.Tensor, clip: PlannedClip) -> torch.Tensor:
             return (reconstruct(self.pipe, frames) * 255).round().to(torch.uint8)
 
-        about = {"reconstructed": self.model_sha256, "dtype": self.dtype}
+        about = {
+            "reconstructed": self.model_sha256,
+            "configurations_sha256": self.configurations_sha256(),
+            "dtype": self.dtype,
+        }
         return self.write_real_changed(reconstructed, about, real, count, folder)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,6 +19,12 @@ def weights_sha256(model: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def configurations_sha256(configurations: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 of what diffusers' configurations set, in this order, wherever they were loaded from and by which version."""
+    settings = [{key: value for key, value in each.items() if not key.startswith("_")} for each in configurations]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def file_sha256(path: str | Path) -> str:

@@ -113,8 +113,16 @@ def add_lora(unet: UNet3DVideoModel, rank: int, alpha: float | None) -> None:
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=LORA_TARGETS))
 
 
-def build_scheduler(args: argparse.Namespace, pipe: LFDMPipeline | None) -> SchedulerMixin:
-    """The pipeline's own, or DDIM over the published noise schedule; of a flow map, what samples it over the pipeline's."""
-    if pipe is not None:
-        return flow_map_scheduler(pipe.scheduler) if args.objective == "flow_map" else pipe.scheduler
-    return DDIMScheduler.from_config(released_scheduler(prediction_type=args.prediction_type or "epsilon").config)
+def build_scheduler(args: argparse.Namespace, pipe: LFDMPipeline | None, standardised: bool) -> SchedulerMixin:
+    """The pipeline's own, or DDIM over the published noise schedule; of a flow map, what samples it over the pipeline's.
+
+    Thresholding takes what exceeds 1 for a fault, unless a tenth of a volume does. What was `standardised` by this run's clips has no
+    such end: a mouth that opens is far from the mean, and few places see it.
+    """
+    if pipe is None:
+        found = DDIMScheduler.from_config(released_scheduler(prediction_type=args.prediction_type or "epsilon").config)
+    else:
+        found = flow_map_scheduler(pipe.scheduler) if args.objective == "flow_map" else pipe.scheduler
+    if standardised and found.config.get("thresholding"):
+        found = type(found).from_config(found.config, thresholding=False)
+    return found

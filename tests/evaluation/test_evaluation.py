@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -401,6 +402,12 @@ def test_goes_on_after_a_kill(scored, model, data, detector, tmp_path, monkeypat
     ):
         assert evaluate(model, data, tmp_path / "b", *options, *changed) == 2
         assert "made with other settings" in capsys.readouterr().err
+    shutil.copytree(model, tmp_path / "unclipped")  # the same weights, another configuration
+    file = tmp_path / "unclipped" / "scheduler" / "scheduler_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps(settings | {"thresholding": not settings["thresholding"]}))
+    assert evaluate(tmp_path / "unclipped", data, tmp_path / "b", *options) == 2
+    assert "made with other settings" in capsys.readouterr().err
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "generated").mkdir()
     (tmp_path / "full" / "generated" / "diary.txt").touch()

@@ -108,6 +108,7 @@ def test_output(whole_run, faces):
     config = pipe.unet.config
     assert (config.num_frames, config.sample_size, config.flow_target) == (4, 8, "residual")
     assert (config.image_latent_channels, config.text_embed_dim) == (16, 64)
+    assert not pipe.scheduler.config.thresholding
     card = (whole_run / "pipeline" / "README.md").read_text()
     assert "Trained for 6 steps of 2 videos from 4 clips" in card and "not stated here: ask" in card
     assert (
@@ -188,8 +189,10 @@ def test_target_scale(faces, whole_run, tmp_path):
 def test_absolute_target(faces, tmp_path):
     """As published: the grid itself and 2m - 1, epsilon."""
     run(arguments(faces, tmp_path, flow_target="absolute", max_train_steps=1))
-    config = LFDMPipeline.from_pretrained(tmp_path / "pipeline").unet.config
+    pipe = LFDMPipeline.from_pretrained(tmp_path / "pipeline")
+    config = pipe.unet.config
     assert config.flow_target == "absolute" and config.prediction_type == "epsilon"
+    assert pipe.scheduler.config.thresholding
     assert (list(config.target_mean), list(config.target_std)) == ([0, 0, 0.5], [1, 1, 0.5])
 
 
