@@ -17,7 +17,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import PIL.Image
 import torch
 
 from lfdm_diffusers import LFDMPipeline, find_subjects
@@ -25,10 +24,11 @@ from lfdm_diffusers.data.clips import read_clip
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.picture_reading import open_picture
 from lfdm_diffusers.embedded import embedded_model, embedded_photographs
+from lfdm_diffusers.visualization import enlarge
 
 EMOTIONS = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"]  # in the network's order
 APEX = slice(8, 15)  # of 24 frames
-LARGE = 700  # pixels of a photograph's longer side, at most; and those of a rendered frame
+LARGE = 700  # pixels of a photograph's longer side, at most
 SIDE = 48  # pixels that the network sees
 
 
@@ -79,8 +79,7 @@ def rendered(folder: Path) -> Iterator[tuple[str, str, np.ndarray]]:
     """Name, label and frames of the clips of a set for testing, enlarged to twice their size: the detector wants large faces."""
     for clip in find_clips(folder):
         if clip.split == "test":
-            frames = [PIL.Image.fromarray(frame) for frame in read_clip(clip)]
-            yield clip.subject, clip.label, np.stack([np.asarray(each.resize((256, 256))) for each in frames])
+            yield clip.subject, clip.label, enlarge(read_clip(clip), 2)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def weights_sha256(model: nn.Module) -> str:
 
 
 def configurations_sha256(configurations: Iterable[Mapping[str, Any]]) -> str:
-    """SHA-256 of what diffusers' configurations set, in this order, wherever they were loaded from and by which version."""
+    """SHA-256 of what diffusers' configurations set, in this order, wherever they were loaded from."""
     settings = [{key: value for key, value in each.items() if not key.startswith("_")} for each in configurations]
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
