@@ -12,22 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
-from train_toon_judges import keep
+from train_toon_judges import first_pictures, keep, likeness, train_identity
 
 from lfdm_diffusers.data.clips import read_clip
 from lfdm_diffusers.data.people.expressions import LABELS
-from lfdm_diffusers.evaluation.judge_training import blur, blur_some, fit, move, recolour
+from lfdm_diffusers.evaluation.judge_training import blur
 from lfdm_diffusers.files.progress import progress_bar
 from lfdm_diffusers.metrics.flow_judge import FlowJudge, face_motion, fit_flow_judge
-from lfdm_diffusers.metrics.identity import identity_retrieval, identity_similarity
 from lfdm_diffusers.metrics.judge_files import load_judge, save_judge
 from lfdm_diffusers.metrics.labels import confusion_matrix, label_accuracy
 from lfdm_diffusers.metrics.toon_judges import IdentityEncoder
@@ -72,28 +69,16 @@ def train_labels(data: tuple[torch.Tensor, list[dict]]) -> tuple[FlowJudge, dict
     return fit_flow_judge(motion, truth, LABELS, min(losses, key=losses.__getitem__)), losses
 
 
-def train_identity(data: tuple[torch.Tensor, list[dict]], args: argparse.Namespace) -> IdentityEncoder:
-    """Pictures of one person to one direction: cross-entropy over people with a margin on cosines (CosFace)."""
+def train_likeness(data: tuple[torch.Tensor, list[dict]], args: argparse.Namespace) -> IdentityEncoder:
+    """The identity judge: it sees the middle of the picture."""
     frames, rows = data
     left, top, side = (round(share * frames.shape[-1]) for share in BOX)
-    frames = frames[..., top : top + side, left : left + side]
     torch.manual_seed(args.seed)
-    encoder = IdentityEncoder(WHOLE).to(memory_format=torch.channels_last)
-    subjects, people = np.unique([row["subject"] for row in rows], return_inverse=True)
-    who = torch.from_numpy(people)
-    network = nn.ModuleDict({"encoder": encoder, "directions": nn.Linear(64, len(subjects), bias=False)})
-
-    def loss_of_batch(step: int) -> torch.Tensor:
-        rng = np.random.default_rng((args.seed, step))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        clips = torch.from_numpy(rng.integers(0, len(rows), args.batch_size))
-        pictures = frames[clips, torch.from_numpy(rng.integers(0, frames.shape[1], len(clips)))].float()[:, None] / 255
-        pictures = blur_some(recolour(move(pictures, generator), 0.3, generator), rng, generator)[:, 0]
-        cosines = encoder(pictures) @ F.normalize(network["directions"].weight, dim=1).T
-        own = F.one_hot(who[clips], len(subjects))
-        return F.cross_entropy(20 * (cosines - 0.2 * own), who[clips])
-
-    fit(network, loss_of_batch, args.identity_steps, 3e-3, "identity")
+    encoder = IdentityEncoder(WHOLE)
+    train_identity(
+        encoder, frames[..., top : top + side, left : left + side], rows, stream=(args.seed,), pictures=args.batch_size,
+        steps=args.identity_steps,
+    )  # fmt: skip
     whole = IdentityEncoder(BOX)
     whole.load_state_dict(encoder.state_dict())
     return whole
@@ -118,26 +103,11 @@ def test_labels(judge: FlowJudge, data: tuple[torch.Tensor, list[dict]]) -> dict
     return report
 
 
-@torch.no_grad()
-def test_identity(encoder: IdentityEncoder, data: tuple[torch.Tensor, list[dict]]) -> dict:
+def test_likeness(encoder: IdentityEncoder, data: tuple[torch.Tensor, list[dict]]) -> dict:
     """Of unseen people: frames against the first frame of each one's first clip."""
     frames, rows = data
-    subjects, people = np.unique([row["subject"] for row in rows], return_inverse=True)
-    who = torch.from_numpy(people)
-    gallery = encoder(frames[[int((who == i).nonzero()[0]) for i in range(len(subjects))], 0].float() / 255)
-    report: dict = {"people": len(subjects)}
-    for name, factor in (("as drawn", 1.0), ("blurred 2x", 2.0)):
-        features = torch.cat([encoder(blur(clip[None, 1:].float() / 255, factor)[0]) for clip in frames])
-        of_frames = who.repeat_interleave(frames.shape[1] - 1)
-        cosines = identity_similarity(features[:, None], gallery[None])
-        own = cosines.gather(1, of_frames[:, None])
-        others = cosines.masked_fill(F.one_hot(of_frames, len(gallery)).bool(), -math.inf)
-        report[name] = {
-            "retrieval": round(identity_retrieval(features, of_frames, gallery), 4),
-            "similarity to oneself": round(own.mean().item(), 4),
-            "to the most similar other": round(others.amax(dim=1).mean().item(), 4),
-        }
-    return report
+    subjects, gallery = first_pictures(encoder, frames, rows)
+    return {"people": len(subjects), **likeness(encoder, frames, rows, gallery)}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -160,13 +130,13 @@ def main(argv: list[str] | None = None) -> None:
             judge, losses = train_labels(data)
             settings |= {"cross_entropy_of_people_left_out_by_decay": losses}
         else:
-            judge = train_identity(data, args)
+            judge = train_likeness(data, args)
             settings |= {"seed": args.seed, "batch_size": args.batch_size, "steps": args.identity_steps}
         settings |= {"torch": torch.__version__, "seconds": round(time.perf_counter() - since)}
         path = args.output_dir / f"{name}.safetensors"
         save_judge(judge, path, settings)
         again = load_judge("people" if name == "labels" else name, path)  # as it will be used, from half precision
-        report = test_labels(again, unseen) if name == "labels" else test_identity(again, unseen)
+        report = test_labels(again, unseen) if name == "labels" else test_likeness(again, unseen)
         settings |= {"unseen_people": report["as drawn"]}
         keep(judge, path, settings, report)
 

@@ -126,28 +126,42 @@ def train_expression(
     return judge
 
 
-def train_identity(frames: torch.Tensor, rows: list[dict], args: argparse.Namespace) -> IdentityEncoder:
-    """Pictures of one person to one direction: cross-entropy over people with a margin on cosines (CosFace)."""
-    torch.manual_seed(args.seed)
-    encoder = IdentityEncoder().to(memory_format=torch.channels_last)
+def train_identity(
+    encoder: IdentityEncoder,
+    frames: torch.Tensor,
+    rows: list[dict],
+    *,
+    stream: tuple[int, ...],
+    pictures: int,
+    steps: int,
+    half: bool = False,
+) -> None:
+    """Pictures of one person to one direction: cross-entropy over people with a margin on cosines (CosFace).
+
+    Args:
+        encoder: what is trained.
+        frames: (N, F, 3, H, W) uint8, of the clips of `rows`.
+        stream: of random numbers; the step is added to it.
+        pictures: in a batch. half: run the encoder in bfloat16.
+    """  # fmt: skip
+    encoder.to(memory_format=torch.channels_last)
     subjects, people = np.unique([row["subject"] for row in rows], return_inverse=True)
-    people = torch.from_numpy(people)
+    who = torch.from_numpy(people)
     network = nn.ModuleDict({"encoder": encoder, "directions": nn.Linear(64, len(subjects), bias=False)})
 
     def loss_of_batch(step: int) -> torch.Tensor:
-        rng = np.random.default_rng((args.seed, 2, step))
+        rng = np.random.default_rng((*stream, step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        clip = torch.from_numpy(rng.integers(0, len(rows), 4 * args.batch_size))
-        pictures = frames[clip, torch.from_numpy(rng.integers(0, FRAMES, len(clip)))].float()[:, None] / 255
-        pictures = blur_some(recolour(move(pictures, generator), 0.3, generator), rng, generator)[:, 0]
-        with torch.autocast("cpu", torch.bfloat16):
-            features = encoder(pictures)
+        clips = torch.from_numpy(rng.integers(0, len(rows), pictures))
+        seen = frames[clips, torch.from_numpy(rng.integers(0, frames.shape[1], len(clips)))].float()[:, None] / 255
+        seen = blur_some(recolour(move(seen, generator), 0.3, generator), rng, generator)[:, 0]
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            features = encoder(seen)
         cosines = features.float() @ F.normalize(network["directions"].weight, dim=1).T
-        own = F.one_hot(people[clip], len(subjects))
-        return F.cross_entropy(20 * (cosines - 0.2 * own), people[clip])
+        own = F.one_hot(who[clips], len(subjects))
+        return F.cross_entropy(20 * (cosines - 0.2 * own), who[clips])
 
-    fit(network, loss_of_batch, args.identity_steps, 3e-3, "identity")
-    return encoder
+    fit(network, loss_of_batch, steps, 3e-3, "identity")
 
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
@@ -258,17 +272,14 @@ def test_expression(judge: ExpressionJudge, root: Path, seed: int) -> dict:
 
 
 @torch.no_grad()
-def test_identity(encoder: IdentityEncoder, root: Path) -> dict:
-    frames, rows, _ = read_clips(root, "test")
-    subjects, people = np.unique([row["subject"] for row in rows], return_inverse=True)
-    people = torch.from_numpy(people)
-    gallery = encoder(frames[[int((people == i).nonzero()[0]) for i in range(len(subjects))], 0].float() / 255)
+def likeness(encoder: IdentityEncoder, frames: torch.Tensor, rows: list[dict], gallery: torch.Tensor) -> dict:
+    """Of unseen people: frames (N, F, 3, H, W), but the first, against the gallery (P, 64) of `first_pictures`; as drawn, blurred."""
+    people = np.unique([row["subject"] for row in rows], return_inverse=True)[1]
+    who = torch.from_numpy(people).repeat_interleave(frames.shape[1] - 1)
     report = {}
-    for name, factor in (("as drawn", 1), ("blurred 2x", 2), ("blurred 3x", 3)):
-        clips = blur(frames[:, 1:].float() / 255, factor)
-        features = torch.cat([encoder(clip) for clip in clips])  # (N * 15, 64)
-        who = people.repeat_interleave(FRAMES - 1)
-        cosines = identity_similarity(features[:, None], gallery[None])  # (N * 15, P)
+    for name, factor in (("as drawn", 1.0), ("blurred 2x", 2.0), ("blurred 3x", 3.0)):
+        features = torch.cat([encoder(blur(clip[None, 1:].float() / 255, factor)[0]) for clip in frames])
+        cosines = identity_similarity(features[:, None], gallery[None])  # (N * (F - 1), P)
         own = cosines.gather(1, who[:, None])[:, 0]
         others = cosines.masked_fill(F.one_hot(who, len(gallery)).bool(), -math.inf)
         report[name] = {
@@ -277,6 +288,23 @@ def test_identity(encoder: IdentityEncoder, root: Path) -> dict:
             "to the most similar other": round(others.amax(dim=1).mean().item(), 4),
             "to others": round(others[others.isfinite()].mean().item(), 4),
         }
+    return report
+
+
+@torch.no_grad()
+def first_pictures(
+    encoder: IdentityEncoder, frames: torch.Tensor, rows: list[dict]
+) -> tuple[np.ndarray, torch.Tensor]:
+    """The people of clips, in order, and the features (P, 64) of the first frame of each one's first clip."""
+    subjects, first = np.unique([row["subject"] for row in rows], return_index=True)
+    return subjects, encoder(frames[first.tolist(), 0].float() / 255)
+
+
+@torch.no_grad()
+def test_identity(encoder: IdentityEncoder, root: Path) -> dict:
+    frames, rows, _ = read_clips(root, "test")
+    subjects, gallery = first_pictures(encoder, frames, rows)
+    report = likeness(encoder, frames, rows, gallery)
     seed = json.loads((root / "toon_faces.json").read_text())["seed"]
     report["similarity to the same person with"] = changes = {}
     for name, names in CHANGES.items():
@@ -328,7 +356,17 @@ def main(argv: list[str] | None = None) -> None:
         if name == "expression":
             judge = train_expression(frames, rows, strength, args)
         else:
-            judge = train_identity(frames, rows, args)
+            torch.manual_seed(args.seed)
+            judge = IdentityEncoder()
+            train_identity(
+                judge,
+                frames,
+                rows,
+                stream=(args.seed, 2),
+                pictures=4 * args.batch_size,
+                steps=args.identity_steps,
+                half=True,
+            )
         settings["seconds"] = round(time.perf_counter() - since)
         path = args.output_dir / f"{name}.safetensors"
         save_judge(judge, path, settings)
