@@ -15,7 +15,6 @@ from .actions import (
     BRUSH_ALPHA,
     GENERATED_LOOPS,
     LOOPS,
-    MOST_SEED,
     SIZES,
     animated,
     cleared,
@@ -34,8 +33,8 @@ from .actions import (
     stop,
     transferred,
 )
-from .clip_options import MOST_FRAMES, MOST_STEPS
-from .drawing import STROKE, STROKE_COLUMNS, SUBJECT_COLUMNS, drawable, strokes_in, subjects_in
+from .api import add_api
+from .drawing import STROKE, STROKE_COLUMNS, SUBJECT_COLUMNS, drawable
 from .engine import Engine
 from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
@@ -43,13 +42,9 @@ from .history import history_parts
 from .uploads import (
     ANSWERS,
     MOST_UPLOADED,
-    asked_number,
-    asked_whole,
-    choice,
     mask_editor,
     picture_upload,
     tell_what_is_not_taken,
-    told,
 )
 
 TITLE = "LFDM: one picture, one label, a moving picture"
@@ -92,7 +87,7 @@ def make_page(engine: Engine) -> gr.Blocks:
             "The photograph to begin with is of Eileen Collins (NASA, public domain); none of the drawn people exists. Ask the people in "
             "a photograph before you move them."
         )
-        _add_api(engine)
+        add_api(engine, WORK)
     tell_what_is_not_taken(page)
     return page
 
@@ -368,66 +363,3 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "app_kwargs": ANSWERS,
     }
-
-
-# ---- for programs ---------------------------------------------------------------------------------------------------
-
-
-def _add_api(engine: Engine) -> None:
-    """Endpoints for gradio_client: files and plain values in, clip, views and motion out (a list, of several subjects)."""
-
-    def generate(
-        picture: str | None,
-        label: str,
-        seed: float,
-        steps: float,
-        scheduler: str,
-        guidance_scale: float,
-        motion_scale: float,
-        loop: str,
-        num_frames: float,
-        output_size: str,
-        subjects: list,
-        strokes: list,
-    ) -> tuple[str, str, str | list[str]]:
-        options = {
-            "scheduler": choice("scheduler", scheduler, ("", *SCHEDULERS)),
-            "steps": asked_whole("steps", steps, 0, MOST_STEPS),
-            "seed": asked_whole("seed", seed, 0, MOST_SEED),
-            "loop": True if loop == "loop" else choice("loop", loop or "", ("", "loop", "ease", "ping_pong")),
-            "num_frames": asked_whole("num_frames", num_frames, 0, MOST_FRAMES) or None,
-            "output_size": choice("output_size", output_size, SIZES),
-            "subjects": subjects_in(subjects),
-            "strokes": strokes_in(strokes),
-            "guidance_scale": asked_number("guidance_scale", guidance_scale, -100, 100, None) or None,
-            "motion_scale": asked_number("motion_scale", motion_scale, -100, 100, 1),
-        }
-        made = engine.generate(picture, label, **options)
-        motions = made.downloads[2:]  # one of each subject
-        return made.downloads[0], made.views, motions if len(motions) > 1 else motions[0]
-
-    def transfer(picture: str | None, driving: str, relative: bool) -> tuple[str, str, str]:
-        made = engine.transfer(picture, driving, relative)
-        return made.downloads[0], made.views, made.downloads[-1]
-
-    with gr.Row(visible=False):
-        picture = picture_upload(label="picture")
-        files = [gr.File(label=name) for name in ("clip", "views", "motion")]
-        values = [
-            gr.Textbox("", label="label"),
-            gr.Number(0, label="seed"),
-            gr.Number(0, label="steps (0: the model's)"),
-            gr.Textbox("", label="scheduler (empty: the model's)"),
-            gr.Number(0, label="guidance_scale (0: the model's)"),
-            gr.Number(1.0, label="motion_scale"),
-            gr.Textbox("", label="loop (loop, ease, ping_pong or empty)"),
-            gr.Number(0, label="num_frames (0: the model's)"),
-            gr.Textbox(SIZES[0], label="output_size (picture or model)"),
-            gr.JSON([], label=f"subjects (lists of {', '.join(SUBJECT_COLUMNS)})"),
-            gr.JSON([], label=f"strokes (lists of {', '.join(STROKE_COLUMNS)}, the last two perhaps null)"),
-        ]
-        driving = gr.File(label="driving", type="filepath")
-        relative = gr.Checkbox(True, label="relative")
-        public = WORK | {"api_visibility": "public"}
-        gr.Button().click(told(generate), [picture, *values], files, api_name="generate", **public)
-        gr.Button().click(told(transfer), [picture, driving, relative], files, api_name="transfer", **public)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import ipaddress
 
 from ..app import MOST_WAITING
@@ -34,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=whole_number(1, 65535), metavar="N", help="port (default: the first free one from 7860)"
     )
     parser.add_argument("--share", action="store_true", help="make a temporary public link by Gradio's servers")
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="also be a server of the Model Context Protocol: the API as tools for agents",
+    )
     parser.add_argument("--browser", action="store_true", help="open the app in a browser")
     parser.add_argument(
         "--queue",
@@ -55,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     from ..app.engine import Engine
     from ..pipelines.loading import DTYPES, choose_device
 
+    if args.mcp and importlib.util.find_spec("mcp") is None:
+        raise ValueError("`--mcp` needs the package mcp: pip install 'lfdm_diffusers[mcp]'.")
     models = args.models
     if models is None and (args.share or not is_loopback(args.host)):
         models = []  # a stranger's model is a stranger's code path into this machine's disk and memory
@@ -63,7 +71,12 @@ def run(args: argparse.Namespace) -> int:
     page = make_page(engine).queue(max_size=args.queue, default_concurrency_limit=1)
     try:
         page.launch(
-            server_name=args.host, server_port=args.port, share=args.share, inbrowser=args.browser, **launch_options()
+            server_name=args.host,
+            server_port=args.port,
+            share=args.share,
+            inbrowser=args.browser,
+            mcp_server=args.mcp,
+            **launch_options(),
         )
     except OSError as error:
         raise ValueError(f"`--port`: {error}") from error

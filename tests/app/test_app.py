@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import base64
 import os
 import shutil
 import socket
@@ -305,6 +308,41 @@ def test_the_page_answers_programs(engine, picture, tmp_path):
             client.predict(picture=sent, label="angre", api_name="/generate")
     finally:
         page.close()
+
+
+@pytest.mark.integration
+def test_agents_have_the_api_as_tools(engine, picture, tmp_path):
+    pytest.importorskip("gradio")
+    mcp = pytest.importorskip("mcp")
+    from mcp.client.streamable_http import streamable_http_client
+
+    from lfdm_diffusers.app.page import launch_options, make_page
+
+    picture.save(tmp_path / "picture.png")
+    page = make_page(engine).queue(max_size=5)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, mcp_server=True, **launch_options())
+
+    async def as_an_agent() -> tuple:
+        sent = "data:image/png;base64," + base64.b64encode((tmp_path / "picture.png").read_bytes()).decode()
+        async with (
+            streamable_http_client(f"{url}gradio_api/mcp/") as (reads, writes, _),
+            mcp.ClientSession(reads, writes) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            good = await session.call_tool("generate", {"picture": sent, "label": "anger", "num_frames": 5})
+            bad = await session.call_tool("generate", {"picture": sent, "label": "angre"})
+            return tools, good, bad
+
+    try:
+        tools, good, bad = asyncio.run(as_an_agent())
+        (answer,) = good.content
+        clip, _, motion = (file["path"] for file in ast.literal_eval(answer.text))
+        assert len(frames(clip)) == 5 and Motion.load(motion).about["label"] == "anger"
+    finally:
+        page.close()
+    assert sorted(tools) == ["generate", "transfer"] and "subject of a picture" in tools["generate"].description
+    assert bad.isError and "the closest known one is 'anger'" in bad.content[0].text
 
 
 @pytest.mark.integration
