@@ -248,6 +248,7 @@ def train(args: argparse.Namespace) -> None:
             clips.pictures(args.num_validation_pictures),
             clips.labels,
             args.train_batch_size,
+            args.gallery,
         ),
     )
     settings = {

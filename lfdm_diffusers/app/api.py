@@ -14,11 +14,12 @@ from .engine import Engine
 from .uploads import asked_number, asked_whole, choice, picture_upload, told
 
 
-class Rows(gr.JSON):
-    """A list of lists, told as that: what `gr.JSON` tells of itself, type {}, agents' clients refuse as no schema."""
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "array", "items": {"type": "array", "items": {}}, "description": self.label}
+def rows(label: str) -> gr.JSON:
+    """A field for a list of lists, told as that: what Gradio tells of JSON, type {}, is no schema to the clients of agents."""
+    field = gr.JSON([], label=label)
+    told_as = {"type": "array", "items": {"type": "array", "items": {}}}
+    field.api_info = lambda: told_as  # type: ignore[method-assign]  # a class derived from Gradio's would write a file beside itself
+    return field
 
 
 def add_api(engine: Engine, work: dict[str, Any]) -> None:
@@ -103,8 +104,8 @@ def add_api(engine: Engine, work: dict[str, Any]) -> None:
             gr.Textbox("", label="loop (loop, ease, ping_pong or empty)"),
             gr.Number(0, label="num_frames (0: the model's)"),
             gr.Textbox(SIZES[0], label="output_size (picture or model)"),
-            Rows([], label=f"subjects (lists of {', '.join(SUBJECT_COLUMNS)})"),
-            Rows([], label=f"strokes (lists of {', '.join(STROKE_COLUMNS)}, the last two perhaps null)"),
+            rows(f"subjects (lists of {', '.join(SUBJECT_COLUMNS)})"),
+            rows(f"strokes (lists of {', '.join(STROKE_COLUMNS)}, the last two perhaps null)"),
         ]
         driving = gr.File(label="driving", type="filepath")
         relative = gr.Checkbox(True, label="relative")

@@ -45,6 +45,7 @@ class CardFacts(TypedDict, total=False):
         base_model: Hub id of the model that it was made from.
         sources: SHA-256 of each file that it was converted from, by file name.
         labels: those that it was trained on last, where its table holds more.
+        gallery: the path, in the model's folder, of a clip that it made, by its label; "" of one without.
         license: identifier for the Hub ("apache-2.0", "other", ...).
         license_note: what to know about it, in words.
         notes: further paragraphs.
@@ -56,6 +57,7 @@ class CardFacts(TypedDict, total=False):
     base_model: str
     sources: dict[str, str]
     labels: list[str]
+    gallery: dict[str, str]
     license: str
     license_note: str
     notes: list[str]
@@ -107,7 +109,7 @@ def make_card(
     # What a model was trained on is the second thing to know, after what it makes.
     (first, value), *others = rows.items()
     rows = {first: value, **_data_rows(facts), **dict(others)}
-    body = [summary, "## Use", *usage, "## Facts", table(rows)]
+    body = [summary, *_gallery(facts), "## Use", *usage, "## Facts", table(rows)]
     for heading, text in (sections or {}).items():
         body += [f"## {heading}", text]
     return _card(facts, kind, repo_id, body, tags, citation, **metadata)
@@ -159,6 +161,8 @@ def _card(
         license=facts.get("license"),
         base_model=facts.get("base_model"),
         tags=["lfdm_diffusers", *tags],
+        # What the Hub shows above a card.
+        widget=[{"text": label, "output": {"url": path}} for label, path in facts.get("gallery", {}).items()] or None,
         **metadata,
     )
     body = [*body, *facts.get("notes", [])]
@@ -168,6 +172,11 @@ def _card(
     body += ["## Licence", note, "## Citation", *([f"```bibtex\n{citation}\n```"] if citation else []), CITATION]
     title = facts.get("name") or repo_id or kind
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join([f"# {title}", *body]) + "\n")
+
+
+def _gallery(facts: CardFacts) -> list[str]:
+    clips = facts.get("gallery", {})
+    return ["\n".join(f"![{label or 'a clip'}]({path})" for label, path in clips.items())] if clips else []
 
 
 def quoted(text: str) -> str:

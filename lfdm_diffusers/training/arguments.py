@@ -214,6 +214,11 @@ def add_sample_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--num_validation_clips", type=whole_number(1), default=64, help="for the validation loss")
     group.add_argument("--num_validation_pictures", type=whole_number(1), default=2, help="to sample every label for")
+    group.add_argument(
+        "--gallery",
+        action="store_true",
+        help="keep clips of the first of these pictures beside the model, for its card: they show, and publish, who is in it",
+    )
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from ..models.text_attention import batch_texts
 from ..pipelines import ImageToVideoPipeline, LFDMPipeline
 from ..visualization.generation_sheet import generation_sheet
 from .averaged_weights import AveragedWeights
+from .gallery import write_gallery
 from .task import Examples, Result, Task, Validation, needed
 
 # Draws of validation examples: far beyond any of training.
@@ -37,12 +38,14 @@ class HeldOut(NamedTuple):
         pictures: to generate every label for.
         labels: of the training clips.
         batch_size: examples at once.
+        gallery: whether clips of the first picture are kept beside the model, and shown on its card.
     """
 
     dataset: Clips
     pictures: Sequence[PIL.Image.Image]
     labels: Sequence[str]
     batch_size: int
+    gallery: bool = False
 
 
 class PipelineTask(Task):
@@ -139,4 +142,8 @@ class PipelineTask(Task):
         """The whole pipeline with the averaged weights, and its card."""
         self.average.keep()
         self.pipe.to("cpu").save_pretrained(folder)
+        held_out = self.held_out
+        if held_out is not None and held_out.gallery and held_out.pictures:
+            clips = write_gallery(self.pipe, folder, held_out.pictures[0], held_out.labels or [None], self.seed)
+            facts = CardFacts(**facts, gallery=clips)
         self.pipe.card(repo_id=repo_id, facts=facts).save(folder / "README.md")

@@ -41,6 +41,16 @@ def test_a_pipeline_that_was_trained_further_shows_what_it_learned_last():
     assert "labels of the model that it started from" not in str(pipe.card(facts={"labels": pipe.labels}))
 
 
+def test_clips_that_it_made_are_shown():
+    card = tiny_pipeline().card(facts={"gallery": {"anger": "gallery/anger.webp", "": "gallery/no-label.webp"}})
+    assert card.data.widget == [
+        {"text": "anger", "output": {"url": "gallery/anger.webp"}},
+        {"text": "", "output": {"url": "gallery/no-label.webp"}},
+    ]
+    assert "![anger](gallery/anger.webp)\n![a clip](gallery/no-label.webp)" in card.text
+    assert "widget" not in str(tiny_pipeline().card())
+
+
 def test_the_base_and_its_licence_are_told(tmp_path):
     assert facts_of_base(str(tmp_path))["license_note"].endswith("whose licence is not stated there.")
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# x\n")

@@ -571,8 +571,12 @@ def test_two_processes_are_one(faces, tmp_path, scripts):
 @pytest.mark.integration
 def test_push(faces, tmp_path, loopback_hub, scripts):
     argv = arguments(faces, tmp_path / "out", max_train_steps=1, hub_model_id="me/lfdm", hub_token=WRITE_TOKEN)
-    done = scripts.done("train_unet", [*argv, "--push_to_hub"], tmp_path / "said")
+    done = scripts.done("train_unet", [*argv, "--push_to_hub", "--gallery"], tmp_path / "said")
     assert done == [0], (tmp_path / "said").read_text()
     files = loopback_hub.files("me/lfdm")
+    clips = sorted(path for path in files if path.startswith("gallery/"))
+    assert clips == ["gallery/happiness.webp", "gallery/surprise.webp"]
+    assert all(b"trainedAlgorithmicMedia" in files[path] for path in clips)
+    assert all(f"]({path})".encode() in files["README.md"] for path in clips)
     assert {"model_index.json", "README.md", "unet/diffusion_pytorch_model.safetensors"} <= files.keys()
     assert b"me/lfdm" in files["README.md"]

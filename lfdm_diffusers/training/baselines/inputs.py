@@ -52,4 +52,5 @@ def examples(args: argparse.Namespace, clips: TrainingClips) -> tuple[ClipDatase
         clips.pictures(args.num_validation_pictures),
         clips.labels,
         args.train_batch_size,
+        args.gallery,
     )
