@@ -18,7 +18,7 @@ def rows(label: str) -> gr.JSON:
     """A field for a list of lists, told as that: what Gradio tells of JSON, type {}, is no schema to the clients of agents."""
     field = gr.JSON([], label=label)
     told_as = {"type": "array", "items": {"type": "array", "items": {}}}
-    field.api_info = lambda: told_as  # type: ignore[method-assign]  # a class derived from Gradio's would write a file beside itself
+    field.api_info = lambda: told_as  # a class derived from Gradio's would write a file beside itself
     return field
 
 
