@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
 ROOT = Path(__file__).parents[1]
@@ -55,6 +58,53 @@ def test_the_page_for_the_package_index_stands_alone():
     links = re.findall(r"\]\(([^)]*)\)", page)
     assert links and all(link.startswith("https://") for link in links), links
     assert "<img" not in page
+
+
+def space_pins() -> list[Requirement]:
+    lines = (ROOT / "space" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if not line.startswith("#")]
+
+
+def space_settings() -> dict[str, str]:
+    head = (ROOT / "space" / "README.md").read_text(encoding="utf-8").split("---")[1]
+    return {
+        name: value.strip().strip('"')
+        for name, _, value in (line.partition(":") for line in head.splitlines())
+        if value
+    }
+
+
+def test_the_space_has_pins_of_its_own():
+    *pins, package = space_pins()
+    assert str(package) == "lfdm_diffusers[app]"
+    versions = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
+    extra = PROJECT["optional-dependencies"]["app"]
+    needed = {canonicalize_name(each.name): each for each in map(Requirement, [*PROJECT["dependencies"], *extra])}
+    assert needed.keys() - versions.keys() <= {"tqdm", "pyyaml"}, "nothing else may change under a Space"
+    assert all(each.specifier.contains(versions[name]) for name, each in needed.items() if name in versions)
+    settings = space_settings()
+    assert settings["sdk_version"] == versions["gradio"]
+    assert settings["python_version"] in ("3.10", "3.12")
+    assert Version("2.8") <= Version(versions["torch"]) < Version("2.12")  # what ZeroGPU takes
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_the_spaces_pins_go_together(tmp_path):
+    """What pip would install on a Space's Python, all of it in wheels, without installing it."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    if subprocess.run([*pip, "index", "versions", "torch"], capture_output=True).returncode:
+        pytest.skip("no package index can be reached")
+    subprocess.run([*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    *pins, package = map(str, space_pins())
+    resolved = subprocess.run(
+        [
+            *pip, "install", "--dry-run", "--ignore-installed", "--quiet", "--only-binary", ":all:", "--target", tmp_path / "none",
+            "--python-version", space_settings()["python_version"], *pins, f"{package} @ {wheel.as_uri()}",
+        ], capture_output=True, text=True,
+    )  # fmt: skip
+    assert resolved.returncode == 0, resolved.stderr
 
 
 def test_types_are_marked():
