@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
-    from ..hub.push import CARD, push_folder
+    from ..hub.push import CARD, push_folder, require_inside
     from .pushed_folder import kind_of, require_whole, write_card
 
     folder = Path(args.folder)
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"REPO_ID: {error}") from error
     kind = kind_of(folder)
     require_whole(folder)
+    require_inside(folder)  # before the card is written, which one of its links may lead to
     card_made = not (folder / CARD).is_file()
     if card_made:
         write_card(folder, kind, args.repo_id)

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from .. import models
-from ..files.reading import UnreadableFileError, reading
+from ..files.reading import UnreadableFileError, reading, why
 from ..files.whole import whole
 from ..hub.push import CARD
 from ..models.decoder_files import CONFIG as DECODER_CONFIG
@@ -43,7 +43,7 @@ def require_whole(folder: Path) -> None:
             with reading(path, "safetensors"), safe_open(path, "pt"):
                 pass
         except UnreadableFileError as error:
-            raise ValueError(f"{path} is broken: {error}.") from error
+            raise ValueError(f"{path} is broken: {why(error)}.") from error
 
 
 def write_card(folder: Path, kind: str, repo_id: str) -> None:

@@ -23,18 +23,27 @@ def is_passed_over(name: str) -> bool:
 def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """As `os.walk`: each folder below `root`, its folders (of which the caller may take out some) and its files, both sorted.
 
-    Links are followed, but for those that lead back to a folder that they lie in.
+    Links are followed, but for those that lead back to a folder that they lie in, and those behind another link that lead to a
+    folder that has been reached by links before: folders linked with each other have more ways than anybody can go.
     """
-    above = {str(root): frozenset(map(_identity, root.resolve().parents))}
+    above = {str(root): (frozenset(map(_identity, root.resolve().parents)), False)}
+    linked: set[tuple[int, int]] = set()
     for folder, names, files in os.walk(str(root), followlinks=True):
-        ids = above.pop(folder) | {_identity(folder)}
-        names[:] = sorted(
-            name
-            for name in names
-            if not is_passed_over(name)
-            and (not os.path.islink(at := os.path.join(folder, name)) or _identity(at) not in ids)
-        )
-        above.update((os.path.join(folder, name), ids) for name in names)
+        ids, behind = above.pop(folder)
+        ids |= {_identity(folder)}
+        if behind:
+            linked.add(_identity(folder))
+        kept = []
+        for name in sorted(names):
+            at = os.path.join(folder, name)
+            is_link = os.path.islink(at)
+            if is_passed_over(name) or (is_link and _identity(at) in (ids | linked if behind else ids)):
+                continue
+            kept.append(name)
+            if behind and is_link:
+                linked.add(_identity(at))
+            above[at] = ids, behind or is_link
+        names[:] = kept
         yield Path(folder), names, sorted(files)
 
 

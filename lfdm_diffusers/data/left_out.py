@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ..files.names import printable
-from ..files.reading import UnreadableFileError, read_json
+from ..files.reading import UnreadableFileError, kind_of, read_json, why
 from .clips import Clip
 from .folders import walk
 from .picture_files import frame_files
@@ -57,6 +59,12 @@ def _is_ours(path: Path) -> bool:
 
 
 def _reason(path: Path, has_tables: bool) -> str:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:  # a link that leads nowhere, or in a circle
+        return why(error)
+    if not stat.S_ISREG(mode):
+        return f"{kind_of(mode)}, not a file"
     if path.name.lower() in TABLES:
         return "another table is read"
     if path.name.lower().endswith(PACKED_TARS):

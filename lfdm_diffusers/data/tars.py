@@ -41,7 +41,7 @@ class _Sample:
 def find_tars(root: Path) -> ClipList:
     """Clips in the tars below a folder, in natural order of their names and in the order of each."""
     files = [folder / name for folder, _, names in walk(root) for name in names if name.lower().endswith(TAR_SUFFIX)]
-    return clips_in_tars(files)
+    return clips_in_tars(file for file in files if file.is_file())  # opening a named pipe would never end
 
 
 def named_tars(pattern: Path) -> list[Path]:

@@ -47,9 +47,13 @@ def require_plain_file(path: str | os.PathLike) -> int:
     except (OSError, ValueError) as error:  # a link in a circle, no permission; a zero byte in the name
         raise UnreadableFileError(f"{shown} cannot be read: {why(error)}.") from error
     if not stat.S_ISREG(found.st_mode):
-        kind = next((word for test, word in KINDS.items() if test(found.st_mode)), "something else")
-        raise UnreadableFileError(f"{shown} is {kind}, not a file.")
+        raise UnreadableFileError(f"{shown} is {kind_of(found.st_mode)}, not a file.")
     return found.st_size
+
+
+def kind_of(mode: int) -> str:
+    """What it is that has a `st_mode` and is no plain file, in words."""
+    return next((word for test, word in KINDS.items() if test(mode)), "something else")
 
 
 @contextlib.contextmanager

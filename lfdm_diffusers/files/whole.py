@@ -27,6 +27,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .reading import kind_of
+
 PREFIX = ".part-"
 OLD, SUPERSEDED = f"{PREFIX}old", f"{PREFIX}superseded"
 WORKSHOP = re.compile(re.escape(PREFIX) + r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}")
@@ -42,7 +44,8 @@ def whole(path: str | os.PathLike, replace: bool = True, durable: bool = True) -
 
     The path yielded is in the same file system, has the same name, and nothing is there yet. Its bytes are on the disk before the
     rename. A file or folder that it replaces keeps its permissions; there is no moment, not even of a kill, in which what was there
-    is lost. Missing parents are made. Of a link, what it points to is replaced.
+    is lost. Missing parents are made. Of a link, what it points to is replaced. Devices, named pipes and sockets are not, nor is a
+    folder that holds something by a file.
 
     Args:
         path: of the file or folder.
@@ -57,6 +60,7 @@ def whole(path: str | os.PathLike, replace: bool = True, durable: bool = True) -
     part = None
     before = False
     try:
+        _refuse_special(target)
         before = os.path.lexists(target)
         _refuse(target, replace)
         sweep(target.parent)
@@ -66,6 +70,8 @@ def whole(path: str | os.PathLike, replace: bool = True, durable: bool = True) -
             if durable:
                 _flush(part)
             _refuse(target, replace)
+            if target.is_dir() and not part.is_dir() and any(target.iterdir()):
+                raise IsADirectoryError(errno.EISDIR, "it is a folder that holds other files")
             _keep_permissions(part, target)
             if part.is_dir() or target.is_dir():
                 _swap(part, target, folder / OLD / target.name)
@@ -228,6 +234,14 @@ def _machine() -> str:
 def _refuse(target: Path, replace: bool) -> None:
     if not replace and os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
         raise FileExistsError(errno.EEXIST, "it exists already")
+
+
+def _refuse_special(target: Path) -> None:
+    """Raise OSError for a device, a pipe or a socket: its name would come to stand for a file, for all who use it."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        mode = os.lstat(target).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            raise FileExistsError(errno.EEXIST, f"it is {kind_of(mode)}, not a file")
 
 
 def _flush(part: Path) -> None:

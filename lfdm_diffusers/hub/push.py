@@ -20,18 +20,25 @@ HIDDEN = [".*", "*/.*"]  # as fnmatch has it, where * goes over slashes
 
 
 def require_inside(folder: Path) -> None:
-    """Refuse a folder of which a link leads to what is elsewhere: that would be published too.
+    """Refuse a folder of which a link leads to what is elsewhere or hidden: that would be published too.
 
     Raises:
         ValueError: naming the link.
     """
     root = folder.resolve()
     for parent, names, files in os.walk(folder):
-        for name in sorted((*names, *files)):
-            path = Path(parent, name)
-            if path.is_symlink() and not name.startswith(".") and root not in Path(os.path.realpath(path)).parents:
+        names[:] = sorted(name for name in names if not name.startswith("."))  # the others stay here, links and all
+        for path in (Path(parent, name) for name in (*names, *sorted(files)) if not name.startswith(".")):
+            if not path.is_symlink():
+                continue
+            target = Path(os.path.realpath(path))
+            if root not in target.parents:
                 raise ValueError(
                     f"{path} is a link out of the folder, to what is not meant to be pushed; put a copy in its place."
+                )
+            if any(part.startswith(".") for part in target.relative_to(root).parts):
+                raise ValueError(
+                    f"{path} is a link to what is hidden and not meant to be pushed; put a copy in its place."
                 )
 
 

@@ -16,6 +16,7 @@ from clip_files import frames_of, write_animation, write_folder, write_video
 
 from lfdm_diffusers.data import picture_reading
 from lfdm_diffusers.data.clips import UnreadableClipError, count_frames, read_clip
+from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.picture_fitting import fit_picture, to_rgb_tensors
 from lfdm_diffusers.data.picture_reading import open_picture, reduced
 from lfdm_diffusers.files import limits
@@ -220,3 +221,17 @@ def test_only_plain_files_of_known_formats_are_opened(tmp_path):
     ):
         with pytest.raises(UnreadableClipError, match=message):
             read_clip(tmp_path / name)
+
+
+def test_what_is_no_file_among_clips_is_named(tmp_path):
+    """A named pipe of the name of a tar or a table too, of which opening one would never end."""
+    write_video(tmp_path / "wave" / "a.mp4", frames_of(2))
+    for name in ("b.tar", "metadata.csv", "notes"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "c.tar").symlink_to("c.tar")
+    clips = find_clips(tmp_path)
+    assert [(clip.path.name, clip.label) for clip in clips] == [("a.mp4", "wave")]
+    notes = "\n".join(clips.notes)
+    for name in ("b.tar", "metadata.csv", "notes"):
+        assert f"left out: {name}: a named pipe, not a file" in notes
+    assert "left out: c.tar: Too many levels of symbolic links" in notes

@@ -17,6 +17,7 @@ from lfdm_diffusers.cli import main
 from lfdm_diffusers.data import video_writing
 from lfdm_diffusers.data.cache import CachedClipReader
 from lfdm_diffusers.data.clips import Clip, read_clip
+from lfdm_diffusers.data.folders import walk
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.rates import frame_rate
 from lfdm_diffusers.data.scan import scan_clips
@@ -89,6 +90,17 @@ def test_circles_end_and_system_folders_are_no_data(tmp_path):
     assert [clip.path.relative_to(root).as_posix() for clip in find_clips(root)] == [
         "jump/back/a", "jump/c", "wave/a", "wave/there/c",
     ]  # fmt: skip
+
+
+def test_folders_that_are_linked_with_each_other_come_to_an_end(tmp_path):
+    """Nine of them have 9! ways that go through none twice."""
+    for one in range(9):
+        write_folder(tmp_path / str(one) / "clip", frames_of(2))
+        for other in range(9):
+            (tmp_path / str(one) / f"to{other}").symlink_to(f"../{other}", target_is_directory=True)
+    found = [path.relative_to(tmp_path).as_posix() for path, _, files in walk(tmp_path) if files]
+    assert {f"{one}/to{other}/clip" for one in range(9) for other in range(9) if one != other} < set(found)
+    assert {f"{one}/clip" for one in range(9)} < set(found) and len(found) <= 9 + 72 + 9
 
 
 def test_names_of_outputs_fit_into_a_file_system():

@@ -25,6 +25,8 @@ from lfdm_diffusers.files.whole import PREFIX, remove, sweep, whole, write_json,
 posix = pytest.mark.skipif(os.name != "posix", reason="processes are forked, permissions are POSIX's")
 
 KINDS = ("file", "folder")
+# What is written, and what was there before: of a folder that holds something no file takes the place.
+PAIRS = [("file", None), ("file", "file"), ("folder", None), ("folder", "file"), ("folder", "folder")]
 NOBODY = 65534
 WAYS = ("exchange", "renames")  # Linux's renameat2 for folders, or two renames
 
@@ -60,8 +62,7 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("there", [None, *KINDS])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, there", PAIRS)
 @pytest.mark.parametrize("act, after", [(full, False), (interrupt, False), (interrupt, True)])
 def test_whatever_call_fails_the_old_or_the_new_is_whole(tmp_path, way, kind, there, act, after):
     failed = []
@@ -109,8 +110,7 @@ def small_process(tmp_path_factory) -> Iterator[LoopbackPython]:
 
 
 @posix
-@pytest.mark.parametrize("there", [None, *KINDS])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, there", PAIRS)
 def test_a_kill_at_any_call_loses_nothing(tmp_path, small_process, way, kind, there):
     before, gaps, killed, number = "old" if there else None, 0, True, 0
     while killed:
@@ -351,6 +351,26 @@ def test_without_replacement(tmp_path, way):
         write(part, "folder", "new")
         write(tmp_path / "late", "folder", "quicker")
     assert read(tmp_path / "late") == "quicker" and litter(tmp_path) == []
+
+
+@posix
+def test_what_is_no_file_stays_what_it_is(tmp_path):
+    """As root, a file in the place of /dev/null would be everybody's; so would be one in the place of all of somebody's results."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match=rf"{name} could not be written: it is a named pipe, not a file\.$"):
+            write_text(tmp_path / name, "new")
+        assert (tmp_path / "pipe").is_fifo() and litter(tmp_path) == []
+    write(tmp_path / "results", "folder", "old")
+    with pytest.raises(
+        OSError, match=r"results could not be written: it is a folder that holds other files\. What .* is kept"
+    ):
+        write_text(tmp_path / "results", "new")
+    assert read(tmp_path / "results") == "old" and litter(tmp_path) == []
+    (tmp_path / "empty").mkdir()
+    write_text(tmp_path / "empty", "new")
+    assert read(tmp_path / "empty") == "new"
 
 
 def test_nothing_written(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from lfdm_command import lfdm
 from tiny import tiny_image, tiny_lfae, tiny_painter, tiny_pipeline
 
 from lfdm_diffusers import LatentFlowAutoencoder, UNet3DVideoModel
@@ -91,6 +92,22 @@ def test_what_is_pushed_is_what_lies_in_the_folder(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="unet/link is a link out of the folder"):
             push.push_folder(folder, "me/x")
         os.unlink(folder / "unet" / "link")
+    for target in (".env", "unet/.git/config", ".part-x"):
+        (folder / "link").symlink_to(target)
+        with pytest.raises(ValueError, match="link is a link to what is hidden"):
+            push.push_folder(folder, "me/x")
+        os.unlink(folder / "link")
+    (folder / "unet" / ".git" / "link").symlink_to("/etc/passwd")  # it stays here
+    push.push_folder(folder, "me/x")
+
+
+def test_a_card_is_not_written_through_a_link_out_of_the_folder(tmp_path, capsys):
+    tiny_painter().save_pretrained(tmp_path / "model")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "model" / "README.md").symlink_to(tmp_path / "notes" / "mine")
+    assert lfdm("push", tmp_path / "model", "me/x") == 2
+    assert "README.md is a link out of the folder" in capsys.readouterr().err
+    assert not any((tmp_path / "notes").iterdir())
 
 
 def test_what_is_saved_beside_a_users_files_is_pushed_without_those_that_are_hidden(tmp_path, monkeypatch):
