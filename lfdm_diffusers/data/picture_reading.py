@@ -15,6 +15,7 @@ import PIL.Image
 from ..files.limits import require_pixels
 from ..files.packed import Packed
 from ..files.reading import reading
+from .large_webp import averaged_webp
 from .picture_decoders import require_decoder, why_no_picture
 
 # Of what Pillow reads, what pictures come in. Others are documents, or start programs (EPS starts Ghostscript).
@@ -106,6 +107,8 @@ def _bounded(image: PIL.Image.Image, most: int) -> PIL.Image.Image:
 def _halved(image: PIL.Image.Image, power: int) -> PIL.Image.Image:
     """`power` times half as wide and high, rounded up; by the decoder as far as it can."""
     longest = max(image.size)
+    if image.format == "WEBP" and (small := averaged_webp(image, 1 << power, ROWS)) is not None:
+        return small
     if image.format == "JPEG2000":
         image = _coarse_jpeg2000(image, power)
     else:  # JPEG leaves up to three halvings out

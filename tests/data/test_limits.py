@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
@@ -16,6 +17,7 @@ from clip_files import frames_of, write_animation, write_folder, write_video
 
 from lfdm_diffusers.data import picture_reading
 from lfdm_diffusers.data.clips import UnreadableClipError, count_frames, read_clip
+from lfdm_diffusers.data.large_webp import averaged_webp
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.picture_fitting import fit_picture, to_rgb_tensors
 from lfdm_diffusers.data.picture_reading import open_picture, reduced
@@ -138,7 +140,7 @@ def noisy(mode: str, width: int = 301, height: int = 199) -> PIL.Image.Image:
 @pytest.mark.parametrize(
     ("mode", "suffix"),
     [("RGB", "png"), ("RGBA", "png"), ("P", "png"), ("1", "png"), ("I;16", "png"), ("L", "jpg"), ("RGB", "jpg"), ("CMYK", "jpg"),
-     ("RGBA", "webp"), ("RGB", "jp2"), ("RGB", "tiff"), ("P", "gif")],
+     ("RGB", "webp"), ("RGBA", "webp"), ("RGB", "jp2"), ("RGB", "tiff"), ("P", "gif")],
 )  # fmt: skip
 def test_large_pictures_are_reduced_and_look_the_same(tiny, tmp_path, mode, suffix):
     path = tmp_path / f"a.{suffix}"
@@ -182,24 +184,56 @@ def test_jpeg_2000_without_levels_is_read_from_within_another_file(tmp_path):
         assert picture_reading.bounded_picture(each, 400).size == (18, 15)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_large_webp_is_decoded_as_pillow_does(tmp_path, mode, lossless):
+    path = tmp_path / "a.webp"
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    noisy(mode).save(path, lossless=lossless, exif=exif)
+    for factor in (2, 8):
+        with PIL.Image.open(path) as image:
+            small = averaged_webp(image, factor, 32)
+        with PIL.Image.open(path) as image:
+            expected = image.convert(mode).reduce(factor)  # another object, with no file behind it
+        assert small.mode == mode and small.size == expected.size and small.getexif()[0x0112] == 6
+        seen = [np.asarray(each.convert("RGBa" if mode == "RGBA" else "RGB"), float) for each in (small, expected)]
+        assert abs((seen[0] - seen[1]).mean()) < 0.1 and np.abs(seen[0] - seen[1]).mean() < (0.01 if lossless else 0.8)
+
+
+def test_webp_that_is_pillows_to_decode(tmp_path):
+    write_animation(tmp_path / "moves.webp", frames_of(3))
+    noisy("RGB").save(tmp_path / "still.webp")
+    with PIL.Image.open(tmp_path / "moves.webp") as image:
+        assert averaged_webp(image, 2, 32) is None
+    for source in (tmp_path / "still.webp", io.BytesIO((tmp_path / "still.webp").read_bytes())):
+        with PIL.Image.open(source) as image:
+            image.load()
+            image.paste((0, 255, 0), (0, 0, 301, 199))
+            assert averaged_webp(image, 2, 32) is None
+            assert picture_reading.bounded_picture(image, 1000).getpixel((5, 5)) == (0, 255, 0)
+
+
 @pytest.mark.integration
 def test_memory_is_a_few_bytes_a_pixel(tmp_path):
-    """A picture of 36 million pixels that has 5 kB, in a process of its own, whose peak is measured."""
+    """Pictures of 36 million pixels that have some kB, in a process of their own, whose peak is measured."""
     rows = b"".join(b"\0" + bytes(750) for _ in range(6000))
     claiming_png(tmp_path / "a.png", 6000, 6000, pixels=rows)
+    PIL.Image.new("RGB", (6000, 6000), "teal").save(tmp_path / "b.webp", method=0)
     code = (
         "import resource, sys; from lfdm_diffusers.data import picture_reading, picture_fitting, picture_files\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
         "before = peak()\n"
-        "with picture_reading.open_picture(sys.argv[1]) as image:\n"
-        "    small = picture_reading.reduced(image, 64, 64, 'letterbox')\n"
-        "    picture_fitting.fit_picture(picture_fitting.to_rgb_tensors(small)[0], 64, 64)\n"
-        "print(peak() - before)"
+        "for path in sys.argv[1:]:\n"
+        "    with picture_reading.open_picture(path) as image:\n"
+        "        small = picture_reading.reduced(image, 64, 64, 'letterbox')\n"
+        "        picture_fitting.fit_picture(picture_fitting.to_rgb_tensors(small)[0], 64, 64)\n"
+        "    print(peak() - before)"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "a.png")], capture_output=True, text=True, check=True
-    )
-    assert float(told.stdout) < 2 * 36
+    paths = [str(tmp_path / name) for name in ("a.png", "b.webp")]
+    told = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True)
+    png, webp = map(float, told.stdout.split())
+    assert png < 2 * 36 and webp < 4 * 36, (png, webp)
 
 
 def test_only_plain_files_of_known_formats_are_opened(tmp_path):
