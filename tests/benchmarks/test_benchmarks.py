@@ -44,7 +44,8 @@ def hurried(monkeypatch):
 @pytest.fixture
 def tiny_preset(monkeypatch) -> str:
     """A preset of models as small as those of other tests, which are run here rather than measured."""
-    for table, model in ((presets.LFAE_CONFIGS, tiny_lfae()), (presets.UNET_CONFIGS, tiny_unet())):
+    unet = tiny_unet(block_out_channels=(8,))
+    for table, model in ((presets.LFAE_CONFIGS, tiny_lfae()), (presets.UNET_CONFIGS, unet)):
         config = {name: value for name, value in model.config.items() if not name.startswith("_")}
         monkeypatch.setitem(table, "tiny", config)
     return "tiny"

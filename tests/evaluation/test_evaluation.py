@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import make_embedded
 import numpy as np
 import PIL.Image
 import pytest
@@ -270,6 +269,8 @@ def scored(model, data, tmp_path_factory) -> Path:
 
 def test_the_card_of_an_embedded_model_is_made_of_its_results(scored, model, tmp_path):
     """reproduction/make_embedded.py reads what `lfdm evaluate` writes, and puts both into the folder."""
+    import make_embedded  # with matplotlib, for which every run of other tests would wait
+
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text("".join(json.dumps({"step": step, "loss": 0.5}) + "\n" for step in (1, 100, 101)))
     (tmp_path / "about.md").write_text("## Training\n\nNot at all.\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ STEPS = 3
 can_export = pytest.mark.skipif(
     tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13), reason="exports with torch 2.13"
 )
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-pytest.importorskip("onnxscript", reason="needs the extra onnx")
+# Looked for, not imported: that takes seconds, which every run of other tests would pay.
+pytestmark = pytest.mark.skipif(not all(map(find_spec, ("onnxruntime", "onnxscript"))), reason="needs the extra onnx")
 
 
 @pytest.fixture(scope="module")

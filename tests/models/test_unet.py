@@ -6,7 +6,6 @@ import pytest
 import torch
 from peft import LoraConfig
 from tiny import tiny_unet
-from torch._dynamo.testing import CompileCounter
 
 from lfdm_diffusers import UNet3DVideoModel, ops
 from lfdm_diffusers.models import attention_3d
@@ -290,6 +289,8 @@ def test_compiles_in_one_graph():
 @torch.no_grad()
 def test_compiles_once_for_all_sizes():
     """Frame counts and sizes on both sides of what faster ways are chosen by: none of it is a reason to compile again."""
+    from torch._dynamo.testing import CompileCounter  # seconds, which every run of other tests would pay
+
     unet, seen = tiny_unet(), CompileCounter()
     torch.compiler.reset()
     compiled = torch.compile(unet, backend=seen, dynamic=True, fullgraph=True)

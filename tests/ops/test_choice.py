@@ -107,14 +107,25 @@ def outcomes(module: nn.Module, given: list[torch.Tensor], call: Callable | None
     return [out, *torch.autograd.grad(out.square().mean(), [*given, *module.parameters()])]
 
 
-@pytest.mark.parametrize("gradients", [True, False])
-@pytest.mark.parametrize("way", [*WITH_GRADIENTS, *WITHOUT], ids=lambda way: way[1])
-def test_faster_ways_are_their_formulas_and_programs_take_those(monkeypatch, way, gradients):
-    if (gradients and way in WITHOUT) or (not gradients and way == POOL):
-        return  # not so used
-    torch.manual_seed(0)
+def is_used(way: tuple, gradients: bool) -> bool:
+    return way not in WITHOUT if gradients else way != POOL
+
+
+ways = pytest.mark.parametrize(
+    ("way", "gradients"),
+    [(way, asked) for way in (*WITH_GRADIENTS, *WITHOUT) for asked in (True, False) if is_used(way, asked)],
+    ids=lambda value: value[1] if isinstance(value, tuple) else str(value),
+)
+
+
+def module_and_inputs(way: tuple, gradients: bool) -> tuple[nn.Module, list[torch.Tensor]]:
     module, *given = (WITH_GRADIENTS | WITHOUT)[way]()
-    given = [x.requires_grad_(gradients) for x in given]
+    return module, [x.requires_grad_(gradients) for x in given]
+
+
+@ways
+def test_faster_ways_are_their_formulas(monkeypatch, way, gradients):
+    module, given = module_and_inputs(way, gradients)
     calls = watched(monkeypatch, *way)
     with torch.set_grad_enabled(gradients), ops.limits(**SMALL):
         fast = outcomes(module, given)
@@ -122,13 +133,25 @@ def test_faster_ways_are_their_formulas_and_programs_take_those(monkeypatch, way
         calls.clear()
         with ops.plain():
             plain = outcomes(module, given)
+    assert not calls
+    for found, expected in zip(fast, plain):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.integration
+@pytest.mark.ends
+@ways
+def test_programs_take_the_formulas(monkeypatch, way, gradients):
+    module, given = module_and_inputs(way, gradients)
+    calls = watched(monkeypatch, *way)
+    with torch.set_grad_enabled(gradients), ops.limits(**SMALL):
+        with ops.plain():
+            plain = outcomes(module, given)
         torch.compiler.reset()
         compiled = outcomes(module, given, torch.compile(module, backend="eager", fullgraph=True))
         exported = torch.export.export(module, tuple(given)).module()
         traced = exported(*given)
     assert not calls
-    for found, expected in zip(fast, plain):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     for found, expected in zip((*compiled, traced), (*plain, plain[0])):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 

@@ -34,6 +34,12 @@ def pipe(request) -> ImageToVideoPipeline:
     return tiny_baseline(request.param)
 
 
+@pytest.fixture(scope="module", params=NAMES)
+def unchanged(request) -> ImageToVideoPipeline:
+    """For calls that are refused: they leave nothing behind."""
+    return tiny_baseline(request.param)
+
+
 @pytest.fixture(params=DENOISING)
 def denoising(request) -> FrameDiffusionPipeline:
     return tiny_baseline(request.param)
@@ -178,9 +184,9 @@ def test_picture_and_frames_are_in_one_space(denoising):
         ({"latents": torch.zeros(1, 2)}, "`latents` must"),
     ],
 )
-def test_bad_input_is_named(pipe, options, message):
+def test_bad_input_is_named(unchanged, options, message):
     with pytest.raises(ValueError, match=message):
-        call(pipe, **options)
+        call(unchanged, **options)
 
 
 @pytest.mark.parametrize("options", [{"height": 64}, {"num_frames": 8}, {"output_type": "latent"}])

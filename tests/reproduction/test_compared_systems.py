@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from types import ModuleType
 
-import compared_systems
 import numpy as np
 import pytest
 import torch
@@ -15,8 +16,14 @@ from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.pipelines.loading import load_pipeline
 
 
+@pytest.fixture(scope="module")
+def compared_systems() -> ModuleType:
+    """The script; not imported above, for every run of other tests would wait for its matplotlib."""
+    return importlib.import_module("compared_systems")
+
+
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(compared_systems, tmp_path, monkeypatch):
     """An empty project."""
     monkeypatch.setattr(compared_systems, "ROOT", tmp_path / "project")
     return tmp_path / "project"
@@ -32,7 +39,7 @@ def put_training(work, name: str, folder: str | None = None) -> None:
     (work / name / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def test_trained_systems_are_kept(tmp_path, project, capsys):
+def test_trained_systems_are_kept(compared_systems, tmp_path, project, capsys):
     put_training(tmp_path, "ldm", "pipeline")
     put_training(tmp_path, "autoencoder")
     compared_systems.keep(tmp_path)
@@ -56,7 +63,7 @@ def test_trained_systems_are_kept(tmp_path, project, capsys):
         assert drawn.width > 500
 
 
-def test_what_is_kept_or_trained_is_not_trained_again(tmp_path, project, monkeypatch):
+def test_what_is_kept_or_trained_is_not_trained_again(compared_systems, tmp_path, project, monkeypatch):
     runs = []
     monkeypatch.setattr(compared_systems.subprocess, "run", lambda command, **_: runs.append(command))
     (project / "baselines" / "imaginator").mkdir(parents=True)

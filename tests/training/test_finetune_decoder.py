@@ -175,9 +175,12 @@ def test_killed_before_the_first_checkpoint(base, tmp_path, monkeypatch):
     assert [record["step"] for record in records(tmp_path)] == [0, 1, 2, 2]
 
 
-def test_gradient_checkpointing_changes_nothing(base, whole_run, tmp_path):
-    run([*arguments(base, tmp_path), "--gradient_checkpointing"])
-    assert_same(decoder(tmp_path), decoder(whole_run))
+def test_gradient_checkpointing_changes_nothing(base, whole_run, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        stop_at(monkeypatch, 3)
+        run([*arguments(base, tmp_path), "--gradient_checkpointing"])
+    assert_same(decoder(tmp_path / "checkpoint-2"), decoder(whole_run / "checkpoint-2"))
+    assert [r.get("loss") for r in records(tmp_path)] == [r.get("loss") for r in records(whole_run)][:4]
 
 
 def test_batchnorm_is_frozen_by_default(base, tmp_path):
@@ -217,8 +220,8 @@ def test_empty_data(base, tmp_path):
     assert message.startswith("finetune_decoder: ") and "broken.gif" in message
 
 
-def test_nan(base, tmp_path, monkeypatch):
-    run(arguments(base, tmp_path, max_train_steps=2))
+def test_nan(base, whole_run, tmp_path, monkeypatch):
+    shutil.copytree(whole_run / "checkpoint-2", tmp_path / "checkpoint-2")
     before = decoder(tmp_path / "checkpoint-2")
     monkeypatch.setattr(PixelPyramidLoss, "forward", lambda self, prediction, target: prediction.sum() * torch.nan)
     message = refusal(arguments(base, tmp_path, resume_from_checkpoint="latest"))

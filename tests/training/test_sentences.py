@@ -25,7 +25,7 @@ def faces(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("faces")
     write_toon_faces(root / "data", 3, 1, labels=("happiness",), actions=8, num_frames=4, size=32, progress=False)
     tiny_lfae(flow_grid="centers").save_pretrained(root / "lfae")
-    config = {key: value for key, value in tiny_unet().config.items() if not key.startswith("_")}
+    config = {k: v for k, v in tiny_unet(block_out_channels=(8,)).config.items() if not k.startswith("_")}
     for name in ("image_latent_channels", "text_embed_dim", "sample_size", "num_frames"):
         del config[name]
     (root / "config.json").write_text(json.dumps(config))
@@ -112,7 +112,7 @@ def test_without_an_encoder_sentences_are_refused(faces, tmp_path):
 def test_a_trained_unet_learns_to_hear(faces, trained, tmp_path):
     pipe = loaded(trained)
     inputs = dict(sample=torch.randn(1, 3, 4, 8, 8), timestep=10, image_latents=torch.randn(1, 16, 8, 8))
-    plain = tiny_unet()
+    plain = tiny_unet(block_out_channels=(8,))
     hearing = with_text_attention(plain, 24)
     with torch.no_grad():
         torch.testing.assert_close(

@@ -45,13 +45,11 @@ def faces(tmp_path_factory) -> Path:
     """Two people to train on, one to test: clips of 6 frames of 32 pixels; the networks' configurations."""
     root = tmp_path_factory.mktemp("faces")
     write_toon_faces(root / "data", 3, 1, labels=("happiness", "surprise"), num_frames=6, size=32, progress=False)
-    unet = {key: value for key, value in tiny_unet().config.items() if not key.startswith("_")}
-    for name in (
-        *SETTLED,
-        *SETTLED_BY_SPACE,
-    ):
+    unet = {k: v for k, v in tiny_unet(block_out_channels=(8,)).config.items() if not k.startswith("_")}
+    for name in (*SETTLED, *SETTLED_BY_SPACE):
         del unet[name]
     networks = {"vdm": unet | {"patch_size": 4}, "ldm": unet | {"patch_size": 2}}
+    networks["two-levels"] = networks["ldm"] | {"block_out_channels": (8, 16)}
     networks |= {"autoencoder": AUTOENCODER, "imaginator": {"base_channels": 8}}
     for system, network in networks.items():
         (root / f"{system}.json").write_text(json.dumps(network))
@@ -193,10 +191,17 @@ def test_spaces_are_standardised(whole_runs, faces):
     assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-3
 
 
+@pytest.fixture(scope="module")
+def scaled_runs(whole_runs, faces) -> Path:
+    """Runs of one step with a target of a quarter."""
+    for system in ("vdm", "ldm"):
+        run(arguments(faces, faces / "scaled" / system, system, max_train_steps=1, target_scale=0.25))
+    return faces / "scaled"
+
+
 @pytest.mark.parametrize("system", ["vdm", "ldm"])
-def test_target_scale(whole_runs, faces, tmp_path, system):
-    run(arguments(faces, tmp_path, system, max_train_steps=1, target_scale=0.25))
-    whole, scaled = (PIPELINES[system].from_pretrained(x / "pipeline") for x in (whole_runs / system, tmp_path))
+def test_target_scale(whole_runs, scaled_runs, system):
+    whole, scaled = (PIPELINES[system].from_pretrained(x / system / "pipeline") for x in (whole_runs, scaled_runs))
     assert scaled.unet.config.target_mean == whole.unet.config.target_mean
     expected = [4 * value for value in whole.unet.config.target_std]
     assert scaled.unet.config.target_std == pytest.approx(expected)
@@ -236,12 +241,11 @@ def test_label_embeddings_of_another_system(whole_runs, faces, tmp_path):
 
 
 @pytest.mark.parametrize("system", ["vdm", "ldm"])
-def test_clipping_is_for_what_has_an_end(whole_runs, faces, tmp_path, system):
+def test_clipping_is_for_what_has_an_end(whole_runs, scaled_runs, system):
     """Pixels end at the target's scale, and samplers keep them there; latents end nowhere."""
     config = PIPELINES[system].from_pretrained(whole_runs / system / "pipeline").scheduler.config
     assert (config.thresholding, config.clip_sample, config.clip_sample_range) == (False, system == "vdm", 1)
-    run(arguments(faces, tmp_path, system, max_train_steps=1, target_scale=0.25))
-    pipe = PIPELINES[system].from_pretrained(tmp_path / "pipeline")
+    pipe = PIPELINES[system].from_pretrained(scaled_runs / system / "pipeline")
     assert pipe.scheduler.config.clip_sample_range == 0.25
     white = pipe.scaled_latents(torch.ones(1, 3, 32, 32))
     assert system == "ldm" or white.max() == 0.25
@@ -325,7 +329,7 @@ def test_another_space_is_one_class(faces, tmp_path, monkeypatch):
     monkeypatch.setitem(FRAME_SPACES, "shuffled", ShuffledVDM)
     monkeypatch.setitem(train_baseline.SYSTEMS, "shuffled", train_baseline.SYSTEMS["vdm"])
     monkeypatch.setitem(presets.FRAME_UNET_CONFIGS, "shuffled", presets.FRAME_UNET_CONFIGS["ldm"])
-    run(arguments(faces, tmp_path, "shuffled", model_config=faces / "ldm.json"))
+    run(arguments(faces, tmp_path, "shuffled", model_config=faces / "two-levels.json", max_train_steps=1))
     pipe = ShuffledVDM.from_pretrained(tmp_path / "pipeline")
     pipe.set_progress_bar_config(disable=True)
     frames = pipe(PIL.Image.new("RGB", (32, 32)), "surprise", output_type="pt", eta=0).frames
@@ -368,7 +372,8 @@ def test_refusals(faces, tmp_path, capsys):
     ):
         (tmp_path / "config.json").write_text(content)
         assert message in refusal(arguments(faces, new, "vdm", model_config=tmp_path / "config.json"))
-    assert "multiple of 8 for this network" in refusal(arguments(faces, new, "vdm", resolution=36))
+    levels = {"model_config": faces / "two-levels.json", "resolution": 34}
+    assert "multiple of 4 for this network" in refusal(arguments(faces, new, "vdm", **levels))
     assert "`--resolution` 48" in refusal(arguments(faces, new, "imaginator", resolution=48))
     assert "`num_frames` must be a multiple of 4" in refusal(arguments(faces, new, "imaginator", num_frames=6))
     assert not (new / "pipeline").exists()
