@@ -238,8 +238,9 @@ def test_other_output_sizes(model, pictures, tmp_path, capsys):
 
 def test_animate_with_a_motion_that_generate_kept(model, pictures, tmp_path, capsys):
     options = ("--model", model, "--formats", "png", "--scale", "1", "--output")
+    made = ("--kinds", "clips,motion", *options, tmp_path / "a", "--label", "anger", "happiness")
+    assert lfdm("generate", pictures[0], *made) == 0
     options = ("--kinds", "all", *options)
-    assert lfdm("generate", pictures[0], *options, tmp_path / "a", "--label", "anger", "happiness") == 0
     saved = [tmp_path / "a" / "face" / "motion" / f"{name}.safetensors" for name in ("anger", "happiness")]
     assert lfdm("animate", *pictures, "--motion", *saved, *options, tmp_path / "b") == 0
     assert "wrote 2 clips of Face.png" in capsys.readouterr().out
@@ -336,7 +337,8 @@ def test_gifs_of_large_clips_are_small(model, pictures, tmp_path, monkeypatch):
 
 def test_a_seed_gives_the_same_clip_whatever_else_is_made(model, pictures, tmp_path):
     common = ("--model", model, "--formats", "png", "--kinds", "clips")
-    assert lfdm("generate", *pictures, *common, "--output", tmp_path / "all", "--num-videos", "2") == 0
+    several = (*common, "--label", "anger", "happiness", "--num-videos", "2", "--output", tmp_path / "all")
+    assert lfdm("generate", *pictures, *several) == 0
     alone = (pictures[1], *common, "--label", "happiness", "--output")
     assert lfdm("generate", *alone, tmp_path / "alone", "--seed", "1") == 0
     among = frames_of(tmp_path / "all" / "face-2" / "happiness-seed1")

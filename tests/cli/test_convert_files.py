@@ -15,7 +15,8 @@ pytestmark = pytest.mark.fast
 @pytest.mark.parametrize(
     "content",
     [
-        b"[" * 3000,
+        b"[" * 300,
+        b"[" * 800 + b"]" * 800,  # deeper than Python calls itself
         b"a: &a [*a]\nmodel_params: []\n",
         b"model_params: 5\n",
         b"[]",

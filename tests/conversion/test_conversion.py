@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import copy
+import functools
 import json
 import os
 import pickle
@@ -61,8 +62,14 @@ def small_lfae() -> dict:
     return reference.lfae_checkpoint(SMALL)
 
 
-def small_unet(variant: str = "unet_default") -> dict:
+@functools.cache
+def computed_unet(variant: str) -> dict:
     return reference.unet_checkpoint(SMALL[variant])
+
+
+def small_unet(variant: str = "unet_default") -> dict:
+    """A copy, which a test may change."""
+    return copy.deepcopy(computed_unet(variant))
 
 
 def adam(old: bool = False) -> torch.optim.Adam:
