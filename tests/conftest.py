@@ -23,6 +23,7 @@ from loopback_hub import LoopbackHub  # noqa: E402
 from script_process import ScriptProcess  # noqa: E402
 from torch_state import restored_torch_state, seed_everything  # noqa: E402
 
+RINGS = ("fast", "parity", "integration", "gpu", "weights")
 LONG_ROOMS = ("examples", "training")  # first, so that no long file is left over for one process at the end
 WHOLE_ROOMS = ("tests/app/",)  # in one process: Gradio takes seconds to import
 
@@ -39,8 +40,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("reverse"):
         items.reverse()
     for item in items:
-        if not any(item.get_closest_marker(ring) for ring in ("fast", "parity", "integration", "gpu", "weights")):
+        rings = [ring for ring in RINGS if item.get_closest_marker(ring)]
+        if not rings:
             item.add_marker(pytest.mark.fast)
+        elif len(rings) > 1 and "fast" in rings:  # a mark of the whole file, and a test that takes longer
+            raise pytest.UsageError(
+                f"{item.nodeid} is marked {' and '.join(rings)}: what is of another ring is not fast."
+            )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -16,7 +16,6 @@ from lfdm_diffusers.metrics import load_judge
 from lfdm_diffusers.metrics.flow_judge import BOX, CELLS, SIDE, FlowJudge, face_motion, fit_flow_judge
 from lfdm_diffusers.metrics.judge_files import save_judge
 
-pytestmark = pytest.mark.fast
 LABELS = ("down", "still")
 
 

@@ -12,8 +12,6 @@ from lfdm_diffusers.data.captions import HELD_OUT_PAIRS, SLOTS, Action, Specific
 from lfdm_diffusers.data.toon_faces import ToonSubject, write_toon_faces
 from lfdm_diffusers.data.toon_faces.actions import act
 
-pytestmark = pytest.mark.fast
-
 
 def true_strengths(case: sentences.Case) -> torch.Tensor:
     _, found = act(ToonSubject.sample(0, case.person), case.specification, 0, 16, 0)
