@@ -18,7 +18,7 @@ from .parser import CommandParser
 
 # Bytes, of which the released files have 3,000, and uses of `*name`, of which they have none. A few hundred bytes can stand for more
 # than memory holds, as each use may hold several others; a number of a million digits takes the parser minutes.
-MOST_YAML, MOST_ALIASES = 1 << 16, 10
+MOST_YAML, MOST_ALIASES, MOST_NESTED = 1 << 16, 10, 50
 EXAMPLES = """
 examples:
   a released model, with BERT from the Hub:
@@ -188,11 +188,14 @@ def _read_model_params(path: str | None) -> dict | None:
     try:
         text = read_text(path, "YAML", MOST_YAML)
         with reading(path, "YAML"):
-            aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
-            if aliases > MOST_ALIASES:
-                raise ValueError(
-                    f"it uses names for its parts (`*name`) {aliases} times, at most {MOST_ALIASES} are taken"
-                )
+            aliases = nested = 0
+            for event in yaml.parse(text, Loader=yaml.SafeLoader):
+                aliases += isinstance(event, yaml.AliasEvent)
+                nested += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                if aliases > MOST_ALIASES:
+                    raise ValueError(f"it uses names for its parts (`*name`) more than {MOST_ALIASES} times")
+                if nested > MOST_NESTED:  # before the scanner, whose time grows with the square of what is open
+                    raise ValueError(f"its parts are nested more than {MOST_NESTED} deep")
             content = yaml.safe_load(text)
     except UnreadableFileError as error:
         raise ValueError(f"`--model-params` must be a YAML file: {error}") from error
