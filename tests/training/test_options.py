@@ -22,7 +22,8 @@ OF_PAIRS = """
     pretrained_model_name_or_path subfolder
 """
 OF_DIFFUSION = """
-    ema_decay flip frame_sampling null_condition_prob num_frames num_inference_steps num_validation_clips num_validation_pictures
+    ema_decay flip frame_sampling gallery null_condition_prob num_frames num_inference_steps num_validation_clips
+    num_validation_pictures
     prediction_type preset snr_gamma target_scale text_encoder
 """
 OPTIONS = {
