@@ -400,10 +400,10 @@ def test_registration_is_complete_and_harms_nobody():
 # From a Hub. `python` has imported nothing yet; `importing` has the package.
 
 
-@pytest.fixture(scope="module")
-def python(loopback_hub: LoopbackHub, tmp_path_factory) -> Iterator[LoopbackPython]:
-    """Never imports the package by itself; only code from a repository may."""
-    process = LoopbackPython(loopback_hub.url, tmp_path_factory.mktemp("home_python"))
+@pytest.fixture
+def python(loopback_hub: LoopbackHub, tmp_path) -> Iterator[LoopbackPython]:
+    """Never imports the package by itself; only code from a repository may, and then it stays imported."""
+    process = LoopbackPython(loopback_hub.url, tmp_path)
     process.run("import torch, diffusers")
     yield process
     process.close()
