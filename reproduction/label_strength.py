@@ -22,10 +22,8 @@ from lfdm_diffusers.data.motion_maps import motion_maps, residual_motion
 from lfdm_diffusers.ops.warp import sampling_grid
 
 APEX = slice(6, 15)  # of 24 frames
-OPENING, DARKEST = (
-    "surprise",
-    6,
-)  # what opens the mouth, and how many places of the lower middle of the picture are averaged
+OPENING = "surprise"  # what opens the mouth
+DARKEST = 6  # places of the lower middle of the picture that are averaged
 
 
 def label_means(flows: list[torch.Tensor], of: list[str], labels: list[str]) -> torch.Tensor:

@@ -142,8 +142,9 @@ def train_identity(
         encoder: what is trained.
         frames: (N, F, 3, H, W) uint8, of the clips of `rows`.
         stream: of random numbers; the step is added to it.
-        pictures: in a batch. half: run the encoder in bfloat16.
-    """  # fmt: skip
+        pictures: in a batch.
+        half: run the encoder in bfloat16.
+    """
     encoder.to(memory_format=torch.channels_last)
     subjects, people = np.unique([row["subject"] for row in rows], return_inverse=True)
     who = torch.from_numpy(people)
