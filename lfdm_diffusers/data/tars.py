@@ -116,8 +116,10 @@ def _samples(file: Path) -> tuple[dict[str, _Sample], list[str]]:
 
 
 def _whole_members(tar: tarfile.TarFile, file: Path, notes: list[str]) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar up to where it is cut off, of which `notes` tells."""
+    """The members of a tar up to where it is cut off, less those with holes; `notes` tells of both."""
     size, last = file.stat().st_size, ""
+    holes: list[str] = []
+    cut = True
     while True:
         try:
             member = tar.next()
@@ -126,15 +128,23 @@ def _whole_members(tar: tarfile.TarFile, file: Path, notes: list[str]) -> Iterat
                 raise
             break
         if member is None:
-            if not 0 < size - tar.offset < tarfile.BLOCKSIZE:  # the module passes over half a header
-                return
+            cut = 0 < size - tar.offset < tarfile.BLOCKSIZE  # the module passes over half a header
             break
         cast(Any, tar).members = []  # it would keep all of them
+        if member.issparse():  # its bytes do not lie one after the other
+            holes.append(member.name)
+            continue
         if member.offset_data + member.size > size:
             break
         last = member.name
         yield member
-    notes.append(f"{printable(file)} is cut off: nothing behind {printable(last) or 'its beginning'} can be read")
+    if cut:
+        notes.append(f"{printable(file)} is cut off: nothing behind {printable(last) or 'its beginning'} can be read")
+    if holes:
+        more = f" and {len(holes) - 1} more are" if holes[1:] else " is"
+        notes.append(
+            f"{printable(file)}: {printable(holes[0])}{more} stored with holes (`tar --sparse`), which is not read"
+        )
 
 
 def _clip(file: Path, key: str, sample: _Sample) -> Clip | None:

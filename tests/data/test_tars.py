@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tarfile
 
 import numpy as np
 import pytest
@@ -117,6 +118,29 @@ def test_broken_tars_are_named(tmp_path):
     tar.unlink()
     with pytest.raises(UnreadableClipError, match=r"a\.mp4: .*does not exist"):
         read_clip(clips[0])
+
+
+def test_files_with_holes_are_left_out_and_named(tmp_path):
+    """What `tar --sparse` writes of a file with holes: a size of its own, and a map of what is stored (GNU tar's manual, basic format)."""
+    clip = write_clip(tmp_path / "clip.gif", 2).read_bytes()
+    stored = tarfile.TarInfo("a.gif")
+    stored.size, stored.type = 512, tarfile.GNUTYPE_SPARSE
+    header = bytearray(stored.tobuf(tarfile.GNU_FORMAT))
+    for at, number in (
+        (386, 99 * 512),
+        (398, 512),
+        (483, 100 * 512),
+    ):  # where the stored bytes belong, how many, of how many in all
+        header[at : at + 12] = b"%011o\0" % number
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    tar = write_tar(tmp_path / "s.tar", {"b.gif": clip})
+    tar.write_bytes(bytes(header) + b"x" * 512 + tar.read_bytes())
+    clips = find_clips(tar)
+    assert [clip.path.name for clip in clips] == ["b.gif"]
+    assert clips.notes == [f"{tar}: a.gif is stored with holes (`tar --sparse`), which is not read"]
+    tar.write_bytes(bytes(header) + b"x" * 512 + tar.read_bytes())
+    assert "a.gif and 1 more are stored with holes" in find_clips(tar).notes[0]
 
 
 def test_names_do_not_lead_out_of_the_tar(tmp_path):
