@@ -51,8 +51,8 @@ TITLE = "LFDM: one picture, one label, a moving picture"
 HEAD = """
 # One picture in, the same subject moving
 
-Choose a picture and a label. The model generates *motion*, a flow and an occlusion map for every frame, and moves your picture
-with it; you can look at the motion, scale it, draw where it goes, paint where it may act, loop it, and download it.
+Choose a picture and a label. The model generates a *motion* and moves your picture with it. Look at the motion, scale it, draw it, \
+loop it, download it.
 """
 CSS = """
 .gradio-container { max-width: min(1180px, 100vw) !important; margin: auto !important; }
@@ -106,13 +106,6 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
             visible=engine.both,
             elem_id="kind",
         )
-        if engine.both:
-            picture.input(lambda: "", None, kind, **NOW)
-            known = gr.Examples(_photographs(), picture, label="A photograph that the model has not seen")
-            known.load_input_event.then(lambda: "", None, kind, **NOW)
-        drawn = gr.Examples(_drawn(), picture, label="Drawn faces that the model of those has not seen")
-        if engine.both:
-            drawn.load_input_event.then(lambda: DRAWN_MODEL, None, kind, **NOW)
         text = gr.Textbox(max_lines=2, elem_id="text", **sentence_field(pipe))
         said = gr.Dataset(
             components=[text],
@@ -123,9 +116,16 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         said.click(lambda row: row[0], said, text, **NOW)
         label = gr.Radio(labels, value=first_label(labels), label="Label", visible=bool(labels), elem_id="label")
         with gr.Row():
-            go = gr.Button("Animate", variant="primary", elem_id="go")
-            go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all")
-            halt = gr.Button("Stop", variant="stop", elem_id="stop")
+            go = gr.Button("Animate", variant="primary", elem_id="go", min_width=90)
+            go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all", min_width=90)
+            halt = gr.Button("Stop", variant="stop", elem_id="stop", min_width=90)
+        if engine.both:
+            picture.input(lambda: "", None, kind, **NOW)
+            known = gr.Examples(_photographs(), picture, label="A photograph that the model has not seen")
+            known.load_input_event.then(lambda: "", None, kind, **NOW)
+        drawn = gr.Examples(_drawn(), picture, label="Drawn faces that the model of those has not seen")
+        if engine.both:
+            drawn.load_input_event.then(lambda: DRAWN_MODEL, None, kind, **NOW)
         with gr.Accordion("Motion", open=False):
             scale, loop, size = _strength(), _repetition(GENERATED_LOOPS, elem_id="loop"), _size()
             frames = gr.Slider(
