@@ -57,6 +57,7 @@ loop it, download it.
 CSS = """
 .gradio-container { max-width: min(1180px, 100vw) !important; margin: auto !important; }
 .tab-wrapper, .tab-container { max-width: 100%; overflow-x: auto; scrollbar-width: none; }
+#driving { height: auto !important; } /* else it cuts off its buttons, once there is a clip */
 footer { opacity: .6; }
 """
 BRUSH = f"rgba(80, 160, 255, {BRUSH_ALPHA})"

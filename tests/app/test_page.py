@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,6 +59,8 @@ def browser() -> Iterator[webdriver.Chrome]:
         "--disable-gpu",
         "--disable-dev-shm-usage",
         "--hide-scrollbars",
+        "--use-fake-ui-for-media-stream",  # a camera that shows a turning disc
+        "--use-fake-device-for-media-stream",
     ):
         options.add_argument(argument)
     browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
@@ -411,3 +414,24 @@ def test_motion_from_a_clip(url, browser, tmp_path):
     click(browser, until(browser, "#go-transfer"))
     assert len(video(browser, "#moved", tmp_path)) == 12
     keep(browser, "transfer")
+
+
+def test_a_driving_clip_is_recorded_by_the_camera(url, browser, tmp_path):
+    browser.set_window_size(1440, 900)
+    browser.get(url)
+    until(browser, "#go")
+    click(browser, until(browser, 'button[role="tab"]', "From a clip"))
+    click(browser, until(browser, '#driving button[aria-label="Capture from camera"]'))
+    click(browser, until(browser, "#driving button", "Click to Access Webcam"))
+    click(browser, until(browser, "#driving button", "Record"))
+    time.sleep(5)  # of the disc's turning; a slow machine's first seconds are empty
+    click(browser, until(browser, "#driving button", "Stop"))
+    until(browser, '#driving button[title="Clear"]')
+    bottoms = [
+        browser.execute_script("return document.querySelector(arguments[0]).getBoundingClientRect().bottom", each)
+        for each in ('#driving button[aria-label="Capture from camera"]', "#driving")
+    ]
+    assert bottoms[0] <= bottoms[1], "its buttons are not cut off"
+    click(browser, until(browser, "#go-transfer"))
+    assert len(video(browser, "#moved", tmp_path)) >= 2
+    keep(browser, "camera")
