@@ -17,24 +17,24 @@ from .person import Person
 LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 # What each expression does at its apex; a name without a side stands for both.
 APEX: dict[str, dict[str, float]] = {
-    "anger": dict(  # AU 4 5 7 23 24
-        browDown=1.25, eyeSquint=0.45, eyeWide=0.3, noseSneer=0.3, mouthPress=0.7, mouthRollUpper=0.3, mouthRollLower=0.3,
-        mouthFrown=0.35, jawForward=0.2,
+    "anger": dict(  # AU 4 5 9 10 16 25
+        browDown=1.6, eyeWide=0.5, noseSneer=0.8, mouthUpperUp=0.7, mouthLowerDown=1.0, mouthStretch=0.3, jawOpen=0.2,
     ),
-    "disgust": dict(  # AU 4 7 9 10 16
-        noseSneer=1.1, mouthUpperUp=0.65, mouthFrown=0.7, browDown=0.7, eyeSquint=0.8, cheekSquint=0.6, mouthLowerDown=0.2,
-        mouthShrugLower=0.25,
+    "disgust": dict(  # AU 4 6 7 9 10 15
+        noseSneer=1.6, mouthUpperUp=1.3, browDown=0.5, cheekSquint=1.1, eyeSquint=0.9, eyeBlink=0.12, mouthFrown=0.8,
+        mouthShrugLower=0.4,
     ),
-    "fear": dict(  # AU 1 2 4 5 20 26
-        browInnerUp=1.5, browOuterUp=0.5, browDown=0.35, eyeWide=1.1, mouthStretch=0.9, jawOpen=0.22, mouthLowerDown=0.35,
-        mouthFrown=0.2,
+    "fear": dict(  # AU 1 2 4 5 15 16 20 25
+        browInnerUp=1.6, browOuterUp=0.4, browDown=0.4, eyeWide=1.6, mouthStretch=1.6, jawOpen=0.12, mouthLowerDown=1.2,
+        mouthFrown=0.7, mouthUpperUp=0.4,
     ),
     "happiness": dict(  # AU 6 12 25
-        mouthSmile=0.85, cheekSquint=0.8, eyeSquint=0.3, mouthDimple=0.2, browOuterUp=0.1, mouthUpperUp=0.15, jawOpen=0.04,
+        mouthSmile=1.2, cheekSquint=0.9, eyeSquint=0.25, mouthDimple=0.2, browOuterUp=0.1, mouthUpperUp=0.45,
+        mouthLowerDown=0.15, jawOpen=0.07,
     ),
     "neutral": dict(),
     "sadness": dict(  # AU 1 4 15 17
-        browInnerUp=1.3, browDown=0.4, mouthFrown=1.3, mouthShrugLower=0.55, eyeBlink=0.22, cheekSquint=0.1, mouthRollLower=0.1,
+        browInnerUp=1.5, browDown=0.4, mouthFrown=1.5, mouthShrugLower=0.65, eyeBlink=0.22, cheekSquint=0.1, mouthRollLower=0.1,
     ),
     "surprise": dict(  # AU 1 2 5 26
         browInnerUp=1.5, browOuterUp=1.4, eyeWide=1.0, jawOpen=0.55, mouthFunnel=0.2, mouthUpperUp=0.1,
@@ -43,13 +43,13 @@ APEX: dict[str, dict[str, float]] = {
 # What people add who have the habit, for each unit of it above a half.
 OPTIONAL: dict[str, dict[str, dict[str, float]]] = {
     "anger": {
-        "teeth": dict(mouthUpperUp=0.9, mouthLowerDown=1.1, mouthStretch=0.5, jawOpen=0.14, mouthPress=-1.3, mouthRollUpper=-0.6, mouthRollLower=-0.6),
-        "brows": dict(noseSneer=0.6), "jaw": dict(jawForward=0.6),
+        "lips": dict(mouthUpperUp=-0.7, mouthLowerDown=-1.0, mouthStretch=-0.3, jawOpen=-0.2, mouthPress=1.2, mouthFrown=0.6),
+        "teeth": dict(jawOpen=0.1, mouthUpperUp=0.3, mouthLowerDown=0.3, mouthStretch=0.4), "brows": dict(noseSneer=0.6), "jaw": dict(jawForward=0.6),
     },
-    "disgust": {"tongue": dict(jawOpen=0.3, mouthLowerDown=0.4), "lips": dict(mouthPucker=0.3), "jaw": dict(mouthLeft=0.5)},
-    "fear": {"jaw": dict(jawOpen=0.35), "teeth": dict(mouthLowerDown=0.5)},
+    "disgust": {"tongue": dict(jawOpen=0.3, mouthLowerDown=0.4, tongueOut=0.3), "lips": dict(mouthPucker=0.3), "jaw": dict(mouthLeft=0.5)},
+    "fear": {"jaw": dict(jawOpen=0.35), "teeth": dict(mouthUpperUp=0.4)},
     "happiness": {
-        "teeth": dict(jawOpen=0.22, mouthUpperUp=1.0, mouthLowerDown=0.7, mouthSmile=0.3), "brows": dict(browInnerUp=0.5, browOuterUp=0.5),
+        "teeth": dict(jawOpen=0.2, mouthUpperUp=0.5, mouthLowerDown=0.4), "brows": dict(browInnerUp=0.25, browOuterUp=0.3),
         "squint": dict(eyeSquint=0.8),
     },
     "neutral": {},
@@ -149,12 +149,12 @@ def perform(person: Person, label: str, take: int, num_frames: int, seed: int) -
         for i, full in enumerate(names):
             if full.startswith(name):
                 idle[i] += amount
-    # A photograph often smiles already.
+    # A photograph often smiles already, mostly with teeth.
     odds, others = rng.random(), rng.integers(len(LABELS))
     before = (
         ("neutral", 0.0)
-        if odds < 0.5
-        else ("happiness" if odds < 0.85 else LABELS[others], float(rng.uniform(0.25, 0.9)))
+        if odds < 0.4
+        else ("happiness" if odds < 0.85 else LABELS[others], float(rng.uniform(0.3, 1.1)))
     )
     first = before[1] * apex(person, before[0], names, rng)
 
@@ -162,7 +162,7 @@ def perform(person: Person, label: str, take: int, num_frames: int, seed: int) -
     start, rise = rng.uniform(0.04, 0.16), rng.uniform(0.16, 0.28) / person.tempo
     hold, fall = rng.uniform(0.22, 0.4), rng.uniform(0.18, 0.28) / person.tempo
     stays = rng.random() < 0.15  # the expression is still there at the end
-    strength = rng.uniform(0.75, 1.1)
+    strength = rng.uniform(0.8, 1.15)
     target = strength * apex(person, label, names, rng)
     lags = rng.uniform(0, 0.04, len(names))  # parts of the face do not move as one
     for i, name in enumerate(names):
