@@ -17,7 +17,7 @@ from lfdm_diffusers.data.people.moves import BODY_LABELS
 from lfdm_diffusers.data.people.standing import body_clip
 
 FACES, FACES_ACROSS, FACE_SIZE = 64, 8, 128
-EXPRESSIVE = (3, 12, 20, 37)  # people, of every age, whose expressions are shown side by side
+EXPRESSIVE = (3, 12, 20, 37)  # people whose expressions are shown side by side
 BODIES, BODIES_ACROSS, BODY_SIZE = 48, 12, 96
 FRAMES, SHOWN = 16, (0, 3, 6, 8, 10, 13)  # of a clip, in the sheet of actions
 
@@ -26,28 +26,43 @@ def apex(subject: int, label: str, take: int) -> np.ndarray:
     return people_clip(0, subject, label, take, num_frames=5, size=FACE_SIZE).frames[2]
 
 
-def sheets() -> dict[str, np.ndarray]:
-    """Pictures (rows, columns, H, W, 3) of each file."""
-    faces = [apex(k, LABELS[k % len(LABELS)], 1) for k in range(FACES)]
-    people = [body_clip(0, k, BODY_LABELS[k % len(BODY_LABELS)], 1, 5, BODY_SIZE).frames[2] for k in range(BODIES)]
-    strips = [body_clip(0, k, label, 0, FRAMES, BODY_SIZE).frames[list(SHOWN)] for k, label in enumerate(BODY_LABELS)]
-    return {
-        "people": np.stack(faces).reshape(-1, FACES_ACROSS, *faces[0].shape),
-        "people-expressions": np.stack([[apex(k, label, 0) for label in LABELS] for k in EXPRESSIVE]),
-        "bodies": np.stack(people).reshape(-1, BODIES_ACROSS, *people[0].shape),
-        "bodies-actions": np.stack(strips).reshape(-1, 2 * len(SHOWN), *strips[0].shape[1:]),
-    }
+def people() -> np.ndarray:
+    faces = np.stack([apex(k, LABELS[k % len(LABELS)], 1) for k in range(FACES)])
+    return faces.reshape(-1, FACES_ACROSS, *faces.shape[1:])
+
+
+def expressions() -> np.ndarray:
+    return np.stack([[apex(k, label, 0) for label in LABELS] for k in EXPRESSIVE])
+
+
+def bodies() -> np.ndarray:
+    labels = [BODY_LABELS[k % len(BODY_LABELS)] for k in range(BODIES)]
+    figures = np.stack([body_clip(0, k, label, 1, 5, BODY_SIZE).frames[2] for k, label in enumerate(labels)])
+    return figures.reshape(-1, BODIES_ACROSS, *figures.shape[1:])
+
+
+def actions() -> np.ndarray:
+    clips = [body_clip(0, k, label, 0, FRAMES, BODY_SIZE) for k, label in enumerate(BODY_LABELS)]
+    strips = np.stack([clip.frames[list(SHOWN)] for clip in clips])
+    return strips.reshape(-1, 2 * len(SHOWN), *strips.shape[2:])
+
+
+SHEETS = {"people": people, "people-expressions": expressions, "bodies": bodies, "bodies-actions": actions}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the sheets go")
-    folder = parser.parse_args().folder
-    for name, pictures in sheets().items():
+    parser.add_argument(
+        "--only", choices=SHEETS, nargs="+", default=list(SHEETS), help="sheets to draw (default: all)"
+    )
+    args = parser.parse_args()
+    for name in args.only:
+        pictures = SHEETS[name]()  # (rows, columns, H, W, 3)
         rows, columns, height, width = pictures.shape[:4]
         sheet = pictures.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
-        Image.fromarray(sheet).save(folder / f"{name}.webp", quality=80, method=6)
-        print(f"wrote {folder / name}.webp")
+        Image.fromarray(sheet).save(args.folder / f"{name}.webp", quality=80, method=6)
+        print(f"wrote {args.folder / name}.webp")
 
 
 if __name__ == "__main__":
