@@ -126,11 +126,8 @@ def test_files_with_holes_are_left_out_and_named(tmp_path):
     stored = tarfile.TarInfo("a.gif")
     stored.size, stored.type = 512, tarfile.GNUTYPE_SPARSE
     header = bytearray(stored.tobuf(tarfile.GNU_FORMAT))
-    for at, number in (
-        (386, 99 * 512),
-        (398, 512),
-        (483, 100 * 512),
-    ):  # where the stored bytes belong, how many, of how many in all
+    # Where the stored bytes belong, how many, of how many in all.
+    for at, number in ((386, 99 * 512), (398, 512), (483, 100 * 512)):
         header[at : at + 12] = b"%011o\0" % number
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
