@@ -41,6 +41,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="learn the clips' true motion, of drawn clips (`lfdm data`), in the place of what the auto-encoder sees in them",
     )
 
+    data.add_argument(
+        "--reframe",
+        type=number(0, 0.5),
+        default=0.0,
+        metavar="A",
+        help="turn pictures and their motion by up to A radians, scale them by up to exp(A), shift them by up to A of half a side",
+    )
+
     model = parser.add_argument_group("model (a new U-Net, or one to go on with)")
     model.add_argument("--lfae", metavar="PATH|ID", help="trained auto-encoder: a folder or Hub repository")
     model.add_argument("--lfae_subfolder", help="of --lfae, such as lfae")
@@ -51,6 +59,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     model.add_argument(
         "--lora_rank", type=whole_number(0), default=0, help="train adapters of this rank only (0: all weights)"
+    )
+    model.add_argument(
+        "--image_blocks",
+        type=whole_number(0),
+        help="the U-Net reads the picture with so many residual blocks first, once for all frames (a pretrained one that does\n"
+        "not learns to); default: 0, or as many as the pretrained one has",
     )
     model.add_argument("--lora_alpha", type=number(above=0), help="default: the rank")
     add_text_encoder_argument(
@@ -76,6 +90,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--flow_target",
         choices=FLOW_TARGETS,
         help="residual, standardised (default); absolute: as published, which no --target_scale goes with",
+    )
+
+    loss.add_argument(
+        "--timestep_bias",
+        type=number(1),
+        default=1.0,
+        metavar="B",
+        help="draw timesteps as T u^(1/B), u uniform: the more B, the more often noise that leaves the picture and the label to tell the\n"
+        "motion (default: 1, all alike)",
     )
 
     steps = parser.add_argument_group("objective")
@@ -114,7 +137,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         if args.pretrained_model_name_or_path is None:
             parser.error("--objective flow_map needs --pretrained_model_name_or_path, whose U-Net teaches")
         settled = ["lfae", "lfae_subfolder", "preset", "model_config_name_or_path", "lora_rank", "lora_alpha"]
-        settled += ["text_encoder", "text_attention", "snr_gamma"]
+        settled += ["text_encoder", "text_attention", "image_blocks", "snr_gamma", "timestep_bias"]
         refuse_options(parser, args, settled, "does not go with --objective flow_map")
     else:
         own = ["teacher_steps", "walk_steps", "guidance_scale"]
@@ -145,6 +168,7 @@ def train(args: argparse.Namespace) -> None:
         resolve_defaults,
         sizes,
         with_flow_map,
+        with_picture_reader,
         with_text_attention,
     )
 
@@ -196,6 +220,8 @@ def train(args: argparse.Namespace) -> None:
         unet = resized_unet(pipe.unet, **config | sizes(args, lfae))
     if learns_to_hear and width is not None:
         unet = with_text_attention(unet, width)
+    if args.image_blocks and args.image_blocks != unet.config.get("image_blocks"):
+        unet = with_picture_reader(unet, args.image_blocks)
     standardised = unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None)
     if standardised:
         mean, std = cache.statistics(clips.train, accelerator.process_index, accelerator.num_processes)
@@ -242,6 +268,7 @@ def train(args: argparse.Namespace) -> None:
             not args.no_augment,
             args.flip,
             args.caption_prob,
+            args.reframe,
         ),
         HeldOut(
             MotionDataset(judged, cache, args.num_frames, "uniform", augment=False, caption_prob=args.caption_prob),
@@ -259,7 +286,7 @@ def train(args: argparse.Namespace) -> None:
     }
     task: MotionTask
     if teacher is None:
-        task = MotionTask(*shared, snr_gamma=args.snr_gamma, **settings)
+        task = MotionTask(*shared, snr_gamma=args.snr_gamma, timestep_bias=args.timestep_bias, **settings)
     else:
         guidance = pipe.guidance_of(args.guidance_scale)
         settings |= {"guidance_scale": guidance, "teacher_steps": args.teacher_steps, "walk_steps": args.walk_steps}

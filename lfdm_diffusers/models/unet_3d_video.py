@@ -32,6 +32,7 @@ from .blocks_3d import (
     UpBlock,
 )
 from .checks import check_choice, check_shape, check_sides, check_tensor
+from .picture_reader import PictureReader
 from .text_attention import TextTokens, split_texts
 
 # Rotary positions turn at most this many features of a head.
@@ -77,13 +78,16 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
             which word goes with which. The released models do not.
         flow_map: whether it also knows where a step ends, and so predicts what one long step needs (`timestep_end`); see
             `lfdm_diffusers.training.flow_map`. The released models do not.
+        image_blocks: residual blocks that read the picture before it joins the volume (`PictureReader`), beside one linear
+            convolution; 0, as in the released models: that alone.
+        image_block_channels: of these blocks.
     """
 
     tags = TAGS
     _supports_gradient_checkpointing = True
     _no_split_modules = ["ResnetBlock", "VideoAttention", "UpBlock"]
     _skip_layerwise_casting_patterns = ["norm"]
-    _group_offload_block_modules = ["conv_image"]  # project_image reaches it outside forward
+    _group_offload_block_modules = ["conv_image", "picture_reader"]  # project_image reaches them outside forward
 
     @register_to_config
     def __init__(
@@ -111,6 +115,8 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         first_frame_is_picture: bool = False,
         text_attention: bool = False,
         flow_map: bool = False,
+        image_blocks: int = 0,
+        image_block_channels: int = 64,
     ):
         super().__init__()
         check_choice("upsample_type", upsample_type, ("deconv", "nearest"))
@@ -133,11 +139,13 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
 
         base = base_channels or block_out_channels[0]
         widths = [base, *block_out_channels]
+        read = [image_block_channels] if image_blocks else []
         if base < 4:  # sinusoids of fewer features divide zero by zero
             raise ValueError(f"`base_channels` (or the first of `block_out_channels`) must be at least 4, got {base}.")
-        if any(width % norm_num_groups for width in widths):
+        if any(width % norm_num_groups for width in widths + read):
             raise ValueError(
-                f"`norm_num_groups` must divide `base_channels` and all `block_out_channels`, {widths}, got {norm_num_groups}."
+                f"`norm_num_groups` must divide `base_channels`, all `block_out_channels` and `image_block_channels`, {widths + read}, "
+                f"got {norm_num_groups}."
             )
         levels = list(itertools.pairwise(widths))  # (in, out) of each level, finest first
         settings = BlockSettings(
@@ -152,6 +160,11 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         # One (1, 7, 7) convolution over [volume, picture], split in two because it is linear.
         self.conv_in = nn.Conv2d(in_channels * patch_size**2, base, 7, padding=3)
         self.conv_image = nn.Conv2d(image_latent_channels * patch_size**2, base, 7, padding=3, bias=False)
+        self.picture_reader: PictureReader | None = None
+        if image_blocks:
+            self.picture_reader = PictureReader(
+                image_latent_channels * patch_size**2, base, image_block_channels, image_blocks, norm_num_groups
+            )
         self.time_proj = Timesteps(base, flip_sin_to_cos=False, downscale_freq_shift=1)
         self.time_embedding = TimestepEmbedding(base, 4 * base, act_fn="gelu")
         self.span_embedding: TimestepEmbedding | None = None
@@ -190,7 +203,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
 
     @apply_forward_hook
     def project_image(self, image_latents: torch.Tensor) -> torch.Tensor:
-        """The picture's share of the first convolution, `(B, base_channels, h / patch_size, w / patch_size)`.
+        """The picture's share of the first convolution, with what `picture_reader` adds, `(B, base_channels, h / patch_size, w / patch_size)`.
 
         It is the same for every frame and every denoising step: compute it once and pass it to `forward`.
 
@@ -199,7 +212,9 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         """
         check_shape("image_latents", image_latents, ("batch", self.config.image_latent_channels, "height", "width"))
         check_sides("image_latents", image_latents, self.config.patch_size, unit="places")
-        return self.conv_image(self._patches(image_latents))
+        patches = self._patches(image_latents)
+        image = self.conv_image(patches)
+        return image if self.picture_reader is None else image + self.picture_reader(patches)
 
     def _embed_times(
         self,

@@ -89,6 +89,7 @@ class DiffusionTask(PipelineTask):
         null_condition_prob: share of examples that are shown without their label.
         snr_gamma: as in `DenoisingLoss`.
         ema_decay: of the averaged weights, which are those validated and saved; 0: none.
+        timestep_bias: timesteps are T u^(1 / timestep_bias) for u uniform in [0, 1); 1: all alike.
 
     Attributes:
         weights: the trained ones by name.
@@ -104,10 +105,12 @@ class DiffusionTask(PipelineTask):
         null_condition_prob: float = 0.1,
         snr_gamma: float | None = None,
         ema_decay: float = 0.999,
+        timestep_bias: float = 1.0,
     ):
         super().__init__(pipe, pipe.unet, dataset, held_out, seed, null_condition_prob, ema_decay)
         self.unet, self.weights, self.models = pipe.unet, self.average.weights, [pipe.unet]
         alphas_cumprod = torch.cumprod(1 - pipe.scheduler.betas.double(), dim=0)
+        self.timestep_bias = timestep_bias
         self.module: DenoisingLoss = DenoisingLoss(self.unet, alphas_cumprod, snr_gamma).to(self.device)
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -123,12 +126,19 @@ class DiffusionTask(PipelineTask):
             volume, latents = self.targets(samples)
         noise, timesteps, null = [], [], []
         for generator, label in zip(self.chance(draws), samples.label):
-            timesteps.append(torch.randint(len(self.module.alphas_cumprod), (), generator=generator))
+            timesteps.append(self.timestep(generator))
             null.append(self.drops_label(label, generator))
             noise.append(torch.randn(volume.shape[1:], generator=generator, dtype=torch.float32))
         chance = (torch.stack(noise), torch.stack(timesteps), torch.tensor(null))
         noises, times, nulls = (x.to(self.device) for x in chance)
         return volume, noises, times, self.text_embeds(samples.label), nulls, latents
+
+    def timestep(self, generator: torch.Generator) -> torch.Tensor:
+        count = len(self.module.alphas_cumprod)
+        if self.timestep_bias == 1:
+            return torch.randint(count, (), generator=generator)
+        drawn = torch.rand((), generator=generator, dtype=torch.float64) ** (1 / self.timestep_bias)
+        return (drawn * count).long().clamp(max=count - 1)
 
     def losses(self, module: nn.Module, batch: Any, draws: range) -> Losses:
         return Losses({"denoising": module(*self.arguments(batch, draws))}, {})

@@ -20,6 +20,7 @@ from ..data.chance import draws
 from ..data.clips import Clip
 from ..data.dataset import to_tensor
 from ..data.motion_maps import motion_maps, residual_motion
+from ..data.reframing import draw_framing, reframe
 from ..data.sampling import STRATEGIES, sample_indices
 from ..files.fingerprints import weights_sha256
 from ..files.progress import progress_bar
@@ -181,6 +182,7 @@ class MotionDataset(Dataset):
         flip: mirror every other item, motion and all; only where no label names a side.
         caption_prob: share of items that come with one of their clip's sentences (`Clip.texts`) in the place of its label. A clip
             that has no label comes with a sentence always.
+        reframe: turn, scale and shift pictures and motion by up to this (`data.reframing.draw_framing`); 0: as they are.
     """
 
     def __init__(
@@ -193,6 +195,7 @@ class MotionDataset(Dataset):
         augment: bool = True,
         flip: bool = False,
         caption_prob: float = 0.0,
+        reframe: float = 0.0,
     ):
         if not clips:
             raise ValueError("`clips` is empty; at least one clip is needed.")
@@ -200,6 +203,7 @@ class MotionDataset(Dataset):
             raise ValueError(f"`strategy` must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
         self.clips, self.cache, self.num_frames, self.strategy = list(clips), cache, num_frames, strategy
         self.seed, self.augment, self.flip, self.caption_prob = seed, augment, flip, caption_prob
+        self.reframe = reframe
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -218,6 +222,8 @@ class MotionDataset(Dataset):
         if self.flip and rng.random() < 0.5:
             reference, volume = reference.flip(-1), volume.flip(-1)
             volume[0].neg_()
+        if self.reframe:
+            reference, volume = reframe(reference, volume, draw_framing(rng, self.reframe))
         text = clip.label
         if clip.texts and (not text or rng.random() < self.caption_prob):
             text = clip.texts[int(rng.integers(len(clip.texts)))]

@@ -52,12 +52,13 @@ def resized_unet(unet: UNet3DVideoModel, **changes: Any) -> UNet3DVideoModel:
 def carried_over(old: UNet3DVideoModel, new: UNet3DVideoModel) -> UNet3DVideoModel:
     """`new`, which has all that `old` has, with its weights, fitted as `resized_unet` says; what `old` does not have stays. Texts of
     another width mean nothing to it either."""
+    other_pictures = old.config.image_latent_channels != new.config.image_latent_channels
     wanted, before, now = new.state_dict(), old.config.text_embed_dim, new.config.text_embed_dim
     for name, weight in old.state_dict().items():
         shape = wanted[name].shape
         if name == "null_text_embed" and weight.shape != shape:
             continue
-        if name == "conv_image.weight" and weight.shape[1] != shape[1]:
+        if other_pictures and name.startswith(("conv_image.", "picture_reader.conv_out.")):
             wanted[name].zero_()
         elif name == "time_embedding.linear_1.weight" and weight.shape[1] != shape[1]:
             wanted[name].copy_(_of_time(_spread(weight, 0, shape[0]), old.time_proj, new.time_proj))

@@ -99,6 +99,20 @@ def with_text_attention(unet: UNet3DVideoModel, text_embed_dim: int) -> UNet3DVi
     return carried_over(unet, hearing)
 
 
+def with_picture_reader(unet: UNet3DVideoModel, blocks: int) -> UNet3DVideoModel:
+    """A trained U-Net that also reads the picture with so many residual blocks, which it has yet to learn. Until then it computes what
+    it did.
+
+    Raises:
+        ValueError: if it reads the picture with another number of blocks already.
+    """
+    if unet.config.image_blocks:
+        raise ValueError(
+            f"`--image_blocks` must be {unet.config.image_blocks}, as the pretrained U-Net has, got {blocks}."
+        )
+    return carried_over(unet, changed_unet(unet, image_blocks=blocks))
+
+
 def with_flow_map(unet: UNet3DVideoModel) -> UNet3DVideoModel:
     """A copy of a trained U-Net that can also learn where a step ends, and predicts v_prediction. Until it learns, it computes what
     the other does (which, of a U-Net that predicts something else, is not yet v)."""

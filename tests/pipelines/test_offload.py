@@ -13,7 +13,7 @@ import accelerate.hooks
 import pytest
 import torch
 from diffusers.hooks.group_offloading import ModuleGroup
-from tiny import tiny_baseline, tiny_painter, tiny_pipeline, tiny_text_encoder
+from tiny import tiny_baseline, tiny_painter, tiny_pipeline, tiny_text_encoder, tiny_unet
 from video import tiny_image, tiny_video
 
 
@@ -93,8 +93,10 @@ def test_model_cpu_offload(poison, options, text_encoder):
 @pytest.mark.parametrize("offload_type", ["block_level", "leaf_level"])
 @pytest.mark.parametrize("part", ["lfae", "unet", "label_embeddings"])
 def test_group_offload(poison, part, offload_type):
-    expected = tiny_video(tiny_pipeline())
-    pipe = tiny_pipeline()
+    reading = dict(unet=tiny_unet(image_blocks=1, image_block_channels=8))
+    torch.nn.init.normal_(reading["unet"].picture_reader.conv_out.weight)
+    expected = tiny_video(tiny_pipeline(**reading))
+    pipe = tiny_pipeline(**reading)
     getattr(pipe, part).enable_group_offload(
         onload_device=torch.device("cpu"), offload_type=offload_type, num_blocks_per_group=1
     )

@@ -7,6 +7,7 @@ import torch
 from tiny import tiny_unet
 
 from lfdm_diffusers.training.resized_unet import changed_unet, resized_unet
+from lfdm_diffusers.training.starting_unet import with_picture_reader
 
 
 def outputs(unet, channels: int) -> torch.Tensor:
@@ -23,8 +24,9 @@ def test_frames_and_sizes_change_no_weight():
     assert (unet.config.num_frames, unet.config.sample_size) == (7, 16)
 
 
-def test_pictures_of_another_encoder_are_to_be_learnt():
-    unet = tiny_unet()
+@pytest.mark.parametrize("image_blocks", [0, 1])
+def test_pictures_of_another_encoder_are_to_be_learnt(image_blocks):
+    unet = tiny_unet(image_blocks=image_blocks, image_block_channels=8)
     channels = unet.config.image_latent_channels
     other = resized_unet(unet, image_latent_channels=2 * channels)
     assert other.config.image_latent_channels == 2 * channels and not other.conv_image.weight.any()
@@ -68,3 +70,18 @@ def test_what_a_configuration_left_open_can_change(given):
     changed = changed_unet(tiny_unet(**given), text_attention=True, learned_null_embedding=True)
     assert changed.config.text_attention and changed.null_text_embed is not None
     assert changed.config.block_out_channels == (16, 32)
+
+
+def test_a_trained_unet_learns_to_read_pictures():
+    """Until it has learnt, it computes what it did; what it adds is its own of each picture."""
+    unet, generator = tiny_unet(), torch.Generator().manual_seed(0)
+    reading = with_picture_reader(unet, 2)
+    pictures = torch.randn(2, unet.config.image_latent_channels, 8, 8, generator=generator)
+    with torch.no_grad():
+        torch.testing.assert_close(reading.project_image(pictures), unet.project_image(pictures), rtol=0, atol=0)
+        torch.nn.init.normal_(reading.picture_reader.conv_out.weight)
+        both = reading.project_image(pictures)
+        torch.testing.assert_close(both[:1], reading.project_image(pictures[:1]), rtol=1e-4, atol=1e-4)
+        assert (both - unet.project_image(pictures)).abs().mean() > 0.1
+    with pytest.raises(ValueError, match="`--image_blocks` must be 2, as the pretrained U-Net has, got 3"):
+        with_picture_reader(reading, 3)

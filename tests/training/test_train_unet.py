@@ -227,6 +227,17 @@ def test_lora(faces, whole_run, tmp_path):
     assert_same(weights(tmp_path / "whole"), after)
 
 
+def test_picture_reader(faces, whole_run, tmp_path):
+    """A trained U-Net learns to read the picture, and goes on from what it has read."""
+    changes = {"lfae": None, "model_config_name_or_path": None, "text_encoder": None, "max_train_steps": 2}
+    first = {"pretrained_model_name_or_path": whole_run / "pipeline", "image_blocks": 1}
+    run(arguments(faces, tmp_path / "first", **changes, **first))
+    then = {"pretrained_model_name_or_path": tmp_path / "first" / "pipeline"}
+    run(arguments(faces, tmp_path / "then", **changes, **then))
+    learnt, more = weights(tmp_path / "first"), weights(tmp_path / "then")
+    assert learnt["picture_reader.conv_out.weight"].any() and learnt.keys() == more.keys()
+
+
 def test_flow_map(faces, whole_run, tmp_path):
     """A pipeline that samples by itself in few steps."""
     changes = {
@@ -453,6 +464,11 @@ def test_motion_dataset(faces, cache):
     augmented = MotionDataset(clips, cache, 4, "uniform")[1]
     assert not torch.equal(augmented.reference, sample.reference)
     torch.testing.assert_close(augmented.motion, sample.motion)
+    framed = MotionDataset(clips, cache, 4, "uniform", augment=False, reframe=0.2)
+    one, other = framed[(0, 1)], framed[(1, 1)]
+    assert not torch.equal(one.reference, sample.reference) and not torch.equal(one.motion, sample.motion)
+    assert not torch.equal(one.motion, other.motion)
+    assert torch.equal(framed[(0, 1)].motion, one.motion)
     with pytest.raises(ValueError, match="`clips` is empty"):
         MotionDataset([], cache, 4)
 
@@ -502,6 +518,14 @@ def test_null_condition():
     again = task.arguments(MotionSample(reference[8:], motion[8:], labels[8:]), range(8, 64))
     torch.testing.assert_close(again[1], noise[8:])  # an example's chance does not depend on its neighbours
     assert torch.equal(again[2], timesteps[8:]) and torch.equal(again[4], null[8:])
+
+
+def test_timestep_bias():
+    """Twice as often: the mean of u^(1/2) is 2/3."""
+    task = MotionTask(tiny_pipeline(), timestep_bias=2)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([task.timestep(generator) for _ in range(2000)]).float()
+    assert 640 < drawn.mean() < 690 and drawn.max() <= 999 and drawn.min() >= 0
 
 
 def test_averaged_weights():
