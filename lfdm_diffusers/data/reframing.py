@@ -36,7 +36,9 @@ def reframe(picture: torch.Tensor, motion: torch.Tensor, framing: torch.Tensor) 
     """
 
     def seen(maps: torch.Tensor) -> torch.Tensor:
-        places = sampling_grid(*maps.shape[-2:], maps.device, centers=True) @ framing[:, :2].T + framing[:, 2]
+        places = (
+            sampling_grid(maps.shape[-2], maps.shape[-1], maps.device, centers=True) @ framing[:, :2].T + framing[:, 2]
+        )
         grid = places.expand(len(maps), -1, -1, -1)
         return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 

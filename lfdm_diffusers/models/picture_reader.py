@@ -27,8 +27,8 @@ class PictureReader(nn.Module):
         self.conv_in = nn.Conv2d(in_channels, channels, 1)
         self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups) for _ in range(blocks))
         self.conv_out = nn.Conv2d(channels, out_channels, 1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv_in(x)
