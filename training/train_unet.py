@@ -13,6 +13,7 @@ from pathlib import Path
 from lfdm_diffusers.arguments.choices import FLOW_TARGETS, OBJECTIVES, TEXT_ENCODER
 from lfdm_diffusers.arguments.types import number, whole_number
 from lfdm_diffusers.training.arguments import (
+    SAMPLED_STEPS,
     add_clip_arguments,
     add_data_arguments,
     add_diffusion_arguments,
@@ -128,7 +129,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     run = add_run_arguments(
         parser, batch_size=8, learning_rate=2e-4, milestones=(2 / 3, 5 / 6), adam_betas=(0.9, 0.99)
     )
-    add_sample_arguments(run)
+    add_sample_arguments(run, steps=None)
     add_hub_arguments(parser)
     args = parser.parse_args(argv)
     if args.target_scale is not None and args.flow_target == "absolute":
@@ -230,11 +231,18 @@ def train(args: argparse.Namespace) -> None:
     # Clips are sampled from their first frame, the reference. The published U-Net leaves that frame free.
     if unet.config.flow_target == "residual":
         unet.register_to_config(first_frame_is_picture=True)
+    steps = args.num_inference_steps or (pipe and pipe.config.get("default_num_inference_steps")) or SAMPLED_STEPS
     teacher, kept = None, {}
     if args.objective == "flow_map" and pipe is not None:
         teacher = unet.requires_grad_(False).eval().to(run.device)
         unet = with_flow_map(teacher)
         kept = {name: pipe.config.get(name) for name in ("face_frame", "known_pictures")}
+    elif pipe is not None:
+        kept = {"default_guidance_scale": pipe.config.get("default_guidance_scale")}
+        if pipe.config.get("face_frame") is not None:
+            run.say(
+                "The new pipeline has no `face_frame`: how these clips frame faces is not known. Register it if they do as before."
+            )
     if args.lora_rank:
         add_lora(unet, args.lora_rank, args.lora_alpha)
     if args.gradient_checkpointing:
@@ -246,7 +254,7 @@ def train(args: argparse.Namespace) -> None:
         label_embeddings=table,
         text_encoder=encoder,
         tokenizer=tokenizer,
-        default_num_inference_steps=args.num_inference_steps,
+        default_num_inference_steps=steps,
         painter=pipe.painter if pipe and args.lfae is None else None,  # it paints frames of its own auto-encoder's
         **kept,
     )

@@ -14,6 +14,8 @@ from ..arguments.faults import is_full_memory, report_fault
 from ..arguments.types import add_limit_arguments, number, whole_number
 from ..files.names import print_anything, printable_lines
 
+SAMPLED_STEPS = 10  # of denoising, in validation and by default
+
 
 def script_parser(doc: str) -> argparse.ArgumentParser:
     """A parser for a script with this docstring, whose first line is the description."""
@@ -207,10 +209,14 @@ def add_diffusion_arguments(parser: argparse.ArgumentParser) -> argparse._Argume
     return group
 
 
-def add_sample_arguments(group: argparse._ArgumentGroup) -> None:
-    """Add to the run's group what validation generates."""
+def add_sample_arguments(group: argparse._ArgumentGroup, steps: int | None = SAMPLED_STEPS) -> None:
+    """Add to the run's group what validation generates; `steps` is the default, None what a pretrained pipeline has."""
     group.add_argument(
-        "--num_inference_steps", type=whole_number(1), default=10, help="of validation, and the pipeline's default"
+        "--num_inference_steps",
+        type=whole_number(1),
+        default=steps,
+        help="of validation, and the pipeline's default"
+        + ("" if steps else f" (default: what a pretrained one has, else {SAMPLED_STEPS})"),
     )
     group.add_argument("--num_validation_clips", type=whole_number(1), default=64, help="for the validation loss")
     group.add_argument("--num_validation_pictures", type=whole_number(1), default=2, help="to sample every label for")

@@ -13,6 +13,7 @@ from ..data.dataset import PairDataset
 from ..evaluation.reconstruction import reconstruction_pairs
 from ..metrics import moving_pixels
 from ..models import LatentFlowAutoencoder, UNet3DVideoModel
+from .arguments import SAMPLED_STEPS
 from .clips import TrainingClips, label_texts
 from .diffusion import DenoisingLoss
 from .lfae import LFAETask
@@ -25,7 +26,6 @@ FORWARD = 1 / 3  # of a step's seconds: a step goes forward once, and back at tw
 BATCH = {"stage_one": 8, "stage_two": 4}  # small: of a few minutes, more steps are better than smoother ones
 FEWEST_STEPS = 40  # fewer teach nothing, and every share of them would be a step or none
 VALIDATED = 32  # pairs, and clips
-SAMPLED_STEPS = 10  # of denoising, in validation and by default
 
 # Where a moving pixel's error counts for nothing beside still ones, motion is not learnt: its share of the loss.
 MOVING_SHARE, LARGEST_WEIGHT = 1 / 3, 30.0

@@ -227,11 +227,18 @@ def test_lora(faces, whole_run, tmp_path):
     assert_same(weights(tmp_path / "whole"), after)
 
 
-def test_picture_reader(faces, whole_run, tmp_path):
-    """A trained U-Net learns to read the picture, and goes on from what it has read."""
+def test_picture_reader(faces, whole_run, tmp_path, capsys):
+    """A trained U-Net learns to read the picture, and goes on from what it has read; guidance and steps stay the pipeline's own."""
     changes = {"lfae": None, "model_config_name_or_path": None, "text_encoder": None, "max_train_steps": 2}
-    first = {"pretrained_model_name_or_path": whole_run / "pipeline", "image_blocks": 1}
+    changes["num_inference_steps"] = None
+    base = LFDMPipeline.from_pretrained(whole_run / "pipeline")
+    base.register_to_config(default_guidance_scale=1.5, default_num_inference_steps=1, face_frame=2.0)
+    base.save_pretrained(tmp_path / "base")
+    first = {"pretrained_model_name_or_path": tmp_path / "base", "image_blocks": 1}
     run(arguments(faces, tmp_path / "first", **changes, **first))
+    assert "The new pipeline has no `face_frame`" in capsys.readouterr().out
+    found = LFDMPipeline.from_pretrained(tmp_path / "first" / "pipeline").config
+    assert (found.default_guidance_scale, found.default_num_inference_steps) == (1.5, 1) and "face_frame" not in found
     then = {"pretrained_model_name_or_path": tmp_path / "first" / "pipeline"}
     run(arguments(faces, tmp_path / "then", **changes, **then))
     learnt, more = weights(tmp_path / "first"), weights(tmp_path / "then")
