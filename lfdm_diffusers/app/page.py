@@ -10,6 +10,7 @@ import gradio as gr
 from ..data.picture_fitting import FITS
 from ..embedded import DRAWN_MODEL, embedded_photographs, embedded_pictures
 from ..schedulers import SCHEDULERS
+from . import dropped
 from .actions import (
     AS_TRAINED,
     BRUSH_ALPHA,
@@ -35,6 +36,7 @@ from .actions import (
 )
 from .api import add_api
 from .drawing import STROKE, STROKE_COLUMNS, SUBJECT_COLUMNS, drawable
+from .dropped import TAKES
 from .engine import Engine
 from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
@@ -244,7 +246,13 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
             "The auto-encoder finds the motion of a driving clip, and gives it to your picture: no label needed."
         )
         picture = _picture(engine, 1)
-        driving = gr.Video(label="Driving clip", sources=["upload", "webcam"], height=290, elem_id="driving")
+        driving = gr.Video(
+            label="Driving clip",
+            sources=["upload", "webcam"],
+            height=290,
+            elem_id="driving",
+            elem_classes=TAKES["clip"],
+        )
         relative = gr.Checkbox(
             True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
         )
@@ -261,7 +269,7 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
             "A `.safetensors` file that this app or `lfdm generate` has saved, for any picture framed in the same way."
         )
         picture = _picture(engine, 2)
-        kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion")
+        kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion", elem_classes=TAKES["motion"])
         scale, loop, fit, size = _strength(), _repetition(), _framing(engine), _size()
         go = gr.Button("Animate", variant="primary", elem_id="go-kept")
     with gr.Column():
@@ -297,6 +305,7 @@ def _picture(engine: Engine, example: int, height: int = 240, **options: Any) ->
     value = next(iter(_photographs() if engine.both else _drawn()[example:]), None)
     sources = ["upload", "webcam", "clipboard"]
     # Without a mode the picture comes as it is: transparency is laid over white later, by the pipeline.
+    options |= {"elem_classes": TAKES["picture"]}
     return picture_upload(value, label="Picture", sources=sources, height=height, **options)
 
 
@@ -358,7 +367,8 @@ def launch_options() -> dict[str, Any]:
     theme = gr.themes.Soft(primary_hue="blue", neutral_hue="slate", **fonts)  # fonts that need no download
     return {
         "theme": theme,
-        "css": CSS,
+        "css": CSS + dropped.CSS,
+        "js": dropped.SCRIPT,
         "max_file_size": MOST_UPLOADED,
         "show_error": True,
         "footer_links": ["api"],

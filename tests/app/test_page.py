@@ -101,6 +101,14 @@ def click(browser: webdriver.Chrome, element: webdriver.remote.webelement.WebEle
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", element)
 
 
+def empty(browser: webdriver.Chrome) -> None:
+    """Take the picture away."""
+    for button in browser.find_elements(
+        "css selector", '#picture button[aria-label="Clear"], #picture button[title="Clear"]'
+    ):
+        click(browser, button)
+
+
 def keep(browser: webdriver.Chrome, name: str) -> None:
     """A screenshot of the whole page, if LFDM_SCREENSHOTS names a folder."""
     if folder := os.environ.get("LFDM_SCREENSHOTS"):
@@ -173,6 +181,42 @@ def video(browser: webdriver.Chrome, selector: str, tmp_path: Path, first: bool 
     return read_clip(Clip(path))
 
 
+DROP = """
+    const [target, name, type] = arguments, sent = new DataTransfer();
+    sent.items.add(new File(["some words"], name, {type}));
+    return ["dragover", "drop"].map(kind => {
+        const event = new DragEvent(kind, {dataTransfer: sent, bubbles: true, cancelable: true});
+        target.dispatchEvent(event);
+        return event.defaultPrevented;  // else the browser leaves the page and opens the file
+    });
+"""
+
+
+def test_a_dropped_file_of_another_kind_is_answered(url, browser):
+    """In one sentence, and the picture that is there stays; so does the page, where a file falls beside all fields."""
+    browser.get(url)
+    until(browser, "#go")
+    picture = until(browser, "#picture img")
+    source = picture.get_attribute("src")
+    assert browser.execute_script(DROP, picture, "notes.txt", "text/plain") == [True, True]
+    assert until(browser, "#dropped").text == "notes.txt is not a picture; this field takes nothing else."
+    assert browser.execute_script(DROP, until(browser, "h1"), "me.png", "image/png") == [True, True]
+    assert until(browser, "#dropped").text == "Drop a file onto the field that it is for."
+    time.sleep(2)  # what the field would do, it does later
+    assert until(browser, "#picture img").get_attribute("src") == source
+    keep(browser, "dropped")
+    empty(browser)
+    assert browser.execute_script(DROP, until(browser, "#picture button"), "clip.mp4", "video/mp4") == [True, True]
+    assert until(browser, "#dropped").text.startswith("clip.mp4 is not a picture")
+    click(browser, until(browser, "#dropped"))
+    assert not browser.find_elements("css selector", "#dropped")
+    for tab, field, what in (("From a clip", "#driving", "a video"), ("Saved motion", "#motion", "a saved motion")):
+        click(browser, until(browser, "button[role=tab]", tab))
+        browser.execute_script(DROP, until(browser, f"{field} button"), "notes.txt", "text/plain")
+        assert until(browser, "#dropped").text.startswith(f"notes.txt is not {what}")
+        click(browser, until(browser, "#dropped"))
+
+
 @pytest.mark.parametrize("width, height", [(1280, 900), (390, 844)], ids=["desktop", "phone"])
 def test_upload_choose_animate(url, browser, tmp_path, width, height):
     browser.set_window_size(width, height)
@@ -180,11 +224,7 @@ def test_upload_choose_animate(url, browser, tmp_path, width, height):
     until(browser, "#go")
     picture = tmp_path / "me.png"
     PIL.Image.open(embedded_pictures()[3]).save(picture)
-    # Another picture is shown at first: take it away, then upload.
-    for button in browser.find_elements(
-        "css selector", '#picture button[aria-label="Clear"], #picture button[title="Clear"]'
-    ):
-        click(browser, button)
+    empty(browser)  # another picture is shown at first
     browser.find_element("css selector", '#picture input[type="file"]').send_keys(str(picture))
     until(browser, "#picture img")
     click(browser, browser.find_element("css selector", '#label input[value="surprise"]'))
