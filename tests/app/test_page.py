@@ -330,10 +330,7 @@ def test_boxes_are_proposed_moved_and_drawn(url, browser, tmp_path, width, heigh
     browser.set_window_size(width, height)
     browser.get(url)
     until(browser, "#go")
-    for button in browser.find_elements(
-        "css selector", '#picture button[aria-label="Clear"], #picture button[title="Clear"]'
-    ):
-        click(browser, button)
+    empty(browser)
     browser.find_element("css selector", '#picture input[type="file"]').send_keys(str(tmp_path / "two.png"))
     until(browser, "#picture img", "two")
     click(browser, browser.find_element("css selector", '#label input[value="surprise"]'))
