@@ -14,16 +14,24 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.motion_maps import motion_maps, residual_motion
+from lfdm_diffusers.data.sampling import sample_indices
 from lfdm_diffusers.ops.warp import sampling_grid
 
 STRONG = 0.5
-LATE = slice(9, 20)  # of 24 frames
+LATE = 0.375, 0.83  # from and to, of a clip
+
+
+def late(flow: torch.Tensor) -> torch.Tensor:
+    """Mean over the late frames of a clip's flow `(F, 2, h, w)`."""
+    first, last = (round(share * len(flow)) for share in LATE)
+    return flow[first:last].float().mean(0)
 
 
 def at_mouth(flow: torch.Tensor) -> torch.Tensor:
@@ -49,7 +57,7 @@ def beginning_otherwise(root: Path, split: str, label: str, before: str) -> list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", type=Path, required=True, help="people of 24 frames drawn with --with-flow")
+    parser.add_argument("--data_dir", type=Path, required=True, help="people drawn with --with-flow")
     parser.add_argument("--pipeline", type=Path, required=True)
     parser.add_argument("--guidance_scale", type=float, nargs="+", default=[1.0])
     parser.add_argument("--split", default="test")
@@ -66,7 +74,11 @@ def main() -> None:
     clips = beginning_otherwise(args.data_dir, args.split, args.label, args.before)[: args.clips]
     if not clips:
         raise SystemExit(f"no clip of {args.label} in {args.data_dir} begins with {args.before}")
-    true = [at_mouth(motion_maps(*residual_motion(clip, side, side), places)[0][LATE].mean(0)) for clip in clips]
+    true = []
+    for clip in clips:
+        flow, seen = residual_motion(clip, side, side)
+        taken = sample_indices("uniform", len(flow), pipe.num_frames, np.random.default_rng(0))
+        true.append(at_mouth(late(motion_maps(flow[taken], seen[taken], places)[0])))
     for guidance in args.guidance_scale:
         made = []
         for number, clip in enumerate(clips):
@@ -77,7 +89,7 @@ def main() -> None:
                 generator=torch.Generator().manual_seed(number),
                 output_type="latent",
             )
-            made.append(at_mouth(output.flow[0, LATE].float().mean(0) - rest))
+            made.append(at_mouth(late(output.flow[0]) - rest))
         wanted, found = torch.stack(true), torch.stack(made)
         together, way = (wanted * found).sum(), (wanted * found).sum() / wanted.square().sum()
         r = together / (wanted.square().sum() * found.square().sum()).sqrt()
