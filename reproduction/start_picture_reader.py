@@ -30,7 +30,7 @@ from lfdm_diffusers.models.blocks_3d import ResnetBlock
 from lfdm_diffusers.models.picture_reader import PictureReader
 from lfdm_diffusers.training.starting_unet import with_picture_reader
 
-MIDDLE = slice(7, 28), slice(6, 26)  # rows and columns of 32 where faces are
+MIDDLE = (0.22, 0.875), (0.19, 0.81)  # where faces are: from and to, of rows and of columns
 APEX = 0.9  # of the expression's greatest level
 BATCH, RATE, DECAY = 16, 1e-3, 0.05
 
@@ -44,14 +44,21 @@ class Maps(NamedTuple):
     labels: torch.Tensor
 
 
+def middle(maps: torch.Tensor) -> torch.Tensor:
+    """Of maps `(..., h, w)` what lies in `MIDDLE`."""
+    rows, columns = (
+        slice(int(first * size), int(last * size) + 1) for (first, last), size in zip(MIDDLE, maps.shape[-2:])
+    )
+    return maps[..., rows, columns]
+
+
 def without_affine(flow: torch.Tensor) -> torch.Tensor:
     """A flow `(2, h, w)` less the affine flow that fits it best over `MIDDLE`."""
     h, w = flow.shape[1:]
     y, x = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
-    terms = torch.stack((torch.ones_like(x), x, y), -1)
-    rows, columns = MIDDLE
-    fitted = torch.linalg.lstsq(terms[rows, columns].reshape(-1, 3), flow[:, rows, columns].reshape(2, -1).T).solution
-    return flow - torch.einsum("hwk,kc->chw", terms, fitted)
+    terms = torch.stack((torch.ones_like(x), x, y))
+    fitted = torch.linalg.lstsq(middle(terms).flatten(1).T, middle(flow).flatten(1).T).solution
+    return flow - torch.einsum("khw,kc->chw", terms, fitted)
 
 
 @torch.inference_mode()
@@ -59,7 +66,6 @@ def read_maps(pipe: LFDMPipeline, roots: list[Path], split: str) -> Maps:
     """What is learnt, of the clips of a split that their metadata list."""
     side, labels = pipe.sample_size, pipe.labels
     places = pipe.lfae.flow_size(side, side)
-    rows, columns = MIDDLE
     found: list[tuple[torch.Tensor, ...]] = []
     for root in roots:
         lines = (root / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
@@ -73,7 +79,7 @@ def read_maps(pipe: LFDMPipeline, roots: list[Path], split: str) -> Maps:
             flow, seen = (maps.mean(0) for maps in motion_maps(flow[late], seen[late], places))
             picture = torch.from_numpy(read_clip(clip, [0])[0]).permute(2, 0, 1)[None].float() / 255
             both = pipe.lfae.encode(torch.cat((picture, picture.flip(-1)))).latent.half()
-            motion = torch.cat((without_affine(flow), seen))[:, rows, columns]
+            motion = middle(torch.cat((without_affine(flow), seen)))
             found.append((both[0], both[1], motion, torch.tensor(labels.index(clip.label))))
     return Maps(*map(torch.stack, zip(*found)))
 
@@ -104,9 +110,8 @@ class Guess(nn.Module):
 
 
 def guessed(reader: PictureReader, guess: Guess, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    rows, columns = MIDDLE
     patches = F.pixel_unshuffle(latents.float(), guess.patch).contiguous(memory_format=torch.channels_last)
-    return guess(reader(patches), labels)[:, :, rows, columns]
+    return middle(guess(reader(patches), labels))
 
 
 @torch.inference_mode()
