@@ -7,8 +7,10 @@ from pathlib import Path
 from safetensors import safe_open
 
 from .. import models
-from ..files.reading import UnreadableFileError, reading, why
+from ..files.fingerprints import weights_sha256
+from ..files.reading import UnreadableFileError, read_json, reading, why
 from ..files.whole import whole
+from ..hub.eval_results import eval_results, write_eval_results
 from ..hub.push import CARD
 from ..models.decoder_files import CONFIG as DECODER_CONFIG
 from ..models.decoder_files import WEIGHTS as DECODER_WEIGHTS
@@ -58,3 +60,23 @@ def write_card(folder: Path, kind: str, repo_id: str) -> None:
         card = cls.from_pretrained(str(folder)).card(repo_id=repo_id)
     with whole(folder / CARD) as part:
         card.save(part)
+
+
+def add_results(folder: Path, kind: str, results: Path, benchmark: str) -> None:
+    """Put the scores of results.json into a pipeline's folder, where the Hub looks for them.
+
+    Raises:
+        ValueError: if they are not scores of this pipeline's networks.
+    """
+    found = read_json(results)
+    entries = eval_results(found, benchmark)
+    measured = found["receipt"].get("model_sha256")
+    if kind not in PIPELINES or not measured:
+        raise ValueError(f"{results} must hold scores of a pipeline, and {folder} be that pipeline.")
+    with quiet_libraries():
+        pipe = PIPELINES[kind].from_pretrained(str(folder))
+    for name, digest in measured.items():
+        network = pipe.components.get(name)
+        if network is None or weights_sha256(network) != digest:
+            raise ValueError(f"{results} holds scores of another model: its {name} is not that of {folder}.")
+    write_eval_results(folder, benchmark.replace("/", "--"), entries)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from diffusers.utils import PushToHubMixin
-from huggingface_hub import CommitInfo, HfApi, ModelCard, file_exists, upload_folder
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, ModelCard, file_exists, upload_folder
 from huggingface_hub.errors import HfHubHTTPError
 
 from .cards import CardFacts
+from .eval_results import FOLDER as EVAL_RESULTS
+from .eval_results import plain_results
 
 CARD = "README.md"
 HIDDEN = [".*", "*/.*"]  # as fnmatch has it, where * goes over slashes
@@ -69,13 +71,14 @@ def push_folder(
 ) -> str:
     """Upload a finished folder to a Hub repository, made if need be, in one commit; returns its address.
 
-    Hidden files, such as .env and what a killed writer left, stay here.
+    Hidden files, such as .env and what a killed writer left, stay here, but for scores (`hub.eval_results`), which are a second commit.
 
     Raises:
         ValueError: if a link leads out of the folder.
         ConnectionError: if that fails; says what to do about a token. The folder stays, and the repository is as it was.
     """
     require_inside(Path(folder))
+    scores = plain_results(Path(folder))
     api = HfApi(token=token)
     try:
         with _explained_refusals():
@@ -83,6 +86,9 @@ def push_folder(
             api.upload_folder(
                 repo_id=repo.repo_id, folder_path=os.fspath(folder), commit_message=message, ignore_patterns=HIDDEN
             )
+            if scores:
+                added = [CommitOperationAdd(f"{EVAL_RESULTS}/{path.name}", path) for path in scores]
+                api.create_commit(repo.repo_id, added, commit_message="Scores")
     except Exception as error:  # of whichever HTTP library the Hub client uses
         raise ConnectionError(f"{folder} is complete, but the push to {repo_id} failed: {error}") from error
     return str(repo)

@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+import yaml
 from diffusers import DDIMScheduler
 from lfdm_command import frames_of, lfdm
 from loopback_hub import READ_TOKEN, WRITE_TOKEN
@@ -26,6 +27,7 @@ from lfdm_diffusers.cli import main
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_writing import write_clip
+from lfdm_diffusers.files.fingerprints import weights_sha256
 from lfdm_diffusers.pipelines import loading
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
 from lfdm_diffusers.visualization import as_pixels, enlarge
@@ -837,7 +839,40 @@ def test_push(model, tmp_path, loopback_hub, process):
     card = loopback_hub.files("me/lfae")["README.md"].decode()
     assert "library_name: diffusers" in card and 'from_pretrained("me/lfae")' in card
 
+    scores, pipe = tmp_path / "results.json", LFDMPipeline.from_pretrained(pipeline)
+    receipt = {
+        "data": {"name": "faces", "split": "test"},
+        "videos": {"generated": 20, "real": 40, "frames": 4, "width": 32, "height": 32},
+        "sampling": {"num_inference_steps": 4, "guidance_scale": 2.0, "seed": 0},
+        "model_sha256": {"unet": weights_sha256(pipe.unet), "lfae": weights_sha256(pipe.lfae)},
+    }
+    results = {"scores": {"fvd": {"value": 283.5, "real_against_real": 302.25}}, "receipt": receipt}
+    scores.write_text(json.dumps(results))
+    code, out, err = push(pipeline, "me/pushed", "--results", scores, "--benchmark", "me/faces")
+    assert code == 0, err
+    (entry,) = yaml.safe_load(loopback_hub.files("me/pushed")[".eval_results/me--faces.yaml"])
+    assert entry["dataset"] == {"id": "me/faces", "task_id": "fvd"} and entry["value"] == 283.5
+    assert (
+        "20 clips against 40 real ones of faces (test)" in entry["notes"]
+        and "real_against_real 302.2" in entry["notes"]
+    )
+    other = tmp_path / "other.json"
+    receipt["model_sha256"]["unet"] = "0" * 64
+    other.write_text(json.dumps(results))
+
     for arguments, token, message in (
+        (
+            (pipeline, "me/pushed", "--results", other, "--benchmark", "me/faces"),
+            WRITE_TOKEN,
+            "its unet is not that of",
+        ),
+        ((pipeline, "me/pushed", "--results", scores), WRITE_TOKEN, "go together"),
+        (
+            (pipeline, "me/pushed", "--results", pipeline / "model_index.json", "--benchmark", "me/faces"),
+            WRITE_TOKEN,
+            "results.json",
+        ),
+        ((lfae, "me/lfae", "--results", scores, "--benchmark", "me/faces"), WRITE_TOKEN, "scores of a pipeline"),
         ((pipeline, "me/other"), None, "Pushing needs a token"),
         ((pipeline, "me/other"), READ_TOKEN, "may not write there"),
         ((tmp_path / "none", "me/none"), WRITE_TOKEN, "There is no folder"),
