@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--label", default="neutral")
     parser.add_argument("--before", default="happiness")
+    parser.add_argument("--num_frames", type=int, help="of a clip (default: as trained)")
     parser.add_argument("--clips", type=int, default=20, help="at most")
     args = parser.parse_args()
 
@@ -74,10 +75,11 @@ def main() -> None:
     clips = beginning_otherwise(args.data_dir, args.split, args.label, args.before)[: args.clips]
     if not clips:
         raise SystemExit(f"no clip of {args.label} in {args.data_dir} begins with {args.before}")
+    frames = args.num_frames or pipe.num_frames
     true = []
     for clip in clips:
         flow, seen = residual_motion(clip, side, side)
-        taken = sample_indices("uniform", len(flow), pipe.num_frames, np.random.default_rng(0))
+        taken = sample_indices("uniform", len(flow), frames, np.random.default_rng(0))
         true.append(at_mouth(late(motion_maps(flow[taken], seen[taken], places)[0])))
     for guidance in args.guidance_scale:
         made = []
@@ -86,6 +88,7 @@ def main() -> None:
                 read_clip(clip, [0])[0],
                 args.label,
                 guidance_scale=guidance,
+                num_frames=frames,
                 generator=torch.Generator().manual_seed(number),
                 output_type="latent",
             )
