@@ -134,6 +134,7 @@ class DiffusionTask(PipelineTask):
         return volume, noises, times, self.text_embeds(samples.label), nulls, latents
 
     def timestep(self, generator: torch.Generator) -> torch.Tensor:
+        """A random timestep, int64 `()`, as `timestep_bias` says."""
         count = len(self.module.alphas_cumprod)
         if self.timestep_bias == 1:
             return torch.randint(count, (), generator=generator)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from tiny import LABELS, tiny_image, tiny_pipeline
+from tiny import LABELS, tiny_image, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import FullSizePainter
 from lfdm_diffusers.export.folder import export_onnx
@@ -28,7 +28,9 @@ pytestmark = pytest.mark.skipif(not all(map(find_spec, ("onnxruntime", "onnxscri
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A pipeline, and the folder of its files (float16: its own weights have been rounded, so that both have the same)."""
-    pipe = tiny_pipeline(default_guidance_scale=2.0)
+    unet = tiny_unet(image_blocks=1, image_block_channels=8)
+    torch.nn.init.normal_(unet.picture_reader.conv_out.weight)
+    pipe = tiny_pipeline(unet=unet, default_guidance_scale=2.0)
     pipe.lfae.register_to_config(flow_grid="centers", warp_padding="border")
     pipe.unet.register_to_config(flow_target="residual", prediction_type="v_prediction")
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
