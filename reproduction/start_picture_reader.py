@@ -191,9 +191,7 @@ def main() -> None:
             parameter.mul_(args.share * size)
     pipe.register_modules(unet=unet)
     pipe.save_pretrained(args.output)
-    print(
-        f"step {step}: unexplained of flow and occlusion {unexplained(reader, guess, test, scale, mean)}; {args.output}"
-    )
+    print(f"unexplained of flow and occlusion at best {best}; {args.output}")
 
 
 if __name__ == "__main__":
