@@ -29,9 +29,9 @@ from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.motion_maps import motion_maps, residual_motion
 from lfdm_diffusers.models.blocks_3d import ResnetBlock
 from lfdm_diffusers.models.picture_reader import PictureReader
+from lfdm_diffusers.training.expression_motion import middle, without_affine
 from lfdm_diffusers.training.starting_unet import with_picture_reader
 
-MIDDLE = (0.22, 0.875), (0.19, 0.81)  # where faces are: from and to, of rows and of columns
 APEX = 0.9  # of the expression's greatest level
 BATCH, RATE, DECAY = 16, 1e-3, 0.05
 NOISE, SHIFT = 0.2, 3  # of latent maps: share of their deviation, places
@@ -44,23 +44,6 @@ class Maps(NamedTuple):
     mirrored: torch.Tensor
     motion: torch.Tensor
     labels: torch.Tensor
-
-
-def middle(maps: torch.Tensor) -> torch.Tensor:
-    """Of maps `(..., h, w)` what lies in `MIDDLE`."""
-    rows, columns = (
-        slice(int(first * size), int(last * size) + 1) for (first, last), size in zip(MIDDLE, maps.shape[-2:])
-    )
-    return maps[..., rows, columns]
-
-
-def without_affine(flow: torch.Tensor) -> torch.Tensor:
-    """A flow `(2, h, w)` less the affine flow that fits it best over `MIDDLE`."""
-    h, w = flow.shape[1:]
-    y, x = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
-    terms = torch.stack((torch.ones_like(x), x, y))
-    fitted = torch.linalg.lstsq(middle(terms).flatten(1).T, middle(flow).flatten(1).T).solution
-    return flow - torch.einsum("khw,kc->chw", terms, fitted)
 
 
 @torch.inference_mode()

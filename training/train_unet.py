@@ -94,6 +94,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
 
     loss.add_argument(
+        "--expression_weight",
+        type=number(0),
+        default=0.0,
+        metavar="W",
+        help="of framed faces: weight of the flow's error that no affine motion of the middle explains, beside the whole error\n"
+        "(default: 0; 20 makes a mouth count as much as a head that turns)",
+    )
+    loss.add_argument(
         "--timestep_bias",
         type=number(1),
         default=1.0,
@@ -139,6 +147,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             parser.error("--objective flow_map needs --pretrained_model_name_or_path, whose U-Net teaches")
         settled = ["lfae", "lfae_subfolder", "preset", "model_config_name_or_path", "lora_rank", "lora_alpha"]
         settled += ["text_encoder", "text_attention", "image_blocks", "snr_gamma", "timestep_bias"]
+        settled += ["expression_weight"]
         refuse_options(parser, args, settled, "does not go with --objective flow_map")
     else:
         own = ["teacher_steps", "walk_steps", "guidance_scale"]
@@ -294,7 +303,8 @@ def train(args: argparse.Namespace) -> None:
     }
     task: MotionTask
     if teacher is None:
-        task = MotionTask(*shared, snr_gamma=args.snr_gamma, timestep_bias=args.timestep_bias, **settings)
+        settings |= {name: getattr(args, name) for name in ("snr_gamma", "timestep_bias", "expression_weight")}
+        task = MotionTask(*shared, **settings)
     else:
         guidance = pipe.guidance_of(args.guidance_scale)
         settings |= {"guidance_scale": guidance, "teacher_steps": args.teacher_steps, "walk_steps": args.walk_steps}

@@ -7,22 +7,13 @@ import sys
 
 import numpy as np
 import torch
-from start_picture_reader import main, middle, without_affine
+from start_picture_reader import main
 from tiny import tiny_pipeline
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.data.drawn_sets import write_flow
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.ops.warp import sampling_grid
-
-
-def test_the_heads_own_motion_is_taken_out():
-    y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
-    turned = torch.stack((0.1 + 0.2 * x - 0.3 * y, 0.5 * x + 0.01))
-    smile = torch.exp(-30 * (x**2 + (y - 0.3) ** 2)) * torch.tensor([0.2, -0.1])[:, None, None]
-    torch.testing.assert_close(without_affine(turned), torch.zeros_like(turned), rtol=0, atol=1e-6)
-    torch.testing.assert_close(without_affine(turned + smile), without_affine(smile), rtol=0, atol=1e-6)
-    assert middle(smile).shape == (2, 22, 20)
 
 
 def test_it_writes_a_pipeline_whose_unet_reads(tmp_path, monkeypatch, capsys):

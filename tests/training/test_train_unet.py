@@ -28,6 +28,7 @@ from lfdm_diffusers.pipelines.motion import volume_to_motion
 from lfdm_diffusers.schedulers import released_scheduler
 from lfdm_diffusers.training.checkpoints import checkpoints
 from lfdm_diffusers.training.diffusion import DenoisingLoss, MotionTask
+from lfdm_diffusers.training.expression_motion import middle, without_affine
 from lfdm_diffusers.training.labels import embed_labels, unrelated_rows
 from lfdm_diffusers.training.motion_cache import MotionCache, MotionDataset, MotionSample
 
@@ -483,7 +484,7 @@ def test_motion_dataset(faces, cache):
 class Oracle(torch.nn.Module):
     """Knows the noise: predicts exactly, in whichever way is asked for."""
 
-    def __init__(self, prediction_type: str, volume: torch.Tensor, noise: torch.Tensor, off: float):
+    def __init__(self, prediction_type: str, volume: torch.Tensor, noise: torch.Tensor, off: float | torch.Tensor):
         super().__init__()
         self.config = tiny_unet(prediction_type=prediction_type).config
         self.volume, self.noise, self.off = volume, noise, off
@@ -510,6 +511,33 @@ def test_denoising_loss(prediction_type):
     snr = (alphas / (1 - alphas))[timesteps]
     expected = (snr.clamp(max=5.0) * 0.1**2).mean()
     torch.testing.assert_close(wrong(volume, noise, timesteps, None, None, None).double(), expected, rtol=1e-3, atol=0)
+
+
+def test_the_heads_own_motion_is_taken_out():
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
+    turned = torch.stack((0.1 + 0.2 * x - 0.3 * y, 0.5 * x + 0.01))
+    smile = torch.exp(-30 * (x**2 + (y - 0.3) ** 2)) * torch.tensor([0.2, -0.1])[:, None, None]
+    torch.testing.assert_close(without_affine(turned), torch.zeros_like(turned), rtol=0, atol=1e-6)
+    torch.testing.assert_close(without_affine(turned + smile), without_affine(smile), rtol=0, atol=1e-6)
+    assert middle(smile).shape == (2, 22, 20)
+
+
+def test_expression_weight():
+    """An error that an affine motion of the flow explains costs no more; a mouth's does, and gives a gradient of its own."""
+    generator = torch.Generator().manual_seed(0)
+    volume, noise = torch.randn(2, 1, 3, 4, 32, 32, generator=generator)
+    alphas, time = torch.cumprod(1 - released_scheduler().betas.double(), 0), torch.tensor([700])
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
+    turned = torch.stack((0.1 * x, 0.2 - 0.1 * y, torch.zeros_like(x)))[:, None]
+    mouth = turned + torch.exp(-30 * (x**2 + (y - 0.3) ** 2)) * torch.tensor([0.2, 0.0, 0.0]).view(3, 1, 1, 1)
+
+    def loss(off: torch.Tensor, weight: float) -> torch.Tensor:
+        unet = Oracle("sample", volume, noise, off)
+        return DenoisingLoss(unet, alphas, None, weight)(volume, noise, time, None, None, None)
+
+    torch.testing.assert_close(loss(turned, 20.0), loss(turned, 0.0), rtol=1e-4, atol=1e-7)
+    own = middle(without_affine(mouth[:2])).square().mean()
+    torch.testing.assert_close(loss(mouth, 20.0), loss(mouth, 0.0) + 20 * own, rtol=1e-4, atol=1e-7)
 
 
 def test_null_condition():
