@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ..ops.warp import sampling_grid
+
 MIDDLE = (0.22, 0.875), (0.19, 0.81)  # where framed faces are: from and to, of rows and of columns
 
 
@@ -17,10 +19,7 @@ def middle(maps: torch.Tensor) -> torch.Tensor:
 
 def without_affine(flow: torch.Tensor) -> torch.Tensor:
     """Flow, of any unit, `(..., h, w)`, less the affine flow that fits it best over `MIDDLE` (least squares)."""
-    h, w = flow.shape[-2:]
-    y, x = torch.meshgrid(
-        torch.linspace(-1, 1, h, device=flow.device), torch.linspace(-1, 1, w, device=flow.device), indexing="ij"
-    )
-    terms = torch.stack((torch.ones_like(x), x, y)).to(flow.dtype)
+    places = sampling_grid(flow.shape[-2], flow.shape[-1], flow.device, centers=True).to(flow.dtype)
+    terms = torch.stack((torch.ones_like(places[..., 0]), *places.unbind(-1)))
     fit = torch.linalg.pinv(middle(terms).flatten(1))  # (places, 3)
     return flow - torch.einsum("...k,khw->...hw", middle(flow).flatten(-2) @ fit, terms)
