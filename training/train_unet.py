@@ -230,7 +230,7 @@ def train(args: argparse.Namespace) -> None:
         unet = resized_unet(pipe.unet, **config | sizes(args, lfae))
     if learns_to_hear and width is not None:
         unet = with_text_attention(unet, width)
-    if args.image_blocks and args.image_blocks != unet.config.get("image_blocks"):
+    if args.image_blocks and args.image_blocks != unet.config.image_blocks:
         unet = with_picture_reader(unet, args.image_blocks)
     standardised = unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None)
     if standardised:

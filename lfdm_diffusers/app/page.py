@@ -10,7 +10,6 @@ import gradio as gr
 from ..data.picture_fitting import FITS
 from ..embedded import DRAWN_MODEL, embedded_photographs, embedded_pictures
 from ..schedulers import SCHEDULERS
-from . import dropped
 from .actions import (
     AS_TRAINED,
     BRUSH_ALPHA,
@@ -36,7 +35,8 @@ from .actions import (
 )
 from .api import add_api
 from .drawing import STROKE, STROKE_COLUMNS, SUBJECT_COLUMNS, drawable
-from .dropped import TAKES
+from .dropped import CSS as DROPPED_CSS
+from .dropped import SCRIPT, TAKES
 from .engine import Engine
 from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
@@ -305,8 +305,8 @@ def _picture(engine: Engine, example: int, height: int = 240, **options: Any) ->
     value = next(iter(_photographs() if engine.both else _drawn()[example:]), None)
     sources = ["upload", "webcam", "clipboard"]
     # Without a mode the picture comes as it is: transparency is laid over white later, by the pipeline.
-    options |= {"elem_classes": TAKES["picture"]}
-    return picture_upload(value, label="Picture", sources=sources, height=height, **options)
+    options |= {"label": "Picture", "sources": sources, "height": height, "elem_classes": TAKES["picture"]}
+    return picture_upload(value, **options)
 
 
 def _strength() -> gr.Slider:
@@ -367,8 +367,8 @@ def launch_options() -> dict[str, Any]:
     theme = gr.themes.Soft(primary_hue="blue", neutral_hue="slate", **fonts)  # fonts that need no download
     return {
         "theme": theme,
-        "css": CSS + dropped.CSS,
-        "js": dropped.SCRIPT,
+        "css": CSS + DROPPED_CSS,
+        "js": SCRIPT,
         "max_file_size": MOST_UPLOADED,
         "show_error": True,
         "footer_links": ["api"],

@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from ..ops.warp import sampling_grid
+from ..ops.warp import resample, sampling_grid
 
 
 def draw_framing(rng: np.random.Generator, amount: float) -> torch.Tensor:
@@ -39,8 +38,7 @@ def reframe(picture: torch.Tensor, motion: torch.Tensor, framing: torch.Tensor) 
         places = (
             sampling_grid(maps.shape[-2], maps.shape[-1], maps.device, centers=True) @ framing[:, :2].T + framing[:, 2]
         )
-        grid = places.expand(len(maps), -1, -1, -1)
-        return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return resample(maps, places.expand(len(maps), 1, -1, -1, -1), "border")
 
     moved = seen(motion.transpose(0, 1))
     flow = torch.einsum("ij,fjhw->fihw", torch.linalg.inv(framing[:, :2]), moved[:, :2])

@@ -12,13 +12,12 @@ from ..files.whole import write_text
 FOLDER = ".eval_results"
 
 
-def eval_results(results: dict[str, Any], benchmark: str, revision: str | None = None) -> list[dict[str, Any]]:
+def eval_results(results: dict[str, Any], benchmark: str) -> list[dict[str, Any]]:
     """One entry for each score, as https://huggingface.co/docs/hub/eval-results says.
 
     Args:
         results: what `lfdm evaluate` has left in results.json.
         benchmark: the data set's repository on the Hub. Its tasks have the names of scores: fvd, accuracy, ...
-        revision: of that repository.
 
     Raises:
         ValueError: if `results` is something else.
@@ -35,10 +34,9 @@ def eval_results(results: dict[str, Any], benchmark: str, revision: str | None =
             about.append(", ".join(f"{name} {sampling[name]}" for name in SAMPLING if sampling.get(name) is not None))
         if receipt.get("reconstructed"):
             about.append("reconstructed, not generated")
-        where = {"id": benchmark} | ({"revision": revision} if revision else {})
         return [
             {
-                "dataset": where | {"task_id": name},
+                "dataset": {"id": benchmark, "task_id": name},
                 "value": score["value"],
                 "notes": "; ".join([*about, *(f"{key} {score[key]:.4g}" for key in BESIDE if key in score)]),
             }
