@@ -6,7 +6,7 @@
 
 A small network behind the reader, which is thrown away, learns each clip's mean flow and occlusion at the apex from the first frame's latent
 map and the label. The head's own motion, which no picture tells, is taken out: the affine part of the flow over the middle of the picture. A
-map costs a fiftieth of a training step of the 3-D U-Net, which learns from it where noise hides the motion. `training/train_unet.py` then
+map costs a small part of a clip in a training step of the 3-D U-Net. `training/train_unet.py` then
 goes on from the pipeline that is written, with `--pretrained_model_name_or_path`.
 """
 

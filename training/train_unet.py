@@ -99,7 +99,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=0.0,
         metavar="W",
         help="of framed faces: weight of the flow's error that no affine motion of the middle explains, beside the whole error\n"
-        "(default: 0; 20 makes a mouth count as much as a head that turns)",
+        "(default: 0; tried: 20)",
     )
     loss.add_argument(
         "--timestep_bias",
