@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dataset-config-name", metavar="NAME", help="of those that --dataset-name has")
     parser.add_argument("--dataset-revision", metavar="NAME", help="branch, tag or commit of --dataset-name")
+    parser.add_argument(
+        "--streaming", action="store_true", help="keep no more of --dataset-name than its frames at the model's size"
+    )
     parser.add_argument("--split", metavar="NAME", help="split of the data, such as test (default: all clips)")
     parser.add_argument(
         "--seen-split",
@@ -142,8 +145,8 @@ def run(args: argparse.Namespace) -> int:
     options = {name: value for name, value in vars(args).items() if name in inspect.signature(evaluate).parameters}
     if args.dataset_name is not None:
         options["data"] = NamedSet(args.dataset_name, args.dataset_config_name, args.dataset_revision)
-    elif args.dataset_config_name is not None or args.dataset_revision is not None:
-        raise ValueError("`--dataset-config-name` and `--dataset-revision` go with `--dataset-name`.")
+    elif args.dataset_config_name is not None or args.dataset_revision is not None or args.streaming:
+        raise ValueError("`--dataset-config-name`, `--dataset-revision` and `--streaming` go with `--dataset-name`.")
     results = evaluate(**options)
     if results is None:  # another process reports
         return 0

@@ -126,7 +126,7 @@ class CachedClipReader(ClipReader):
     time. A clip whose file, size or time of change differs from when it was cached is decoded again.
 
     Args:
-        folder: where the cache is; made if missing. It may be deleted at any time between runs.
+        folder: where the cache is; made when the first clip is kept. It may be deleted at any time between runs.
         height, width, fit: as in `ClipReader`. Sizes may share a folder.
         compress: keep frames as lossless WebP: about half the size, for about half a millisecond a frame of 128 x 128.
     """
@@ -135,7 +135,6 @@ class CachedClipReader(ClipReader):
         super().__init__(height, width, fit)
         self.compress = compress
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._paths: dict[Clip, Path] = {}
 
     def count(self, clip: Clip) -> int:

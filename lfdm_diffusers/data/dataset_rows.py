@@ -6,7 +6,8 @@ row is a range of a plain file, which any process reads without the library.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,32 +39,47 @@ def clips_in_rows(name: str, config: str | None = None, revision: str | None = N
     Raises:
         ValueError: if it cannot be loaded, or no column holds clips.
     """
-    datasets = required("datasets", "datasets", f"The data set {name}")
-    try:
-        if is_saved(Path(name)):
-            loaded = datasets.load_from_disk(name)
-        else:
-            loaded = datasets.load_dataset(name, config, revision=revision)
-    except Exception as error:  # of many libraries: of the Hub, of Arrow, of each format
-        raise ValueError(f"the data set {name!r} cannot be loaded: {why(error)}.") from error
-    splits = loaded if isinstance(loaded, dict) else {str(loaded.split or ""): loaded}
     found = ClipList()
-    for split, rows in splits.items():
-        split = SPLIT_NAMES.get(split.lower(), split) if len(splits) > 1 or split != "train" else ""
-        found += _clips(name, split, rows, datasets, found.notes)
+    for split, rows in splits_of(name, {"name": config, "revision": revision}):
+        found += _clips(name, split, rows, found.notes)
     return found
 
 
-def _clips(name: str, split: str, rows: Any, datasets: Any, notes: list[str]) -> Iterator[Clip]:
-    """The clips of one split; `notes` gets sentences about rows without any."""
-    column = _media_column(name, rows.features, datasets)
-    table, texts = rows.data, {}
-    for title, feature in rows.features.items():
+def splits_of(name: str, options: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The name of each split and the library's data set of it; "" where there is only one, of all clips.
+
+    Args:
+        name: Hub id, or a local folder.
+        options: of `datasets.load_dataset`.
+
+    Raises:
+        ValueError: if it cannot be loaded.
+    """
+    datasets = required("datasets", "datasets", f"The data set {name}")
+    try:
+        loaded = datasets.load_from_disk(name) if is_saved(Path(name)) else datasets.load_dataset(name, **options)
+    except Exception as error:  # of many libraries: of the Hub, of Arrow, of each format
+        raise ValueError(f"the data set {name!r} cannot be loaded: {why(error)}.") from error
+    splits = loaded if isinstance(loaded, dict) else {str(loaded.split or ""): loaded}
+    alone = list(splits) == ["train"]
+    return [("" if alone else SPLIT_NAMES.get(split.lower(), split), rows) for split, rows in splits.items()]
+
+
+def told_by(features: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says about its clip, by its columns; of numbers of classes their names."""
+    told = {}
+    for title, cell in row.items():
         if title.strip().casefold() in TOLD:
-            values = table.column(title).to_pylist()
-            if isinstance(feature, datasets.ClassLabel):
-                values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
-            texts[title] = values
+            classes = getattr(features[title], "int2str", None)
+            told[title] = cell if classes is None else None if cell is None or cell < 0 else classes(cell)
+    return told
+
+
+def _clips(name: str, split: str, rows: Any, notes: list[str]) -> Iterator[Clip]:
+    """The clips of one split; `notes` gets sentences about rows without any."""
+    column = media_column(name, rows.features)
+    told = [title for title in rows.features if title.strip().casefold() in TOLD]
+    texts = {title: rows.data.column(title).to_pylist() for title in told}
     places = [place for each in rows.cache_files for place in _places(Path(each["filename"]), column)]
     if len(places) != len(rows):
         raise ValueError(f"the data set {name!r} holds other rows than its files: save it with `save_to_disk` again.")
@@ -72,16 +88,22 @@ def _clips(name: str, split: str, rows: Any, datasets: Any, notes: list[str]) ->
         if file is None:
             empty += 1
             continue
-        path = Path(name, *filter(None, [split]), f"{index:06d}{_suffix(own, file, offset)}")
-        row = row_of({title: values[index] for title, values in texts.items()}, f"{path}")
+        path = Path(name, *filter(None, [split]), f"{index:06d}{suffix_of(own, partial(_head, file, offset))}")
+        about = told_by(rows.features, {title: values[index] for title, values in texts.items()})
+        row = row_of(about, f"{path}")
         packed = FilePart(path, file, offset, size) if size >= 0 else None
         yield clip_of_row(row, path if packed else file, split, packed)
     if empty:
         notes.append(f"left out: {empty} rows of {name} {split}: nothing in the column {column}")
 
 
-def _media_column(name: str, features: Any, datasets: Any) -> str:
-    """The column that holds clips: of the library's type for videos, else for pictures, else bytes named as files of clips end."""
+def media_column(name: str, features: Any) -> str:
+    """The column that holds clips: of the library's type for videos, else for pictures, else bytes named as files of clips end.
+
+    Raises:
+        ValueError: if there is none; names those that there are.
+    """
+    datasets = required("datasets", "datasets", f"The data set {name}")
     for kind in (datasets.Video, datasets.Image):
         for title, feature in features.items():
             if isinstance(feature, kind):
@@ -129,12 +151,15 @@ def _places(file: Path, column: str) -> Iterator[tuple[str, Path | None, int, in
                 yield name, Path(name) if given and name else None, 0, -1
 
 
-def _suffix(name: str, file: Path, offset: int) -> str:
-    """The ending that tells what a clip is: its own name's, else by its first bytes; most videos tell by themselves."""
+def suffix_of(name: str, head: Callable[[], bytes]) -> str:
+    """The ending that tells what a clip is: its own name's, else by its first four bytes; most videos tell by themselves."""
     own = PurePosixPath(name).suffix.lower()
     if own in (*VIDEO_SUFFIXES, *ANIMATION_SUFFIXES):
         return own
+    return HEADS.get(head(), ".mp4")
+
+
+def _head(file: Path, offset: int) -> bytes:
     with open(file, "rb") as opened:
         opened.seek(offset)
-        head = opened.read(4)
-    return next((suffix for begins, suffix in HEADS.items() if head.startswith(begins)), ".mp4")
+        return opened.read(4)

@@ -27,7 +27,7 @@ from .tars import clips_in_tars, find_tars, named_tars
 
 
 def find_clips(
-    root: str | Path | NamedSet,
+    root: str | Path | NamedSet | ClipList,
     layout: str = "auto",
     split: str | None = None,
     *,
@@ -37,7 +37,8 @@ def find_clips(
     """The clips of a data set, without opening more than it takes to tell clips from frames.
 
     Args:
-        root: the data set's folder; tars of WebDataset, such as shards/train-{000..127}.tar; or a data set by name.
+        root: the data set's folder; tars of WebDataset, such as shards/train-{000..127}.tar; a data set by name; or what has
+            been found by other means, as of a `StreamedSet`.
         layout: "metadata": `metadata.jsonl` or `metadata.csv` in root or in its folders, with `file_name` (relative to
             the metadata, and in root), and optionally `label` (or `text`, `caption`, `prompt`), `subject`, `split`. Several
             sentences, a list in `text`, `caption`, `captions` or `prompt`, are the clip's `texts`.
@@ -58,8 +59,8 @@ def find_clips(
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of auto, {', '.join(LAYOUTS)}, got {layout!r}.")
-    where = located(root, name) if isinstance(root, NamedSet) else Path(root)
-    clips = where if isinstance(where, ClipList) else _below(where, layout, name)
+    where = located(root, name) if isinstance(root, NamedSet) else root
+    clips = where if isinstance(where, ClipList) else _below(Path(where), layout, name)
     clips = ClipList(_in_one_spelling(clips), clips.notes, clips.tables)
     if not clips:
         raise ValueError(

@@ -53,20 +53,20 @@ def located(named: NamedSet, argument: str) -> Path | ClipList:
     folder = Path(named.name)
     if folder.is_dir():
         files = [str(path / name) for path, _, names in walk(folder) for name in names]
-        in_tables = is_saved(folder) or _in_tables(files, argument, named)
+        rows = is_saved(folder) or in_tables(files, argument, named)
     elif folder.exists() or named.name.startswith((".", "/", "~")) or named.name.count("/") > 1:
         raise ValueError(f"`{argument}` must be a Hub id or a folder, got {named.name!r}, which is neither.")
     else:
         try:
             files = HfApi().list_repo_files(named.name, repo_type="dataset", revision=named.revision)
-            in_tables = _in_tables(files, argument, named)
+            rows = in_tables(files, argument, named)
             offline = False
         except OSError as error:  # no such data set, no network, no permission
             offline = isinstance(error, OfflineModeIsEnabled) or getattr(error, "response", None) is None
             if not offline:
                 raise ValueError(f"`{argument}` {named.name!r} cannot be had from the Hub: {why(error)}.") from error
-            in_tables = False
-        if not in_tables:
+            rows = False
+        if not rows:
             try:
                 folder = Path(
                     snapshot_download(
@@ -78,17 +78,17 @@ def located(named: NamedSet, argument: str) -> Path | ClipList:
                     )
                 )
             except LocalEntryNotFoundError:
-                in_tables = True  # the library has a cache of its own
+                rows = True  # the library has a cache of its own
             except OSError as error:
                 raise ValueError(f"`{argument}` {named.name!r} cannot be downloaded: {why(error)}.") from error
-    if in_tables:
+    if rows:
         return clips_in_rows(named.name, named.config, named.revision)
     if named.config is not None and not (folder / named.config).is_dir():
         raise ValueError(f"`{argument}` {named.name!r} has no folder {named.config!r}.")
     return folder / named.config if named.config is not None else folder
 
 
-def _in_tables(files: Iterable[str], argument: str, named: NamedSet) -> bool:
+def in_tables(files: Iterable[str], argument: str, named: NamedSet) -> bool:
     """Whether the clips are in tables rather than in files of their own, by the files' names."""
     suffixes = {PurePosixPath(file).suffix.lower() for file in files}
     if suffixes & set(CLIP_SUFFIXES):

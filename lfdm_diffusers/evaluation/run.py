@@ -13,8 +13,10 @@ import torch
 from accelerate import PartialState
 from huggingface_hub import cached_assets_path
 
-from ..data.cache import ClipReader
+from ..data.cache import CachedClipReader, ClipReader
+from ..data.clips import ClipList
 from ..data.named_sets import NamedSet
+from ..data.streamed_sets import stream_together
 from ..data.toon_faces import LABELS
 from ..embedded import MODEL, embedded_model
 from ..metrics import FlowJudge, FrameDetector, LabelJudge, VideoDetector, load_frame_detector, load_i3d, load_judge
@@ -67,6 +69,7 @@ def evaluate(
     allow_few: bool = False,
     allow_lossy: bool = False,
     cache_dir: str | Path | None = None,
+    streaming: bool = False,
 ) -> dict[str, Any] | None:
     """Generate clips for the pictures of a data set, and score them against its real clips; docs/evaluation.md.
 
@@ -97,6 +100,7 @@ def evaluate(
         allow_few: Fréchet distances of fewer than `FEWEST` clips.
         allow_lossy: clips made before in GIF or video files.
         cache_dir: for features of real clips; by default in the Hub client's cache.
+        streaming: of `data` by name, keep no more than its frames at the model's size, in the folder `cache` of `output`.
 
     Returns:
         `scores`, by name, and `receipt`, all that decides them; `lfdm_diffusers.evaluation.report` writes and prints them.
@@ -131,6 +135,10 @@ def evaluate(
     if kind == "clips":
         clip_source = ClipFolder(Path(str(source)), allow_lossy)
     elif kind == "anchor":
+        if streaming and like is None:
+            raise ValueError(
+                "`streaming` keeps frames at one size: give `like`, the model beside which real clips are scored."
+            )
         beside = None if like is None else load_pipeline(like, kind=ImageToVideoPipeline)
         clip_source = Anchor(str(source), seed, data, layout, split, beside)
     else:
@@ -144,10 +152,15 @@ def evaluate(
             )  # fmt: skip
         clip_source.require(names)
 
+    reader = ClipReader(clip_source.height, clip_source.width)
+    found_clips: Path | NamedSet | ClipList = data
+    if streaming and isinstance(data, NamedSet):
+        reader = CachedClipReader(output / "cache", reader.height, reader.width)
+        found_clips = stream_together(data, reader, "data", 0, state.process_index, state.num_processes)
+
     def find_real(argument: str, split: str | None, count: int | None) -> VideoSet:
-        reader = ClipReader(clip_source.height, clip_source.width)
         return find_real_clips(
-            data, split, layout, reader, clip_source.num_frames, count, state.is_main_process, argument
+            found_clips, split, layout, reader, clip_source.num_frames, count, state.is_main_process, argument
         )
 
     real = find_real("split", split, num_real)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..data.cache import ClipReader
-from ..data.clips import Clip, iterate_frames
+from ..data.clips import Clip, ClipList, iterate_frames
 from ..data.labels import normalized_label
 from ..data.layouts import find_clips
 from ..data.named_sets import NamedSet
@@ -80,7 +80,7 @@ class VideoSet:
 
 
 def find_real_clips(
-    folder: Path | NamedSet,
+    folder: Path | NamedSet | ClipList,
     split: str | None,
     layout: str,
     reader: ClipReader,
@@ -92,7 +92,7 @@ def find_real_clips(
     """The clips of a split that can be read and are long enough.
 
     Args:
-        folder, layout: as in `find_clips`.
+        folder, layout: as `root` and `layout` of `find_clips`.
         split: "test", ...; None takes all clips.
         num_frames: F; shorter clips are left out, as repeating their last frame would make other clips of them.
         count: take so many, evenly spread; None takes all.
@@ -101,19 +101,20 @@ def find_real_clips(
     Raises:
         ValueError: if there are none, or fewer than `count`; says which splits there are.
     """
+    name = "the data set" if isinstance(folder, ClipList) else folder
     found = find_clips(folder, layout, name="data")
     chosen = [clip for clip in found if split is None or clip.split == split]
     if not chosen:
         splits = sorted({clip.split for clip in found} - {""})
         raise ValueError(
-            f"`{option}` must be one that {folder} has ({', '.join(splits) or f'it has none: leave {option} out'}), got {split!r}."
+            f"`{option}` must be one that {name} has ({', '.join(splits) or f'it has none: leave {option} out'}), got {split!r}."
         )
     report = scan_clips(chosen, reader, min_frames=num_frames, progress=progress)
     for told in (*found.notes, *(f"left out: {bad.reason}" for bad in report.bad)):
         print(told, file=sys.stderr)  # stdout is for results
     if count is not None and count > len(report.clips):
         raise ValueError(
-            f"`num_real` must be at most {len(report.clips)}, the clips of {folder} that `{option}` chooses, got {count}."
+            f"`num_real` must be at most {len(report.clips)}, the clips of {name} that `{option}` chooses, got {count}."
         )
     clips = report.clips if count is None else [report.clips[i] for i in spread_draws(count, len(report.clips))]
     return VideoSet(clips, reader, num_frames)

@@ -36,6 +36,9 @@ def add_data_arguments(parser: argparse.ArgumentParser, resolution: int | None =
     which.add_argument("--dataset_name", help="data set of the Hub, or a local folder of the library datasets")
     group.add_argument("--dataset_config_name", help="of those that --dataset_name has; of files, a folder in it")
     group.add_argument("--dataset_revision", help="branch, tag or commit of --dataset_name")
+    group.add_argument(
+        "--streaming", action="store_true", help="keep no more of --dataset_name than its frames in --cache_dir"
+    )
     group.add_argument("--layout", default="auto", choices=["auto", *LAYOUTS])
     group.add_argument("--train_split", help="default: train, where the data have splits; else all clips")
     group.add_argument("--validation_split", help="default: validation, else test, else the training clips")

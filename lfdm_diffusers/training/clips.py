@@ -12,7 +12,7 @@ import torch
 from accelerate.utils import gather_object
 
 from ..data.cache import ClipReader
-from ..data.clips import Clip
+from ..data.clips import Clip, ClipList
 from ..data.dataset import to_tensor
 from ..data.layouts import find_clips, of_split
 from ..data.named_sets import NamedSet
@@ -55,13 +55,13 @@ def data_set_of(args: argparse.Namespace) -> tuple[Path | NamedSet, str]:
     """
     if args.dataset_name is not None:
         return NamedSet(args.dataset_name, args.dataset_config_name, args.dataset_revision), "--dataset_name"
-    if given := [name for name in ("dataset_config_name", "dataset_revision") if getattr(args, name) is not None]:
+    if given := [name for name in ("dataset_config_name", "dataset_revision", "streaming") if getattr(args, name)]:
         raise ValueError(f"`--{given[0]}` goes with `--dataset_name`.")
     return args.train_data_dir, "--train_data_dir"
 
 
 def choose_clips(
-    root: Path | NamedSet,
+    root: Path | NamedSet | ClipList,
     layout: str,
     train_split: str | None,
     validation_split: str | None,

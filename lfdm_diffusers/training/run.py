@@ -22,6 +22,9 @@ from tqdm import tqdm
 
 from ..data.batches import StepBatchSampler
 from ..data.cache import CachedClipReader, ClipReader
+from ..data.clips import ClipList
+from ..data.named_sets import NamedSet
+from ..data.streamed_sets import stream_together
 from ..files.limits import set_limits
 from ..files.progress import progress_bar
 from ..files.reading import reading
@@ -110,18 +113,20 @@ class TrainingRun:
         """
         args = self.args
         args.resolution = resolution
-        with self.accelerator.main_process_first():  # which downloads what the others then find
-            root, name = data_set_of(args)
-            *found, about = choose_clips(root, args.layout, args.train_split, args.validation_split, name)
-        args.output_dir.mkdir(parents=True, exist_ok=True)
+        root: Path | NamedSet | ClipList
+        root, name = data_set_of(args)
         size = (resolution, resolution, args.fit)
         cache = args.cache_dir or str(args.output_dir / "cache")
         reader = ClipReader(*size) if cache == "none" else CachedClipReader(cache, *size, compress=args.cache_compress)
-        share = self.accelerator.process_index, self.accelerator.num_processes
-        train, held_out = (
-            scan_together(clips, reader, min_frames, args.strict_clips, args.dataloader_num_workers, *share)
-            for clips in found
-        )
+        share = args.dataloader_num_workers, self.accelerator.process_index, self.accelerator.num_processes
+        if args.streaming and isinstance(root, NamedSet):
+            if not isinstance(reader, CachedClipReader):
+                raise ValueError("`--streaming` keeps frames in `--cache_dir`, which must be a folder, got 'none'.")
+            root = stream_together(root, reader, name, *share)
+        with self.accelerator.main_process_first():  # which downloads what the others then find
+            *found, about = choose_clips(root, args.layout, args.train_split, args.validation_split, name)
+        args.output_dir.mkdir(parents=True, exist_ok=True)
+        train, held_out = (scan_together(clips, reader, min_frames, args.strict_clips, *share) for clips in found)
         self.say(f"training: {train}\nvalidation ({about}): {held_out}")
         return TrainingClips(train.clips, held_out.clips, reader)
 

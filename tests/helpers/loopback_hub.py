@@ -239,8 +239,20 @@ class _Handler(BaseHTTPRequestHandler):
     def dataset_info(self, body: bytes, repo_id: str, revision: str | None) -> None:
         self.model_info(body, DATASETS + repo_id, revision)
 
-    def dataset_tree(self, body: bytes, repo_id: str, revision: str) -> None:
-        self.tree(body, DATASETS + repo_id, revision)
+    def dataset_tree(self, body: bytes, repo_id: str, revision: str, folder: str | None) -> None:
+        self.tree(body, DATASETS + repo_id, revision, folder)
+
+    def dataset_paths(self, body: bytes, repo_id: str, revision: str) -> None:
+        repository, commit = self.find(DATASETS + repo_id, revision)
+        if commit is None:
+            return
+        wanted = json.loads(body)["paths"]
+        files = repository.commits[commit]
+        about = [
+            {"type": "file", "path": p, "size": len(files[p]), "oid": etag(p, files[p])} for p in wanted if p in files
+        ]
+        folders = [p for p in wanted if any(file.startswith(p + "/") for file in files)]
+        self.reply(about + [{"type": "directory", "path": p, "oid": "0"} for p in folders])
 
     def dataset_resolve(self, body: bytes, repo_id: str, revision: str, path: str) -> None:
         self.resolve(body, DATASETS + repo_id, revision, path)
@@ -253,16 +265,20 @@ class _Handler(BaseHTTPRequestHandler):
         info = {"_id": "0", "id": repo_id, "sha": commit, "private": False, "gated": False, "disabled": False}
         self.reply({**info, "tags": [], "downloads": 0, "likes": 0, "siblings": siblings})
 
-    def tree(self, body: bytes, repo_id: str, revision: str) -> None:
+    def tree(self, body: bytes, repo_id: str, revision: str, folder: str | None = None) -> None:
         repository, commit = self.find(repo_id, revision)
         if commit is None:
             return
         entries = []
         for path, content in sorted(repository.commits[commit].items()):
+            if folder and not path.startswith(folder + "/"):
+                continue
             entry = {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
             if path.endswith(LFS_SUFFIXES):
                 entry["lfs"] = {"oid": etag(path, content), "size": len(content), "pointerSize": 134}
             entries.append(entry)
+        if folder and not entries:
+            return self.refuse(404, f"Entry not found: {folder}", "EntryNotFound")
         self.reply(entries)
 
     def resolve(self, body: bytes, repo_id: str, revision: str, path: str) -> None:
@@ -310,7 +326,8 @@ ROUTES: list[tuple[str, Callable]] = [
     (rf"/api/models/{REPO}(?:/revision/([^/]+))?", _Handler.model_info),
     (rf"/api/models/{REPO}/tree/([^/]+)", _Handler.tree),
     (rf"/api/datasets/{REPO}(?:/revision/([^/]+))?", _Handler.dataset_info),
-    (rf"/api/datasets/{REPO}/tree/([^/]+)", _Handler.dataset_tree),
+    (rf"/api/datasets/{REPO}/tree/([^/]+)(?:/(.+))?", _Handler.dataset_tree),
+    (rf"/api/datasets/{REPO}/paths-info/([^/]+)", _Handler.dataset_paths),
     (rf"/datasets/{REPO}/resolve/([^/]+)/(.+)", _Handler.dataset_resolve),
     (rf"/{REPO}/resolve/([^/]+)/(.+)", _Handler.resolve),
 ]

@@ -35,6 +35,7 @@ class LoopbackPython:
     """
 
     def __init__(self, url: str, home: Path, **environment: str):
+        self.home = home
         settings = {
             "HF_ENDPOINT": url,
             "HF_HOME": str(home),

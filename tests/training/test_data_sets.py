@@ -113,6 +113,25 @@ def table_of(datasets, clips: list[Clip]) -> object:
     )
 
 
+@pytest.mark.integration
+def test_streamed_from_the_hub(faces, clips, from_a_folder, tmp_path, loopback_hub, scripts):
+    """What comes by once trains the same."""
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    for split in ("train", "test"):
+        table_of(datasets, [clip for clip in clips if clip.split == split]).to_parquet(tmp_path / f"{split}.parquet")
+        loopback_hub.add("datasets/me/tables", {f"{split}.parquet": (tmp_path / f"{split}.parquet").read_bytes()})
+    named = {"dataset_name": "me/tables", "streaming": True}
+    said = tmp_path / "said"
+    assert scripts.done("train_lfae", arguments(faces, tmp_path / "out", **named), said) == [0], said.read_text()
+    assert_same(weights(tmp_path / "out"), from_a_folder)
+    assert not any(str(path).endswith(".parquet") for path in scripts.home.rglob("*"))
+    two, told = arguments(faces, tmp_path / "two", **named), tmp_path / "told"
+    assert scripts.done("train_lfae", two, told, processes=2) == [0, 0], told.read_text()
+    decoded = sum(1 for clip in clips if clip.split == "train")
+    assert f"training: {decoded} clips with {4 * decoded} frames can be used, 0 cannot." in told.read_text()
+
+
 def test_tables(faces, clips, from_a_folder, tmp_path):
     datasets = pytest.importorskip("datasets")
     splits = {split: [clip for clip in clips if clip.split == split] for split in ("train", "test")}
@@ -125,6 +144,8 @@ def test_tables(faces, clips, from_a_folder, tmp_path):
     for folder in ("saved", "parquet"):
         run(arguments(faces, tmp_path / folder / "out", dataset_name=tmp_path / folder))
         assert_same(weights(tmp_path / folder / "out"), from_a_folder)
+        run(arguments(faces, tmp_path / folder / "once", dataset_name=tmp_path / folder, streaming=True))
+        assert_same(weights(tmp_path / folder / "once"), from_a_folder)
     tables.remove_columns("video").save_to_disk(str(tmp_path / "empty"))
     assert "has no column of videos, only label" in refusal(
         arguments(faces, tmp_path / "out", dataset_name=tmp_path / "empty")
@@ -138,6 +159,13 @@ def test_refusals(faces, tmp_path, capsys):
         str(tmp_path): "holds neither clips, nor tars, nor tables: nothing",
     }.items():
         assert told in refusal(arguments(faces, tmp_path / "out", dataset_name=named))
+    named = {"dataset_name": faces / "data", "streaming": True, "cache_dir": "none"}
+    assert "`--streaming` keeps frames in `--cache_dir`, which must be a folder" in refusal(
+        arguments(faces, tmp_path / "out", **named)
+    )
+    assert "`--streaming` goes with `--dataset_name`" in refusal(
+        arguments(faces, tmp_path / "out", train_data_dir=faces / "data", streaming=True)
+    )
     assert "`--dataset_revision` goes with `--dataset_name`" in refusal(
         arguments(faces, tmp_path / "out", train_data_dir=faces / "data", dataset_revision="main")
     )

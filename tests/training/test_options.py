@@ -15,7 +15,7 @@ SHARED = """
     dataloader_num_workers fit gradient_accumulation_steps gradient_checkpointing help hub_model_id hub_private_repo hub_token
     layout learning_rate logging_steps lr lr_gamma lr_milestones lr_warmup_steps max_gigabytes max_grad_norm max_megapixels max_train_steps
     mixed_precision no_augment num_repeats num_train_epochs output_dir push_to_hub report_to resolution resume_from_checkpoint seed
-    strict_clips train_batch_size train_data_dir train_split validation_split validation_steps
+    streaming strict_clips train_batch_size train_data_dir train_split validation_split validation_steps
 """
 OF_PAIRS = """
     freeze_batchnorm_after inpainted_loss_weight motion_loss_weight num_validation_pairs perceptual perceptual_layers
