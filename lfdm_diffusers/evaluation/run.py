@@ -183,13 +183,18 @@ def evaluate(
     if needs != {"model"}:  # what those give back is kept nowhere
         generated, seconds = clip_source.clips_for(real, count, output / GENERATED)
     generated_seen = clip_source.clips_for(seen, count, output / "generated-seen")[0] if seen else None
+    cache = Path(cache_dir) if cache_dir else cached_assets_path("lfdm_diffusers", "features", "real")
+    store = FeatureStore(cache, batch_size, state.is_main_process, state.process_index, state.num_processes)
+    detectors.to(place)
+    for need, detector in (("video detector", detectors.video), ("frame detector", detectors.frame)):
+        if detector is not None and generated is not None and need in needs:
+            for clips, kept in ((real, True), (generated, False), (seen, True), (generated_seen, False)):
+                if clips is not None:
+                    store(detector, clips, kept)
     if not state.is_main_process:
         return None
 
     rules = Rules(ddof, bootstrap, batch_size=batch_size)
-    cache = Path(cache_dir) if cache_dir else cached_assets_path("lfdm_diffusers", "features", "real")
-    store = FeatureStore(cache, batch_size)
-    detectors.to(place)
     found: dict[str, Any] = {}
     if generated is not None:
         found = distance_scores(names, rules, real, generated, store, detectors.video, detectors.frame)

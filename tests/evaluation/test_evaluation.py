@@ -478,14 +478,23 @@ def test_features_of_real_clips_are_computed_once(scored, data, detector, tmp_pa
     assert results(tmp_path / "d")["scores"] == results(tmp_path / "a")["scores"]
 
 
-def test_frames_are_compared_too(scored, data, tmp_path, monkeypatch):
-    class Script(nn.Module):
-        def forward(self, x: torch.Tensor, return_features: bool) -> torch.Tensor:
-            assert x.dtype == torch.uint8 and return_features
-            return x.float().mean(dim=(2, 3))
+class Means(nn.Module):
+    """In the place of Inception: the mean of each colour."""
 
-    path = tmp_path / "inception-2015-12-05.pt"
-    torch.jit.script(Script()).save(path)
+    def forward(self, x: torch.Tensor, return_features: bool) -> torch.Tensor:
+        assert x.dtype == torch.uint8 and return_features
+        return x.float().mean(dim=(2, 3))
+
+
+@pytest.fixture(scope="module")
+def frame_detector(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("frames") / "inception-2015-12-05.pt"
+    torch.jit.script(Means()).save(path)
+    return path
+
+
+def test_frames_are_compared_too(scored, data, frame_detector, tmp_path, monkeypatch):
+    path = frame_detector
     monkeypatch.setattr(evaluation_run, "cached_assets_path", lambda *_: tmp_path / "features")
     options = ("--metrics", "fid,sfid", "--frame-detector", path)
     assert evaluate(scored / "generated", data, tmp_path / "out", *options) == 0
@@ -565,7 +574,7 @@ def test_end_point_error_needs_true_motion(model, data, tmp_path, capsys):
 
 
 @pytest.mark.integration
-def test_two_processes_make_the_clips_of_one(scored, model, data, tmp_path):
+def test_two_processes_score_the_clips_of_one(scored, model, data, frame_detector, tmp_path, monkeypatch):
     command = [
         sys.executable,
         "-m",
@@ -585,7 +594,14 @@ def test_two_processes_make_the_clips_of_one(scored, model, data, tmp_path):
         "--device",
         "cpu",
         "--metrics",
-        "accuracy",
+        "accuracy,fid",
+        "--frame-detector",
+        str(frame_detector),
+        "--cache-dir",
+        str(tmp_path / "features"),
+        "--allow-few",
+        "--bootstrap",
+        "4",
     ]
     argv = [
         "evaluate",
@@ -604,6 +620,12 @@ def test_two_processes_make_the_clips_of_one(scored, model, data, tmp_path):
     assert done.stdout.count("wrote ") == 1
     one, two = results(scored), results(tmp_path / "two")
     assert two["receipt"]["generated_sha256"] == one["receipt"]["generated_sha256"]
+    assert two["scores"]["accuracy"] == one["scores"]["accuracy"]
+    alone = ("--metrics", "fid", "--frame-detector", frame_detector, "--cache-dir", tmp_path / "others")
+    assert evaluate(scored / "generated", data, tmp_path / "one", *alone) == 0
+    assert two["scores"]["fid"] == results(tmp_path / "one")["scores"]["fid"]
+    kept = [load_file(next((tmp_path / name).iterdir())) for name in ("features", "others")]
+    torch.testing.assert_close(*kept, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("system", ["lfdm", "ldm", "vdm"])
