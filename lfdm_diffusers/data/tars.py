@@ -133,6 +133,7 @@ def _whole_members(tar: tarfile.TarFile, file: Path, notes: list[str]) -> Iterat
         cast(Any, tar).members = []  # it would keep all of them
         if member.issparse():  # its bytes do not lie one after the other
             holes.append(member.name)
+            last = member.name
             continue
         if member.offset_data + member.size > size:
             break
