@@ -34,19 +34,26 @@ MODELS = {"toon64": (TOON_FACTS, TOON_FRAME), "people128": (PEOPLE_FACTS, SIDE)}
 
 
 def plot_training(stage_one: list[dict], decoder: list[dict], stage_two: list[dict], path: Path) -> None:
-    """Losses of all stages, and the reconstruction of unseen people, beside each other."""
-    panels = plt.subplots(1, 4 if decoder else 3, figsize=(16 if decoder else 12, 3.4), layout="constrained")
-    figure, (left, middle, *third, right) = panels
+    """Losses of all stages, and the reconstruction of unseen people, beside each other.
+
+    Records of `train_unet.py --expression_weight`, whose loss is another one, call it `weighted_loss` in `stage_two`.
+    """
+    weighted = any("validation/weighted_loss" in record for record in stage_two)
+    count = 3 + bool(decoder) + weighted
+    figure, axes = plt.subplots(1, count, figsize=(4 * count, 3.4), layout="constrained")
+    left, middle, *others = axes
     losses = ("reconstruction", "inpainted", "equivariance_shift", "equivariance_affine")
     names = {name: name.replace("_", " ") for name in losses}
     draw_curves(left, stage_one, names, "stage one: weighted losses", yscale="log")
     pictures = (("l1", "result"), ("inpainted_l1", "inpainted"), ("static_l1", "reference repeated"))
     names = {f"validation/{name}_moving": label for name, label in pictures}
     draw_curves(middle, stage_one, names, "stage one: L1 over moving pixels, unseen people", ylim=(0, None))
-    for axes in third:
-        draw_curves(axes, decoder, names, "decoder: the same, by true motion", ylim=(0, None))
-    names = {"loss": "training", "validation/loss": "unseen people, averaged weights"}
-    draw_curves(right, stage_two, names, "stage two: denoising loss", ylim=(0, None))
+    if decoder:
+        draw_curves(others.pop(0), decoder, names, "decoder: the same, by true motion", ylim=(0, None))
+    who = {"": "training", "validation/": "unseen people, averaged weights"}
+    for name, title in (("loss", "denoising loss"), ("weighted_loss", "the same, mouths weighed"))[: len(others)]:
+        names = {each + name: label for each, label in who.items()}
+        draw_curves(others.pop(0), stage_two, names, f"stage two: {title}", ylim=(0, None))
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
