@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dynamic", action="store_true", help="clips of any length, rather than the trained one alone"
     )
     parser.add_argument(
+        "--dynamic-size", action="store_true", help="pictures of any size, in steps, rather than the trained one alone"
+    )
+    parser.add_argument(
         "--num-inference-steps",
         type=whole_number(1),
         nargs="+",
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         opset=args.opset,
         dtype=args.dtype,
         dynamic=args.dynamic,
+        dynamic_size=args.dynamic_size,
         num_inference_steps=args.num_inference_steps,
         eta=args.eta,
         overwrite=args.overwrite,

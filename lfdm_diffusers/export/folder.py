@@ -30,6 +30,7 @@ def export_onnx(
     opset: int = 18,
     dtype: str = "float16",
     dynamic: bool = False,
+    dynamic_size: bool = False,
     num_inference_steps: Sequence[int] | None = None,
     eta: float = 1.0,
     overwrite: bool = False,
@@ -42,7 +43,8 @@ def export_onnx(
         output: the folder; it appears whole or not at all.
         opset: version of ONNX's operators, one of `OPSETS`.
         dtype: of the weights in the files. "float16" halves them; runtimes compute in float32 all the same.
-        dynamic: whether clips may have any length. Pictures have the trained size always.
+        dynamic: whether clips may have any length.
+        dynamic_size: whether pictures may have any size, in multiples of the pipeline's `stride`. Motion is best at the trained one.
         num_inference_steps: numbers of steps to write tables for; by default the pipeline's own, and 1, 2, 4, 8.
         eta: noise of DDIM, from 0 to 1.
         overwrite: whether to replace a folder that an earlier export wrote.
@@ -73,16 +75,20 @@ def export_onnx(
     differences = {}
     with whole(output, replace=overwrite) as folder:
         folder.mkdir()
-        for name, graph in pipeline_graphs(pipe).items():
-            file = folder / f"{name}.onnx"
-            write_graph(graph, file, opset, dtype, dynamic)
-            differences[name] = check_graph(graph, file)
+        # Where sides are free, another size is checked, too.
+        trained, stride = pipe.lfae.config.sample_size, pipe.stride
+        painted = 2 if dynamic else 1  # of an example of one frame the exporter takes the number for fixed
+        others = pipeline_graphs(pipe, painted, (trained, trained + stride)) if dynamic_size else {}
+        for name, whole_graph in pipeline_graphs(pipe, painted).items():
+            file, graph = folder / f"{name}.onnx", whole_graph.with_free(dynamic, dynamic_size)
+            write_graph(graph, file, opset, dtype)
+            differences[name] = max(check_graph(each, file) for each in (graph, *filter(None, [others.get(name)])))
             if not differences[name] <= TOLERANCE:
                 raise ValueError(
                     f"{file.name} gives other numbers than torch: the largest difference is {differences[name]:.2g}, allowed is "
                     f"{TOLERANCE:g}."
                 )
-            about["graphs"][name] = _signature(graph, file.name, dynamic)
+            about["graphs"][name] = _signature(graph, file.name)
             say(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB, {differences[name]:.1g} from torch at most")
         if pipe.label_embeddings is not None:
             table = np.ascontiguousarray(pipe.label_embeddings.embedding.weight.detach().float().numpy(), dtype="<f4")
@@ -110,6 +116,7 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
         "made_by": f"lfdm_diffusers {__version__}",
         "picture": {
             "size": lfae.config.sample_size,
+            "stride": pipe.stride,
             "range": [0, 1],
             "layout": "NCHW",
             "face_frame": pipe.config.get("face_frame"),
@@ -152,12 +159,11 @@ def _grid(places: int) -> list[float]:
     return sampling_grid(1, places, centers=True)[0, :, 0].tolist()
 
 
-def _signature(graph: Graph, file: str, dynamic: bool) -> dict[str, Any]:
-    """Names, shapes and types of what goes in; a free axis is its name. Names of what comes out."""
-    free = graph.free if dynamic else {}
+def _signature(graph: Graph, file: str) -> dict[str, Any]:
+    """Names, shapes and types of what goes in; a free axis is what it is called. Names of what comes out."""
     inputs = {}
     for name, value in graph.inputs.items():
-        shape = [free.get(name, {}).get(axis, length) for axis, length in enumerate(value.shape)]
+        shape = [graph.free.get(name, {}).get(axis, length) for axis, length in enumerate(value.shape)]
         inputs[name] = {"shape": shape, "type": str(value.dtype).removeprefix("torch.")}
     return {"file": file, "inputs": inputs, "outputs": graph.outputs}
 

@@ -8,6 +8,7 @@ painter   some frames        larger picture, flow, occlusion, frames, warped -> 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,8 @@ from ..models import FullSizePainter, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..pipelines import LFDMPipeline
 
+FRAMES = "num_frames"
+
 
 class Graph(NamedTuple):
     """A module to export.
@@ -25,13 +28,22 @@ class Graph(NamedTuple):
         module: takes `inputs` in their order, and returns tensors named `outputs`.
         inputs: by name, an example of the shape that is exported.
         outputs: names.
-        free: axes that need not have the example's length, by input: {"volume": {2: "num_frames"}}.
+        free: axes that need not have the example's length, by input: {"volume": {2: "num_frames", 3: "height/2"}}. Sides are told
+            in those of the picture.
     """
 
     module: nn.Module
     inputs: dict[str, torch.Tensor]
     outputs: list[str]
     free: dict[str, dict[int, str]]
+
+    def with_free(self, frames: bool, sides: bool) -> Graph:
+        """The same, of whose free axes only the number of frames, or the sides, or both, or none, are left."""
+        free = {
+            name: {axis: what for axis, what in axes.items() if (frames if what == FRAMES else sides)}
+            for name, axes in self.free.items()
+        }
+        return self._replace(free={name: axes for name, axes in free.items() if axes})
 
 
 class EncoderGraph(nn.Module):
@@ -72,9 +84,10 @@ class RendererGraph(nn.Module):
         self, picture: torch.Tensor, flow: torch.Tensor, occlusion: torch.Tensor, *skips: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         encoded = EncodedImage(latent=skips[-1], skips=skips, image=picture)
-        flow, occlusion = (x.transpose(0, 1)[None] for x in (flow, occlusion))  # (1, C, F, h, w)
-        frames = self.lfae.decode(encoded, flow, occlusion, chunk_size=flow.shape[2])
-        return frames.sample[0].transpose(0, 1), frames.warped[0].transpose(0, 1)
+        frames = self.lfae.decode(
+            encoded, flow, occlusion, chunk_size=1
+        )  # each frame a motion of its own, all at once
+        return frames.sample, frames.warped
 
 
 class PainterGraph(nn.Module):
@@ -96,12 +109,15 @@ class PainterGraph(nn.Module):
         return details.flow, details.painted, details.share
 
 
-def pipeline_graphs(pipe: LFDMPipeline, painted_frames: int = 1) -> dict[str, Graph]:
-    """The graphs of a pipeline at its trained size and length, by name.
+def pipeline_graphs(
+    pipe: LFDMPipeline, painted_frames: int = 1, size: tuple[int, int] | None = None
+) -> dict[str, Graph]:
+    """The graphs of a pipeline at its trained length, by name.
 
     Args:
         pipe: in eval mode, float32, on the CPU.
         painted_frames: how many frames the painter takes at a time.
+        size: height and width of the example picture, multiples of `pipe.stride`; None: as trained.
     """
     chance = torch.Generator().manual_seed(0)
 
@@ -109,47 +125,72 @@ def pipeline_graphs(pipe: LFDMPipeline, painted_frames: int = 1) -> dict[str, Gr
         return torch.rand(shape, generator=chance, dtype=torch.float32)
 
     lfae, unet = pipe.lfae, pipe.unet
-    size, num_frames, dim = lfae.config.sample_size, unet.config.num_frames, unet.config.text_embed_dim
-    picture = example(1, 3, size, size)
+    num_frames, dim, shrink = unet.config.num_frames, unet.config.text_embed_dim, lfae.downscale_factor
+    height, width = size or (lfae.config.sample_size,) * 2
+    picture = example(1, 3, height, width)
     with torch.no_grad():
         encoded = lfae.encode(picture)
         projection = unet.project_image(encoded.latent)
-    places = size // lfae.downscale_factor
-    flow, occlusion = example(num_frames, 2, places, places) * 2 - 1, example(num_frames, 1, places, places)
+    places = height // shrink, width // shrink
+    flow, occlusion = example(num_frames, 2, *places) * 2 - 1, example(num_frames, 1, *places)
     skips = {f"skip_{i}": skip for i, skip in enumerate(encoded.skips)}
     graphs = {
-        "encoder": Graph(EncoderGraph(lfae, unet), {"picture": picture}, ["image_projection", *skips], {}),
+        "encoder": Graph(
+            EncoderGraph(lfae, unet),
+            {"picture": picture},
+            ["image_projection", *skips],
+            free_sides({"picture": picture}, height),
+        ),
         "denoiser": Graph(
             DenoiserGraph(unet),
             {
-                "volume": example(1, 3, num_frames, places, places),
+                "volume": (volume := example(1, 3, num_frames, *places)),
                 "timestep": torch.tensor([500], dtype=torch.int64),
                 "text_embeds": example(1, dim),
                 "image_projection": projection,
             },
             ["prediction"],
-            {"volume": {2: "num_frames"}},
+            free_sides({"volume": volume, "image_projection": projection}, height, volume=2),
         ),
         "renderer": Graph(
             RendererGraph(lfae),
             {"picture": picture, "flow": flow, "occlusion": occlusion, **skips},
             ["frames", "warped"],
-            {"flow": {0: "num_frames"}, "occlusion": {0: "num_frames"}},
+            free_sides(
+                {"picture": picture, "flow": flow, "occlusion": occlusion, **skips}, height, flow=0, occlusion=0
+            ),
         ),
     }
     if pipe.painter is not None:
-        large = size * pipe.painter.config.scale
-        some = slice(0, painted_frames)
+        scale, some = pipe.painter.config.scale, slice(0, painted_frames)
+        painted = {
+            "picture": example(1, 3, height * scale, width * scale),
+            "flow": flow[some],
+            "occlusion": occlusion[some],
+            "frames": example(painted_frames, 3, height, width),
+            "warped": example(painted_frames, 3, height, width),
+        }
         graphs["painter"] = Graph(
             PainterGraph(pipe.painter),
-            {
-                "picture": example(1, 3, large, large),
-                "flow": flow[some],
-                "occlusion": occlusion[some],
-                "frames": example(painted_frames, 3, size, size),
-                "warped": example(painted_frames, 3, size, size),
-            },
+            painted,
             ["finer_flow", "painted", "share"],
-            {name: {0: "num_frames"} for name in ("flow", "occlusion", "frames", "warped")},
+            free_sides(painted, height, flow=0, occlusion=0, frames=0, warped=0),
         )
     return graphs
+
+
+def free_sides(inputs: Mapping[str, torch.Tensor], height: int, **frames: int) -> dict[str, dict[int, str]]:
+    """`Graph.free` of maps whose last two axes are sides.
+
+    Args:
+        inputs: the maps, by name.
+        height: of the picture.
+        frames: which axis of a map counts frames.
+    """
+    free = {}
+    for name, value in inputs.items():
+        shown = value.shape[-2] / height
+        of_picture = "" if shown == 1 else f"*{shown:g}" if shown > 1 else f"/{1 / shown:g}"
+        sides = {value.ndim - 2: f"height{of_picture}", value.ndim - 1: f"width{of_picture}"}
+        free[name] = ({frames[name]: FRAMES} if name in frames else {}) | sides
+    return free

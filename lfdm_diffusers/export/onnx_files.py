@@ -14,7 +14,7 @@ import torch
 
 from ..files.extras import required
 from ..ops import plain
-from .graphs import Graph
+from .graphs import FRAMES, Graph
 
 # GridSample is 4-D in all of these, and ONNX Runtime Web has no later one on WebGPU.
 OPSETS = (18, 19)
@@ -25,15 +25,14 @@ NEEDED_BY = "onnx", "exporting to ONNX"
 LEAST_HALVED = 256
 
 
-def write_graph(graph: Graph, path: Path, opset: int, dtype: str, dynamic: bool) -> None:
+def write_graph(graph: Graph, path: Path, opset: int, dtype: str) -> None:
     """One ONNX file.
 
     Args:
-        graph: what to write.
+        graph: what to write; the axes in `graph.free` may have any length.
         path: of the file.
         opset: version of ONNX's operators.
         dtype: of the weights in the file; "float16" keeps those in half precision that `round_weights` has rounded.
-        dynamic: whether the axes in `graph.free` may have any length.
 
     Raises:
         ValueError: if this torch cannot export it.
@@ -49,7 +48,7 @@ def write_graph(graph: Graph, path: Path, opset: int, dtype: str, dynamic: bool)
                 opset_version=opset,
                 input_names=list(graph.inputs),
                 output_names=graph.outputs,
-                dynamic_shapes=_dynamic_shapes(graph) if dynamic else None,
+                dynamic_shapes=_dynamic_shapes(graph) if graph.free else None,
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:  # torch 2.6 has no BatchNorm that it can convert
@@ -109,12 +108,12 @@ def check_graph(graph: Graph, path: Path) -> float:
 
 
 def _dynamic_shapes(graph: Graph) -> tuple:
-    """`graph.free` as torch.export takes it: by position, with one Dim for each name; `*skips` are one position."""
-    lengths: dict[str, Any] = {}
+    """`graph.free` as torch.export takes it: by position; `*skips` are one position. Which sides go together it finds by itself."""
+    length = torch.export.Dim(FRAMES, min=2)
     shapes = [
         {
-            axis: lengths.setdefault(name, torch.export.Dim(name, min=2))
-            for axis, name in graph.free.get(each, {}).items()
+            axis: length if what == FRAMES else torch.export.Dim.DYNAMIC
+            for axis, what in graph.free.get(each, {}).items()
         }
         for each in graph.inputs
     ]

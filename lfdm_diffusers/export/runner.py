@@ -86,7 +86,7 @@ class OnnxRunner:
         """One clip.
 
         Args:
-            picture: `(3, H, W)` in [0, 1], of the size in `runner.json`.
+            picture: `(3, H, W)` in [0, 1], of the size in `runner.json`; of files with free sides, of multiples of its stride.
             label: one of its labels.
             seed: of the noise.
             num_inference_steps: one of the numbers of steps that it has tables for.
@@ -102,7 +102,11 @@ class OnnxRunner:
         picture = np.asarray(picture, np.float32)[None]
         encoded = self._run("encoder", picture=picture)
         projection = encoded.pop("image_projection")
-        shape = (1, *(volume_about[name] for name in ("channels", "frames", "height", "width")))
+        sides = (
+            side * volume_about[name] // self.about["picture"]["size"]
+            for side, name in zip(picture.shape[-2:], ("height", "width"))
+        )
+        shape = (1, volume_about["channels"], volume_about["frames"], *sides)
         x = draw(shape).astype(np.float32)
         text = self.embedding(label)
         # A text of zero weight in the prediction is not asked about.
@@ -145,7 +149,12 @@ class OnnxRunner:
         motion = (volume * std + mean).transpose(1, 0, 2, 3)
         flow, occlusion = motion[:, :2].copy(), motion[:, 2:].clip(0, 1)
         if about["flow_is_added_to"] is not None:
-            places = np.array(about["flow_is_added_to"], np.float32)
-            flow[:, 0] += places
-            flow[:, 1] += places[:, None]
+            across, down = (self._places(side) for side in reversed(flow.shape[-2:]))
+            flow[:, 0] += across
+            flow[:, 1] += down[:, None]
         return flow, np.ascontiguousarray(occlusion)
+
+    def _places(self, side: int) -> np.ndarray:
+        """The coordinate of each of `side` places, in [-1, 1]: that of its centre."""
+        told = np.array(self.about["volume"]["flow_is_added_to"], np.float32)
+        return told if len(told) == side else ((2 * np.arange(side) + 1) / side - 1).astype(np.float32)

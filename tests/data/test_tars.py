@@ -139,7 +139,9 @@ def test_files_with_holes_are_left_out_and_named(tmp_path):
     tar.write_bytes(bytes(header) + b"x" * 512 + tar.read_bytes())
     assert "a.gif and 1 more are stored with holes" in find_clips(tar).notes[0]
     tar.write_bytes(bytes(header) + b"x" * 512 + bytes(200))  # cut in the next header
-    with pytest.raises(ValueError, match=r"s\.tar is cut off: nothing behind a\.gif can be read\n.*a\.gif is stored with holes"):
+    with pytest.raises(
+        ValueError, match=r"s\.tar is cut off: nothing behind a\.gif can be read\n.*a\.gif is stored with holes"
+    ):
         find_clips(tar)
 
 

@@ -14,7 +14,7 @@ from tiny import LABELS, tiny_image, tiny_pipeline, tiny_unet
 from lfdm_diffusers import FullSizePainter
 from lfdm_diffusers.export.folder import export_onnx
 from lfdm_diffusers.export.graphs import pipeline_graphs
-from lfdm_diffusers.export.onnx_files import write_graph
+from lfdm_diffusers.export.onnx_files import check_graph, write_graph
 
 STEPS = 3
 # The exporter of torch 2.6 cannot convert BatchNorm; between the two nothing was run.
@@ -96,16 +96,46 @@ def test_files_are_half_as_large_and_say_their_shapes(exported):
 
 @can_export
 @pytest.mark.integration
-def test_clips_of_another_length(tmp_path):
-    import onnxruntime
+@pytest.mark.parametrize(("name", "sides"), [("denoiser", False), ("renderer", True)])
+def test_graphs_of_other_lengths_and_sides(tmp_path, name, sides):
+    pipe = tiny_pipeline(unet=tiny_unet(block_out_channels=(16,), num_frames=5))
+    for part in (pipe.lfae, pipe.unet):
+        part.requires_grad_(False)
+    graph, file = pipeline_graphs(pipe)[name].with_free(True, sides), tmp_path / f"{name}.onnx"
+    write_graph(graph, file, 18, "float32")
+    pipe.unet.register_to_config(num_frames=7)
+    other = pipeline_graphs(pipe, size=(32, 32 + pipe.stride * sides))[name]
+    assert check_graph(graph, file) < 1e-4 and check_graph(other, file) < 1e-4
 
-    graph = pipeline_graphs(tiny_pipeline())["denoiser"]
-    write_graph(graph, tmp_path / "denoiser.onnx", 18, "float32", dynamic=True)
-    inputs = dict(graph.inputs, volume=torch.randn(1, 3, 7, 8, 8))
-    session = onnxruntime.InferenceSession(str(tmp_path / "denoiser.onnx"), providers=["CPUExecutionProvider"])
-    (got,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+
+@can_export
+@pytest.mark.slow
+def test_clips_of_another_length_and_size(exported, tmp_path):
+    """Of files whose axes are free: torch's frames of a picture that is no square."""
+    from lfdm_diffusers.export.runner import OnnxRunner
+
+    pipe, _ = exported
+    options = dict(dtype="float32", num_inference_steps=[STEPS], eta=0, dynamic=True, dynamic_size=True)
+    assert max(export_onnx(pipe, tmp_path / "any", **options).values()) < 1e-4
+    about = json.loads((tmp_path / "any" / "runner.json").read_text())
+    shapes = {name: graph["inputs"] for name, graph in about["graphs"].items()}
+    assert shapes["denoiser"]["volume"]["shape"] == [1, 3, "num_frames", "height/4", "width/4"]
+    assert shapes["renderer"]["skip_0"]["shape"][2:] == ["height", "width"]
+    assert shapes["painter"]["picture"]["shape"] == [1, 3, "height*2", "width*2"]
+    height, width = 32 + about["picture"]["stride"], 32
+    picture = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
+    places = height // 4, width // 4
+    latents = torch.randn(1, 3, 5, *places, generator=torch.Generator().manual_seed(3))
+    runner = OnnxRunner(tmp_path / "any")
+    runner.about["volume"]["frames"] = 5
+    clip = runner(picture.numpy(), LABELS[1], num_inference_steps=STEPS, noise=lambda shape: latents.numpy())
+    graphs = pipeline_graphs(pipe, size=(height, width))
+    flow, occlusion = torch.from_numpy(clip.flow), torch.from_numpy(clip.occlusion)
+    assert flow.shape == (5, 2, *places) and clip.frames.shape == (5, 3, height, width)
     with torch.no_grad():
-        np.testing.assert_allclose(got, graph.module(*inputs.values()).numpy(), atol=1e-4)
+        _, *skips = graphs["encoder"].module(picture[None])
+        wanted, _ = graphs["renderer"].module(picture[None], flow, occlusion, *skips)
+    np.testing.assert_allclose(clip.frames, wanted.numpy(), atol=1e-3)
 
 
 @pytest.mark.parametrize(
