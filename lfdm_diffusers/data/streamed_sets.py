@@ -26,7 +26,7 @@ from huggingface_hub import HfApi
 
 from ..files.extras import required
 from ..files.kept_lines import KeptLines
-from ..files.limits import require_bytes
+from ..files.limits import TooLargeError, require_bytes
 from ..files.packed import Packed
 from ..files.progress import progress_bar
 from ..files.reading import read_json, why
@@ -168,6 +168,8 @@ class StreamedSet:
             return {}
         try:
             content = _fetched(cell)
+        except (FileNotFoundError, TooLargeError) as error:
+            return {"reason": why(error)}
         except Exception as error:  # of many libraries
             raise self._broken_off(error) from error
         packed = replace(cast(StreamedFile, clip.packed), content=content, size=len(content))

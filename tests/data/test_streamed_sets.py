@@ -20,6 +20,7 @@ from lfdm_diffusers.data.named_sets import NamedSet
 from lfdm_diffusers.data.scan import scan_clips
 from lfdm_diffusers.data.streamed_sets import open_stream, stream_together
 from lfdm_diffusers.data.toon_faces import write_toon_faces
+from lfdm_diffusers.files.kept_lines import KeptLines
 
 pytestmark = pytest.mark.fast
 
@@ -177,6 +178,24 @@ def test_breaks_off(tables, tmp_path, monkeypatch):
     assert len(lines.read_text().splitlines()) == 2
 
 
+def test_two_runs_at_once(tables, clips, tmp_path):
+    """They write the same lines; each counts once."""
+    reader = CachedClipReader(tmp_path / "cache", SIDE, SIDE)
+    opened = open_stream(NamedSet(str(tables)), reader)
+    both = [KeptLines(tmp_path / "lines.jsonl") for _ in range(2)]
+    for number in range(3):
+        for lines in both:
+            lines.add({"told": number})
+    for lines in both:
+        assert not KeptLines(tmp_path / "lines.jsonl").finished or lines is both[1]
+        lines.finish()
+    again = KeptLines(tmp_path / "lines.jsonl")
+    assert again.finished and again.lines == [{"told": number} for number in range(3)]
+    for _ in range(2):
+        opened.stream(reader, progress=False)
+    assert_those(opened.clips(), reader, clips)
+
+
 def test_processes_share_files(tables, clips, tmp_path):
     reader = CachedClipReader(tmp_path / "cache", SIDE, SIDE)
     opened = open_stream(NamedSet(str(tables)), reader)
@@ -226,7 +245,7 @@ def test_what_cannot_be_read_is_named(datasets, clips, tmp_path):
     table = datasets.Dataset.from_dict({"video": cells, "text": ["joy", "joy", "joy"]}, features=features)
     (tmp_path / "tables").mkdir()
     table.to_parquet(tmp_path / "tables" / "train.parquet")
-    for _ in range(2):
+    for _ in range(2):  # as it comes by, and afterwards
         found, reader = streamed(tmp_path / "tables", tmp_path / "cache")
         report = scan_clips(found, reader, progress=False)
         assert [clip.label for clip in report.clips] == ["joy"]
@@ -236,6 +255,26 @@ def test_what_cannot_be_read_is_named(datasets, clips, tmp_path):
     reader.path(found[0]).unlink()
     with pytest.raises(ValueError, match="no longer in the cache"):
         reader.check(found[0])
+
+
+def test_files_that_are_gone_or_too_large(clips, tmp_path, monkeypatch):
+    for number in range(3):
+        (tmp_path / "files" / "joy").mkdir(parents=True, exist_ok=True)
+        shutil.copy(clips[number].path, tmp_path / "files" / "joy" / f"{number}.webp")
+    fetched = streamed_sets._fetched
+
+    def gone(cell):
+        if cell["path"].endswith("1.webp"):
+            raise FileNotFoundError(2, "No such file or directory")
+        if cell["path"].endswith("2.webp"):
+            monkeypatch.setenv("LFDM_MAX_GIGABYTES", "1e-9")
+        return fetched(cell)
+
+    monkeypatch.setattr(streamed_sets, "_fetched", gone)
+    found, reader = streamed(tmp_path / "files", tmp_path / "cache")
+    report = scan_clips(found, reader, progress=False)
+    assert len(report.clips) == 1
+    assert "No such file" in report.bad[0].reason and "more than the 1e-09 that are allowed" in report.bad[1].reason
 
 
 def test_other_frames_come_by_again(tables, clips, tmp_path):
