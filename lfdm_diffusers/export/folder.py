@@ -11,6 +11,7 @@ import numpy as np
 from ..data.labels import normalized_label
 from ..files.whole import require_free_or_ours, whole, write_json
 from ..models.full_size_painter import AGREEMENT
+from ..models.text_encoders import text_limit
 from ..ops.warp import sampling_grid
 from ..pipelines import LFDMPipeline
 from ..version import __version__
@@ -18,7 +19,7 @@ from .graphs import Graph, pipeline_graphs
 from .onnx_files import DTYPES, OPSETS, check_graph, round_weights, write_graph
 from .sampling import ddim_table, thresholding
 
-RUNNER = "runner.json"
+RUNNER, TOKENIZER = "runner.json", "tokenizer.json"
 FORMAT = 2
 # Largest difference between ONNX Runtime and torch that is passed.
 TOLERANCE = 1e-3
@@ -66,7 +67,7 @@ def export_onnx(
         raise ValueError(
             f"`num_inference_steps` must be from 1 to {pipe.scheduler.config.num_train_timesteps}, got {steps}."
         )
-    for part in (pipe.lfae, pipe.unet, pipe.painter):
+    for part in (pipe.lfae, pipe.unet, pipe.painter, pipe.text_encoder):
         if part is not None:
             part.to("cpu").float().eval().requires_grad_(False)
             if dtype == "float16":
@@ -90,6 +91,8 @@ def export_onnx(
                 )
             about["graphs"][name] = _signature(graph, file.name)
             say(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB, {differences[name]:.1g} from torch at most")
+        if about["text"] is not None and pipe.tokenizer is not None:
+            (folder / TOKENIZER).write_text(pipe.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         if pipe.label_embeddings is not None:
             table = np.ascontiguousarray(pipe.label_embeddings.embedding.weight.detach().float().numpy(), dtype="<f4")
             (folder / about["labels"]["file"]).write_bytes(table.tobytes())
@@ -101,13 +104,13 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
     """What `runner.json` says, but for the graphs.
 
     Raises:
-        ValueError: for a pipeline that hears sentences and has no labels, and as `thresholding` and `ddim_table`.
+        ValueError: for a pipeline that attends to tokens, or whose tokenizer is of Python alone, and as `thresholding` and `ddim_table`.
     """
     lfae, unet = pipe.lfae, pipe.unet
     if unet.config.text_attention:
         raise ValueError("`pipe` attends to the tokens of texts (`text_attention`), which no exported graph does.")
-    if pipe.text_encoder is not None and pipe.label_embeddings is None:
-        raise ValueError("`pipe` must have a table of labels (`label_embeddings`): its text encoder is not exported.")
+    if pipe.text_encoder is not None and not getattr(pipe.tokenizer, "is_fast", False):
+        raise ValueError("`pipe.tokenizer` must be one of the library tokenizers (a fast one), which others can read.")
     places = lfae.config.sample_size // lfae.downscale_factor
     null = unet.null_text_embed
     table = pipe.label_embeddings
@@ -146,6 +149,14 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
             "normalized": [normalized_label(label) for label in table.config.labels],
             "file": "labels.bin",
             "shape": list(table.embedding.weight.shape),
+        },
+        # Of a text that is no label: the graph that embeds it, the file that the library tokenizers reads, and how many tokens it has at most.
+        "text": None
+        if pipe.text_encoder is None
+        else {
+            "graph": "text_encoder",
+            "tokenizer": TOKENIZER,
+            "max_tokens": text_limit(pipe.text_encoder, pipe.tokenizer),
         },
         "null_embedding": [0.0] * unet.config.text_embed_dim if null is None else null[0].tolist(),
         "painter": None if pipe.painter is None else {"scale": pipe.painter.config.scale},

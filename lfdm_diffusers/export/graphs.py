@@ -3,6 +3,7 @@
 encoder   once a picture     picture -> skips of the decoder, the picture's share of the denoiser's first convolution
 denoiser  once a step        volume, timestep, text, that share -> prediction
 renderer  once a clip        picture, skips, flow, occlusion -> frames, warped (the picture, moved by the flow alone)
+text_encoder  once a text    input_ids, attention_mask -> text_embeds
 painter   some frames        larger picture, flow, occlusion, frames, warped -> finer_flow, painted, share, as `FullSizePainter`
 """
 
@@ -16,9 +17,10 @@ from torch import nn
 
 from ..models import FullSizePainter, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
+from ..models.text_encoders import pool_text
 from ..pipelines import LFDMPipeline
 
-FRAMES = "num_frames"
+FRAMES, TOKENS = "num_frames", "num_tokens"
 
 
 class Graph(NamedTuple):
@@ -38,9 +40,10 @@ class Graph(NamedTuple):
     free: dict[str, dict[int, str]]
 
     def with_free(self, frames: bool, sides: bool) -> Graph:
-        """The same, of whose free axes only the number of frames, or the sides, or both, or none, are left."""
+        """The same, of whose free axes only the number of frames, or the sides, or both, or none, are left. Texts have any length."""
+        kept = {FRAMES: frames, TOKENS: True}
         free = {
-            name: {axis: what for axis, what in axes.items() if (frames if what == FRAMES else sides)}
+            name: {axis: what for axis, what in axes.items() if kept.get(what, sides)}
             for name, axes in self.free.items()
         }
         return self._replace(free={name: axes for name, axes in free.items() if axes})
@@ -88,6 +91,18 @@ class RendererGraph(nn.Module):
             encoded, flow, occlusion, chunk_size=1
         )  # each frame a motion of its own, all at once
         return frames.sample, frames.warped
+
+
+class TextEncoderGraph(nn.Module):
+    """A BERT-like encoder, and the mean of what it makes of a text's tokens (`pool_text`)."""
+
+    def __init__(self, text_encoder: nn.Module):
+        super().__init__()
+        self.text_encoder = text_encoder
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        hidden_states = self.text_encoder(input_ids, attention_mask=attention_mask).last_hidden_state
+        return pool_text(hidden_states, attention_mask)
 
 
 class PainterGraph(nn.Module):
@@ -161,6 +176,11 @@ def pipeline_graphs(
             ),
         ),
     }
+    if pipe.text_encoder is not None:
+        ids = torch.arange(8)[None] % pipe.text_encoder.config.vocab_size
+        texts = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        free = {name: {1: TOKENS} for name in texts}
+        graphs["text_encoder"] = Graph(TextEncoderGraph(pipe.text_encoder), texts, ["text_embeds"], free)
     if pipe.painter is not None:
         scale, some = pipe.painter.config.scale, slice(0, painted_frames)
         painted = {

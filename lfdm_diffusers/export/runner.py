@@ -56,6 +56,10 @@ class OnnxRunner:
             for name, graph in self.about["graphs"].items()
         }
         labels = self.about["labels"]
+        if self.about.get("text"):
+            tokenizers = required("tokenizers", "onnx", "embedding texts")
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / self.about["text"]["tokenizer"]))
+            self._tokenizer.enable_truncation(self.about["text"]["max_tokens"])
         self._table = labels and np.fromfile(folder / labels["file"], dtype="<f4").reshape(labels["shape"])
 
     def _run(self, graph: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,14 +67,17 @@ class OnnxRunner:
         return dict(zip(outputs, self._sessions[graph].run(outputs, inputs)))
 
     def embedding(self, label: str | None) -> np.ndarray:
-        """Of a label as `runner.json` spells it, `(1, D)`; None is no condition.
+        """Of a label as `runner.json` spells it, or of any text where it has an encoder, `(1, D)`; None is no condition.
 
         Raises:
             ValueError: for a label that it does not hold.
         """
         if label is None:
             return np.array([self.about["null_embedding"]], np.float32)
-        labels = self.about["labels"]
+        labels, text = self.about["labels"], self.about.get("text")
+        if text and (labels is None or label not in labels["texts"]):
+            ids = np.array([self._tokenizer.encode(label).ids], np.int64)
+            return self._run(text["graph"], input_ids=ids, attention_mask=np.ones_like(ids))["text_embeds"]
         if labels is None or label not in labels["texts"]:
             raise ValueError(f"`label` must be one of {', '.join(labels['texts'] if labels else [])}, got {label!r}.")
         return self._table[[labels["texts"].index(label)]]

@@ -19,13 +19,14 @@ def read_runner(folder: Path) -> tuple[dict[str, Any], list[str]]:
     """
     path = folder / RUNNER
     about = read_json(path)
-    graphs, labels = about.get("graphs"), about.get("labels")
+    graphs, labels, text = (about.get(name) for name in ("graphs", "labels", "text"))
     parts = list(graphs.values()) if isinstance(graphs, dict) else [None]
     names = [part.get("file") if isinstance(part, dict) else None for part in (*parts, *([labels] if labels else []))]
+    names += [text.get("tokenizer") if isinstance(text, dict) else None] if text else []
     for name in names:
         if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
             raise UnreadableFileError(
-                f"{printable(path)} must name a file beside it for each of its `graphs`, and for its `labels`, got "
+                f"{printable(path)} must name a file beside it for each of its `graphs`, for its `labels` and its `text`, got "
                 f"{printable(repr(name))[:80]}."
             )
         require_plain_file(folder / name)

@@ -51,6 +51,12 @@ def pool_text(hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torc
     return (hidden_states[:, 1:] * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
+def text_limit(text_encoder: transformers.PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens of a text count."""
+    # A tokenizer without a configuration of its own reports a limit of 1e30.
+    return min(tokenizer.model_max_length, getattr(text_encoder.config, "max_position_embeddings", 512))
+
+
 def embed_text(
     text_encoder: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
@@ -60,8 +66,7 @@ def embed_text(
 ) -> torch.Tensor:
     """`(len(texts), D)` pooled embeddings of `texts` by a BERT-like encoder, in the encoder's dtype (see `pool_text`); with `tokens`
     `(len(texts), 1 + L, D)`, the hidden states behind them (see `text_attention`)."""
-    # A tokenizer without a configuration of its own reports a limit of 1e30.
-    limit = min(tokenizer.model_max_length, getattr(text_encoder.config, "max_position_embeddings", 512))
+    limit = text_limit(text_encoder, tokenizer)
     given = tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").to(
         device or text_encoder.device
     )

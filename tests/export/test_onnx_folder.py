@@ -30,14 +30,14 @@ def exported(tmp_path_factory):
     """A pipeline, and the folder of its files (float16: its own weights have been rounded, so that both have the same)."""
     unet = tiny_unet(image_blocks=1, image_block_channels=8)
     torch.nn.init.normal_(unet.picture_reader.conv_out.weight)
-    pipe = tiny_pipeline(unet=unet, default_guidance_scale=2.0)
+    pipe = tiny_pipeline(unet=unet, text_encoder=True, default_guidance_scale=2.0)
     pipe.lfae.register_to_config(flow_grid="centers", warp_padding="border")
     pipe.unet.register_to_config(flow_target="residual", prediction_type="v_prediction")
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
     pipe.register_modules(painter=FullSizePainter(scale=2, base_channels=8, coarse_channels=16, num_blocks=1))
     folder = tmp_path_factory.mktemp("onnx") / "out"
     found = export_onnx(pipe, folder, dtype="float16", num_inference_steps=[STEPS], eta=0)
-    assert set(found) == {"encoder", "denoiser", "renderer", "painter"} and max(found.values()) < 1e-4
+    assert set(found) == {"encoder", "denoiser", "renderer", "text_encoder", "painter"} and max(found.values()) < 1e-4
     return pipe, folder
 
 
@@ -63,6 +63,10 @@ def test_a_runner_makes_the_pipelines_clip(exported):
     assert np.abs(another.flow - clip.flow).max() > 1e-3
     runner.about["volume"]["first_frame_is_picture"] = True
     np.testing.assert_allclose(runner(picture.numpy(), LABELS[1], **asked).frames[0], picture.numpy(), atol=1e-4)
+    for text in ("a face smiles", "waves " * 40):  # more tokens than it has places for
+        (wanted_text,) = pipe.encode_prompt(text)
+        np.testing.assert_allclose(runner.embedding(text), wanted_text.numpy(), atol=1e-4)
+    runner.about["text"] = None
     with pytest.raises(ValueError, match=r"`label` must be one of anger.*'joy'"):
         runner.embedding("joy")
     with pytest.raises(ValueError, match=r"`num_inference_steps` must be one of 3, got 5"):
