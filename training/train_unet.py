@@ -98,8 +98,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=number(0),
         default=0.0,
         metavar="W",
-        help="of framed faces: weight of the flow's error that no affine motion of the middle explains, beside the whole error\n"
-        "(default: 0; tried: 20)",
+        help="of framed faces: weight of the error in flow and occlusion that no affine motion of the middle explains, beside the\n"
+        "whole error (default: 0; tried: 20, of the flow alone)",
     )
     loss.add_argument(
         "--timestep_bias",

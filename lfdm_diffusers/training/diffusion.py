@@ -30,9 +30,9 @@ class DenoisingLoss(nn.Module):
         unet: its `prediction_type` says what it predicts.
         alphas_cumprod: `(T,)` of the noise schedule.
         snr_gamma: min-SNR weights (Hang et al., ICCV 2023) with this gamma; None weighs all timesteps alike.
-        expression_weight: of the flow's error that no affine motion of the middle explains (`without_affine`), beside the whole
-            error. A head that turns moves far more than a mouth, and what it does no picture tells. What is best to predict
-            stays the same: both terms are least for the mean of all that may be.
+        expression_weight: of the error in the middle (`expression_motion`) that no affine motion explains, beside the whole error:
+            of the flow less its affine part, and of the occlusion. A head that turns moves far more than a mouth, and what it does
+            no picture tells. What is best to predict stays the same: both terms are least for the mean of all that may be.
     """
 
     alphas_cumprod: torch.Tensor
@@ -79,7 +79,7 @@ class DenoisingLoss(nn.Module):
         difference = prediction.float() - target
         error = difference.square().mean(dim=(1, 2, 3, 4))
         if self.expression_weight:
-            rest = middle(without_affine(difference[:, :2]))
+            rest = middle(torch.cat((without_affine(difference[:, :2]), difference[:, 2:]), dim=1))
             error = error + self.expression_weight * rest.square().mean(dim=(1, 2, 3, 4))
         return (self.weights(timesteps) * error).mean()
 

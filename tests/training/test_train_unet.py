@@ -523,7 +523,7 @@ def test_the_heads_own_motion_is_taken_out():
 
 
 def test_expression_weight():
-    """An error that an affine motion of the flow explains costs no more; a mouth's does, and gives a gradient of its own."""
+    """An error that an affine motion of the flow explains costs no more; a mouth's does, and so does what it uncovers."""
     generator = torch.Generator().manual_seed(0)
     volume, noise = torch.randn(2, 1, 3, 4, 32, 32, generator=generator)
     alphas, time = torch.cumprod(1 - released_scheduler().betas.double(), 0), torch.tensor([700])
@@ -536,8 +536,11 @@ def test_expression_weight():
         return DenoisingLoss(unet, alphas, None, weight)(volume, noise, time, None, None, None)
 
     torch.testing.assert_close(loss(turned, 20.0), loss(turned, 0.0), rtol=1e-4, atol=1e-7)
-    own = middle(without_affine(mouth[:2])).square().mean()
+    own = middle(without_affine(mouth[:2])).square().mean() * 2 / 3  # of three channels
     torch.testing.assert_close(loss(mouth, 20.0), loss(mouth, 0.0) + 20 * own, rtol=1e-4, atol=1e-7)
+    opened = (mouth - turned)[:1] * torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1, 1)
+    own = middle(opened[:, 0]).square().mean()
+    torch.testing.assert_close(loss(opened, 20.0), loss(opened, 0.0) + 20 * own, rtol=1e-4, atol=1e-7)
 
 
 def test_null_condition():
