@@ -48,6 +48,11 @@ def measure(script: str, options: list[str], args: argparse.Namespace, folder: P
     shared += ["--max_train_steps", str(args.steps), "--logging_steps", str(STEPS), "--validation_steps", "0"]
     workers = ["--dataloader_num_workers", str(args.workers)]
     subprocess.run([sys.executable, str(ROOT / "training" / script), *options, *shared, *workers], check=True)
+    return medians(folder)
+
+
+def medians(folder: Path) -> dict[str, float]:
+    """Over the records of a run in its output folder, but the first."""
     lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
     records = [record for record in map(json.loads, lines) if "waiting_for_data" in record][1:]
     return {key: statistics.median(r[key] for r in records) for key in ("waiting_for_data", "steps_per_second")}

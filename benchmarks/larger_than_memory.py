@@ -10,9 +10,7 @@ for memory, which counts the pages of files that are read, too.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tarfile
@@ -22,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data_waiting import ROOT, STAGES
+from data_waiting import ROOT, STAGES, medians
 
 from lfdm_diffusers.data.cache import CachedClipReader
 from lfdm_diffusers.data.layouts import find_clips
@@ -30,7 +28,6 @@ from lfdm_diffusers.embedded import embedded_model
 from lfdm_diffusers.evaluation.report import hardware, software
 from lfdm_diffusers.files.whole import write_json
 from lfdm_diffusers.models import LatentFlowAutoencoder
-from lfdm_diffusers.training.metrics_file import METRICS_FILE
 from lfdm_diffusers.training.motion_cache import MotionCache
 
 SIZE, FRAMES = 64, 16
@@ -108,9 +105,7 @@ def train(name: str, data: Path, output: Path, steps: int, limit: MemoryLimit) -
     shards = sorted((data / "motion").glob("*.tar"))
     subprocess.run(command, check=True, preexec_fn=limit.join)
     assert sorted((data / "motion").glob("*.tar")) == shards, "motion was computed instead of read"
-    lines = (output / METRICS_FILE).read_text(encoding="utf-8").splitlines()
-    records = [record for record in map(json.loads, lines) if "waiting_for_data" in record][1:]
-    return {key: statistics.median(r[key] for r in records) for key in ("waiting_for_data", "steps_per_second")}
+    return medians(output)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -41,7 +41,7 @@ from .tars import TEXTS
 
 VERSION = 1  # raised whenever the same rows would give other clips
 ABOUT = "data_set.json"
-OFFLINE = "it is no longer in the cache, and came by only once"
+GONE = "it is no longer in the cache, and came by only once"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class StreamedFile(Packed):
 
     def open(self) -> BinaryIO:
         if self.content is None:
-            raise OSError(self.reason or OFFLINE)
+            raise OSError(self.reason or GONE)
         return io.BytesIO(self.content)
 
     def state(self) -> tuple:
@@ -102,18 +102,21 @@ class StreamedSet:
             ValueError: if it breaks off, in which case what came before is kept; or naming a row that says what nobody can read.
         """
         files = [(split, file) for split, count in self.files.items() for file in range(count)]
-        wanted = [each for each in files[rank::processes] if not self._lines(*each).finished]
+        mine = [(*each, self._lines(*each)) for each in files[rank::processes]]
+        wanted = [each for each in mine if not each[-1].finished]
         if not wanted:
             return
         splits = _splits(self.named, self.options)
         with progress_bar(unit="clip", desc="stream", disable=not progress) as bar:
-            for split, file in wanted:
-                for _ in self._stream(splits[split], split, file, reader, workers):
+            for split, file, lines in wanted:
+                for _ in self._stream(splits[split], split, file, lines, reader, workers):
                     bar.update()
 
-    def _stream(self, rows: Any, split: str, file: int, reader: CachedClipReader, workers: int) -> Iterator[None]:
+    def _stream(
+        self, rows: Any, split: str, file: int, lines: KeptLines, reader: CachedClipReader, workers: int
+    ) -> Iterator[None]:
         """The rows of one file that are new; yields after each."""
-        lines, column = self._lines(split, file), media_column(self.named.name, rows.features)
+        column = media_column(self.named.name, rows.features)
         coming: deque = deque()  # rows in their order, as their clips are looked at
         with ThreadPoolExecutor(max(1, workers)) as pool:
             for cells in self._rows(rows, split, file, len(lines.lines)):

@@ -188,9 +188,11 @@ def evaluate(
     detectors.to(place)
     for need, detector in (("video detector", detectors.video), ("frame detector", detectors.frame)):
         if detector is not None and generated is not None and need in needs:
-            for clips, kept in ((real, True), (generated, False), (seen, True), (generated_seen, False)):
-                if clips is not None:
-                    store(detector, clips, kept)
+            store(detector, real, keep=True)
+            store(detector, generated)
+    if detectors.video is not None and seen is not None and generated_seen is not None:  # of gap alone
+        store(detectors.video, seen, keep=True)
+        store(detectors.video, generated_seen)
     if not state.is_main_process:
         return None
 
