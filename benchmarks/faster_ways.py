@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
             for name, times in rows[-1]["times_without"].items():
                 print(f"  without {name}: {times:.3f} times as long", flush=True)
     machine = {"processor": processor("cpu"), "threads": torch.get_num_threads()}
-    write_json(args.output, {"rows": rows, "machine": machine, "software": software()})
+    write_json(args.output, {"ways": rows, "machine": machine, "software": software()})
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     print(f"{what} ({sizes[kind] / 1e9:.2f} GB): {rows[what]}", flush=True)
     finally:
         limit.remove()
-    content = {"rows": rows, "clips": sets, "bytes": sizes, "memory": memory, "software": software()}
+    content = {"larger_than_memory": rows, "clips": sets, "bytes": sizes, "memory": memory, "software": software()}
     write_json(args.output, content | {"hardware": hardware(torch.device("cpu"))})
 
 

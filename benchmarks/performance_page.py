@@ -275,19 +275,39 @@ def main_command_part(path: Path) -> list[str]:
     ]
 
 
-def data_part(path: Path) -> list[str]:
-    rows = json.loads(path.read_text(encoding="utf-8"))["waiting"]
+def waiting_table(rows: dict[str, dict]) -> str:
     lines = ["| | waiting for data | steps a second |", "| --- | --- | --- |"]
     lines += [
         f"| {name} | {row['waiting_for_data']:.1%} | {row['steps_per_second']:.3g} |" for name, row in rows.items()
     ]
+    return "\n".join(lines)
+
+
+def data_part(path: Path) -> list[str]:
+    rows = json.loads(path.read_text(encoding="utf-8"))["waiting"]
     return [
         "## Waiting for data",
         "The share of a training's time, with decoded clips cached as the scripts do by default; `metrics.jsonl` has it for every "
         "training as `waiting_for_data`.",
         "```bash\nlfdm data toon-faces few-toons --num-subjects 40 --num-test-subjects 4 --num-frames 16 --size 64 --format webp\n"
         "python benchmarks/data_waiting.py --train_data_dir few-toons --output docs/performance/data.json\n```",
-        "\n".join(lines),
+        waiting_table(rows),
+    ]
+
+
+def larger_than_memory_part(path: Path) -> list[str]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    sets = ", ".join(
+        f"{name}: {clips:,} clips, {content['bytes'][name] / 1e9:.2g} GB" for name, clips in content["clips"].items()
+    )
+    gigabytes = content["memory"] / 1e9
+    times = round(content["bytes"]["large"] / content["memory"])
+    return [
+        f"## A set of {times} times the memory",
+        f"Two examples a step under a limit of {gigabytes:.2g} GB for everything, the training itself included; frames and motion "
+        f"lie in their caches. {sets[0].upper()}{sets[1:]}.",
+        f"```bash\npython benchmarks/larger_than_memory.py --gigabytes {gigabytes:g} --times {times} --steps 20 --output docs/performance/{path.name}\n```",
+        waiting_table(content["larger_than_memory"]),
     ]
 
 
@@ -315,6 +335,7 @@ KINDS = {
     "convolutions": convolutions_part,
     "differences": precision_part,
     "waiting": data_part,
+    "larger_than_memory": larger_than_memory_part,
     "seconds": startup_part,
     "main_command": main_command_part,
 }
