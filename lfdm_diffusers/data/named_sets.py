@@ -6,7 +6,6 @@ is. Tables that hold the clips themselves (Parquet, Arrow) need the library.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -52,19 +51,17 @@ def located(named: NamedSet, argument: str) -> Path | ClipList:
     """
     folder = Path(named.name)
     if folder.is_dir():
-        files = [str(path / name) for path, _, names in walk(folder) for name in names]
-        rows = is_saved(folder) or in_tables(files, argument, named)
+        rows = in_tables(named, argument)
     elif folder.exists() or named.name.startswith((".", "/", "~")) or named.name.count("/") > 1:
         raise ValueError(f"`{argument}` must be a Hub id or a folder, got {named.name!r}, which is neither.")
     else:
         try:
-            files = HfApi().list_repo_files(named.name, repo_type="dataset", revision=named.revision)
-            rows = in_tables(files, argument, named)
+            rows = in_tables(named, argument)
             offline = False
         except OSError as error:  # no such data set, no network, no permission
             offline = isinstance(error, OfflineModeIsEnabled) or getattr(error, "response", None) is None
             if not offline:
-                raise ValueError(f"`{argument}` {named.name!r} cannot be had from the Hub: {why(error)}.") from error
+                raise not_had(named, argument, error) from error
             rows = False
         if not rows:
             try:
@@ -88,8 +85,20 @@ def located(named: NamedSet, argument: str) -> Path | ClipList:
     return folder / named.config if named.config is not None else folder
 
 
-def in_tables(files: Iterable[str], argument: str, named: NamedSet) -> bool:
-    """Whether the clips are in tables rather than in files of their own, by the files' names."""
+def in_tables(named: NamedSet, argument: str) -> bool:
+    """Whether the clips are in tables rather than in files of their own, by the files' names.
+
+    Raises:
+        OSError: if the Hub does not say.
+        ValueError: if there are neither.
+    """
+    folder = Path(named.name)
+    if folder.is_dir():
+        if is_saved(folder):
+            return True
+        files = [str(file) for file in files_of(folder)]
+    else:
+        files = HfApi().list_repo_files(named.name, repo_type="dataset", revision=named.revision)
     suffixes = {PurePosixPath(file).suffix.lower() for file in files}
     if suffixes & set(CLIP_SUFFIXES):
         return False
@@ -98,3 +107,12 @@ def in_tables(files: Iterable[str], argument: str, named: NamedSet) -> bool:
     raise ValueError(
         f"`{argument}` {named.name!r} holds neither clips, nor tars, nor tables: {', '.join(sorted(suffixes)) or 'nothing'}."
     )
+
+
+def files_of(folder: Path) -> list[Path]:
+    return [path / name for path, _, names in walk(folder) for name in names]
+
+
+def not_had(named: NamedSet, argument: str, error: OSError) -> ValueError:
+    """What to raise where the Hub refuses a data set."""
+    return ValueError(f"`{argument}` {named.name!r} cannot be had from the Hub: {why(error)}.")

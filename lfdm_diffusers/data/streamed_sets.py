@@ -33,9 +33,9 @@ from ..files.reading import read_json, why
 from ..files.whole import write_json
 from .cache import CachedClipReader
 from .clips import Clip, ClipList, UnreadableClipError
-from .dataset_rows import is_saved, media_column, splits_of, suffix_of, told_by
-from .folders import told_by_folders, walk
-from .named_sets import NamedSet, in_tables
+from .dataset_rows import media_column, splits_of, suffix_of, told_by
+from .folders import told_by_folders
+from .named_sets import NamedSet, files_of, in_tables, not_had
 from .tables import clip_of_row, row_of
 from .tars import TEXTS
 
@@ -248,7 +248,7 @@ def open_stream(named: NamedSet, reader: CachedClipReader, argument: str = "name
     except OSError as error:  # no such data set, no network, no permission
         kept = _kept(named, reader, below) if getattr(error, "response", None) is None else None
         if kept is None:
-            raise ValueError(f"`{argument}` {named.name!r} cannot be had from the Hub: {why(error)}.") from error
+            raise not_had(named, argument, error) from error
         return kept
     about = _about(named, reader, str(state))
     kept_in = below / hashlib.sha256(repr(sorted(about.items())).encode()).hexdigest()[:32]
@@ -261,13 +261,9 @@ def open_stream(named: NamedSet, reader: CachedClipReader, argument: str = "name
 
 
 def _state_of_folder(folder: Path) -> str:
-    files = _files(folder)
+    files = files_of(folder)
     states = [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr(states).encode()).hexdigest()[:40]
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path / name for path, _, names in walk(folder) for name in names]
 
 
 def _about(named: NamedSet, reader: CachedClipReader, state: str) -> dict[str, Any]:
@@ -297,13 +293,8 @@ def _options(named: NamedSet, state: str, argument: str) -> dict[str, Any]:
     Raises:
         ValueError: if it holds no clips.
     """
-    folder = Path(named.name)
-    if folder.is_dir():
-        tables = is_saved(folder) or in_tables(map(str, _files(folder)), argument, named)
-        revision = None
-    else:
-        files = HfApi().list_repo_files(named.name, repo_type="dataset", revision=state)
-        tables, revision = in_tables(files, argument, named), state
+    revision = None if Path(named.name).is_dir() else state
+    tables = in_tables(replace(named, revision=revision), argument)
     return {"name" if tables else "data_dir": named.config, "revision": revision, "streaming": True}
 
 

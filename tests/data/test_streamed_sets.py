@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 from tar_files import write_tar
 
-from lfdm_diffusers.data import streamed_sets
+from lfdm_diffusers.data import named_sets, streamed_sets
 from lfdm_diffusers.data.cache import CachedClipReader, ClipReader
 from lfdm_diffusers.data.clips import Clip
 from lfdm_diffusers.data.layouts import find_clips
@@ -225,6 +225,7 @@ def test_of_the_hub(tables, clips, tmp_path, monkeypatch):
         return load(str(tables), options | {"revision": None})
 
     monkeypatch.setattr(streamed_sets, "HfApi", Hub)
+    monkeypatch.setattr(named_sets, "HfApi", Hub)
     monkeypatch.setattr(streamed_sets, "splits_of", splits_of)
     assert_those(*streamed(Path("me/faces"), tmp_path / "cache"), clips)
     assert {name for name, _ in asked} == {"me/faces"}
