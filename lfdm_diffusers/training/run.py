@@ -144,8 +144,11 @@ class TrainingRun:
         args = self.args
         if args.max_train_steps is not None:
             return args.max_train_steps
-        per_update = self.batch_size * args.gradient_accumulation_steps
-        return max(1, args.num_train_epochs * args.num_repeats * num_items // per_update)
+        return max(1, args.num_train_epochs * args.num_repeats * num_items // self._examples())
+
+    def _examples(self) -> int:
+        """Examples of a step, in all processes."""
+        return self.batch_size * self.args.gradient_accumulation_steps
 
     @float32_by_default()
     def fit(self, task: Task) -> None:
@@ -172,6 +175,8 @@ class TrainingRun:
         if args.report_to != "none":
             accelerator.init_trackers(self.name, {k: v for k, v in self._settings.items() if v is not None})
 
+        count = accelerator.num_processes  # not what a launcher was asked for: `accelerate launch --cpu` starts one
+        self.say(f"{steps} steps of {self._examples()} examples in {count} process{'es' if count > 1 else ''}")
         progress = progress_bar(total=steps, initial=self.step, desc=self.name, unit="step", disable=not self.main)
         if self.step == 0 and first is not None:
             self._report(first, progress)
@@ -236,7 +241,7 @@ class TrainingRun:
 
     def _items(self) -> int:
         """Examples seen so far: the place in the line of epochs where the next step begins."""
-        return self._items_before + self.step * self.args.gradient_accumulation_steps * self.batch_size
+        return self._items_before + self.step * self._examples()
 
     def _mean_losses(self, losses: Losses) -> dict[str, torch.Tensor]:
         """All numbers of a forward pass and the sum of the losses, averaged over processes; a sum that is not finite raises."""
@@ -285,10 +290,9 @@ class TrainingRun:
     def about(self, num_clips: int, what: str) -> str:
         """For the model card: how long it was trained, on what, by which command, and the last validation's numbers."""
         args = self.args
-        per_update = self.batch_size * args.gradient_accumulation_steps
         parts = [
             "## Training",
-            f"Trained for {self.step} steps of {per_update} {what} from {num_clips} clips with "
+            f"Trained for {self.step} steps of {self._examples()} {what} from {num_clips} clips with "
             f"`training/{self.name}.py`, seed {args.seed}.",
         ]
         if Path(sys.argv[0]).stem == self.name:  # not called by another program

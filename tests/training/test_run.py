@@ -293,6 +293,7 @@ def test_results(start, tmp_path, capsys, monkeypatch):
     assert "'dataset': '8 clips'" in one and "'base_model': 'me/base'" in one
     assert "Trained for 1 steps of 4 numbers from 8 clips" in one and one.index("Trained") < one.index("A note.")
     said = capsys.readouterr().out
+    assert "1 steps of 4 examples in 1 process\n" in said
     assert said.index("a summary") < said.index(f"one: one('{tmp_path / 'one'}')") < said.index("pushed to hub")
     assert task.calls.count("facts") == 1
     written = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -624,6 +624,7 @@ def test_two_processes_are_one(faces, tmp_path, scripts):
     run(arguments(faces, tmp_path / "one", **changes, train_batch_size=4))
     argv = arguments(faces, tmp_path / "two", **changes, train_batch_size=2)
     assert scripts.done("train_unet", argv, tmp_path / "said", processes=2) == [0, 0], (tmp_path / "said").read_text()
+    assert "4 steps of 4 examples in 2 processes\n" in (tmp_path / "said").read_text()
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert one.keys() == two.keys()
     for name in one:
