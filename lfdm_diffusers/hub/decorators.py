@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import torch  # noqa: F401  (see apply_forward_hook)
 from diffusers import configuration_utils
-from diffusers.utils import accelerate_utils
 
 from .bounds import require_argument
 
@@ -35,5 +35,16 @@ def register_to_config(init: Method) -> Method:
 
 
 def apply_forward_hook(method: Method) -> Method:
-    """diffusers' own, for a method beside `forward` that offloading hooks must know."""
-    return cast(Method, accelerate_utils.apply_forward_hook(method))
+    """For a method beside `forward` that offloading hooks must know: accelerate's hook moves the weights before it.
+
+    diffusers has such a decorator. Code that torch 2.6 compiles of it looks for `torch` where it stands, and it is not there.
+    """
+
+    @functools.wraps(method)
+    def hooked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        hook = getattr(self, "_hf_hook", None)
+        if hasattr(hook, "pre_forward"):
+            hook.pre_forward(self)
+        return method(self, *args, **kwargs)
+
+    return cast(Method, hooked)

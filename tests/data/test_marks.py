@@ -47,7 +47,8 @@ def test_xmp_where_pillow_reads_it(format, count, channels, tmp_path):
     write_clip(path, noise(count, channels), format, 10, generated=True)
     with PIL.Image.open(path) as picture:
         picture.load()
-        assert picture.info["xmp"].rstrip(b"\0") == XMP
+        text = picture.info.get("XML:com.adobe.xmp", "").encode()  # all that Pillow has of a PNG's before 11
+        assert picture.info.get("xmp", text).rstrip(b"\0") == XMP
         assert ("A" in picture.getbands()) == (channels == 4) and getattr(picture, "n_frames", 1) == count
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import shutil
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import lfdm_diffusers.files.whole as whole_module
 from lfdm_diffusers.files.whole import whole
 
 # What `whole` asks of the system, and how it replaces a folder.
+PATHLIB = getattr(pathlib, "_NormalAccessor", None)  # of Python 3.10: what it took of `os` at its import
 CALLS = ("listdir", "mkdir", "open", "fsync", "chmod", "rename", "replace", "scandir", "unlink", "rmdir", "_exchange")
 
 
@@ -42,7 +44,11 @@ class Calls:
             patch.setattr(os, "fsync", lambda opened: None)  # counted, but not waited for
             for name in CALLS:
                 place = whole_module if name == "_exchange" else os
-                patch.setattr(place, name, self.wrap(name, getattr(place, name)))
+                call = getattr(place, name)
+                watched = self.wrap(name, call)
+                patch.setattr(place, name, watched)
+                if getattr(PATHLIB, name, None) is call:
+                    patch.setattr(PATHLIB, name, staticmethod(watched))
             patch.setattr(shutil, "rmtree", self.wrap_removal(shutil.rmtree))
             yield
 
