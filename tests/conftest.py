@@ -41,8 +41,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.reverse()
     for item in items:
         rings = [ring for ring in RINGS if item.get_closest_marker(ring)]
+        rings += ["slow"] if item.get_closest_marker("slow") else []
         if not rings:
             item.add_marker(pytest.mark.fast)
+        elif rings == ["slow"]:
+            raise pytest.UsageError(f"{item.nodeid} is slow, and of no ring: it would be of the fast one.")
         elif len(rings) > 1 and "fast" in rings:  # a mark of the whole file, and a test that takes longer
             raise pytest.UsageError(
                 f"{item.nodeid} is marked {' and '.join(rings)}: what is of another ring is not fast."

@@ -400,6 +400,7 @@ def test_the_space_runs_by_itself(tmp_path, model):
             process.terminate()
 
 
+@pytest.mark.integration
 def test_what_was_made_is_shown_again(tmp_path):
     """The newest first, and beside its first frame the one that differs most from it."""
     pytest.importorskip("gradio")

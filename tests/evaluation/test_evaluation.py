@@ -267,6 +267,7 @@ def scored(model, data, tmp_path_factory) -> Path:
     return output
 
 
+@pytest.mark.integration
 def test_the_card_of_an_embedded_model_is_made_of_its_results(scored, model, tmp_path):
     """reproduction/make_embedded.py reads what `lfdm evaluate` writes, and puts both into the folder."""
     import make_embedded  # with matplotlib, for which every run of other tests would wait
@@ -371,6 +372,7 @@ def test_clips_are_those_that_the_pipeline_makes_and_are_scored_alike_from_their
     assert after["receipt"]["kind"] == "clips" and after["receipt"]["sampling"] is None
 
 
+@pytest.mark.integration
 def test_goes_on_after_a_kill(scored, model, data, detector, tmp_path, monkeypatch, capsys):
     write, written = generation.write_clip, []
 
@@ -439,6 +441,7 @@ def test_receipts_change_when_a_choice_changes(scored, model, data, detector, tm
     assert results(tmp_path / "t")["receipt"]["data"]["sha256"] != base["receipt"]["data"]["sha256"]
 
 
+@pytest.mark.integration
 def test_anchors(data, detector, tmp_path):
     for kind in ("static", "shuffled"):
         assert evaluate(kind, data, tmp_path / kind, "--metrics", "fvd,kvd,accuracy") == 0

@@ -72,6 +72,7 @@ def twice(clips: VideoSet) -> VideoSet:
     return replace(clips, clips=clips.clips * 2)
 
 
+@pytest.mark.integration
 def test_real_clips_score_like_real_clips(real):
     """All of them, given as generated ones: the scores are those beside them, and nothing differs from itself."""
     names = ["accuracy", "expression", "timing", "identity", "background"]

@@ -114,6 +114,7 @@ def test_graphs_of_other_lengths_and_sides(tmp_path, name, sides):
 
 @can_export
 @pytest.mark.slow
+@pytest.mark.integration
 def test_clips_of_another_length_and_size(exported, tmp_path):
     """Of files whose axes are free: torch's frames of a picture that is no square."""
     from lfdm_diffusers.export.runner import OnnxRunner

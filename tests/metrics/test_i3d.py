@@ -114,6 +114,7 @@ def published(archive, monkeypatch) -> Path:
     return archive
 
 
+@pytest.mark.integration
 def test_conversion_loses_nothing(network, published, cache):
     archive = published
     assert convert_i3d(archive) == cache

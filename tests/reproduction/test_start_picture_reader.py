@@ -6,6 +6,7 @@ import json
 import sys
 
 import numpy as np
+import pytest
 import torch
 from start_picture_reader import main
 from tiny import tiny_pipeline
@@ -16,6 +17,7 @@ from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.ops.warp import sampling_grid
 
 
+@pytest.mark.integration
 def test_it_writes_a_pipeline_whose_unet_reads(tmp_path, monkeypatch, capsys):
     pipe = tiny_pipeline()
     pipe.save_pretrained(tmp_path / "before")

@@ -67,6 +67,7 @@ def from_a_folder(faces, tmp_path_factory) -> dict[str, torch.Tensor]:
     return weights(output)
 
 
+@pytest.mark.integration
 def test_tars(faces, clips, from_a_folder, tmp_path):
     for number, shard in enumerate((clips[:2], clips[2:5], clips[5:])):
         members = {}
@@ -132,6 +133,7 @@ def test_streamed_from_the_hub(faces, clips, from_a_folder, tmp_path, loopback_h
     assert f"training: {decoded} clips with {4 * decoded} frames can be used, 0 cannot." in told.read_text()
 
 
+@pytest.mark.integration
 def test_tables(faces, clips, from_a_folder, tmp_path):
     datasets = pytest.importorskip("datasets")
     splits = {split: [clip for clip in clips if clip.split == split] for split in ("train", "test")}

@@ -56,6 +56,7 @@ def arguments(root: Path, output: Path, **changes) -> list[str]:
     return command_line(values)
 
 
+@pytest.mark.integration
 def test_from_clips_to_a_pipeline(root, few_steps, tmp_path, monkeypatch, capsys):
     """Stopped before stage one, and begun again by the same command where another number of steps would be planned."""
     monkeypatch.setattr(short_budget, "USELESS", 1e9)

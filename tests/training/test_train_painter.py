@@ -43,6 +43,7 @@ def arguments(base: Path, output: Path, **changes) -> list[str]:
     return command_line(values)
 
 
+@pytest.mark.integration
 def test_it_learns_resumes_exactly_and_paints(base, tmp_path, monkeypatch):
     train_painter.run(arguments(base, tmp_path / "whole"))
     rows = records(tmp_path / "whole")
