@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from slow_drawing import draw_slowly
+from warped import warp
 
 from lfdm_diffusers.data.drawn_sets import drawn
 from lfdm_diffusers.data.layouts import find_clips
@@ -56,16 +57,6 @@ def thumbnails() -> np.ndarray:
     """Apexes of seven people, one a label, shrunk to 16 x 16: (16, 112, 3) float."""
     frames = [apexes(5, i, (label,), 1, 32)[0] for i, label in enumerate(LABELS)]
     return np.concatenate([frame.reshape(16, 2, 16, 2, 3).mean((1, 3)) for frame in frames], 1)
-
-
-def warp(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """Sample (H, W, 3) bilinearly at an absolute grid (2, H, W) in [-1, 1], align_corners=False."""
-    size = picture.shape[0]
-    u, v = np.clip((flow.astype(np.float64) + 1) * size / 2 - 0.5, 0, size - 1.001)
-    i, j = u.astype(int), v.astype(int)
-    u, v, picture = (u - i)[..., None], (v - j)[..., None], picture.astype(np.float64)
-    top = picture[j, i] * (1 - u) + picture[j, i + 1] * u
-    return top * (1 - v) + (picture[j + 1, i] * (1 - u) + picture[j + 1, i + 1] * u) * v
 
 
 def inner(parts: np.ndarray) -> np.ndarray:
