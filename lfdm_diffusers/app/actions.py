@@ -111,14 +111,12 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
             "progress": shown_progress(progress, lambda: session in engine.stopped),
         }
         if all_labels:
-            grid, downloads = engine.all_labels(picture, **options)
-            return grid, downloads, gr.Column(visible=False), gr.Column(visible=True)
+            return engine.all_labels(picture, **options)
         asked = (text or "").strip() or label
         made = engine.generate(picture, asked, **options)
-        shown = gr.Column(visible=True), gr.Column(visible=False)
         history = remembered(made.clip, f"{asked or 'clip'}, seed {options['seed']}", before)
         clip, views, downloads = appeared(made)
-        return clip, views, made.sheet, downloads, *shown, *history
+        return clip, views, made.sheet, downloads, *history
 
     return told(run)
 

@@ -11,6 +11,7 @@ from .actions import PROGRESS, shown_progress
 from .engine import Engine, Upload
 from .expressions import Expressions
 from .gallery import first_label
+from .scrolling import show_place
 from .uploads import asked_number, told
 
 MOST = 1.5  # of an expression: beyond that, mouths come twice
@@ -71,8 +72,9 @@ def expression_tab(engine: Engine, picture: gr.Image, work: dict[str, Any]) -> N
     def whole(picture: Upload | None, hold: float, *values: Any) -> str:
         return mixed(expressions, labels, picture, hold, values)[1]
 
+    show_place(go.click, "mix-still")
     go.click(made(expressions), [picture, hold, *sliders], [still, clip, hint], show_progress_on=[still, clip], **work)
-    quick = work | {"show_progress": "hidden", "trigger_mode": "always_last", "scroll_to_output": False}
+    quick = work | {"show_progress": "hidden", "trigger_mode": "always_last"}
     for slider in sliders:
         slider.input(told(fullest), [picture, *sliders], still, **quick)
         slider.release(told(whole), [picture, hold, *sliders], clip, **quick)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
@@ -41,6 +41,8 @@ from .engine import Engine
 from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
 from .history import history_parts
+from .playing import play_by_themselves
+from .scrolling import show_place
 from .uploads import (
     ANSWERS,
     MOST_UPLOADED,
@@ -66,7 +68,7 @@ BRUSH = f"rgba(80, 160, 255, {BRUSH_ALPHA})"
 NOW = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
 # What writes the tables of boxes and strokes, in the order of clicks: faces found are not cleared by the picture that came before.
 DRAWING = NOW | {"concurrency_id": "drawing", "concurrency_limit": 1}
-WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private", "scroll_to_output": True}
+WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 
 
 def make_page(engine: Engine) -> gr.Blocks:
@@ -91,6 +93,7 @@ def make_page(engine: Engine) -> gr.Blocks:
             "a photograph before you move them."
         )
         add_api(engine, WORK)
+        play_by_themselves(page)
     tell_what_is_not_taken(page)
     return page
 
@@ -175,7 +178,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
                 clear_subjects = gr.Button("No boxes", size="sm", elem_id="clear-subjects")
         with gr.Accordion("Sampling", open=False):
             scheduler = gr.Dropdown([AS_TRAINED, *SCHEDULERS], value=AS_TRAINED, label="Scheduler")
-            steps = gr.Slider(1, most_steps(pipe), pipe.default_steps(), step=1, label="Steps")
+            steps = gr.Slider(1, most_steps(pipe), pipe.default_steps(), step=1, label="Steps", elem_id="steps")
             guidance = gr.Slider(0, 5, pipe.default_guidance(), step=0.1, label="Guidance", info="1 is none")
             seed = gr.Number(
                 0,
@@ -216,12 +219,16 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         strokes,
         history[0],
     ]
-    go.click(sampled(engine, False), asked, [clip, views, sheet, downloads, one, all_of_them, *history], **WORK)
-    # The progress of outputs in a hidden column would be hidden, too.
-    shown_first = go_all.click(
-        lambda: (gr.Column(visible=False), gr.Column(visible=True)), None, [one, all_of_them], **NOW
-    )
-    shown_first.then(sampled(engine, True), asked, [grid, grid_files, one, all_of_them], **WORK)
+    columns = [one, all_of_them]
+    for button, column, place, results in (
+        (go, one, "clip", [clip, views, sheet, downloads, *history]),
+        (go_all, all_of_them, "grid", [grid, grid_files]),
+    ):
+        # The progress of results in a hidden column would be hidden, too.
+        ready = button.click(_only(column, columns), None, columns, **NOW)
+        show_place(ready.then, place)
+        made = ready.then(sampled(engine, column is all_of_them), asked, results, **WORK)
+        show_place(made.success, place)
     halt.click(stop(engine), None, None, **NOW)
     any_seed.click(random_seed, None, seed, **NOW)
     for change in (picture.change, fit.change, model.change, page.load):
@@ -260,7 +267,9 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
         go = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
     with gr.Column():
         results = _results("moved")
-    go.click(transferred(engine), [picture, driving, relative, model, scale, loop, fit, size], results, **WORK)
+    show_place(go.click, "moved")
+    asked = [picture, driving, relative, model, scale, loop, fit, size]
+    show_place(go.click(transferred(engine), asked, results, **WORK).success, "moved")
 
 
 def _kept_tab(engine: Engine, model: gr.State) -> None:
@@ -274,7 +283,9 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
         go = gr.Button("Animate", variant="primary", elem_id="go-kept")
     with gr.Column():
         results = _results("kept")
-    go.click(animated(engine), [picture, kept, model, scale, loop, fit, size], results, **WORK)
+    show_place(go.click, "kept")
+    asked = [picture, kept, model, scale, loop, fit, size]
+    show_place(go.click(animated(engine), asked, results, **WORK).success, "kept")
 
 
 def _model_tab(engine: Engine, model: gr.State, kind: gr.Radio, shaped: list[gr.Component]) -> None:
@@ -286,7 +297,12 @@ def _model_tab(engine: Engine, model: gr.State, kind: gr.Radio, shaped: list[gr.
     load = gr.Button("Load", variant="primary", elem_id="load")
     about = gr.Markdown(describe(engine, ""), elem_id="about")
     load.click(loaded(engine), name, [model, about, *shaped], **WORK)
-    kind.change(loaded(engine), kind, [model, about, *shaped], **(WORK | {"scroll_to_output": False}))
+    kind.change(loaded(engine), kind, [model, about, *shaped], **WORK)
+
+
+def _only(column: gr.Column, columns: list[gr.Column]) -> Callable[[], list[gr.Column]]:
+    """What shows one of the columns and hides the others."""
+    return lambda: [gr.Column(visible=each is column) for each in columns]
 
 
 # ---- parts that tabs share ------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def apply_forward_hook(method: Method) -> Method:
     @functools.wraps(method)
     def hooked(self: Any, *args: Any, **kwargs: Any) -> Any:
         hook = getattr(self, "_hf_hook", None)
-        if hasattr(hook, "pre_forward"):
+        if hook is not None and hasattr(hook, "pre_forward"):
             hook.pre_forward(self)
         return method(self, *args, **kwargs)
 

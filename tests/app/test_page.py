@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 import urllib.request
@@ -81,6 +82,19 @@ def until(browser: webdriver.Chrome, selector: str, what: str = "") -> webdriver
     return WebDriverWait(browser, WAIT, ignored_exceptions=[StaleElementReferenceException]).until(
         find, f"{selector} {what}"
     )
+
+
+IN_VIEW = """
+    const place = arguments[0].getBoundingClientRect();
+    return place.top > -2 && place.top < innerHeight / 2;
+"""
+
+
+def until_true(browser: webdriver.Chrome, script: str, element: webdriver.remote.webelement.WebElement) -> None:
+    """Wait until a script says so of an element."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, WAIT).until(lambda browser: browser.execute_script(script, element), script)
 
 
 def sources(browser: webdriver.Chrome, selector: str) -> list[str]:
@@ -231,6 +245,7 @@ def test_upload_choose_animate(url, browser, tmp_path, width, height):
     click(browser, until(browser, "#go"))
     frames = video(browser, "#clip", tmp_path)
     assert frames.shape == (16, 256, 256, 3)
+    until_true(browser, IN_VIEW, browser.find_element("css selector", "#clip video"))
     reference = np.asarray(PIL.Image.open(picture).convert("RGB").resize((256, 256))).astype(int)
     assert np.abs(frames[0] - reference).mean() < 25  # the picture that was uploaded
     assert np.abs(frames.astype(int) - frames[0]).mean(axis=(1, 2, 3)).max() > 2  # and it moves
@@ -410,6 +425,8 @@ def test_expressions_answer_at_once(url, browser, tmp_path):
     browser.set_window_size(1280, 900)
     browser.get(url)
     assert len(video(browser, "#clip", tmp_path, first=True)) == 16
+    playing = "return !arguments[0].paused && arguments[0].loop && arguments[0].currentTime > 0"
+    until_true(browser, playing, browser.find_element("css selector", "#clip video"))
     assert "picture" in until(browser, "#outlook", "picture").text
     keep(browser, "load")
     click(browser, until(browser, "button.label-wrap", "Sampling"))
@@ -427,12 +444,35 @@ def test_expressions_answer_at_once(url, browser, tmp_path):
     changed(browser, "#mix-still img", shown)
 
 
+@pytest.mark.parametrize("button, shown_in", [("#go", "#clip"), ("#go-all", "#grid")])
+def test_how_long_it_takes_is_said_and_it_can_be_stopped(url, browser, tmp_path, button, shown_in):
+    browser.set_window_size(1280, 900)
+    browser.get(url)
+    until(browser, "#go")
+    click(browser, until(browser, "button.label-wrap", "Sampling"))
+    steps = until(browser, "#steps input[type=number]")
+    browser.execute_script("arguments[0].value = 100; arguments[0].dispatchEvent(new Event('input'))", steps)
+    click(browser, until(browser, button))
+    told = until(
+        browser, f"{shown_in} .progress-text, {shown_in} .meta-text, {shown_in} .progress-level", "seconds left"
+    )
+    assert re.search(r"step \d+ of 100, \d+ seconds left", told.text), told.text
+    keep(browser, f"during-{button[1:]}")
+    click(browser, until(browser, "#stop"))
+    assert until(browser, ".toast-body", "Stopped.")
+    assert len(browser.find_elements("css selector", ".toast-body")) == 1
+    browser.get(url)  # and the next clip is made
+    click(browser, until(browser, "#go"))
+    assert len(video(browser, "#clip", tmp_path)) == 16
+
+
 def test_what_is_missing_is_said(url, browser):
     browser.set_window_size(1280, 900)
     browser.get(url)
     click(browser, until(browser, 'button[role="tab"]', "Saved motion"))
     click(browser, until(browser, "#go-kept"))
     assert "Choose a motion file first" in until(browser, ".toast-body", "Choose").text
+    assert len(browser.find_elements("css selector", ".toast-body")) == 1
     keep(browser, "message")
 
 
