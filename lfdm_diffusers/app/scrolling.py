@@ -16,5 +16,9 @@ SCRIPT = """
 
 
 def show_place(event: Callable, place: str) -> None:
-    """On an event, such as a button's `click` or the `success` of what it does, scroll to the element with the id `place`, unless all of it is in view."""
+    """Scroll to the element with the id `place`, unless all of it is in view.
+
+    Args:
+        event: when: a button's `click`, or the `success` of what it does.
+    """
     event(None, None, None, js=SCRIPT % place, show_progress="hidden", api_visibility="private")
