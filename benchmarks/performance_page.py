@@ -330,27 +330,9 @@ def convolutions_part(path: Path) -> list[str]:
     ]
 
 
-def ways_part(path: Path) -> list[str]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    rows, machine = content["ways"], content["machine"]
-    lines = [
-        "| times as long without | " + " | ".join(row["item"] for row in rows) + " |",
-        "|" + " --- |" * (len(rows) + 1),
-    ]
-    for name in rows[0]["times_without"]:
-        lines.append(f"| {name} | " + " | ".join(f"{row['times_without'][name]:.2f}" for row in rows) + " |")
-    return [
-        f"## What each faster way saves: {machine['processor']}, {machine['threads']} thread",
-        f"Of {rows[0]['model']} in float32, the least of several turns: 1.00 where a way is not taken, and what differs from it there is chance.",
-        f"```bash\npython benchmarks/faster_ways.py --items {' '.join(row['item'] for row in rows)} --output docs/performance/{path.name}\n```",
-        "\n".join(lines),
-    ]
-
-
 KINDS = {
     "rows": speed_part,
     "convolutions": convolutions_part,
-    "ways": ways_part,
     "differences": precision_part,
     "waiting": data_part,
     "larger_than_memory": larger_than_memory_part,
