@@ -330,9 +330,34 @@ def convolutions_part(path: Path) -> list[str]:
     ]
 
 
+def ways_part(path: Path) -> list[str]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    machine = content["machine"]
+    parts = [
+        f"## What each faster way saves: {machine['processor']}, {machine['threads']} thread",
+        "How many times as long it takes without one of the ways of `lfdm_diffusers/ops`, by the least of several turns. What leaving out "
+        "nothing gives is chance; so is what a way gives where it is never taken.",
+        f"```bash\npython benchmarks/faster_ways.py --output docs/performance/{path.name}\n```",
+    ]
+    # A table for each set of ways: the U-Net has others than the auto-encoder.
+    tables: dict[tuple[str, ...], list[dict]] = {}
+    for row in content["ways"]:
+        tables.setdefault(tuple(row["times_without"]), []).append(row)
+    for names, rows in tables.items():
+        heads = [
+            f"{ITEMS[row['item']].split(',')[0]}: {row['model']}, {row['dtype']}, {row['turns']} turns" for row in rows
+        ]
+        lines = ["| without | " + " | ".join(heads) + " |", "|" + " --- |" * (len(rows) + 1)]
+        for name in names:
+            lines.append(f"| {name} | " + " | ".join(f"{row['times_without'][name]:.3f}" for row in rows) + " |")
+        parts.append("\n".join(lines))
+    return parts
+
+
 KINDS = {
     "rows": speed_part,
     "convolutions": convolutions_part,
+    "ways": ways_part,
     "differences": precision_part,
     "waiting": data_part,
     "larger_than_memory": larger_than_memory_part,

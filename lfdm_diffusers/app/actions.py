@@ -16,6 +16,7 @@ from .clip_options import MOST_FRAMES, MOST_STEPS
 from .drawing import STROKE, Point, Table, after_click, drawable, drawn, small_picture, strokes_in, subjects_in
 from .engine import Engine, Made, Upload
 from .history import remembered
+from .progress import Progress
 from .uploads import Stopped, asked_number, asked_whole, choice, told
 
 # Of a motion that is there already; one that is generated may be generated as a loop.
@@ -92,8 +93,6 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         request: gr.Request,
         progress: gr.Progress = PROGRESS,
     ) -> tuple:
-        session = request.session_hash
-        engine.stopped.discard(session)
         options = {
             "model": model,
             "scheduler": None if scheduler == AS_TRAINED else scheduler,
@@ -108,7 +107,7 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
             "output_size": choice("Size", size, SIZES),
             "subjects": subjects_in(subjects),
             "strokes": strokes_in(strokes),
-            "progress": shown_progress(progress, lambda: session in engine.stopped),
+            "progress": shown_progress(progress, engine, request),
         }
         if all_labels:
             return engine.all_labels(picture, **options)
@@ -237,6 +236,7 @@ def transferred(engine: Engine) -> Callable:
         loop: str,
         fit: str,
         size: str,
+        request: gr.Request,
         progress: gr.Progress = PROGRESS,
     ) -> tuple:
         made = engine.transfer(
@@ -247,7 +247,7 @@ def transferred(engine: Engine) -> Callable:
             asked_strength(scale),
             asked_loop(loop),
             fit,
-            shown_progress(progress),
+            shown_progress(progress, engine, request),
             size,
         )
         return appeared(made)
@@ -259,7 +259,15 @@ def animated(engine: Engine) -> Callable:
     """What the third tab's button does: a picture with a motion that was kept."""
 
     def run(
-        picture: Upload | None, motion: str | None, model: str, scale: float, loop: str, fit: str, size: str
+        picture: Upload | None,
+        motion: str | None,
+        model: str,
+        scale: float,
+        loop: str,
+        fit: str,
+        size: str,
+        request: gr.Request,
+        progress: gr.Progress = PROGRESS,
     ) -> tuple:
         made = engine.animate(
             picture,
@@ -269,6 +277,7 @@ def animated(engine: Engine) -> Callable:
             asked_loop(loop),
             fit,
             size,
+            shown_progress(progress, engine, request),
         )
         return appeared(made)
 
@@ -306,12 +315,13 @@ def loaded(engine: Engine) -> Callable:
     return told(run)
 
 
-def shown_progress(progress: gr.Progress, stopped: Callable[[], bool] = lambda: False) -> Callable[[float, str], None]:
-    """Progress as the engine tells it, on the page, with the seconds left; it ends the work when `stopped` says so."""
-    begun = time.monotonic()
+def shown_progress(progress: gr.Progress, engine: Engine, request: gr.Request) -> Progress:
+    """Progress as the engine tells it, on the page, with the seconds left; it ends the work of a visitor who wants that (see `stop`)."""
+    begun, visitor = time.monotonic(), request.session_hash
+    engine.stopped.discard(visitor)
 
     def show(share: float, what: str) -> None:
-        if stopped():
+        if visitor in engine.stopped:
             raise Stopped("Stopped.")
         left = (time.monotonic() - begun) * (1 - share) / share if share > 0 else None
         progress(share, desc=what if left is None else f"{what}, {max(1, round(left))} seconds left")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 from ..schedulers import SCHEDULERS
@@ -12,6 +10,7 @@ from .clip_options import MOST_FRAMES, MOST_STEPS
 from .drawing import STROKE_COLUMNS, SUBJECT_COLUMNS, strokes_in, subjects_in
 from .engine import Engine
 from .uploads import asked_number, asked_whole, choice, picture_upload, told
+from .work import WORK
 
 
 def rows(label: str) -> gr.JSON:
@@ -22,10 +21,10 @@ def rows(label: str) -> gr.JSON:
     return field
 
 
-def add_api(engine: Engine, work: dict[str, Any]) -> None:
+def add_api(engine: Engine) -> None:
     """Endpoints for gradio_client, and tools for agents: files and plain values in, clip, views and motion out.
 
-    Their docstrings are what an agent reads of them. `work` holds Gradio's options for what takes the model's turn.
+    Their docstrings are what an agent reads of them.
     """
 
     def generate(
@@ -109,6 +108,6 @@ def add_api(engine: Engine, work: dict[str, Any]) -> None:
         ]
         driving = gr.File(label="driving", type="filepath")
         relative = gr.Checkbox(True, label="relative")
-        public = work | {"api_visibility": "public"}
+        public = WORK | {"api_visibility": "public"}
         gr.Button().click(told(generate), [picture, *values], files, api_name="generate", **public)
         gr.Button().click(told(transfer), [picture, driving, relative], files, api_name="transfer", **public)

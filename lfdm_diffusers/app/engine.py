@@ -8,12 +8,13 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import torch
 
@@ -30,13 +31,16 @@ from ..visualization import as_pixels, enlarge
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name, kept_rate
 from ..visualization.clip_views import ClipViews, clip_views
 from .clip_options import MOST_DRAWN, MOST_FRAMES, MOST_STEPS, SIZE, ClipOptions, require_short
+from .progress import Progress, part_of, quiet, watched
 from .turns import in_turn
 
 MOST_PIXELS = 8_500_000  # of a picture in a clip of its own size; a larger one is halved until it has no more
 MOST_FRAMED = 1_000_000  # of a picture that is shown as the model sees it
 KEPT = 3600  # seconds that files are kept; a page has copied them long before
 
-Progress = Callable[[float, str], None]
+# What takes so much of a clip's time, about; the rest draws its frames.
+SAMPLED, FOUND = 0.6, 0.6
+
 Upload = str | Path | PIL.Image.Image
 
 
@@ -55,10 +59,6 @@ class Made:
     views: str
     sheet: str
     downloads: list[str]
-
-
-def quiet(share: float, what: str) -> None:
-    """Ignore progress."""
 
 
 class Engine:
@@ -204,13 +204,15 @@ class Engine:
             raise ValueError("This model has no list of labels: write a text instead.")
         tensor = self.usable(picture)
         asked = self._foreseen(pipe, tensor, asked)
-        make = self._sampler(pipe, asked, fit, progress)
+        make = self._sampler(pipe, asked, fit)
         clips: dict[str | None, ClipViews] = {}
         size = "picture" if asked.subjects else asked.output_size
         files = self.files(pipe, pipe.labels, asked.seed, ["clips", "grid", "motion"], size, subjects=asked.subjects)
         for i, label in enumerate(pipe.labels):  # written one after the other: they may be large
-            views = clip_views(make(tensor, label, i, len(pipe.labels)), tensor, fit)
-            files.write_one(label, asked.seed, views, _facts(asked.labels(label), asked.seed))
+            each = part_of(progress, i / len(pipe.labels), (i + 1) / len(pipe.labels))
+            views = clip_views(make(tensor, label, part_of(each, 0, SAMPLED)), tensor, fit)
+            facts = _facts(asked.labels(label), asked.seed)
+            files.write_one(label, asked.seed, watched(views, part_of(each, SAMPLED, 1)), facts)
             clips[label] = views.beside()
         files.write_all(asked.seed, clips)
         mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
@@ -246,15 +248,24 @@ class Engine:
             raise ValueError("Choose a driving clip first.")
         pipe = self.pipeline(model)
         tensor = self.usable(picture)
-        progress(0.1, "finding the motion of the clip")
-        frames, face = face_of_clip(itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES), pipe.outlook)
+
+        def read() -> Iterator[np.ndarray]:
+            for number, frame in enumerate(itertools.islice(iterate_frames(Clip(Path(driving))), MOST_FRAMES)):
+                progress(0, f"reading frame {number + 1} of the clip")
+                yield frame
+
+        def found(done: int, total: int) -> None:
+            progress(FOUND * done / total, "finding the motion of the clip")
+
+        frames, face = face_of_clip(read(), pipe.outlook)
         boxes = self.moving(pipe, tensor, output_size)
-        motion = pipe.transfer(tensor, frames, relative=relative, image_fit=fit, subjects=boxes, driving_subject=face)
-        progress(0.7, "animating the picture")
+        motion = pipe.transfer(
+            tensor, frames, relative, fit, subjects=boxes, driving_subject=face, callback_on_frames_end=found
+        )
         output = pipe.animate(tensor, motion, subjects=boxes, **self._shown(fit, output_size, motion_scale, loop))
         rate = frame_rate(Path(driving))
         files = self.files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate, boxes)
-        return self._made(files, tensor, fit, "transfer", output, 0)
+        return self._made(files, tensor, fit, "transfer", output, 0, part_of(progress, FOUND, 1))
 
     @in_turn
     def animate(
@@ -266,6 +277,7 @@ class Engine:
         loop: str | None = None,
         fit: str = FITS[0],
         output_size: str = SIZE,
+        progress: Progress = quiet,
     ) -> Made:
         """Move a picture by a motion saved as safetensors.
 
@@ -282,7 +294,7 @@ class Engine:
         options = self._shown(fit, output_size, motion_scale, loop)
         output = pipe.animate(tensor, [loaded] * len(boxes or [0]), subjects=boxes, **options)
         files = self.files(pipe, ["animated"], 0, ["clips", "motion"], output_size, kept_rate(loaded.about), boxes)
-        return self._made(files, tensor, fit, "animated", output, 0)
+        return self._made(files, tensor, fit, "animated", output, 0, progress)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 
@@ -298,11 +310,12 @@ class Engine:
     ) -> Made:
         tensor = self.usable(picture)
         asked = self._foreseen(pipe, tensor, asked)
-        make = self._sampler(pipe, asked, fit, progress)
+        make = self._sampler(pipe, asked, fit)
         size = "picture" if asked.subjects else asked.output_size
         files = self.files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size, subjects=asked.subjects)
         labels = asked.labels(label)
-        return self._made(files, tensor, fit, label or "clip", make(tensor, label, 0, 1), asked.seed, labels)
+        output, drawing = make(tensor, label, part_of(progress, 0, SAMPLED)), part_of(progress, SAMPLED, 1)
+        return self._made(files, tensor, fit, label or "clip", output, asked.seed, drawing, labels)
 
     @staticmethod
     def moving(pipe: LFDMPipeline, tensor: torch.Tensor, output_size: str = SIZE) -> list[Box] | None:
@@ -320,9 +333,9 @@ class Engine:
         return replace(asked, subjects=[(box, None) for box in self.moving(pipe, tensor, asked.output_size) or []])
 
     def _sampler(
-        self, pipe: LFDMPipeline, asked: ClipOptions, fit: str, progress: Progress
-    ) -> Callable[[torch.Tensor, str | None, int, int], LFDMPipelineOutput]:
-        """A function that samples clip `i` of `count`; the checks are done before the first one."""
+        self, pipe: LFDMPipeline, asked: ClipOptions, fit: str
+    ) -> Callable[[torch.Tensor, str | None, Progress], LFDMPipelineOutput]:
+        """A function that samples a clip; the checks are done before the first one."""
         steps, guidance = int(pipe.steps_of(asked.steps or None)), pipe.guidance_of(asked.guidance_scale)
         for name, value, most in (("steps", steps, MOST_STEPS), ("frames", asked.num_frames or 1, MOST_FRAMES)):
             if not 1 <= value <= most:
@@ -330,13 +343,13 @@ class Engine:
         if asked.scheduler:  # a pipeline of its own, so that nobody else's changes
             pipe = pipe.with_scheduler(scheduler_by_name(asked.scheduler, pipe.scheduler))
 
-        def sample(tensor: torch.Tensor, label: str | None, i: int, count: int) -> LFDMPipelineOutput:
+        def sample(tensor: torch.Tensor, label: str | None, progress: Progress) -> LFDMPipelineOutput:
             def tick(pipe: LFDMPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
-                total = len(pipe.scheduler.timesteps) + 1
-                progress((i + (step + 1) / total) / count, f"{label or 'denoising'}, step {step + 1} of {total - 1}")
+                total = len(pipe.scheduler.timesteps)
+                progress((step + 1) / total, f"{label or 'denoising'}, step {step + 1} of {total}")
                 return {}
 
-            progress(i / count, label or "denoising")
+            progress(0, label or "denoising")
             prompts: Any = asked.labels(label)
             return pipe(
                 tensor,
@@ -398,9 +411,11 @@ class Engine:
         name: str,
         output: LFDMPipelineOutput,
         seed: int,
+        progress: Progress,
         labels: Sequence[str | None] | None = None,
     ) -> Made:
-        files.write_one(name, seed, clip_views(output, tensor, fit), _facts(labels or [name], seed))
+        views = watched(clip_views(output, tensor, fit), progress)
+        files.write_one(name, seed, views, _facts(labels or [name], seed))
         found: dict[tuple[str, str], list[str]] = {}
         for file in files.written:
             found.setdefault((file["kind"], Path(file["path"]).suffix), []).append(str(file["path"]))

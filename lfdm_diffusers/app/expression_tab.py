@@ -11,8 +11,8 @@ from .actions import PROGRESS, shown_progress
 from .engine import Engine, Upload
 from .expressions import Expressions
 from .gallery import first_label
-from .scrolling import show_place
 from .uploads import asked_number, told
+from .work import WORK, stop_button, work
 
 MOST = 1.5  # of an expression: beyond that, mouths come twice
 MOST_HELD = 10  # seconds
@@ -26,8 +26,10 @@ def weights_in(labels: Sequence[str], values: Sequence[Any]) -> dict[str, float]
 def made(expressions: Expressions) -> Callable:
     """What the button does: it makes the motion of every label, and shows the first mixture."""
 
-    def run(picture: Upload | None, hold: float, *values: Any, progress: gr.Progress = PROGRESS) -> tuple:
-        labels = expressions.make(picture, progress=shown_progress(progress))
+    def run(
+        request: gr.Request, picture: Upload | None, hold: float, *values: Any, progress: gr.Progress = PROGRESS
+    ) -> tuple:
+        labels = expressions.make(picture, progress=shown_progress(progress, expressions.engine, request))
         return (*mixed(expressions, labels, picture, hold, values), "Move the sliders: they answer at once.")
 
     return told(run)
@@ -42,13 +44,15 @@ def mixed(
     return expressions.mixed(picture, asked, still=True), expressions.mixed(picture, asked, hold=held)
 
 
-def expression_tab(engine: Engine, picture: gr.Image, work: dict[str, Any]) -> None:
+def expression_tab(engine: Engine, picture: gr.Image) -> None:
     """Lay the tab out; `picture` is where one is given, on the left."""
     expressions, labels = Expressions(engine), engine.pipeline().labels or []
     with gr.Column():
         gr.Markdown("The motion of every label is made once for a picture; then the sliders mix them without waiting.")
         picture.render()
-        go = gr.Button("Make its expressions", variant="primary", elem_id="go-expressions")
+        with gr.Row():
+            go = gr.Button("Make its expressions", variant="primary", elem_id="go-expressions", min_width=90)
+            stop_button(engine, "stop-expressions")
         sliders = [
             gr.Slider(
                 0,
@@ -72,9 +76,9 @@ def expression_tab(engine: Engine, picture: gr.Image, work: dict[str, Any]) -> N
     def whole(picture: Upload | None, hold: float, *values: Any) -> str:
         return mixed(expressions, labels, picture, hold, values)[1]
 
-    show_place(go.click, "mix-still")
-    go.click(made(expressions), [picture, hold, *sliders], [still, clip, hint], show_progress_on=[still, clip], **work)
-    quick = work | {"show_progress": "hidden", "trigger_mode": "always_last"}
+    asked, shown = [picture, hold, *sliders], [still, clip, hint]
+    work(go.click, made(expressions), asked, shown, "mix-still", show_progress_on=shown[:2])
+    quick = WORK | {"show_progress": "hidden", "trigger_mode": "always_last"}
     for slider in sliders:
         slider.input(told(fullest), [picture, *sliders], still, **quick)
         slider.release(told(whole), [picture, hold, *sliders], clip, **quick)

@@ -15,7 +15,8 @@ from ..pipelines import Box, LFDMPipeline, Motion
 from ..visualization.clip_files import default_fps
 from ..visualization.clip_views import clip_views
 from .clip_options import SIZE
-from .engine import Engine, Progress, Upload, quiet
+from .engine import Engine, Upload
+from .progress import Progress, quiet
 from .turns import in_turn
 
 MOST_KEPT = 16  # pictures whose expressions are kept

@@ -30,7 +30,6 @@ from .actions import (
     sentence_field,
     sentences_on_offer,
     stage,
-    stop,
     transferred,
 )
 from .api import add_api
@@ -42,7 +41,6 @@ from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
 from .history import history_parts
 from .playing import play_by_themselves
-from .scrolling import show_place
 from .uploads import (
     ANSWERS,
     MOST_UPLOADED,
@@ -50,6 +48,7 @@ from .uploads import (
     picture_upload,
     tell_what_is_not_taken,
 )
+from .work import NOW, WORK, stop_button, work
 
 TITLE = "LFDM: one picture, one label, a moving picture"
 HEAD = """
@@ -65,10 +64,8 @@ CSS = """
 footer { opacity: .6; }
 """
 BRUSH = f"rgba(80, 160, 255, {BRUSH_ALPHA})"
-NOW = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
 # What writes the tables of boxes and strokes, in the order of clicks: faces found are not cleared by the picture that came before.
 DRAWING = NOW | {"concurrency_id": "drawing", "concurrency_limit": 1}
-WORK = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 
 
 def make_page(engine: Engine) -> gr.Blocks:
@@ -81,7 +78,7 @@ def make_page(engine: Engine) -> gr.Blocks:
         with gr.Tab("Generate"), gr.Row(equal_height=False):
             kind, shaped = _generate_tab(engine, model, page)
         with gr.Tab("Expressions", visible=bool(engine.pipeline().labels)), gr.Row(equal_height=False):
-            expression_tab(engine, _picture(engine, 0, elem_id="mix-picture", render=False), WORK)
+            expression_tab(engine, _picture(engine, 0, elem_id="mix-picture", render=False))
         with gr.Tab("From a clip"), gr.Row(equal_height=False):
             _transfer_tab(engine, model)
         with gr.Tab("Saved motion"), gr.Row(equal_height=False):
@@ -92,7 +89,7 @@ def make_page(engine: Engine) -> gr.Blocks:
             "The photograph to begin with is of Eileen Collins (NASA, public domain); none of the drawn people exists. Ask the people in "
             "a photograph before you move them."
         )
-        add_api(engine, WORK)
+        add_api(engine)
         play_by_themselves(page)
     tell_what_is_not_taken(page)
     return page
@@ -124,7 +121,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         with gr.Row():
             go = gr.Button("Animate", variant="primary", elem_id="go", min_width=90)
             go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all", min_width=90)
-            halt = gr.Button("Stop", variant="stop", elem_id="stop", min_width=90)
+            stop_button(engine, "stop")
         if engine.both:
             picture.input(lambda: "", None, kind, **NOW)
             known = gr.Examples(_photographs(), picture, label="A photograph that the model has not seen")
@@ -226,10 +223,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
     ):
         # The progress of results in a hidden column would be hidden, too.
         ready = button.click(_only(column, columns), None, columns, **NOW)
-        show_place(ready.then, place)
-        made = ready.then(sampled(engine, column is all_of_them), asked, results, **WORK)
-        show_place(made.success, place)
-    halt.click(stop(engine), None, None, **NOW)
+        work(ready.then, sampled(engine, column is all_of_them), asked, results, place)
     any_seed.click(random_seed, None, seed, **NOW)
     for change in (picture.change, fit.change, model.change, page.load):
         change(outlook(engine), [picture, model, fit], told_line, **NOW)
@@ -252,7 +246,7 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
         gr.Markdown(
             "The auto-encoder finds the motion of a driving clip, and gives it to your picture: no label needed."
         )
-        picture = _picture(engine, 1)
+        picture = _picture(engine, 1, elem_id="moving-picture")
         driving = gr.Video(
             label="Driving clip",
             sources=["upload", "webcam"],
@@ -264,12 +258,12 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
             True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
         )
         scale, loop, fit, size = _strength(), _repetition(), _framing(engine), _size()
-        go = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
+        with gr.Row():
+            go = gr.Button("Transfer", variant="primary", elem_id="go-transfer", min_width=90)
+            stop_button(engine, "stop-transfer")
     with gr.Column():
         results = _results("moved")
-    show_place(go.click, "moved")
-    asked = [picture, driving, relative, model, scale, loop, fit, size]
-    show_place(go.click(transferred(engine), asked, results, **WORK).success, "moved")
+    work(go.click, transferred(engine), [picture, driving, relative, model, scale, loop, fit, size], results, "moved")
 
 
 def _kept_tab(engine: Engine, model: gr.State) -> None:
@@ -280,12 +274,12 @@ def _kept_tab(engine: Engine, model: gr.State) -> None:
         picture = _picture(engine, 2)
         kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion", elem_classes=TAKES["motion"])
         scale, loop, fit, size = _strength(), _repetition(), _framing(engine), _size()
-        go = gr.Button("Animate", variant="primary", elem_id="go-kept")
+        with gr.Row():
+            go = gr.Button("Animate", variant="primary", elem_id="go-kept", min_width=90)
+            stop_button(engine, "stop-kept")
     with gr.Column():
         results = _results("kept")
-    show_place(go.click, "kept")
-    asked = [picture, kept, model, scale, loop, fit, size]
-    show_place(go.click(animated(engine), asked, results, **WORK).success, "kept")
+    work(go.click, animated(engine), [picture, kept, model, scale, loop, fit, size], results, "kept")
 
 
 def _model_tab(engine: Engine, model: gr.State, kind: gr.Radio, shaped: list[gr.Component]) -> None:

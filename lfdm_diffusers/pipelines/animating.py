@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -246,6 +246,7 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         subjects: Sequence[Subject] | None = None,
         video: Iterable[Picture] | np.ndarray | torch.Tensor | None = None,
         driving_subject: Box | None = None,
+        callback_on_frames_end: Callable[[int, int], None] | None = None,
     ) -> Motion | list[Motion]:
         """The motion of a clip, for a picture, by the auto-encoder alone: no label and no denoising.
 
@@ -261,6 +262,8 @@ class AnimatingPipeline(VideoDiffusionPipeline):
             subjects: as in `__call__`, each of which is to move as the clip does.
             driving_subject: the part of the clip's frames that the motion is found in; `outlook` of the first one finds a face. None is
                 all of them.
+            callback_on_frames_end: called, each time when some frames are done, with how many are, of all subjects, and how many there
+                are to do; what it raises ends the work.
 
         Returns:
             A motion of as many frames as the clip, to `animate` the picture with, at any `output_size`; with `subjects`, to be given
@@ -300,7 +303,14 @@ class AnimatingPipeline(VideoDiffusionPipeline):
             frames.append(fitted(frame))
         if not frames:
             raise ValueError("`driving` holds no frames; at least one is needed.")
+        motions: list[Motion] = []
+
+        def found_more(done: int) -> None:
+            if callback_on_frames_end is not None:
+                callback_on_frames_end(len(motions) * len(frames) + done, len(parts) * len(frames))
+
         with eval_mode(self.lfae):
-            motions = [driven_motion(self.lfae, fitted(part), frames, relative) for part in parts]
+            for part in parts:
+                motions.append(driven_motion(self.lfae, fitted(part), frames, relative, found_more))
         self.maybe_free_model_hooks()
         return motions[0] if subjects is None else motions

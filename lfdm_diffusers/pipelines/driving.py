@@ -53,7 +53,11 @@ def face_of_clip(
 
 
 def driven_motion(
-    lfae: LatentFlowAutoencoder, picture: torch.Tensor, frames: Sequence[torch.Tensor], relative: bool
+    lfae: LatentFlowAutoencoder,
+    picture: torch.Tensor,
+    frames: Sequence[torch.Tensor],
+    relative: bool,
+    found_more: Callable[[int], None] | None = None,
 ) -> Motion:
     """How a picture moves by a clip.
 
@@ -61,6 +65,7 @@ def driven_motion(
         picture: `(3, h, w)` in [0, 1], of the model's size.
         frames: of the clip, each like `picture`.
         relative: as in `LFDMPipeline.transfer`.
+        found_more: called with the number of frames that are done, each time when there are more.
     """
     flow, occlusion = [], []
     first = frames[0][None] if relative else None
@@ -69,4 +74,6 @@ def driven_motion(
         found = lfae.predict_flow(picture[None], clip, driving_reference=first)
         flow.append(found.flow[0].transpose(0, 1).float())
         occlusion.append(found.occlusion[0].transpose(0, 1).float())
+        if found_more is not None:
+            found_more(start + clip.shape[2])
     return Motion(torch.cat(flow), torch.cat(occlusion))

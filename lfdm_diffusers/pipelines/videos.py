@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -19,8 +19,8 @@ class RenderedVideo(Sequence[np.ndarray]):
     `len(video)`, `video[3]`, `for frame in video`; `video[2:5]` is a list. With C = 4 the last channel is alpha.
     """
 
-    def __init__(self, renderer: Renderer):
-        self._renderer = renderer
+    def __init__(self, renderer: Renderer, before: Callable[[int], None] | None = None):
+        self._renderer, self._before = renderer, before
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -49,7 +49,10 @@ class RenderedVideo(Sequence[np.ndarray]):
         )
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self._renderer.pixels(number) for number in range(len(self)))
+        for number in range(len(self)):
+            if self._before is not None:
+                self._before(number)
+            yield self._renderer.pixels(number)
 
     def picture(self) -> np.ndarray:
         """The picture that moves, `(H, W, C)` uint8."""
@@ -57,7 +60,11 @@ class RenderedVideo(Sequence[np.ndarray]):
 
     def resized(self, height: int, width: int) -> RenderedVideo:
         """The same video at another size."""
-        return RenderedVideo(self._renderer.resized(height, width))
+        return RenderedVideo(self._renderer.resized(height, width), self._before)
+
+    def watched(self, before: Callable[[int], None]) -> RenderedVideo:
+        """The same video, which calls `before(number)` before it renders a frame of a loop; what that raises ends the loop."""
+        return RenderedVideo(self._renderer, before)
 
 
 def pixels_of(picture: torch.Tensor) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +53,10 @@ class ClipViews:
     def beside(self) -> ClipViews:
         """What is needed to show it beside others."""
         return replace(self, frames=self.tiles, motions=[])
+
+    def watched(self, before: Callable[[int], None]) -> ClipViews:
+        """The same clip, which calls `before(number)` before it renders a frame; one that is rendered already calls nothing."""
+        return replace(self, frames=self.frames.watched(before)) if isinstance(self.frames, RenderedVideo) else self
 
     def resized(self, scale: int) -> np.ndarray | RenderedVideo:
         """The frames, rendered `scale` times as large (the model's own: enlarged)."""

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from itertools import pairwise
@@ -26,6 +27,7 @@ from tiny import LABELS, tiny_pipeline
 
 from lfdm_diffusers import Box, LFDMPipeline, Motion, Stroke
 from lfdm_diffusers.app.engine import Engine, Made
+from lfdm_diffusers.app.expressions import Expressions
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.embedded import embedded_pictures
 from lfdm_diffusers.visualization import clip_files, enlarge
@@ -175,6 +177,44 @@ def test_transfer_and_kept_motion(engine, picture):
     assert len(frames(moved.clip)) == 4
     again = engine.animate(picture, made.downloads[-1])
     assert np.array_equal(shown(again), shown(made))
+
+
+def kinds_of_work(engine: Engine, picture: PIL.Image.Image) -> dict[str, Callable]:
+    picture = picture.resize((280, 200))  # larger than what is watched beside others, which is drawn at once
+    made, expressions = engine.generate(picture, "surprise"), Expressions(engine)
+    return {
+        "generate": partial(engine.generate, picture, "anger"),
+        "all labels": partial(engine.all_labels, picture),
+        "transfer": partial(engine.transfer, picture, made.clip),
+        "saved motion": partial(engine.animate, picture, made.downloads[-1]),
+        "expressions": partial(expressions.make, picture),
+    }
+
+
+def test_all_work_says_how_far_it_is(engine, picture):
+    for name, work in kinds_of_work(engine, picture).items():
+        told = []
+        work(progress=lambda share, what, told=told: told.append((share, what)))
+        shares = [share for share, _ in told]
+        assert (
+            shares == sorted(shares) and shares[0] <= 0.5 and 0.7 < shares[-1] <= 1 and all(what for _, what in told)
+        ), name
+        assert len(set(shares)) >= 4, name
+
+
+def test_all_work_can_be_stopped_while_frames_are_drawn(engine, picture):
+    folder = Path(engine._folder.name)
+
+    def stop(share: float, what: str, late: bool) -> None:
+        if share > 0.7 or not late:
+            raise ValueError("Stopped.")
+
+    for work in kinds_of_work(engine, picture).values():
+        for late in (False, True):
+            with pytest.raises(ValueError, match="Stopped"):
+                work(progress=partial(stop, late=late))
+    parts = [path for path in folder.rglob("*") if path.suffix not in (".mp4", ".gif", ".png", ".safetensors", ".zip")]
+    assert all(path.is_dir() for path in parts), parts  # nothing half-written is left
 
 
 def test_the_frame_is_what_the_model_sees(engine, picture):

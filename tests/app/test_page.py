@@ -115,10 +115,10 @@ def click(browser: webdriver.Chrome, element: webdriver.remote.webelement.WebEle
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", element)
 
 
-def empty(browser: webdriver.Chrome) -> None:
+def empty(browser: webdriver.Chrome, field: str = "#picture") -> None:
     """Take the picture away."""
     for button in browser.find_elements(
-        "css selector", '#picture button[aria-label="Clear"], #picture button[title="Clear"]'
+        "css selector", f'{field} button[aria-label="Clear"], {field} button[title="Clear"]'
     ):
         click(browser, button)
 
@@ -491,6 +491,31 @@ def test_motion_from_a_clip(url, browser, tmp_path):
     click(browser, until(browser, "#go-transfer"))
     assert len(video(browser, "#moved", tmp_path)) == 12
     keep(browser, "transfer")
+
+
+def test_a_transfer_can_be_stopped(url, browser, tmp_path):
+    from lfdm_diffusers.data.toon_faces import toon_clip
+    from lfdm_diffusers.data.video_writing import write_clip
+
+    clip = toon_clip(1, 40, "happiness", num_frames=12, size=64).frames
+    write_clip(tmp_path / "long.mp4", np.concatenate([clip] * 12), "mp4", 25)
+    with PIL.Image.open(embedded_pictures()[0]) as picture:
+        picture.resize((1400, 1400)).save(tmp_path / "large.png")  # so that drawing all frames takes its time
+    browser.set_window_size(1280, 900)
+    browser.get(url)
+    click(browser, until(browser, 'button[role="tab"]', "From a clip"))
+    go = until(browser, "#go-transfer")
+    empty(browser, "#moving-picture")
+    for name, file in (("#moving-picture", "large.png"), ("#driving", "long.mp4")):
+        browser.find_element("css selector", f'{name} input[type="file"]').send_keys(str(tmp_path / file))
+    until(browser, "#driving video")
+    until(browser, "#moving-picture img", "large")
+    click(browser, go)
+    until(browser, "#moved .progress-text, #moved .meta-text, #moved .progress-level", "seconds left")
+    keep(browser, "during-transfer")
+    click(browser, until(browser, "#stop-transfer"))
+    assert until(browser, ".toast-body", "Stopped.")
+    assert len(browser.find_elements("css selector", ".toast-body")) == 1
 
 
 def test_a_driving_clip_is_recorded_by_the_camera(url, browser, tmp_path):

@@ -247,10 +247,12 @@ def test_convolutions_are_compared_with_what_gives_the_same_numbers(tmp_path, mo
 def test_each_faster_way_is_left_out_in_turn(monkeypatch, tmp_path):
     monkeypatch.setattr(faster_ways, "Workload", lambda case, folder: SimpleNamespace(call=lambda: list))
     monkeypatch.setattr(faster_ways, "own_seconds", lambda call: 2.0 if current() == DEFAULTS else 3.0)
-    row = faster_ways.measure(Case("unet_step"), tmp_path, list(faster_ways.WITHOUT), turns=3)
-    assert row["seconds"] == 2.0
-    for name, times in row["times_without"].items():  # winograd may never be taken on the processor at hand
-        assert times == (1.0 if replace(DEFAULTS, **faster_ways.WITHOUT[name]) == DEFAULTS else 1.5)
+    for case in faster_ways.CASES:
+        row, ways = faster_ways.measure(case, tmp_path, seconds=0), faster_ways.ways_of(case)
+        assert (row["seconds"], row["turns"]) == (2.0, 3) and row["times_without"].keys() == ways.keys()
+        for name, times in row["times_without"].items():  # winograd may never be taken on the processor at hand
+            assert times == (1.0 if replace(DEFAULTS, **ways[name]) == DEFAULTS else 1.5)
+        assert row["times_without"]["nothing"] == 1.0
 
 
 def test_comparisons_are_of_the_rows():

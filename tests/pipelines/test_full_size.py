@@ -82,6 +82,10 @@ def test_streamed_frames_are_the_same_and_rendered_when_asked_for(pipe, monkeypa
         assert all(np.array_equal(ours, np.asarray(frame)) for ours, frame in zip(video, frames))
         assert len(video[1:3]) == 2 and np.array_equal(video[-1], np.asarray(frames[-1]))
         rendered.clear()
+        told = []
+        for number, _ in enumerate(video.watched(told.append).resized(20, 30)):
+            assert told == list(range(number + 1)) and len(rendered) == number + 1
+        rendered.clear()
     small = pipe(pictures, num_inference_steps=1, generator=seeded(), output_type="stream")
     assert np.array_equal(
         small.frames[1], [np.asarray(f) for f in pipe(pictures, num_inference_steps=1, generator=seeded()).frames[1]]

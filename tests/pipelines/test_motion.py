@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import tiny_image, tiny_lfae, tiny_pipeline, tiny_unet
 
-from lfdm_diffusers import LFDMPipeline, Motion
+from lfdm_diffusers import Box, LFDMPipeline, Motion
 from lfdm_diffusers.data.picture_fitting import fit_picture, to_rgb_tensors
 from lfdm_diffusers.models.checks import check_choice
 from lfdm_diffusers.models.geometry import RegionParameters, matmul_2x2, principal_axes, relative_regions
@@ -349,7 +349,13 @@ def test_transfer(pipe, monkeypatch):
         assert_same(pipe.transfer(other, given), pipe.transfer(other, clip))
     at_once = pipe.transfer(other, clip)
     monkeypatch.setattr(driving, "FRAMES_AT_ONCE", 2)
-    torch.testing.assert_close(pipe.transfer(other, clip).flow, at_once.flow, rtol=0, atol=1e-5)
+    told = []
+    parts = pipe.transfer(other, clip, callback_on_frames_end=lambda *done: told.append(done))
+    torch.testing.assert_close(parts.flow, at_once.flow, rtol=0, atol=1e-5)
+    assert told == [(2, 3), (3, 3)]
+    boxes = [Box(0, 0, 20, 20), Box(10, 10, 30, 30)]
+    pipe.transfer(other, clip, subjects=boxes, callback_on_frames_end=lambda *done: told.append(done))
+    assert told[2:] == [(2, 6), (3, 6), (5, 6), (6, 6)]
 
 
 def test_regions_move_as_others_do():
