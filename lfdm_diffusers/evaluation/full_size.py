@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import PIL.Image
@@ -14,6 +15,7 @@ from ..models import FullSizePainter, LatentFlowAutoencoder
 from ..models.full_size_painter import composed, enlarged, plain_rule
 from ..pipelines.image_to_video import eval_mode
 from ..visualization import contact_sheet
+from .reconstruction import motion_between
 
 
 class SmallMotion(NamedTuple):
@@ -32,12 +34,21 @@ class SmallMotion(NamedTuple):
 
 @torch.no_grad()
 def small_motion(
-    lfae: LatentFlowAutoencoder, reference: torch.Tensor, driving: torch.Tensor, scale: int
+    lfae: LatentFlowAutoencoder,
+    reference: torch.Tensor,
+    driving: torch.Tensor,
+    scale: int,
+    true: Sequence[torch.Tensor] = (),
 ) -> SmallMotion:
-    """The motion between pictures `(N, 3, S h, S w)`, found and decoded at 1/S of their size by a model in eval mode."""
-    small = [smaller(x.to(lfae.device), scale) for x in (reference, driving)]
-    out = lfae(*small)
-    return SmallMotion(*(x.float() for x in (out.flow, out.occlusion, out.sample, out.warped)))
+    """The motion between pictures `(N, 3, S h, S w)`, found and decoded at 1/S of their size by a model in eval mode.
+
+    Args:
+        true: their true motion, as `residual_motion` gives it, in the place of what the model finds.
+    """
+    one, other = (smaller(x.to(lfae.device), scale) for x in (reference, driving))
+    flow, occlusion = motion_between(lfae, one, other, true)
+    out = lfae.decode(lfae.encode(one), flow, occlusion)
+    return SmallMotion(*(x.float() for x in (flow, occlusion, out.sample, out.warped)))
 
 
 def smaller(pictures: torch.Tensor, scale: int) -> torch.Tensor:
@@ -83,10 +94,11 @@ def evaluate_painter(
     painter: FullSizePainter,
     reference: torch.Tensor,
     driving: torch.Tensor,
+    *true: torch.Tensor,
     batch_size: int = 8,
     rows: int = 8,
 ) -> tuple[dict[str, float], PIL.Image.Image]:
-    """Render pairs `(N, 3, S h, S w)` with the painter and without.
+    """Render pairs `(N, 3, S h, S w)` with the painter and without; `true` is as in `small_motion`.
 
     Returns:
         `FullSizeScores` of the painter, and with the prefix plain_ of the plain rule; and a sheet of some pairs: reference, driving,
@@ -100,8 +112,9 @@ def evaluate_painter(
     sheet = []
     with eval_mode(lfae), eval_mode(painter):
         for start in range(0, len(reference), batch_size):
-            one, other = (x[start : start + batch_size].to(lfae.device) for x in (reference, driving))
-            found = small_motion(lfae, one, other, scale)
+            batch = [x[start : start + batch_size].to(lfae.device) for x in (reference, driving, *true)]
+            one, other = batch[:2]
+            found = small_motion(lfae, one, other, scale, batch[2:])
             details = painter(one, *found)
             frames = composed(one, details)
             without = composed(one, plain_rule(found.flow, found.decoded, found.warped, scale))

@@ -58,12 +58,12 @@ def motion_between(
     lfae: LatentFlowAutoencoder, reference: torch.Tensor, driving: torch.Tensor, true: Sequence[torch.Tensor] = ()
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Flow `(B, 2, h, w)` and occlusion `(B, 1, h, w)`, as `lfae.decode` takes them: of the true motion, as `residual_motion` gives
-    it, or where that is not given what the auto-encoder sees."""
+    it (also of larger pictures), or where that is not given what the auto-encoder sees."""
     if not true:
         seen = lfae.predict_flow(reference, driving)
         return seen.flow, seen.occlusion
     flow, visibility = true
-    residual, occlusion = motion_maps(flow, visibility, lfae.flow_size(flow.shape[-2], flow.shape[-1]))
+    residual, occlusion = motion_maps(flow, visibility, lfae.flow_size(*reference.shape[-2:]))
     grid = sampling_grid(residual.shape[-2], residual.shape[-1], residual.device, centers=True)
     return residual + grid.movedim(-1, 0), occlusion
 

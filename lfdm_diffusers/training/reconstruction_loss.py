@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -79,6 +80,21 @@ class PixelPyramidLoss(nn.Module):
             difference = prediction.float() - target.float()  # all that follows is linear, up to the absolute value
             loss = sum(10 * difference.diff(dim=dim).abs().mean() for dim in (-1, -2))
             return loss + sum(10 * downsample(difference).abs().mean() for downsample in self.pyramid)
+
+
+def sharpness_loss(prediction: torch.Tensor, target: torch.Tensor, window: int = 8) -> torch.Tensor:
+    """10 * mean |s(prediction) - s(target)| of pictures `(B, 3, H, W)`, summed over both directions.
+
+    s is the mean absolute difference of neighbouring pixels over windows of `window` places. A picture that is as near as can be to what
+    it does not know is a mean of all that it may be, and soft; this one has texture where the target has, wherever its edges fall.
+    """
+    loss = prediction.new_zeros(())
+    for dim in (-1, -2):
+        made, wanted = (
+            F.avg_pool2d(x.float().diff(dim=dim).abs(), window, ceil_mode=True) for x in (prediction, target)
+        )
+        loss = loss + 10 * (made - wanted).abs().mean()
+    return loss
 
 
 def weighted_comparison(

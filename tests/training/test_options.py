@@ -33,8 +33,8 @@ OPTIONS = {
     + " true_motion_loss_weight",
     "finetune_decoder": SHARED + OF_PAIRS + "base_model true_motion",
     "train_painter": SHARED
-    + "motion_loss_weight num_validation_pairs painted_loss_weight perceptual perceptual_layers"
-    + " pretrained_model_name_or_path scale subfolder",
+    + "model_config_name_or_path motion_loss_weight num_validation_pairs painted_loss_weight painter perceptual perceptual_layers"
+    + " pretrained_model_name_or_path scale sharpness_loss_weight subfolder true_motion",
     "train_unet": SHARED
     + OF_DIFFUSION
     + "flow_target lfae lfae_subfolder lora_alpha lora_rank model_config_name_or_path motion_cache_dir pretrained_model_name_or_path"
