@@ -17,7 +17,7 @@ from .drawing import STROKE, Point, Table, after_click, drawable, drawn, small_p
 from .engine import Engine, Made, Upload
 from .history import remembered
 from .progress import Progress
-from .uploads import Stopped, asked_number, asked_whole, choice, told
+from .uploads import Stopped, asked_number, asked_whole, choice, sentence_of, told
 
 # Of a motion that is there already; one that is generated may be generated as a loop.
 LOOPS: dict[str, str | bool | None] = {
@@ -140,15 +140,18 @@ def random_seed() -> int:
 
 
 def outlook(engine: Engine) -> Callable:
-    """What will become of a picture, in Markdown."""
+    """What will become of a picture, in Markdown; of one that cannot be used, why: the one place where this is said."""
 
-    def run(picture: Upload | None, model: str, fit: str) -> str:
+    def run(picture: Upload | None, model: str = "", fit: str | None = None) -> str:
         if picture is None:
             return ""
-        line = engine.pipeline(model).outlook(engine.usable(picture), fit).sentence
+        try:
+            line = engine.pipeline(model).outlook(engine.usable(picture), fit).sentence
+        except (ValueError, OSError) as error:
+            return f"**{sentence_of(error, picture)}**"
         return f"{line[:1].upper()}{line[1:]}"
 
-    return told(run)
+    return run
 
 
 def faces(engine: Engine) -> Callable:
@@ -159,6 +162,14 @@ def faces(engine: Engine) -> Callable:
         return [[*(round(n) for n in (b.left, b.top, b.right - b.left, b.bottom - b.top)), ""] for b in found]
 
     return told(run)
+
+
+def to_draw_on(engine: Engine, picture: Upload | None) -> tuple[PIL.Image.Image, float] | None:
+    """`small_picture` of a picture; None while there is none that can be used, which `outlook` says."""
+    try:
+        return None if picture is None else small_picture(engine.usable(picture))
+    except (ValueError, OSError):
+        return None
 
 
 def clicked(engine: Engine) -> Callable:
@@ -191,9 +202,9 @@ def stage(engine: Engine) -> Callable:
         picture: Upload | None, pending: Point | None, subjects: Table, strokes: Table, label: str | None
     ) -> tuple[gr.Radio, PIL.Image.Image | None]:
         what = gr.Radio(drawable(subjects))
-        if picture is None:
+        if (usable := to_draw_on(engine, picture)) is None:
             return what, None
-        small, factor = small_picture(engine.usable(picture))
+        small, factor = usable
         return what, drawn(small, factor, subjects_in(subjects), strokes_in(strokes), pending, label)
 
     return told(run)
@@ -208,7 +219,8 @@ def cleared(engine: Engine) -> Callable:
     def run(picture: Upload | None, before: Upload | None) -> tuple:
         if picture is not None and picture == before:
             return (gr.skip(),) * 6
-        shown = None if picture is None else drawn(*small_picture(engine.usable(picture)), [], [])
+        small = to_draw_on(engine, picture)
+        shown = None if small is None else drawn(*small, [], [])
         return None, gr.Radio(drawable(None), value=STROKE), [[]], [[]], shown, picture
 
     return told(run)
@@ -284,13 +296,14 @@ def animated(engine: Engine) -> Callable:
     return told(run)
 
 
-def framed(engine: Engine) -> Callable:
-    """The picture as the model sees it, for the editor; None while there is none."""
+def paintable(engine: Engine) -> Callable:
+    """The picture, for the editor; None while there is none that can be used."""
 
-    def run(picture: Upload | None, fit: str, model: str) -> PIL.Image.Image | None:
-        return None if picture is None else engine.framed(picture, fit, model)
+    def run(picture: Upload | None) -> PIL.Image.Image | None:
+        small = to_draw_on(engine, picture)
+        return None if small is None else small[0]
 
-    return told(run)
+    return run
 
 
 def loaded(engine: Engine) -> Callable:
@@ -324,7 +337,8 @@ def shown_progress(progress: gr.Progress, engine: Engine, request: gr.Request) -
         if visitor in engine.stopped:
             raise Stopped("Stopped.")
         left = (time.monotonic() - begun) * (1 - share) / share if share > 0 else None
-        progress(share, desc=what if left is None else f"{what}, {max(1, round(left))} seconds left")
+        seconds = "" if left is None else ", 1 second left" if left < 1.5 else f", {round(left)} seconds left"
+        progress(share, desc=f"{what}{seconds}")
 
     return show
 

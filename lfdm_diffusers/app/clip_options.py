@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import PIL.Image
+
 from ..pipelines import Box, Stroke
-from ..pipelines.motion import Mask
 
 MOST_STEPS = 1000
 MOST_FRAMES = 160
@@ -19,8 +20,8 @@ SIZE = "picture"  # of clips, by default
 class ClipOptions:
     """How a clip is sampled: the pipeline's arguments, where None (or 0, or "") leaves it to the model.
 
-    `subjects` are boxes with labels, of which None (or "") is that of the clip; with them, `mask` is of no use. These, and `strokes`, are
-    in pixels of `Engine.usable`.
+    `subjects` are boxes with labels, of which None (or "") is that of the clip. These, and `strokes`, are in pixels of `Engine.usable`;
+    `mask`, grey, is of the whole picture.
 
     Raises:
         ValueError: for more than `MOST_DRAWN` of them.
@@ -32,7 +33,7 @@ class ClipOptions:
     guidance_scale: float | None = None
     motion_scale: float = 1.0
     loop: str | bool | None = None
-    mask: Mask | None = None
+    mask: PIL.Image.Image | None = None
     num_frames: int | None = None
     output_size: str = SIZE
     subjects: Sequence[tuple[Box, str | None]] = ()

@@ -19,27 +19,26 @@ import PIL.Image
 import torch
 
 from ..data.clips import Clip, iterate_frames
-from ..data.picture_fitting import FITS, fit_picture, over_white, to_tensors
+from ..data.picture_fitting import FITS, to_tensors
 from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
 from ..embedded import DRAWN_MODEL, embedded_model, embedded_models
-from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, find_subjects
+from ..pipelines import Box, LFDMPipeline, LFDMPipelineOutput, Motion, Stroke, find_subjects
 from ..pipelines.driving import face_of_clip
 from ..pipelines.loading import load_pipeline
 from ..schedulers import scheduler_by_name
-from ..visualization import as_pixels, enlarge
 from ..visualization.clip_files import PictureFiles, default_fps, default_scale, file_name, kept_rate
 from ..visualization.clip_views import ClipViews, clip_views
 from .clip_options import MOST_DRAWN, MOST_FRAMES, MOST_STEPS, SIZE, ClipOptions, require_short
-from .progress import Progress, part_of, quiet, watched
+from .progress import Progress, part_of, quiet
 from .turns import in_turn
 
 MOST_PIXELS = 8_500_000  # of a picture in a clip of its own size; a larger one is halved until it has no more
-MOST_FRAMED = 1_000_000  # of a picture that is shown as the model sees it
 KEPT = 3600  # seconds that files are kept; a page has copied them long before
 
-# What takes so much of a clip's time, about; the rest draws its frames.
-SAMPLED, FOUND = 0.6, 0.6
+# What takes so much of a clip's time, about; the rest decodes, draws and writes it.
+SAMPLED, FOUND = 0.3, 0.4
+DRAWN = 0.55  # when frames begin to be drawn
 
 Upload = str | Path | PIL.Image.Image
 
@@ -118,10 +117,10 @@ class Engine:
                 del self._pipelines[other]  # two in memory, the first and the latest
             return self._pipelines[name]
 
-    def usable(self, picture: Upload | None, most: int = MOST_PIXELS) -> torch.Tensor:
+    def usable(self, picture: Upload | None) -> torch.Tensor:
         """The picture as clips of its own size have it, `(3, H, W)` in [0, 1], or `(4, H, W)` with alpha.
 
-        One of more than `most` pixels is halved until it has no more.
+        One of more than `MOST_PIXELS` is halved until it has no more.
 
         Raises:
             ValueError: if there is none, or it cannot be used.
@@ -129,19 +128,8 @@ class Engine:
         if picture is None:
             raise ValueError("Choose a picture first.")
         with self._reading:
-            (tensor,) = to_tensors(bounded_picture(picture, most))
+            (tensor,) = to_tensors(bounded_picture(picture, MOST_PIXELS))
         return tensor
-
-    def framed(self, picture: Upload, fit: str, model: str | None = None) -> PIL.Image.Image:
-        """The picture as the model sees it, enlarged for display.
-
-        Raises:
-            ValueError: if it is too large, or cannot be used.
-        """
-        pipe = self.pipeline(model)
-        tensor = over_white(self.usable(picture, MOST_FRAMED))
-        pixels = as_pixels(fit_picture(tensor, *pipe.frame_size([tensor]), fit).permute(1, 2, 0).numpy())
-        return PIL.Image.fromarray(enlarge(pixels, default_scale(pipe.lfae.config.sample_size) * 2))
 
     def faces(self, picture: Upload | None, model: str | None = None) -> list[Box]:
         """Boxes around the faces in a picture, as the model frames them.
@@ -212,7 +200,7 @@ class Engine:
             each = part_of(progress, i / len(pipe.labels), (i + 1) / len(pipe.labels))
             views = clip_views(make(tensor, label, part_of(each, 0, SAMPLED)), tensor, fit)
             facts = _facts(asked.labels(label), asked.seed)
-            files.write_one(label, asked.seed, watched(views, part_of(each, SAMPLED, 1)), facts)
+            files.write_one(label, asked.seed, views, facts, part_of(each, DRAWN, 1))
             clips[label] = views.beside()
         files.write_all(asked.seed, clips)
         mp4, gif = (str(file["path"]) for file in files.written if file["kind"] == "grid")
@@ -265,7 +253,7 @@ class Engine:
         output = pipe.animate(tensor, motion, subjects=boxes, **self._shown(fit, output_size, motion_scale, loop))
         rate = frame_rate(Path(driving))
         files = self.files(pipe, ["transfer"], 0, ["clips", "motion"], output_size, rate, boxes)
-        return self._made(files, tensor, fit, "transfer", output, 0, part_of(progress, FOUND, 1))
+        return self._made(files, tensor, fit, "transfer", output, 0, part_of(progress, DRAWN, 1))
 
     @in_turn
     def animate(
@@ -314,23 +302,26 @@ class Engine:
         size = "picture" if asked.subjects else asked.output_size
         files = self.files(pipe, [label or "clip"], asked.seed, ["clips", "motion"], size, subjects=asked.subjects)
         labels = asked.labels(label)
-        output, drawing = make(tensor, label, part_of(progress, 0, SAMPLED)), part_of(progress, SAMPLED, 1)
+        output, drawing = make(tensor, label, part_of(progress, 0, SAMPLED)), part_of(progress, DRAWN, 1)
         return self._made(files, tensor, fit, label or "clip", output, asked.seed, drawing, labels)
 
     @staticmethod
-    def moving(pipe: LFDMPipeline, tensor: torch.Tensor, output_size: str = SIZE) -> list[Box] | None:
-        """What moves in a picture where nobody said it: faces, if the model finds some; None is the whole picture.
+    def moving(
+        pipe: LFDMPipeline, tensor: torch.Tensor, output_size: str = SIZE, strokes: Sequence[Stroke] = ()
+    ) -> list[Box] | None:
+        """What moves in a picture where nobody said it: faces, if the model finds some, and strokes stay in them; None is the whole picture.
 
         Faces count from the left, and at most `MOST_DRAWN` of them.
         """
-        found = None if output_size != "picture" else pipe.outlook(tensor).subjects
+        found = None if output_size != "picture" else pipe.outlook(tensor, strokes=strokes).subjects
         return found[:MOST_DRAWN] if found else None
 
     def _foreseen(self, pipe: LFDMPipeline, tensor: torch.Tensor, asked: ClipOptions) -> ClipOptions:
         """With the faces that the model finds as subjects, where nobody said what moves."""
-        if asked.subjects or asked.strokes or asked.mask is not None:
+        if asked.subjects:
             return asked
-        return replace(asked, subjects=[(box, None) for box in self.moving(pipe, tensor, asked.output_size) or []])
+        found = self.moving(pipe, tensor, asked.output_size, asked.strokes)
+        return replace(asked, subjects=[(box, None) for box in found or []])
 
     def _sampler(
         self, pipe: LFDMPipeline, asked: ClipOptions, fit: str
@@ -358,7 +349,7 @@ class Engine:
                 num_inference_steps=steps,
                 guidance_scale=guidance,
                 generator=torch.Generator().manual_seed(asked.seed),
-                motion_mask=None if asked.subjects else asked.mask,
+                motion_mask=None if asked.mask is None else asked.mask.resize((tensor.shape[-1], tensor.shape[-2])),
                 subjects=[box for box, _ in asked.subjects] or None,
                 strokes=list(asked.strokes) or None,
                 **self._shown(fit, asked.output_size, asked.motion_scale, asked.loop),
@@ -414,8 +405,7 @@ class Engine:
         progress: Progress,
         labels: Sequence[str | None] | None = None,
     ) -> Made:
-        views = watched(clip_views(output, tensor, fit), progress)
-        files.write_one(name, seed, views, _facts(labels or [name], seed))
+        files.write_one(name, seed, clip_views(output, tensor, fit), _facts(labels or [name], seed), progress)
         found: dict[tuple[str, str], list[str]] = {}
         for file in files.written:
             found.setdefault((file["kind"], Path(file["path"]).suffix), []).append(str(file["path"]))

@@ -11,11 +11,13 @@ from .actions import PROGRESS, shown_progress
 from .engine import Engine, Upload
 from .expressions import Expressions
 from .gallery import first_label
+from .progress import part_of
 from .uploads import asked_number, told
-from .work import WORK, stop_button, work
+from .work import WORK, stop_button, told_line, work
 
 MOST = 1.5  # of an expression: beyond that, mouths come twice
 MOST_HELD = 10  # seconds
+MADE = 0.85  # of the time that expressions take, until they are mixed for the first time
 
 
 def weights_in(labels: Sequence[str], values: Sequence[Any]) -> dict[str, float]:
@@ -29,7 +31,9 @@ def made(expressions: Expressions) -> Callable:
     def run(
         request: gr.Request, picture: Upload | None, hold: float, *values: Any, progress: gr.Progress = PROGRESS
     ) -> tuple:
-        labels = expressions.make(picture, progress=shown_progress(progress, expressions.engine, request))
+        tell = shown_progress(progress, expressions.engine, request)
+        labels = expressions.make(picture, progress=part_of(tell, 0, MADE))
+        tell(MADE, "mixing them")
         return (*mixed(expressions, labels, picture, hold, values), "Move the sliders: they answer at once.")
 
     return told(run)
@@ -44,15 +48,14 @@ def mixed(
     return expressions.mixed(picture, asked, still=True), expressions.mixed(picture, asked, hold=held)
 
 
-def expression_tab(engine: Engine, picture: gr.Image) -> None:
+def expression_tab(engine: Engine, page: gr.Blocks, picture: gr.Image) -> None:
     """Lay the tab out; `picture` is where one is given, on the left."""
     expressions, labels = Expressions(engine), engine.pipeline().labels or []
     with gr.Column():
         gr.Markdown("The motion of every label is made once for a picture; then the sliders mix them without waiting.")
         picture.render()
-        with gr.Row():
-            go = gr.Button("Make its expressions", variant="primary", elem_id="go-expressions", min_width=90)
-            stop_button(engine, "stop-expressions")
+        told_line(engine, page, picture)
+        go = gr.Button("Make its expressions", variant="primary", elem_id="go-expressions")
         sliders = [
             gr.Slider(
                 0,
@@ -68,6 +71,7 @@ def expression_tab(engine: Engine, picture: gr.Image) -> None:
     with gr.Column():
         hint = gr.Markdown("Not made yet for this picture.", elem_id="mix-hint")
         still = gr.Image(label="At its fullest", interactive=False, height=300, elem_id="mix-still")
+        stop_button(engine, "stop-expressions")
         clip = gr.Video(label="Clip", autoplay=True, loop=True, interactive=False, height=380, elem_id="mix-clip")
 
     def fullest(picture: Upload | None, *values: Any) -> str:

@@ -21,10 +21,9 @@ from .actions import (
     clicked,
     describe,
     faces,
-    framed,
     loaded,
     most_steps,
-    outlook,
+    paintable,
     random_seed,
     sampled,
     sentence_field,
@@ -48,7 +47,7 @@ from .uploads import (
     picture_upload,
     tell_what_is_not_taken,
 )
-from .work import NOW, WORK, stop_button, work
+from .work import NOW, WORK, stop_button, told_line, work
 
 TITLE = "LFDM: one picture, one label, a moving picture"
 HEAD = """
@@ -78,11 +77,11 @@ def make_page(engine: Engine) -> gr.Blocks:
         with gr.Tab("Generate"), gr.Row(equal_height=False):
             kind, shaped = _generate_tab(engine, model, page)
         with gr.Tab("Expressions", visible=bool(engine.pipeline().labels)), gr.Row(equal_height=False):
-            expression_tab(engine, _picture(engine, 0, elem_id="mix-picture", render=False))
+            expression_tab(engine, page, _picture(engine, 0, elem_id="mix-picture", render=False))
         with gr.Tab("From a clip"), gr.Row(equal_height=False):
-            _transfer_tab(engine, model)
+            _transfer_tab(engine, page, model)
         with gr.Tab("Saved motion"), gr.Row(equal_height=False):
-            _kept_tab(engine, model)
+            _kept_tab(engine, page, model)
         with gr.Tab("Model", visible=engine.may_load):
             _model_tab(engine, model, kind, shaped)
         gr.Markdown(
@@ -101,7 +100,9 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
     labels, num_frames = pipe.labels or [], pipe.unet.config.num_frames
     with gr.Column():
         picture = _picture(engine, 0, height=260, elem_id="picture")
-        told_line = gr.Markdown(elem_id="outlook")
+        # Where pictures are framed is chosen below.
+        fit = _framing(engine, render=False)
+        told_line(engine, page, picture, model, fit, name="outlook")
         kind = gr.Radio(
             [("a photograph of a person", ""), ("a drawn face", DRAWN_MODEL)],
             value="",
@@ -121,9 +122,11 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         with gr.Row():
             go = gr.Button("Animate", variant="primary", elem_id="go", min_width=90)
             go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all", min_width=90)
-            stop_button(engine, "stop")
         if engine.both:
-            picture.input(lambda: "", None, kind, **NOW)
+            # A picture of somebody's own is a photograph, unless they say something else.
+            by_hand = gr.State(False)
+            kind.input(lambda: True, None, by_hand, **NOW)
+            picture.input(lambda said: gr.skip() if said else "", by_hand, kind, **NOW)
             known = gr.Examples(_photographs(), picture, label="A photograph that the model has not seen")
             known.load_input_event.then(lambda: "", None, kind, **NOW)
         drawn = gr.Examples(_drawn(), picture, label="Drawn faces that the model of those has not seen")
@@ -141,8 +144,8 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
                 elem_id="frames",
             )
         with gr.Accordion("Framing, and where it may move", open=False):
-            fit = _framing(engine)
-            gr.Markdown("What the model sees. Paint where it may move; unpainted, everything may.")
+            fit.render()
+            gr.Markdown("Paint where the picture may move; unpainted, all of it may.")
             editor = mask_editor(
                 show_label=False,
                 sources=(),
@@ -155,8 +158,8 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         with gr.Accordion("Strokes and subjects to draw", open=False):
             gr.Markdown(
                 "**Stroke:** click on a place, then where it goes. **Subject:** click on two corners of a box; it moves by the "
-                "label of its row, or by the one above, and the rest of the picture stays. With no box, the whole picture "
-                "is one subject."
+                "label of its row, or by the one above, and the rest of the picture stays. With no box, faces that are found move, "
+                "or else the whole picture."
             )
             what = gr.Radio(drawable(None), value=STROKE, label="Two clicks draw", elem_id="what")
             pending, drawn_on = gr.State(None), gr.State(None)
@@ -189,12 +192,13 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
             any_seed = gr.Button("Random seed", size="sm", elem_id="random-seed")
     with gr.Column():
         with gr.Column() as one:
-            clip, views, downloads = _results("clip", first_clip(engine.both))
+            clip, views, downloads = _results(engine, "clip", first_clip(engine.both))
             with gr.Accordion("The motion, frame by frame", open=False):
                 sheet = gr.Image(show_label=False, interactive=False, type="filepath", elem_id="sheet")
             history = history_parts()
         with gr.Column(visible=False) as all_of_them:
             grid = _video("All labels", elem_id="grid")
+            stop_button(engine, "stop-grid")
             grid_files = _files("Download: the grid as mp4 and GIF, and all clips with their motion", "grid-files")
 
     asked = [
@@ -225,8 +229,6 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         ready = button.click(_only(column, columns), None, columns, **NOW)
         work(ready.then, sampled(engine, column is all_of_them), asked, results, place)
     any_seed.click(random_seed, None, seed, **NOW)
-    for change in (picture.change, fit.change, model.change, page.load):
-        change(outlook(engine), [picture, model, fit], told_line, **NOW)
     find.click(faces(engine), [picture, model], subjects, **DRAWING)
     drawing = [picture, pending, subjects, strokes, label]
     shown.select(clicked(engine), [picture, what, *drawing[1:]], [pending, what, subjects, strokes, shown], **DRAWING)
@@ -236,17 +238,18 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         change(stage(engine), drawing, [what, shown], **NOW)
     for change in (picture.change, page.load):
         change(cleared(engine), [picture, drawn_on], [pending, what, subjects, strokes, shown, drawn_on], **DRAWING)
-    for change in (picture.change, fit.change, model.change, page.load):
-        change(framed(engine), [picture, fit, model], editor, **NOW)
+    for change in (picture.change, page.load):
+        change(paintable(engine), picture, editor, **NOW)
     return kind, [label, text, said, go_all, steps, guidance, frames]
 
 
-def _transfer_tab(engine: Engine, model: gr.State) -> None:
+def _transfer_tab(engine: Engine, page: gr.Blocks, model: gr.State) -> None:
     with gr.Column():
         gr.Markdown(
             "The auto-encoder finds the motion of a driving clip, and gives it to your picture: no label needed."
         )
-        picture = _picture(engine, 1, elem_id="moving-picture")
+        picture, fit = _picture(engine, 1, elem_id="moving-picture"), _framing(engine, render=False)
+        told_line(engine, page, picture, model, fit)
         driving = gr.Video(
             label="Driving clip",
             sources=["upload", "webcam"],
@@ -257,28 +260,29 @@ def _transfer_tab(engine: Engine, model: gr.State) -> None:
         relative = gr.Checkbox(
             True, label="Move as the clip does since its first frame (keeps your subject's own shape)"
         )
-        scale, loop, fit, size = _strength(), _repetition(), _framing(engine), _size()
-        with gr.Row():
-            go = gr.Button("Transfer", variant="primary", elem_id="go-transfer", min_width=90)
-            stop_button(engine, "stop-transfer")
+        scale, loop = _strength(), _repetition()
+        fit.render()
+        size = _size()
+        go = gr.Button("Transfer", variant="primary", elem_id="go-transfer")
     with gr.Column():
-        results = _results("moved")
+        results = _results(engine, "moved")
     work(go.click, transferred(engine), [picture, driving, relative, model, scale, loop, fit, size], results, "moved")
 
 
-def _kept_tab(engine: Engine, model: gr.State) -> None:
+def _kept_tab(engine: Engine, page: gr.Blocks, model: gr.State) -> None:
     with gr.Column():
         gr.Markdown(
             "A `.safetensors` file that this app or `lfdm generate` has saved, for any picture framed in the same way."
         )
-        picture = _picture(engine, 2)
+        picture, fit = _picture(engine, 2), _framing(engine, render=False)
+        told_line(engine, page, picture, model, fit)
         kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion", elem_classes=TAKES["motion"])
-        scale, loop, fit, size = _strength(), _repetition(), _framing(engine), _size()
-        with gr.Row():
-            go = gr.Button("Animate", variant="primary", elem_id="go-kept", min_width=90)
-            stop_button(engine, "stop-kept")
+        scale, loop = _strength(), _repetition()
+        fit.render()
+        size = _size()
+        go = gr.Button("Animate", variant="primary", elem_id="go-kept")
     with gr.Column():
-        results = _results("kept")
+        results = _results(engine, "kept")
     work(go.click, animated(engine), [picture, kept, model, scale, loop, fit, size], results, "kept")
 
 
@@ -320,7 +324,9 @@ def _picture(engine: Engine, example: int, height: int = 240, **options: Any) ->
 
 
 def _strength() -> gr.Slider:
-    return gr.Slider(0, 3, 1, step=0.05, label="Strength", info="0 is still, 1 as found, more exaggerates")
+    return gr.Slider(
+        0, 2, 1, step=0.05, label="Strength", info="0 is still, 1 as found; beyond about 1.5 faces begin to tear"
+    )
 
 
 def _repetition(loops: Iterable[str] = LOOPS, **options: Any) -> gr.Radio:
@@ -342,10 +348,10 @@ def _table(columns: list[str], types: list[str], **options: Any) -> gr.Dataframe
     )
 
 
-def _framing(engine: Engine) -> gr.Radio:
+def _framing(engine: Engine, **options: Any) -> gr.Radio:
     choices = list(zip(("whole picture", "cut to fill"), FITS))
     value = engine.pipeline().fit_of(None)
-    return gr.Radio(choices, value=value, label="Pictures that are not square")
+    return gr.Radio(choices, value=value, label="Pictures that are not square", **options)
 
 
 def _size() -> gr.Radio:
@@ -358,10 +364,12 @@ def _video(label: str, **options: Any) -> gr.Video:
     return gr.Video(label=label, autoplay=True, loop=True, interactive=False, **options)
 
 
-def _results(name: str, value: str | None = None) -> tuple[gr.Video, gr.Video, gr.File]:
+def _results(engine: Engine, name: str, value: str | None = None) -> tuple[gr.Video, gr.Video, gr.File]:
     """Clip, its motion views, and the files to take home."""
+    clip = _video("Clip", value=value, height=380, elem_id=name)
+    stop_button(engine, f"stop-{name}")
     return (
-        _video("Clip", value=value, height=380, elem_id=name),
+        clip,
         _video("Its motion", show_label=False, visible=False, elem_id=f"{name}-views"),
         _files("Download: mp4, GIF, and the motion itself", f"{name}-files", visible=False),
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..visualization.clip_views import ClipViews
-
 Progress = Callable[[float, str], None]  # of the share that is done, from 0 to 1, and what is being done
 
 
@@ -16,9 +14,3 @@ def quiet(share: float, what: str) -> None:
 def part_of(progress: Progress, begin: float, end: float) -> Progress:
     """Progress of a part of some work, which takes from `begin` to `end` of it."""
     return lambda share, what: progress(begin + share * (end - begin), what)
-
-
-def watched(views: ClipViews, progress: Progress) -> ClipViews:
-    """A clip that tells its progress while it is rendered."""
-    count = len(views.frames)
-    return views.watched(lambda number: progress(number / count, f"drawing frame {number + 1} of {count}"))

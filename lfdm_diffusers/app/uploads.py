@@ -106,13 +106,18 @@ def told(function: Callable) -> Callable:
         try:
             return function(*args, **kwargs)
         except (ValueError, OSError) as error:
-            message = " ".join(str(error).split())
-            for given in (*args, *kwargs.values()):
-                if isinstance(given, (str, Path)) and os.path.isabs(given):
-                    message = message.replace(f"{Path(given).parent}{os.sep}", "")
-            raise gr.Error(printable(without_folders(message)), print_exception=False) from error
+            raise gr.Error(sentence_of(error, *args, *kwargs.values()), print_exception=False) from error
 
     return wrapper
+
+
+def sentence_of(error: Exception, *given: Any) -> str:
+    """What an error says, without the folders of this machine; `given` are the values that it may speak of."""
+    message = " ".join(str(error).split())
+    for each in given:
+        if isinstance(each, (str, Path)) and os.path.isabs(each):
+            message = message.replace(f"{Path(each).parent}{os.sep}", "")
+    return printable(without_folders(message))
 
 
 def without_folders(message: str) -> str:

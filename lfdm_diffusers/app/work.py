@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from .actions import stop
+from .actions import outlook, stop
 from .engine import Engine
 
 NOW = {"concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
@@ -24,19 +24,30 @@ SCRIPT = """
 """
 
 
-def stop_button(engine: Engine, name: str) -> gr.Button:
-    """A button that ends this visitor's work."""
-    button = gr.Button("Stop", variant="stop", elem_id=name, min_width=90)
-    button.click(stop(engine), None, None, **NOW)
-    return button
+def told_line(
+    engine: Engine, page: gr.Blocks, picture: gr.Image, *others: gr.components.Component, name: str = ""
+) -> None:
+    """A line that says what will become of a picture; `others` are the model and the framing, whose changes it follows, too."""
+    line = gr.Markdown(elem_id=name or None)
+    for change in (page.load, *(part.change for part in (picture, *others))):
+        change(outlook(engine), [picture, *others], line, **NOW)
+
+
+def stop_button(engine: Engine, name: str) -> None:
+    """A button that ends this visitor's work; it stands below the result, where one looks while it is made."""
+    gr.Button("Stop", variant="stop", size="sm", elem_id=name).click(stop(engine), None, None, **NOW)
 
 
 def work(
     event: Callable, function: Callable, asked: Sequence[Any], results: Sequence[Any], place: str, **options: Any
 ) -> None:
-    """Have an event, such as a button's `click`, do work whose results come at the element with the id `place`."""
+    """Have an event, such as a button's `click`, do work whose results come at the element with the id `place`.
+
+    The progress is shown on the first of the results.
+    """
     _show(event, place)
-    _show(event(function, asked, results, **WORK | options).success, place)
+    options = WORK | {"show_progress_on": [results[0]]} | options
+    _show(event(function, asked, results, **options).success, place)
 
 
 def _show(event: Callable, place: str) -> None:

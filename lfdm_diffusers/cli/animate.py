@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         rates = {name: frame_rate(clip.path) for name, clip in clips.items()}
     pipe, model = load_chosen_pipeline(args, pictures)
     shown, given = clip_names(args.subjects, list(names), lambda name: known_name(name, names))
-    subjects = subjects_of(given, pictures, read_picture, pipe, args.output_size == "model", args.image_fit)
+    subjects = subjects_of(given, pictures, read_picture, pipe, args.output_size, args.image_fit)
     for moving in subjects.values():
         for name in shown:
             if len({lengths[own] for own in moving.named(name)}) > 1:

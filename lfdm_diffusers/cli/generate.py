@@ -135,8 +135,7 @@ def run(args: argparse.Namespace) -> int:
     steps = plan_steps(pipe, args.steps)
     guidance = pipe.guidance_of(args.guidance_scale)
     strokes = plan_strokes(args.stroke, len(pictures), args.num_frames or pipe.unet.config.num_frames)
-    plain = args.output_size == "model" or bool(args.stroke)
-    subjects = subjects_of(given, pictures, read_picture, pipe, plain, args.image_fit)
+    subjects = subjects_of(given, pictures, read_picture, pipe, args.output_size, args.image_fit, strokes)
     seeds = range(args.seed, args.seed + args.num_videos)
     files = plan_files(args, pipe, pictures, labels, pipe.unet.config.num_frames, seeds, subjects=subjects)
     rate = next(iter(files.values())).fps

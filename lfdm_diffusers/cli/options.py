@@ -93,7 +93,8 @@ def add_motion_arguments(group: argparse._ArgumentGroup, generated: bool = False
         type=number(-100, 100),
         default=1.0,
         metavar="S",
-        help="strength of the motion: 0 is still, 1 as generated, more exaggerates (default: 1)",
+        help="strength of the motion: 0 is still, 1 as generated, more exaggerates, until faces tear beyond about 1.5; below 0 everything "
+        "moves the other way (default: 1)",
     )
     group.add_argument(
         "--motion-mask",

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..embedded import embedded_photographs
+from ..embedded import DRAWN_MODEL, embedded_photographs
 from ..files.names import printable
 
 # Functions import what loads torch, so that `--help` does not wait for it.
 if TYPE_CHECKING:
     import torch
 
-    from ..pipelines import Box, LFDMPipeline
+    from ..pipelines import Box, LFDMPipeline, Stroke
 
 AUTO, WHOLE = "auto", "whole"
 
@@ -73,8 +73,9 @@ def subjects_of(
     pictures: Sequence[Path],
     read: Callable[[Path], torch.Tensor],
     pipe: LFDMPipeline,
-    plain: bool,
+    output_size: str | tuple[int, int],
     image_fit: str | None = None,
+    strokes: Sequence[Stroke] | None = None,
 ) -> dict[Path, Subjects]:
     """The subjects of each picture, and one line on stderr for each of what becomes of it, where nobody said.
 
@@ -82,8 +83,7 @@ def subjects_of(
         given: of the option.
         read: reads a picture; a ValueError is none of this function's.
         pipe: says how its pictures were framed.
-        image_fit: how pictures are fitted.
-        plain: whether clips of the model's size, or strokes, are asked for: then faces are not looked for unasked.
+        output_size, image_fit, strokes: as asked for. For clips of the model's size faces are not looked for unasked.
 
     Raises:
         ValueError: for `auto` beside boxes, and where the detector of faces is not installed.
@@ -91,10 +91,9 @@ def subjects_of(
     from ..pipelines import Box, find_subjects
 
     face_frame = pipe.config.get("face_frame")
-    if given == [WHOLE] or (not given and plain):
-        return {picture: Subjects() for picture in pictures}
-    if not given:
-        return {picture: _foreseen(picture, read, pipe, image_fit) for picture in pictures}
+    if not given or given == [WHOLE]:
+        whole = bool(given) or output_size == "model"
+        return {picture: _foreseen(picture, read, pipe, image_fit, strokes, whole) for picture in pictures}
     if AUTO not in given and WHOLE not in given:
         boxes = [Box(x, y, x + width, y + height) for (x, y, width, height), _ in given]
         return {picture: Subjects(boxes, [label for _, label in given]) for picture in pictures}
@@ -117,16 +116,29 @@ def subjects_of(
     return found
 
 
-def _foreseen(path: Path, read: Callable[[Path], torch.Tensor], pipe: LFDMPipeline, image_fit: str | None) -> Subjects:
+def _foreseen(
+    path: Path,
+    read: Callable[[Path], torch.Tensor],
+    pipe: LFDMPipeline,
+    image_fit: str | None,
+    strokes: Sequence[Stroke] | None,
+    whole: bool,
+) -> Subjects:
     """What becomes of a picture by itself (`LFDMPipeline.outlook`), which is said."""
-    if (own := own_face(path)) is not None:  # needs no detector
+    from ..pipelines.strokes import stay_in
+
+    own = None if whole else own_face(path)
+    if own is not None and stay_in(strokes or [], [own]):  # needs no detector
         print(f"{printable(path.name)}: its face moves, the rest of the picture stays.", file=sys.stderr)
         return Subjects([own])
     try:
-        seen = pipe.outlook(read(path), image_fit)
+        seen = pipe.outlook(read(path), image_fit, strokes, whole)
     except ValueError:  # it will be left out, and named, with others that cannot be used
         return Subjects()
-    print(f"{printable(path.name)}: {seen.sentence}", file=sys.stderr)
+    told = f"{printable(path.name)}: {seen.sentence}"
+    if seen.found == 0 and seen.unlike is None:  # this model does not say what it knows
+        told += f" (`--model {DRAWN_MODEL}` knows drawn faces, and says how like them a picture is.)"
+    print(told, file=sys.stderr)
     return Subjects(seen.subjects, [None] * len(seen.subjects)) if seen.subjects else Subjects()
 
 

@@ -29,6 +29,7 @@ from .lfdm_output import LFDMPipelineOutput
 from .motion import EditedMotion, Mask, Motion, MotionEdit, motion_list, stacked
 from .outlook import Outlook, default_fit, outlook, unknown_kind
 from .rendering import Box
+from .strokes import Stroke
 from .subjects import Subject
 from .video_diffusion import VideoDiffusionPipeline
 
@@ -76,8 +77,18 @@ class AnimatingPipeline(VideoDiffusionPipeline):
     def stride(self) -> int:
         return super().stride if self.unet is not None else self.downscale_factor
 
-    def outlook(self, image: Picture, image_fit: str | None = None) -> Outlook:
+    def outlook(
+        self,
+        image: Picture,
+        image_fit: str | None = None,
+        strokes: Sequence[Stroke] | None = None,
+        whole: bool = False,
+    ) -> Outlook:
         """What will become of a picture, before anything is made of it: `pipe(image, label, subjects=outlook.subjects)`.
+
+        Args:
+            image, image_fit, strokes: as in `__call__`.
+            whole: look for no subjects, as `__call__` does where it is given none.
 
         Raises:
             ValueError: for several pictures, and for what is none.
@@ -85,7 +96,8 @@ class AnimatingPipeline(VideoDiffusionPipeline):
         pictures = to_tensors(image)
         if len(pictures) != 1:
             raise ValueError(f"`image` must be one picture, got {len(pictures)}.")
-        seen = outlook(pictures[0], self.config.get("face_frame"), self.sample_size, self.fit_of(image_fit))
+        face_frame, fit = self.config.get("face_frame"), self.fit_of(image_fit)
+        seen = outlook(pictures[0], face_frame, self.sample_size, fit, strokes, whole)
         if self.config.get("known_pictures") is None:
             return seen
         canvas = self.prepare_canvas(image, image_fit=seen.image_fit, output_size="picture", subjects=seen.subjects)

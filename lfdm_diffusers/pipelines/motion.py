@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 import torch
 import torch.nn.functional as F
+from diffusers.utils import logging
 
 from ..arguments.checked import LARGEST, described, is_dense
 from ..data.picture_colors import grey_array
@@ -20,9 +21,12 @@ from .checks import require_number, require_tensor
 from .easing import smoothstep
 from .motion_files import load_motion, save_motion
 
+logger = logging.get_logger(__name__)
+
 Mask = PIL.Image.Image | np.ndarray | torch.Tensor
 LOOPS = ("ping_pong", "ease")
 ROUNDING = 0.01  # that half precisions may leave [0, 1] by
+TORN = 1.5  # times a generated motion, beyond which faces tear
 AT_REST = 0.25  # of the apex's motion; a clip that ends with more has not come back
 
 
@@ -326,7 +330,11 @@ class MotionEdit:
     def check(self, num_frames: int) -> None:
         """Raise a ValueError that names the argument, before any work is done."""
         require_number("hold", self.hold, Integral, 0)
-        frame_weights("motion_scale", self.motion_scale, num_frames + self.hold)
+        weights = frame_weights("motion_scale", self.motion_scale, num_frames + self.hold)
+        if (most := weights.max().item()) > TORN:
+            logger.warning(f"`motion_scale` is {most:g}: beyond about {TORN:g} mouths come twice, and faces tear.")
+        if (least := weights.min().item()) < 0:
+            logger.warning(f"`motion_scale` is {least:g}: below 0 everything moves the other way.")
         if self.motion_mask is not None:
             mask_tensor(self.motion_mask)
         require_loop(self.loop)

@@ -222,7 +222,8 @@ class LFDMPipeline(AnimatingPipeline):
                 (`RenderedVideo`), so that large ones need not all be in memory. The picture must not be changed meanwhile.
             return_dict: whether to return an `LFDMPipelineOutput` rather than a tuple of its fields.
             decode_chunk_size: frames of each video to decode at once; by default as many as suit the device.
-            motion_scale: 0 is still, 1 as generated, more exaggerates; or one for each frame (`Motion.scaled`).
+            motion_scale: 0 is still, 1 as generated, more exaggerates, until faces tear beyond about 1.5; below 0 everything moves the
+                other way. Or one for each frame (`Motion.scaled`).
             callback_on_step_end: called as `callback(pipe, step, timestep, tensors)` after each step; may return
                 changed tensors, and stop the loop by setting `pipe.interrupt = True`.
             callback_on_step_end_tensor_inputs: tensors that the callback gets: "latents", "prompt_embeds".

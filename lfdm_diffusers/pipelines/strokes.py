@@ -130,6 +130,18 @@ def strokes_of_boxes(strokes: Sequence[Stroke], boxes: Sequence[Box]) -> list[li
     return chosen
 
 
+def stay_in(strokes: Sequence[Stroke], boxes: Sequence[Box]) -> bool:
+    """Whether each stroke starts in a box and does not leave it."""
+    try:
+        for own, box in zip(strokes_of_boxes(strokes, boxes), boxes):
+            for stroke in own:
+                for point in stroke.points:
+                    in_frame(point, box)
+    except ValueError:
+        return False
+    return True
+
+
 def in_frame(point: Point, box: Box) -> torch.Tensor:
     """A point of the picture as (x, y) in [-1, 1] of the model's frame.
 

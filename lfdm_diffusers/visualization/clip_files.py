@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ KINDS = ("clips", "grid", "sheet", "motion")
 SECONDS = 1.6  # what a clip of the trained length takes by default: 10 frames a second for 16, 25 for 40
 MOST_FPS = 240
 DEFAULT_FPS = 50  # at most, where nothing says how fast a clip is
+CLIP = 0.3  # of the time that a clip and its motion take to be drawn and written
 GIF_SIDE = 480  # at most, of a clip's GIF: larger ones take tens of megabytes
 GRID_WIDTH = 1280  # a grid's tiles are enlarged less where it would become wider
 
@@ -111,17 +112,35 @@ class PictureFiles:
         for format in self.formats if "clips" in self.kinds else []:
             check_format(format, height * self.scale, width * self.scale)
 
-    def write_one(self, label: str | None, seed: int, views: ClipViews, about: Sequence[dict[str, object]]) -> None:
-        """The clip of one label and seed, and its motions; `about` is what the file of each motion says about itself."""
+    def write_one(
+        self,
+        label: str | None,
+        seed: int,
+        views: ClipViews,
+        about: Sequence[dict[str, object]],
+        tell: Callable[[float, str], None] = lambda share, what: None,
+    ) -> None:
+        """The clip of one label and seed, and its motions.
+
+        Args:
+            about: what the file of each motion says about itself.
+            tell: called with the share that is done, from 0 to 1, and what comes next; what it raises ends the work, and leaves no file
+                half-written.
+        """
+        count = len(views.frames)
+        views = views.watched(lambda number: tell(CLIP * number / count, f"drawing frame {number + 1} of {count}"))
         name, of, fps = self.names[seed][label], {"label": label, "seed": seed}, self.rate(label)
         if "clips" in self.kinds:
             self._write_moving(self.folder, name, views.resized(self.scale), views.tiles, fps, kind="clips", **of)
         motions = zip(self._of_subjects(name), views.motions, about)
-        for each, motion, facts in motions if "motion" in self.kinds else []:
+        for number, (each, motion, facts) in enumerate(motions if "motion" in self.kinds else []):
+            begun, part = CLIP + (1 - CLIP) * number / len(views.motions), (1 - CLIP) / len(views.motions)
+            tell(begun, "drawing the motion")
             folder = self.folder / "motion"
             shown = motion.reference, motion.frames, motion.warped, motion.flow.numpy(), motion.occlusion.numpy()
             clip = motion_clip(*shown, self._tile_scale(5, motion.reference))
             self._write_moving(folder, each, clip, clip, fps, kind="motion", **of)
+            tell(begun + 0.8 * part, "drawing the motion, frame by frame")
             self._write_picture(folder / f"{each}.png", motion_sheet(*shown), kind="motion", **of)
             path = folder / f"{each}.safetensors"
             save_motion(path, motion.flow, motion.occlusion, {**facts, "fps": fps})

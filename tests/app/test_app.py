@@ -30,6 +30,7 @@ from lfdm_diffusers.app.engine import Engine, Made
 from lfdm_diffusers.app.expressions import Expressions
 from lfdm_diffusers.data.clips import Clip, read_clip
 from lfdm_diffusers.embedded import embedded_pictures
+from lfdm_diffusers.pipelines.outlook import outlook
 from lfdm_diffusers.visualization import clip_files, enlarge
 from lfdm_diffusers.visualization.clip_views import WATCHABLE
 
@@ -87,7 +88,7 @@ def test_a_clip_and_its_files(engine, model, picture, monkeypatch):
         first = np.asarray(gif.convert("RGB"))
     assert not np.array_equal(first, first[::8, ::8].repeat(8, 0).repeat(8, 1)), "enlarged smoothly"
     shares = [share for share, _ in told]
-    assert shares == sorted(shares) and shares[-1] < 1 and told[-1][1] == "anger, step 2 of 2"
+    assert shares == sorted(shares) and shares[-1] < 1 and "anger, step 2 of 2" in [what for _, what in told]
 
 
 def test_every_control_reaches_the_pipeline(engine, picture, monkeypatch):
@@ -217,10 +218,45 @@ def test_all_work_can_be_stopped_while_frames_are_drawn(engine, picture):
     assert all(path.is_dir() for path in parts), parts  # nothing half-written is left
 
 
-def test_the_frame_is_what_the_model_sees(engine, picture):
-    assert engine.framed(picture, "letterbox").size == engine.framed(picture, "center_crop").size == (128, 128)
-    bars = np.asarray(engine.framed(picture, "letterbox"))
-    assert not bars[:10].any() and bars[62].any()
+@pytest.mark.integration
+def test_a_picture_that_cannot_be_used_is_told_of_once(engine, picture, tmp_path):
+    pytest.importorskip("gradio")
+    from lfdm_diffusers.app import actions
+
+    (tmp_path / "fake.png").write_text("no picture")
+    fake = str(tmp_path / "fake.png")
+    line = actions.outlook(engine)(fake)
+    assert line.startswith("**") and "fake.png" in line and str(tmp_path) not in line
+    assert actions.paintable(engine)(fake) is None and actions.stage(engine)(fake, None, [], [], None)[1] is None
+    assert actions.cleared(engine)(fake, None)[4] is None
+    assert (
+        actions.outlook(engine)(picture).startswith("The whole picture is framed")
+        and actions.outlook(engine)(None) == ""
+    )
+    assert actions.paintable(engine)(picture).size == actions.stage(engine)(picture, None, [], [], None)[1].size
+
+
+def test_a_mask_is_of_the_picture_and_faces_are_still_found(engine, picture, monkeypatch):
+    """What is painted on a picture holds for its subjects; so do strokes that stay in them."""
+    boxes, asked = [Box(4, 4, 40, 40)], []
+    call = LFDMPipeline.__call__
+    monkeypatch.setattr(LFDMPipeline, "__call__", lambda self, *a, **k: (asked.append(k), call(self, *a, **k))[1])
+    monkeypatch.setattr("lfdm_diffusers.pipelines.outlook.find_subjects", lambda *arguments: boxes)
+    pipe = engine.pipeline()
+    monkeypatch.setattr(
+        pipe,
+        "outlook",
+        lambda picture, fit=None, strokes=None, whole=False: outlook(picture, 3.2, 32, fit, strokes, whole),
+    )
+    half = PIL.Image.new("L", (30, 22))
+    half.paste(255, (15, 0, 30, 22))
+    options = dict(QUICK, output_size="picture", mask=half)
+    inside, leaving = Stroke([(10, 10), (14, 10)]), Stroke([(10, 10), (50, 10)])
+    for strokes, expected in (([], boxes), ([inside], boxes), ([leaving], None)):
+        made = engine.generate(picture, "anger", **options, strokes=strokes)
+        assert asked[-1]["subjects"] == expected and asked[-1]["motion_mask"].size == picture.size
+        first, last = frames(made.downloads[1])[[0, -1]]
+        assert np.array_equal(first[:, :20], last[:, :20]) and not np.array_equal(first, last)
 
 
 @pytest.mark.integration

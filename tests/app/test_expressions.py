@@ -64,7 +64,7 @@ def test_of_many_faces_the_first_ones_move(expressions, picture, monkeypatch):
     monkeypatch.setattr("lfdm_diffusers.app.engine.MOST_DRAWN", 2)
     monkeypatch.setattr(expressions, "_made", {})
     pipe = expressions.engine.pipeline()
-    monkeypatch.setattr(pipe, "outlook", lambda *picture: SimpleNamespace(subjects=boxes))
+    monkeypatch.setattr(pipe, "outlook", lambda *picture, **options: SimpleNamespace(subjects=boxes))
     expressions.make(picture)
     (made,) = expressions._made.values()
     assert made.boxes == boxes[:2] and [len(motions) for motions in made.motions.values()] == [2] * len(LABELS)

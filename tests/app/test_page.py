@@ -458,7 +458,7 @@ def test_how_long_it_takes_is_said_and_it_can_be_stopped(url, browser, tmp_path,
     )
     assert re.search(r"step \d+ of 100, \d+ seconds left", told.text), told.text
     keep(browser, f"during-{button[1:]}")
-    click(browser, until(browser, "#stop"))
+    click(browser, until(browser, f"#stop-{shown_in[1:]}"))
     assert until(browser, ".toast-body", "Stopped.")
     assert len(browser.find_elements("css selector", ".toast-body")) == 1
     browser.get(url)  # and the next clip is made
@@ -513,7 +513,7 @@ def test_a_transfer_can_be_stopped(url, browser, tmp_path):
     click(browser, go)
     until(browser, "#moved .progress-text, #moved .meta-text, #moved .progress-level", "seconds left")
     keep(browser, "during-transfer")
-    click(browser, until(browser, "#stop-transfer"))
+    click(browser, until(browser, "#stop-moved"))
     assert until(browser, ".toast-body", "Stopped.")
     assert len(browser.find_elements("css selector", ".toast-body")) == 1
 
