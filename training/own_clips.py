@@ -98,6 +98,7 @@ def train(args: argparse.Namespace) -> None:
         run_stage(plan["stage_two"])
     found = [each["validation/loss"] for each in records(output / METRICS_FILE) if "validation/loss" in each]
     print(judge_stage_two(found), f"Took {(time.monotonic() - began) / 60:.0f} minutes.", sep="\n")
+    print(f"next: lfdm generate PICTURE --model {shlex.quote(str(output / 'pipeline'))}")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -138,9 +138,10 @@ def drawn(
         font = text_font(max(12, round(max(canvas.size) / 32)), [text])
         text = legible(text[:40], font)
         low, high = font.getbbox(text)[1::2]
-        wide = min(font.getlength(text) + 4 * line, x[1] - x[0]) if x[1] - x[0] > 4 * line else 4 * line
-        pen.rectangle((x[0], y[0], x[0] + wide, y[0] + high - low + 4 * line), fill=color)
-        pen.text((x[0] + 2 * line, y[0] + 2 * line - low), text, fill="white", font=font)
+        wide = font.getlength(text) + 4 * line
+        left = max(0, min(x[0], canvas.width - wide))  # a narrow box has a wider bar
+        pen.rectangle((left, y[0], left + wide, y[0] + high - low + 4 * line), fill=color)
+        pen.text((left + 2 * line, y[0] + 2 * line - low), text, fill="white", font=font)
     for stroke in strokes:
         _arrow(pen, [(x * scale, y * scale) for x, y in stroke.points], line)
     if pending is not None:

@@ -70,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
     engine = Engine(args.model, device, dtype, may_load=not args.only_this_model, models=models)
     page = make_page(engine).queue(max_size=args.queue, default_concurrency_limit=1)
     try:
-        page.launch(
+        _, url, shared = page.launch(
+            quiet=True,  # what Gradio says is about a script of one's own
+            prevent_thread_lock=True,
             server_name=args.host,
             server_port=args.port,
             share=args.share,
@@ -80,6 +82,10 @@ def run(args: argparse.Namespace) -> int:
         )
     except OSError as error:
         raise ValueError(f"`--port`: {error}") from error
+    print(f"The app is at {shared or url} (Ctrl-C ends it).", flush=True)
+    if args.mcp:
+        print(f"Agents find its tools at {url}gradio_api/mcp/.", flush=True)
+    page.block_thread()
     return 0
 
 

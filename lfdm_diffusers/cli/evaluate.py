@@ -15,7 +15,7 @@ from .options import add_json_argument, add_limits, add_sampling_arguments
 EXAMPLES = """
 examples:
   the package's model of drawn faces on 40 people that it has never seen:
-    lfdm data toon-faces toon --num-subjects 640 --num-test-subjects 40 --num-frames 16 --size 64 --format webp \
+    lfdm data toon-faces toon --num-subjects 640 --num-test-subjects 40 --num-frames 16 --size 64 --format webp \\
         --split test
     %(prog)s toon64 --data toon --split test --metrics fvd,cfvd,kvd,accuracy --output toon-scores
   the same with another sampler, and what a still picture would get:

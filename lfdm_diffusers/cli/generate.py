@@ -126,9 +126,13 @@ def run(args: argparse.Namespace) -> int:
     check_output(Path(args.output))
     mask = read_mask(args.motion_mask)
     pipe, model = load_chosen_pipeline(args, pictures)
-    labels, given = clip_names(
-        args.subjects, choose_labels(pipe, args.label), lambda label: choose_labels(pipe, [label], "--subjects")[0]
-    )
+    try:
+        chosen = choose_labels(pipe, args.label)
+    except ValueError as error:
+        if missing := [word for word in words if repr(word) in str(error)]:
+            raise ValueError(f"{error} (Nor is there a picture {missing[0]}.)") from error
+        raise
+    labels, given = clip_names(args.subjects, chosen, lambda label: choose_labels(pipe, [label], "--subjects")[0])
     if args.scheduler is not None:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)

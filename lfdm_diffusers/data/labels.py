@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections.abc import Collection
 
@@ -30,6 +31,15 @@ def normalized_label(label: str) -> str:
 def visible(text: str) -> str:
     """A text without characters that are not seen, such as blanks of no width, byte-order marks and selectors of variants."""
     return "".join(each for each in text if unicodedata.category(each) != "Cf" and each not in VARIANTS)
+
+
+def closest_label(label: str, known: Collection[str]) -> str:
+    """Of the labels that a model knows (at least one), in the form of `normalized_label`, the one that is spelt most like `label`, or has
+    a synonym that is."""
+    words = {word: own for own in known for word in next((words for words in SYNONYMS if own in words), ())}
+    words |= {own: own for own in known}
+    (closest,) = difflib.get_close_matches(normalized_label(label), words, n=1, cutoff=0.0)
+    return words[closest]
 
 
 def known_as(label: str, known: Collection[str]) -> str | None:

@@ -21,6 +21,7 @@ import transformers
 from ..files.whole import whole, write_text
 from ..version import __version__
 
+FRECHET = {"fvd", "cfvd", "sfvd", "gap", "fid", "sfid"}  # metrics of means and covariances
 TITLES = {
     "fvd": "FVD",
     "cfvd": "cFVD (mean over labels)",
@@ -131,8 +132,9 @@ def table(results: dict) -> str:
         lines.append(f"{how}, seed {sampling['seed']}{'' if sampling['labels'] else ', without labels'}.")
     if receipt.get("reconstructed"):
         lines.append("Not generated: the real clips, as the model's auto-encoder gives them back.")
-    scores = results["scores"].values()
-    notes = [f"Covariances are divided by n - {receipt['rules']['ddof']}."]
+    scores, notes = results["scores"].values(), []
+    if FRECHET & set(results["scores"]):
+        notes.append(f"Covariances are divided by n - {receipt['rules']['ddof']}.")
     if any("interval" in score for score in scores):  # what the table shows, and nothing else
         notes.append("In brackets 95% intervals.")
     if any("std" in score for score in scores):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.utils import BaseOutput, logging
 from torch import nn
 
-from ..data.labels import known_as, normalized_label
+from ..data.labels import closest_label, known_as, normalized_label
 from ..hub.base import HubModel
 from ..hub.cards import TAGS
 from ..hub.decorators import register_to_config
@@ -173,9 +172,9 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             raise ValueError(f"A label must be a string, got {label!r}.")
         key = known_as(label, self._rows)
         if key is None:
-            closest = difflib.get_close_matches(normalized_label(label), self._rows, n=1, cutoff=0.0)
+            closest = self.labels[self._rows[closest_label(label, self._rows)]]
             raise ValueError(
-                f"Unknown label {label!r}; the closest known one is {self.labels[self._rows[closest[0]]]!r}. "
+                f"Unknown label {label!r}; the closest known one is {closest!r}. "
                 f"This model knows: {', '.join(self.labels)}. (Free text needs a text encoder.)"
             )
         own = self.labels[self._rows[key]]

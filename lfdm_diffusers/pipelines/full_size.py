@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers.utils import logging
 
 from ..data.picture_fitting import fit_picture, frame_sides, over_white
 from ..models import FullSizePainter
@@ -20,7 +21,10 @@ from .steadying import activity, steadied, still_at_rest
 from .subjects import Subject, box_of_mask, check_subjects
 from .videos import rendered
 
+logger = logging.get_logger(__name__)
+
 SIZES = ("model", "picture")
+STRETCHED = 0.02  # by which proportions may differ, as rounding makes them
 # Of a clip, painted in full size at a time.
 FRAMES_AT_ONCE = 4
 
@@ -84,6 +88,14 @@ class FullSize:
                 f"`output_type` must be 'pil' or 'stream' for pictures of several sizes ({', '.join(map(str, sizes))}), "
                 f"got {output_type!r}."
             )
+        if not isinstance(output_size, str):
+            for height, width in sizes:
+                stretched = (output_size[1] / output_size[0]) / (width / height)
+                if abs(stretched - 1) > STRETCHED:
+                    logger.warning(
+                        f"`output_size` {tuple(output_size)} (height, width) has other proportions than the picture of {height}x{width}, "
+                        f"which becomes {stretched:.2g} times as wide for its height: crop it first to keep its shape."
+                    )
         if output_type in ("np", "pt") and any(len(picture) == 4 for picture in pictures):
             pictures = [opaque(picture) for picture in pictures]
         return cls(pictures, output_size, frame, image_fit, subjects, motion_mask)

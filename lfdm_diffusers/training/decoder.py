@@ -16,6 +16,7 @@ from .lfae import ReenactmentTask
 from .reconstruction_loss import picture_losses
 from .task import Examples, Losses, Result, Validation
 
+NEXT = "load it in a pipeline as above, then pipe(picture, label), or pipe.save_pretrained(FOLDER) for `lfdm generate --model FOLDER`"
 COMPARISON = (
     "L1 errors of re-enacted validation pairs: over all pixels, over those that move, and over those that are painted rather than "
     "warped (the occlusion is under 1/2). `inpainted` is the decoder's picture before the last blend.\n"
@@ -117,7 +118,7 @@ class DecoderTask(ReenactmentTask):
     def results(self) -> list[Result]:
         return [
             Result("lfae", self.write_lfae, "LatentFlowAutoencoder.from_pretrained({})"),
-            Result("decoder", self.write_decoder, "pipe.lfae.load_decoder({})"),
+            Result("decoder", self.write_decoder, "pipe.lfae.load_decoder({})", NEXT),
         ]
 
     def write_decoder(self, folder: Path, facts: CardFacts, repo_id: str | None) -> None:

@@ -17,6 +17,8 @@ from .lfae import ReenactmentTask
 from .reconstruction_loss import sharpness_loss, weighted_comparison
 from .task import Examples, Losses, Result, Validation, needed
 
+NEXT = "give it to a pipeline, LFDMPipeline.from_pretrained(MODEL, painter=painter), and save that for `lfdm generate --model`"
+
 
 class PainterLoss(nn.Module):
     """A frozen auto-encoder, the painter, and its losses in one forward pass.
@@ -114,7 +116,7 @@ class PainterTask(ReenactmentTask):
         self.painter.save_pretrained(folder / "painter")
 
     def results(self) -> list[Result]:
-        return [Result("painter", self.write_painter, "FullSizePainter.from_pretrained({})")]
+        return [Result("painter", self.write_painter, "FullSizePainter.from_pretrained({})", NEXT)]
 
     def write_painter(self, folder: Path, facts: CardFacts, repo_id: str | None) -> None:
         """The painter and its card."""

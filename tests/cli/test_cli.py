@@ -514,6 +514,8 @@ def test_output_of_no_use_is_an_error(model, pictures, tmp_path, capsys, monkeyp
     [
         (["generate", "missing.png"], "There is no picture missing.png."),
         (["generate", "face.png", "hapiness", "--model", "MODEL"], "closest known one is 'happiness'"),
+        (["generate", "mee", "anger", "--model", "MODEL"], "Unknown label 'mee'"),
+        (["generate", "mee", "anger", "--model", "MODEL"], "(Nor is there a picture mee.)"),
         (["generate", "face.png", "anger", "--all-labels"], "`--all-labels` leaves no room for labels, got anger."),
         (["generate", "empty"], "There are no pictures in the folder empty."),
         (["--label", "anger", "hapiness"], "closest known one is 'happiness'"),

@@ -107,7 +107,13 @@ def test_a_model_of_faces_looks_for_them_and_says_what_it_saw(tmp_path, capsys):
     assert moved[:, 20:148].any() and not moved[:, 200:].any()
     for way in (("--subjects", "whole"), ("--output-size", "model")):
         assert lfdm("generate", *options, tmp_path / way[1], *way) == 0
-        assert "was found" not in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "was found" not in told and "one.png: the middle square of the picture is framed" in told
+    for stroke, moves in (("60,80 66,84", False), ("130,80 200,80", True)):
+        assert lfdm("generate", *options, tmp_path / stroke, "--stroke", stroke) == 0
+        assert ("a stroke leaves the faces" if moves else "a face was found and moves") in capsys.readouterr().err
+        drawn = frames_of(tmp_path / stroke / "one" / "anger")
+        assert (drawn != drawn[:1]).any(axis=(0, 3))[:, 170:].any() == moves
     assert not np.array_equal(frames_of(tmp_path / "whole" / "one" / "anger"), frames)
 
 

@@ -7,7 +7,7 @@ import torch
 from tiny import TEXT_DIM, tiny_label_embeddings
 
 from lfdm_diffusers import LabelEmbeddings
-from lfdm_diffusers.data.labels import SYNONYMS, normalized_label
+from lfdm_diffusers.data.labels import SYNONYMS, closest_label, normalized_label
 from lfdm_diffusers.models import label_embeddings
 from lfdm_diffusers.models.text_encoders import pool_text
 
@@ -62,6 +62,12 @@ def test_labels_that_look_alike_are_one(label, other):
         == LabelEmbeddings([other, "x"], 4).label_ids([label])
         == [0]
     )
+
+
+def test_the_closest_label_is_found_by_its_synonyms_too():
+    known = ("anger", "happiness", "neutral", "wave left")
+    for label, closest in (("joyfull", "happiness"), ("furios", "anger"), ("wave", "wave left"), ("angre", "anger")):
+        assert closest_label(label, known) == closest
 
 
 def test_an_unknown_label_names_the_closest_and_lists_all():

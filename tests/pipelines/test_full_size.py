@@ -69,6 +69,20 @@ def test_other_sizes_and_forms(pipe):
     assert pipe(picture, num_inference_steps=1).frames[0][0].size == (IMAGE_SIZE, IMAGE_SIZE)
 
 
+def test_other_proportions_and_strengths_are_told_of(pipe, monkeypatch):
+    told = []
+    for module in ("full_size", "motion"):
+        monkeypatch.setattr(f"lfdm_diffusers.pipelines.{module}.logger.warning", told.append)
+    options = dict(num_inference_steps=1, output_type="stream")
+    pipe(photograph(64, 96), output_size=(32, 48), **options)
+    pipe(photograph(64, 96), output_size=(33, 49), motion_scale=1.5, **options)
+    assert not told
+    pipe(photograph(64, 96), output_size=(64, 48), motion_scale=[-1.0, *[2.0] * (pipe.num_frames - 1)], **options)
+    stretched, torn, backwards = sorted(told, key=lambda line: ("scale" in line, "below" in line))
+    assert "becomes 0.5 times as wide for its height" in stretched
+    assert "`motion_scale` is 2: beyond about 1.5" in torn and "`motion_scale` is -1: below 0" in backwards
+
+
 def test_streamed_frames_are_the_same_and_rendered_when_asked_for(pipe, monkeypatch):
     pictures, rendered = [photograph(40, 50), photograph(30, 60)], []
     options = dict(num_inference_steps=1, output_size="picture")

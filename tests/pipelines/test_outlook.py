@@ -9,7 +9,7 @@ from tiny import tiny_pipeline
 
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.embedded import embedded_pictures
-from lfdm_diffusers.pipelines import Box, subjects
+from lfdm_diffusers.pipelines import Box, Stroke, subjects
 from lfdm_diffusers.pipelines.outlook import outlook
 
 
@@ -41,6 +41,23 @@ def test_what_is_framed_whole():
     assert none.sentence.startswith("no face was found; the middle square") and "faces alone" in none.sentence
     other = outlook(scene(), None, 64)  # a model of something else has seen bars
     assert (other.found, other.image_fit) == (None, "letterbox") and "on black for the model" in other.sentence
+
+
+def test_strokes_and_whole_pictures():
+    """A stroke in a face leaves it found, and one that leaves it takes the whole picture along; nobody looks where that is asked for."""
+    pytest.importorskip("cv2")
+    picture = scene(20)
+    found = outlook(picture, 3.2, 64)
+    assert outlook(picture, 3.2, 64, strokes=[Stroke([(60, 80), (70, 90)])]) == found
+    left = outlook(picture, 3.2, 64, strokes=[Stroke([(60, 80), (300, 90)])])
+    assert (left.subjects, left.found) == (None, 1) and left.sentence.startswith("a stroke leaves the faces")
+    whole = outlook(picture, 3.2, 64, whole=True)
+    assert (whole.subjects, whole.found) == (
+        None,
+        None,
+    ) and "the rest of it is cut off, as if a face filled" in whole.sentence
+    assert "A frame of 160 pixels is small: it will be soft." in outlook(picture, 3.2, 256, whole=True).sentence
+    assert "A frame of 400 pixels is small" in outlook(picture, None, 512).sentence
 
 
 def test_a_large_face_beside_another_is_not_the_picture(monkeypatch):

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from lfdm_diffusers.data.picture_fitting import fit_picture
 from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.visualization import (
     clip_grid,
@@ -20,6 +22,7 @@ from lfdm_diffusers.visualization import (
     shown_frames,
     warped_grid,
 )
+from lfdm_diffusers.visualization.clip_views import within_bars
 from lfdm_diffusers.visualization.fonts import text_font
 from lfdm_diffusers.visualization.sheets import FRAME, GAP
 from lfdm_diffusers.visualization.text import wrap_text
@@ -206,3 +209,18 @@ def test_views_of_a_motion():
     for row, picture in enumerate((frames[0], warped[0])):
         top = 32 + row * 130
         assert np.array_equal(sheet[top : top + 128, column : column + 128], enlarge(picture, 4))
+
+
+@pytest.mark.parametrize(
+    "size, shape", [((20, 32), (20, 32)), ((64, 32), (32, 16)), ((32, 32), (32, 32)), ((9, 32), (9, 32))]
+)
+def test_bars_of_a_letterbox_do_not_come_back(size, shape):
+    """What is left of a frame is the picture, to the edge; a crop is left as it is."""
+    picture = torch.ones(3, *size)
+    rows, columns = within_bars(size, 32, 32, "letterbox")
+    frame = fit_picture(picture, 32, 32, "letterbox")[:, rows, columns]
+    assert frame.shape[1:] == shape and (frame == 1).all()
+    outside = fit_picture(picture, 32, 32, "letterbox").clone()
+    outside[:, rows, columns] = 0
+    assert not outside.any()
+    assert within_bars(size, 32, 32, "center_crop") == (slice(0, 32), slice(0, 32))
