@@ -390,5 +390,5 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": MOST_UPLOADED,
         "show_error": True,
         "footer_links": ["api"],
-        "app_kwargs": ANSWERS,
+        "app_kwargs": dict(ANSWERS),  # Gradio writes into it
     }

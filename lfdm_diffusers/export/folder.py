@@ -161,6 +161,7 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
         "null_embedding": [0.0] * unet.config.text_embed_dim if null is None else null[0].tolist(),
         "painter": None if pipe.painter is None else {"scale": pipe.painter.config.scale},
         "agreement": AGREEMENT if pipe.painter is None else pipe.painter.config.agreement,
+        "paint_below": pipe.lfae.config.paint_below,
         "graphs": {},
     }
 

@@ -96,6 +96,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         flow_grid: the grid that no motion is described by: "corners", as in the released models, whose warps then stretch
             a picture by W/(W-1); "centers": the true identity, also at the borders (see `identity_grid`).
         warp_padding: what warps read outside the picture: "zeros" (as released) or "border".
+        paint_below: occlusion below which frames of a picture's own size are painted (`pipelines.steadying.hidden`); None: it does not tell.
     """
 
     _supports_gradient_checkpointing = True
@@ -139,6 +140,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         background_motion: str = "affine",
         flow_grid: str = "corners",
         warp_padding: str = "zeros",
+        paint_below: float | None = None,
     ):
         super().__init__()
         check_choice("flow_grid", flow_grid, ("corners", "centers"))

@@ -187,6 +187,7 @@ class AnimatingPipeline(VideoDiffusionPipeline):
                     encoded.image,
                     output_type,
                     self.painter,
+                    self.lfae.config.paint_below,
                 )
             )
         return LFDMPipelineOutput(frames=frames, flow=moved.flow, occlusion=moved.occlusion, warped=warped)

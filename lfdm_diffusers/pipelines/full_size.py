@@ -17,7 +17,7 @@ from ..models.full_size_painter import agreement
 from .image_to_video import Videos
 from .motion import Mask, mask_tensor
 from .rendering import Axis, Box, MovedSubject, Renderer, resized_picture
-from .steadying import activity, steadied, still_at_rest
+from .steadying import activity, hidden, steadied, still_at_rest
 from .subjects import Subject, box_of_mask, check_subjects
 from .videos import rendered
 
@@ -115,6 +115,7 @@ class FullSize:
         references: torch.Tensor,
         output_type: str,
         painter: FullSizePainter | None = None,
+        paint_below: float | None = None,
     ) -> Videos:
         """The videos, in the form asked for: one for each motion, or with `subjects` one for as many motions as there are boxes.
 
@@ -123,11 +124,12 @@ class FullSize:
             decoded, warped: `(B, 3, F, H, W)`, the decoder's frames, and the model's pictures warped by the flow alone.
             references: `(B, 3, H, W)` or `(1, 3, H, W)`, the model's pictures.
             painter: says motion and what is painted at several times the model's size.
+            paint_below: of the auto-encoder.
         """
         moved = []
         for i in range(len(flow)):
             maps = [x.float() for x in (flow[i], occlusion[i], decoded[i].transpose(0, 1), warped[i].transpose(0, 1))]
-            details = self._details(i * len(self.boxes) // len(flow), maps, painter)
+            details = self._details(i * len(self.boxes) // len(flow), maps, painter, paint_below)
             reference = references[i if len(references) > 1 else 0]
             moved.append({**details, "reference": reference.float().cpu(), "decoded": maps[2].cpu()})
         videos: list[Any] = []
@@ -144,7 +146,7 @@ class FullSize:
         return videos
 
     def _details(
-        self, place: int, maps: Sequence[torch.Tensor], painter: FullSizePainter | None
+        self, place: int, maps: Sequence[torch.Tensor], painter: FullSizePainter | None, paint_below: float | None
     ) -> dict[str, torch.Tensor]:
         """Flow, what is painted and how much of it is taken, of the motion of the model's frame in box `place`."""
         flow, occlusion, decoded, warped = maps
@@ -162,6 +164,9 @@ class FullSize:
             finer, painted, share = (
                 torch.cat([getattr(part, name) for part in found]) for name in ("flow", "painted", "share")
             )
+        if paint_below is not None:
+            unseen = hidden(occlusion, paint_below)
+            share = share * F.interpolate(unseen, share.shape[-2:], mode="bilinear", align_corners=False)
         resting = still_at_rest(finer, painted, share, active)
         return dict(zip(("flow", "painted", "share"), (x.cpu() for x in resting)))
 

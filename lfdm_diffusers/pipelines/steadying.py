@@ -59,6 +59,21 @@ def activity(flow: torch.Tensor, warped: torch.Tensor, decoded: torch.Tensor) ->
     return torch.maximum(moves, _dilated(new))
 
 
+def hidden(occlusion: torch.Tensor, below: float) -> torch.Tensor:
+    """How much of each place the picture does not show, of an occlusion, both `(F, 1, h, w)` in [0, 1]: nothing from `below` on, all of
+    it up to a fifth of that.
+
+    Denoising leaves occlusion grey where it does not know whether something will be hidden. There the picture, warped, is always
+    plausible, and what a decoder paints is a pale blot.
+
+    Raises:
+        ValueError: unless `below` is above 0 and at most 1.
+    """
+    if not 0 < below <= 1:
+        raise ValueError(f"`paint_below` of the auto-encoder must be above 0 and at most 1, got {below}.")
+    return 1 - _step(occlusion, below / 5, below)
+
+
 def still_at_rest(
     flow: torch.Tensor, painted: torch.Tensor, share: torch.Tensor, active: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

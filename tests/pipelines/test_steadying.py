@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from tiny import tiny_lfae, tiny_pipeline
 
 from lfdm_diffusers.models import FullSizePainter
 from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.pipelines.full_size import FullSize
-from lfdm_diffusers.pipelines.steadying import MOTION, REST, activity, steadied, still_at_rest
+from lfdm_diffusers.pipelines.steadying import MOTION, REST, activity, hidden, steadied, still_at_rest
 
 pytestmark = pytest.mark.fast
 SIDE = 24
@@ -85,3 +88,21 @@ def test_nothing_is_painted_where_nothing_happens():
     )
     assert (share[..., 30:-22] == 0).all() and (share[..., :14] > 0.25).all()
     assert painted is warped
+
+
+def test_what_may_be_seen_is_not_painted():
+    """Hidden is what the occlusion says so of plainly; with it, frames of the picture's own size hold the warped picture elsewhere."""
+    occlusion = torch.tensor([0.0, 0.1, 0.3, 0.5, 0.9, 1.0]).view(1, 1, 1, 6)
+    torch.testing.assert_close(hidden(occlusion, 0.5).flatten(), torch.tensor([1.0, 1.0, 0.5, 0.0, 0.0, 0.0]))
+
+    pipe, plain = tiny_pipeline(lfae=tiny_lfae(paint_below=0.5)), tiny_pipeline()
+    picture = torch.rand(3, 48, 48, generator=torch.Generator().manual_seed(0))
+    motion = pipe(picture, num_inference_steps=1, generator=torch.Generator().manual_seed(1)).motion()
+    for level, alike in ((0.05, True), (0.95, False)):
+        grey = replace(motion, occlusion=torch.full_like(motion.occlusion, level))
+        ours, theirs = (
+            each.animate(picture, grey, output_size="picture", output_type="pt").frames for each in (pipe, plain)
+        )
+        assert torch.equal(ours, theirs) == alike
+    with pytest.raises(ValueError, match="`paint_below` of the auto-encoder must be above 0 and at most 1, got 2"):
+        hidden(occlusion, 2)

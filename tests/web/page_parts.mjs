@@ -35,7 +35,9 @@ for (let f = 0; f < count; f++) {
   const active = motion.activity(departure, warped, decoded, f, [height, width], side);
   const here = departure.slice(f * 2 * height * width, (f + 1) * 2 * height * width);
   const moved = motion.atRest(here, 2, height, width, active, side);
-  const share = motion.atRest(motion.unlikeness(warped, decoded, f, side, clip.agreement), 1, side, side, active, side);
+  const unseen = motion.hidden(floats(clip.occlusion), f, height * width, clip.paint_below);
+  const unlike = motion.atRest(motion.unlikeness(warped, decoded, f, side, clip.agreement), 1, side, side, unseen, height);
+  const share = motion.atRest(unlike, 1, side, side, active, side);
   const flowData = new Float32Array(2 * height * width).map((_, i) => moved[(i % 2) * height * width + (i >> 1)]);
   const paintData = new Float32Array(4 * side * side).map((_, i) =>
     i % 4 === 3 ? share[i >> 2] : decoded[(f * 3 + (i % 4)) * side * side + (i >> 2)],

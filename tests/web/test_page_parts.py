@@ -19,7 +19,7 @@ from lfdm_diffusers.export.sampling import ddim_table
 from lfdm_diffusers.models.full_size_painter import AGREEMENT, agreement, still_flow
 from lfdm_diffusers.pipelines.motion import Motion, volume_to_motion
 from lfdm_diffusers.pipelines.rendering import Box, MovedSubject, Renderer
-from lfdm_diffusers.pipelines.steadying import activity, steadied, still_at_rest
+from lfdm_diffusers.pipelines.steadying import activity, hidden, steadied, still_at_rest
 
 NODE = shutil.which("node")
 pytestmark = [pytest.mark.fast, pytest.mark.skipif(not NODE, reason="needs node")]
@@ -67,7 +67,12 @@ def parts():
     warped = decoded.clone()
     decoded[1, :, 9:12, 4:9] = 0.9
     given = SimpleNamespace(pictures=pictures, rows=rows, ddim=ddim, volume=volume, flow=flow, decoded=decoded)
-    given.about, given.warped, given.box = about, warped, Box(-4, 3, 32, 39)
+    given.about, given.warped, given.box, given.occlusion = (
+        about,
+        warped,
+        Box(-4, 3, 32, 39),
+        rand(count, 1, places, places),
+    )
     picture = rand(3, 41, 30)
     given.picture = (picture * 255).round() / 255
     asked = {
@@ -94,6 +99,8 @@ def parts():
             "decoded": flat(decoded),
             "warped": flat(warped),
             "agreement": AGREEMENT,
+            "occlusion": flat(given.occlusion),
+            "paint_below": 0.6,
             "box": vars(given.box),
             "picture": {"rgba": rgba(picture), "width": 30, "height": 41},
         },
@@ -147,7 +154,9 @@ def test_frames_at_the_pictures_size_are_the_renderers(parts):
     flow = steadied(given.flow)
     np.testing.assert_allclose(made["steadied"], flat(flow), atol=1e-5)
     active = activity(flow, given.warped, given.decoded)
+    unseen = hidden(given.occlusion, 0.6)
     share = 1 - agreement(given.warped, given.decoded)
+    share = share * torch.nn.functional.interpolate(unseen, share.shape[-2:], mode="bilinear", align_corners=False)
     flow, painted, share = still_at_rest(flow, given.decoded, share, active)
     renderer = Renderer(given.picture, [MovedSubject(given.box, flow, painted, share)])
     still = (given.picture * 255).round().permute(1, 2, 0).numpy()

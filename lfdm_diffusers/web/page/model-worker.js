@@ -2,7 +2,7 @@
 import { ddimStep } from "./sampling.js";
 import { normals } from "./normals.js";
 import {
-  absoluteFlow, activity, atRest, departureOf, motionOf, steadiedDeparture, stillValues, unlikeness,
+  absoluteFlow, activity, atRest, departureOf, hidden, motionOf, steadiedDeparture, stillValues, unlikeness,
 } from "./motion.js";
 
 const RUNTIME = new URL("./runtime/", import.meta.url);
@@ -162,6 +162,8 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
       progress(`painting frame ${f + 1} of ${frames}`);
       part = await paintedPart(part, f, pictures[1], occlusion, warped);
     }
+    if (about.paint_below)
+      part.share = atRest(part.share, 1, part.side, part.side, hidden(occlusion, f, height * width, about.paint_below), height);
     part.flow = atRest(part.flow, 2, part.height, part.width, active, size);
     part.share = atRest(part.share, 1, part.side, part.side, active, size);
     parts.push(part);

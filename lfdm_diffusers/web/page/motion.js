@@ -154,6 +154,11 @@ export function unlikeness(warped, decoded, f, side, scale) {
   return out;
 }
 
+/** How much of each place of frame `f` the picture does not show: nothing from an occlusion of `below` on, all of it up to a fifth. */
+export function hidden(occlusion, f, places, below) {
+  return occlusion.slice(f * places, (f + 1) * places).map((x) => 1 - step(x, below / 5, below));
+}
+
 /** Maps of one frame held back where `active` (side, side) is 0: departures and shares, each of its own size. */
 export function atRest(map, channels, height, width, active, side) {
   const share = bilinear(active, side, side, height, width);
