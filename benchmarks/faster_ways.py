@@ -41,7 +41,6 @@ CONVOLUTIONS: dict[str, dict[str, bool | float]] = {
     "few places as a product": {"product_channels": NEVER},
     "few channels by columns": {"columns": False},
     "winograd": {"winograd": False},
-    "pooling's gradient": {"pooled_gradients": False},
 }
 EVERY: dict[str, dict[str, bool | float]] = {"nothing": {}, "all": {"faster_ways": False}}
 CASES = (

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..ops import convolution_cpu, pooling_cpu
+from ..ops import convolution_cpu
 from .checkpointing import CheckpointedBlock
 
 
@@ -89,9 +89,7 @@ class DownBlock2d(ConvBlock):
     """`ConvBlock`, then 2x2 average pooling, to `(B, out_channels, h / 2, w / 2)`."""
 
     def compute(self, x: torch.Tensor, parts: Sequence[int] | None = None) -> torch.Tensor:
-        x = self.normalised(x, parts)
-        faster = pooling_cpu.choose(x)  # in place: BatchNorm keeps what it was given, not this
-        return faster(x) if faster else F.avg_pool2d(F.relu(x, inplace=True), 2)
+        return F.avg_pool2d(super().compute(x, parts), 2)
 
 
 class UpBlock2d(ConvBlock):

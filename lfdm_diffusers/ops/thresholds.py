@@ -64,9 +64,6 @@ class Thresholds:
     # Whether linear attention projects values after their sums. (faster_ways.py: projected sums)
     projected_sums: bool = True
 
-    # Whether ReLU and pooling have a gradient of their own. (faster_ways.py: pooling's gradient)
-    pooled_gradients: bool = True
-
     # Bytes of the largest feature map of all frames that are decoded at once. On a CPU more is no faster, and takes memory.
     decoded_bytes_cpu: int = 2**23
     decoded_bytes: int = 2**29

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +13,8 @@ from torch import nn
 
 from lfdm_diffusers import ops
 from lfdm_diffusers.models.attention_3d import RotaryPositions, VideoAttention
-from lfdm_diffusers.models.blocks_2d import DownBlock2d, FastConv2d, UpBlock2d
-from lfdm_diffusers.ops import attention_cpu, convolution_cpu, pooling_cpu, warp_cpu
+from lfdm_diffusers.models.blocks_2d import FastConv2d, UpBlock2d
+from lfdm_diffusers.ops import attention_cpu, convolution_cpu, warp_cpu
 from lfdm_diffusers.ops.choice import may_be_faster
 from lfdm_diffusers.ops.thresholds import DEFAULTS, current
 from lfdm_diffusers.ops.warp import resample
@@ -66,7 +65,7 @@ def maps(*shape: int) -> torch.Tensor:
 
 GATHER, WINOGRAD = (warp_cpu, "gather_resample"), (convolution_cpu, "by_winograd")
 COLUMNS, PRODUCT = (convolution_cpu, "by_columns"), (convolution_cpu, "by_product")
-DOUBLING, POOL = (convolution_cpu, "by_transposition"), (pooling_cpu, "ReluPool")
+DOUBLING = (convolution_cpu, "by_transposition")
 BLOCKS, PRODUCTS = (attention_cpu, "in_blocks"), (attention_cpu, "attend_by_products")
 LATE, TURNED = (attention_cpu, "normalise_late"), (attention_cpu, "attend_turning_weights")
 SUMS = (attention_cpu, "attend_projecting_sums")
@@ -77,7 +76,6 @@ WITH_GRADIENTS: dict[tuple, Callable[[], tuple]] = {
     COLUMNS: lambda: (FastConv2d(6, 3, 7, padding=3), maps(2, 6, 8, 8)),
     PRODUCT: lambda: (FastConv2d(6, 5, 7, padding=3), maps(2, 6, 8, 8)),
     DOUBLING: lambda: (UpBlock2d(6, 5).eval(), maps(2, 6, 8, 8)),
-    POOL: lambda: (DownBlock2d(6, 5).eval(), maps(2, 6, 8, 8)),
     BLOCKS: lambda: (OverFrames(), maps(6, 8, 5, 4), torch.randn(1, 2, 3, 3)),
     PRODUCTS: lambda: (OverPlaces(linear=False), maps(3, 8, 5, 4)),
     SUMS: lambda: (OverPlaces(linear=True), maps(3, 8, 5, 4)),
@@ -91,11 +89,7 @@ WITHOUT: dict[tuple, Callable[[], tuple]] = {
 def watched(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list:
     """The calls of a faster way."""
     calls, way = [], getattr(place, name)
-    if isinstance(way, type):  # a function with a gradient of its own
-        watching = SimpleNamespace(apply=lambda *args: calls.append(args) or way.apply(*args))
-    else:
-        watching = lambda *args, **options: calls.append(args) or way(*args, **options)  # noqa: E731
-    monkeypatch.setattr(place, name, watching)
+    monkeypatch.setattr(place, name, lambda *args, **options: calls.append(args) or way(*args, **options))
     return calls
 
 
@@ -107,13 +101,9 @@ def outcomes(module: nn.Module, given: list[torch.Tensor], call: Callable | None
     return [out, *torch.autograd.grad(out.square().mean(), [*given, *module.parameters()])]
 
 
-def is_used(way: tuple, gradients: bool) -> bool:
-    return way not in WITHOUT if gradients else way != POOL
-
-
 ways = pytest.mark.parametrize(
     ("way", "gradients"),
-    [(way, asked) for way in (*WITH_GRADIENTS, *WITHOUT) for asked in (True, False) if is_used(way, asked)],
+    [(way, asked) for way in (*WITH_GRADIENTS, *WITHOUT) for asked in (True, False) if not (asked and way in WITHOUT)],
     ids=lambda value: value[1] if isinstance(value, tuple) else str(value),
 )
 
