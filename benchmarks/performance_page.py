@@ -268,8 +268,8 @@ def main_command_part(path: Path) -> list[str]:
         lines.append("| " + " | ".join([*cells, f"{row['memory_gb']:.2f}"]) + " |")
     return [
         "## Clips of the picture's own size",
-        f"The main command, `lfdm generate`: seven clips of a picture of 256x256 pixels with their grid, sheet and motion, at the model's size (64 pixels, enlarged) and at the picture's. "
-        f"Medians of {calls} processes each, in turns, and beside them their ratio to the first row. Measured before toon64 had a painter, which adds to the second row. Other work ran on this machine: of the seconds of all cores the process has its own alone.",
+        f"The main command, `lfdm generate`: seven clips of the package's photograph by people128, at the model's size (128 pixels, enlarged) and at the picture's (512). "
+        f"Medians of {calls} processes each, in turns, and beside them their ratio to the first row.",
         "```bash\npython benchmarks/main_command.py --output docs/performance/main_command.json\n```",
         "\n".join(lines),
     ]
