@@ -60,6 +60,12 @@ def _nearest(n: int, stride: int) -> str:
     return " or ".join(str(k) for k in dict.fromkeys((down, up)) if k)
 
 
+def check_share(name: str, value: float | None) -> None:
+    """Refuse what is neither None nor a number above 0 and at most 1."""
+    if value is not None and not 0 < value <= 1:
+        raise ValueError(f"`{name}` must be None, or above 0 and at most 1, got {value}.")
+
+
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     """Refuse a word that is none of those allowed.
 

@@ -21,7 +21,7 @@ from ..ops.thresholds import current
 from ..ops.warp import MotionWarp, blend, sampling_grid
 from .autoencoder_cards import AutoencoderCardsMixin
 from .blocks_2d import ConvBlock, DownBlock2d, FastConv2d, ResBlock2d, UpBlock2d, channel_widths
-from .checks import check_choice, check_shape, check_sides
+from .checks import check_choice, check_shape, check_share, check_sides
 from .decoder_files import DecoderFilesMixin
 from .flow_predictor import BackgroundPredictor, DenseFlowPredictor, LatentFlowOutput, RegionPredictor
 from .geometry import FILLED, RegionParameters, relative_regions, repeated_regions, split_regions
@@ -93,8 +93,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         region_padding: padding of the 7x7 convolution that gives heatmap logits (3: same size; 0 in taichi's family).
         background_base_channels, background_max_channels, background_num_blocks: encoder of the background predictor.
         background_motion: "zero", "shift", "affine" or "perspective".
-        flow_grid: the grid that no motion is described by: "corners", as in the released models, whose warps then stretch
-            a picture by W/(W-1); "centers": the true identity, also at the borders (see `identity_grid`).
+        flow_grid: the grid of no motion: "corners", as released, whose warps stretch by W/(W-1), or "centers", the identity (`identity_grid`).
         warp_padding: what warps read outside the picture: "zeros" (as released) or "border".
         paint_below: occlusion below which frames of a picture's own size are painted (`pipelines.steadying.hidden`); None: it does not tell.
     """
@@ -146,6 +145,7 @@ class LatentFlowAutoencoder(AutoencoderCardsMixin, DecoderFilesMixin, HubModel, 
         check_choice("flow_grid", flow_grid, ("corners", "centers"))
         check_choice("warp_padding", warp_padding, ("zeros", "border"))
         check_choice("background_motion", background_motion, tuple(BackgroundPredictor.ENTRIES))
+        check_share("paint_below", paint_below)
         for name, scale in (("flow_scale", flow_scale), ("region_scale", region_scale)):
             if not 0 < scale <= 1 or round(1 / scale) * scale != 1:
                 raise ValueError(f"`{name}` must be 1/n for a whole number n, got {scale}.")

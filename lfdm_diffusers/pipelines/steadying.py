@@ -65,12 +65,7 @@ def hidden(occlusion: torch.Tensor, below: float) -> torch.Tensor:
 
     Denoising leaves occlusion grey where it does not know whether something will be hidden. There the picture, warped, is always
     plausible, and what a decoder paints is a pale blot.
-
-    Raises:
-        ValueError: unless `below` is above 0 and at most 1.
     """
-    if not 0 < below <= 1:
-        raise ValueError(f"`paint_below` of the auto-encoder must be above 0 and at most 1, got {below}.")
     return 1 - _step(occlusion, below / 5, below)
 
 

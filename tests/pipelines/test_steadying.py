@@ -104,5 +104,5 @@ def test_what_may_be_seen_is_not_painted():
             each.animate(picture, grey, output_size="picture", output_type="pt").frames for each in (pipe, plain)
         )
         assert torch.equal(ours, theirs) == alike
-    with pytest.raises(ValueError, match="`paint_below` of the auto-encoder must be above 0 and at most 1, got 2"):
-        hidden(occlusion, 2)
+    with pytest.raises(ValueError, match="`paint_below` must be None, or above 0 and at most 1, got 2"):
+        tiny_lfae(paint_below=2)
