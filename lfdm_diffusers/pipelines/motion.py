@@ -400,9 +400,8 @@ def frame_weights(name: str, value: float | Sequence[float], num_frames: int) ->
     if isinstance(value, Real):
         require_number(name, value, Real)
         return torch.full((num_frames,), float(value), dtype=torch.float32)
-    wanted = (
-        f"`{name}` must be a finite number from {-LARGEST:g} to {LARGEST:g}, or one for each of {num_frames} frames"
-    )
+    allowed = f"from {-LARGEST:g} to {LARGEST:g}, or one for each of {num_frames} frames"
+    wanted = f"`{name}` must be a finite number {allowed}"
     try:
         if torch.is_tensor(value) and value.is_complex():
             raise TypeError("complex numbers")
