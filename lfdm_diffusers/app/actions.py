@@ -307,16 +307,16 @@ def paintable(engine: Engine) -> Callable:
 
 
 def loaded(engine: Engine) -> Callable:
-    """Another model, by its name, and what has to change on the page with it."""
+    """Another model, by its name, and what has to change on the page with it; a label that it knows, too, stays."""
 
-    def run(name: str) -> tuple:
+    def run(name: str, label: str | None = None) -> tuple:
         pipe = engine.pipeline(name)
         labels = pipe.labels or []
         frames = pipe.unet.config.num_frames
         return (
             name.strip(),
             describe(engine, name.strip()),
-            gr.Radio(labels, value=labels[0] if labels else None, visible=bool(labels)),
+            gr.Radio(labels, value=label if label in labels else next(iter(labels), None), visible=bool(labels)),
             gr.Textbox("", **sentence_field(pipe)),
             gr.Dataset(**sentences_on_offer(pipe)),
             gr.Button(visible=bool(labels)),

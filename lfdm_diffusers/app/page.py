@@ -38,6 +38,8 @@ from .dropped import SCRIPT, TAKES
 from .engine import Engine
 from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
+from .gallery_clicks import CSS as GALLERY_CSS
+from .gallery_clicks import take_tiles
 from .history import history_parts
 from .playing import play_by_themselves
 from .uploads import (
@@ -240,6 +242,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         change(cleared(engine), [picture, drawn_on], [pending, what, subjects, strokes, shown, drawn_on], **DRAWING)
     for change in (picture.change, page.load):
         change(paintable(engine), picture, editor, **NOW)
+    take_tiles(page, picture, label, kind, labels)
     return kind, [label, text, said, go_all, steps, guidance, frames]
 
 
@@ -294,8 +297,8 @@ def _model_tab(engine: Engine, model: gr.State, kind: gr.Radio, shaped: list[gr.
         name = gr.Dropdown(["", *engine.models], value="", label="Model", elem_id="model")
     load = gr.Button("Load", variant="primary", elem_id="load")
     about = gr.Markdown(describe(engine, ""), elem_id="about")
-    load.click(loaded(engine), name, [model, about, *shaped], **WORK)
-    kind.change(loaded(engine), kind, [model, about, *shaped], **WORK)
+    load.click(loaded(engine), [name, shaped[0]], [model, about, *shaped], **WORK)
+    kind.change(loaded(engine), [kind, shaped[0]], [model, about, *shaped], **WORK)
 
 
 def _only(column: gr.Column, columns: list[gr.Column]) -> Callable[[], list[gr.Column]]:
@@ -385,7 +388,7 @@ def launch_options() -> dict[str, Any]:
     theme = gr.themes.Soft(primary_hue="blue", neutral_hue="slate", **fonts)  # fonts that need no download
     return {
         "theme": theme,
-        "css": CSS + DROPPED_CSS,
+        "css": CSS + DROPPED_CSS + GALLERY_CSS,
         "js": SCRIPT,
         "max_file_size": MOST_UPLOADED,
         "show_error": True,
