@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -117,7 +118,7 @@ def sampled(engine: Engine, all_labels: bool) -> Callable:
         clip, views, downloads = appeared(made)
         return clip, views, made.sheet, downloads, *history
 
-    return told(run)
+    return at_work(engine, run)
 
 
 def appeared(made: Made) -> tuple:
@@ -125,11 +126,30 @@ def appeared(made: Made) -> tuple:
     return made.clip, gr.Video(made.views, visible=True), gr.File(made.downloads, visible=True)
 
 
+def at_work(engine: Engine, function: Callable) -> Callable:
+    """A function with a `gr.Request` among its arguments, which is a visitor's work while it runs; its errors are `told`."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        visitor = next(each.session_hash for each in args if isinstance(each, gr.Request))
+        engine.stopped.discard(visitor)
+        engine.working.add(visitor)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            engine.working.discard(visitor)
+
+    return told(wrapper)
+
+
 def stop(engine: Engine) -> Callable:
     """What `Stop` does: this visitor's work ends after its step."""
 
     def run(request: gr.Request) -> None:
-        engine.stopped.add(request.session_hash)
+        if request.session_hash in engine.working:
+            engine.stopped.add(request.session_hash)
+        else:
+            gr.Info("Nothing of yours is being made.")
 
     return run
 
@@ -264,7 +284,7 @@ def transferred(engine: Engine) -> Callable:
         )
         return appeared(made)
 
-    return told(run)
+    return at_work(engine, run)
 
 
 def animated(engine: Engine) -> Callable:
@@ -293,7 +313,7 @@ def animated(engine: Engine) -> Callable:
         )
         return appeared(made)
 
-    return told(run)
+    return at_work(engine, run)
 
 
 def paintable(engine: Engine) -> Callable:
@@ -331,7 +351,6 @@ def loaded(engine: Engine) -> Callable:
 def shown_progress(progress: gr.Progress, engine: Engine, request: gr.Request) -> Progress:
     """Progress as the engine tells it, on the page, with the seconds left; it ends the work of a visitor who wants that (see `stop`)."""
     begun, visitor = time.monotonic(), request.session_hash
-    engine.stopped.discard(visitor)
 
     def show(share: float, what: str) -> None:
         if visitor in engine.stopped:

@@ -93,7 +93,9 @@ class Engine:
         # picture is read at a time, whoever sent it, since a large one takes memory until it is reduced.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lfdm")
         self._loading, self._reading = threading.RLock(), threading.RLock()
-        self.stopped: set[str | None] = set()  # visitors who want their work to end
+        # Visitors whose work is being done, and those who want it to end.
+        self.working: set[str | None] = set()
+        self.stopped: set[str | None] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="lfdm-")  # goes with the engine
         self.pipeline()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from .actions import PROGRESS, shown_progress
+from .actions import PROGRESS, at_work, shown_progress
 from .engine import Engine, Upload
 from .expressions import Expressions
 from .gallery import first_label
@@ -36,7 +36,7 @@ def made(expressions: Expressions) -> Callable:
         tell(MADE, "mixing them")
         return (*mixed(expressions, labels, picture, hold, values), "Move the sliders: they answer at once.")
 
-    return told(run)
+    return at_work(expressions.engine, run)
 
 
 def mixed(

@@ -63,6 +63,9 @@ CSS = """
 .tab-wrapper, .tab-container { max-width: 100%; overflow-x: auto; scrollbar-width: none; }
 #driving { height: auto !important; } /* else it cuts off its buttons, once there is a clip */
 footer { opacity: .6; }
+@media (max-width: 480px) { /* all columns of a table in view */
+    #strokes :is(th, td) *, #subjects :is(th, td) * { font-size: 11px !important; padding-left: 1px !important; padding-right: 1px !important; }
+}
 """
 BRUSH = f"rgba(80, 160, 255, {BRUSH_ALPHA})"
 # What writes the tables of boxes and strokes, in the order of clicks: faces found are not cleared by the picture that came before.

@@ -220,6 +220,32 @@ def test_all_work_can_be_stopped_while_frames_are_drawn(engine, picture):
 
 
 @pytest.mark.integration
+def test_only_work_that_is_done_is_stopped(model, monkeypatch):
+    """Stop is heard by the work of this visitor alone, and says so where there is none; the next work begins unstopped."""
+    gradio = pytest.importorskip("gradio")
+    from lfdm_diffusers.app import actions
+
+    engine, said, ways = Engine(model), [], []
+    mine, other = (gradio.Request(session_hash=name) for name in ("mine", "other"))
+    monkeypatch.setattr(gradio, "Info", said.append)
+
+    def run(request: object) -> None:
+        show = actions.shown_progress(lambda share, desc: ways.append(desc), engine, request)
+        show(0.5, "drawing")
+        actions.stop(engine)(other if len(ways) == 1 else mine)
+        show(0.6, "drawing")
+
+    work = actions.at_work(engine, run)
+    work(mine)
+    assert said == ["Nothing of yours is being made."] and len(ways) == 2 and not engine.working
+    with pytest.raises(gradio.Error, match="Stopped"):
+        work(mine)
+    ways.clear()
+    work(mine)
+    assert len(ways) == 2 and not engine.working
+
+
+@pytest.mark.integration
 def test_a_picture_that_cannot_be_used_is_told_of_once(engine, picture, tmp_path):
     pytest.importorskip("gradio")
     from lfdm_diffusers.app import actions
