@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, required=True, help="people drawn with --with-flow")
     parser.add_argument("--pipeline", type=Path, required=True)
     parser.add_argument("--guidance_scale", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--negative_prompt", help="label that guidance goes away from, such as that of --before")
     parser.add_argument("--split", default="test")
     parser.add_argument("--label", default="neutral")
     parser.add_argument("--before", default="happiness")
@@ -88,6 +89,7 @@ def main() -> None:
                 read_clip(clip, [0])[0],
                 args.label,
                 guidance_scale=guidance,
+                negative_prompt=args.negative_prompt if guidance not in (0, 1) else None,
                 num_frames=frames,
                 generator=torch.Generator().manual_seed(number),
                 output_type="latent",

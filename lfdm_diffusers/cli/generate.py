@@ -88,6 +88,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="frames of a clip (default: as trained); a longer one is the action several times in a row",
     )
     add_sampling_arguments(how)
+    how.add_argument(
+        "--negative-prompt",
+        metavar="L",
+        help="a label that guidance leads away from, such as that of the face in the picture: happiness closes a smile (tried: with "
+        "--guidance-scale 1.5)",
+    )
     add_subject_argument(what, "LABEL")
     add_motion_arguments(how, generated=True)
     how.add_argument(
@@ -138,6 +144,13 @@ def run(args: argparse.Namespace) -> int:
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     steps = plan_steps(pipe, args.steps)
     guidance = pipe.guidance_of(args.guidance_scale)
+    negative = None
+    if args.negative_prompt is not None:
+        if guidance in (0, 1):
+            raise ValueError(
+                f"`--negative-prompt` needs a `--guidance-scale` other than 0 and 1, by which to lead away from it, got {guidance:g}."
+            )
+        (negative,) = choose_labels(pipe, [args.negative_prompt], "--negative-prompt")
     strokes = plan_strokes(args.stroke, len(pictures), args.num_frames or pipe.unet.config.num_frames)
     subjects = subjects_of(given, pictures, read_picture, pipe, args.output_size, args.image_fit, strokes)
     seeds = range(args.seed, args.seed + args.num_videos)
@@ -148,6 +161,7 @@ def run(args: argparse.Namespace) -> int:
         "scheduler": type(pipe.scheduler).__name__,
         "steps": steps,
         "guidance_scale": guidance,
+        "negative_prompt": negative,
         "eta": args.eta,
         "output_size": args.output_size,
         "motion_scale": args.motion_scale,
@@ -169,6 +183,7 @@ def run(args: argparse.Namespace) -> int:
             num_frames=settings["num_frames"],
             num_inference_steps=steps,
             guidance_scale=guidance,
+            negative_prompt=None if {*prompts} <= {negative, None} else negative,
             eta=args.eta,
             motion_scale=args.motion_scale,
             motion_mask=mask,

@@ -353,6 +353,33 @@ def test_a_seed_gives_the_same_clip_whatever_else_is_made(model, pictures, tmp_p
     assert np.array_equal(np.stack([np.asarray(frame) for frame in video]), among)
 
 
+def test_guidance_away_from_a_label(model, pictures, tmp_path):
+    """As in Python; clips of that very label are made as without it. A synonym is taken for the label."""
+    common = (
+        pictures[0],
+        "--model",
+        model,
+        "--formats",
+        "png",
+        "--label",
+        "anger",
+        "happiness",
+        "--guidance-scale",
+        "2",
+    )
+    assert lfdm("generate", *common, "--output", tmp_path / "from-null") == 0
+    assert lfdm("generate", *common, "--output", tmp_path / "away", "--negative-prompt", "joy") == 0
+    anger, happiness = (
+        [frames_of(tmp_path / how / "face" / label) for how in ("from-null", "away")]
+        for label in ("anger", "happiness")
+    )
+    assert np.array_equal(*happiness) and not np.array_equal(*anger)
+    pipe, generator = LFDMPipeline.from_pretrained(model), torch.Generator().manual_seed(0)
+    options = {"guidance_scale": 2.0, "negative_prompt": "happiness", "output_size": "picture", "generator": generator}
+    video = pipe(PIL.Image.open(pictures[0]), "anger", **options).frames[0]
+    assert np.array_equal(np.stack([np.asarray(frame) for frame in video]), anger[1])
+
+
 def test_folder_of_pictures_and_json(model, pictures, tmp_path, capsys):
     arguments = (
         Path(pictures[0]).parent,
@@ -521,6 +548,8 @@ def test_output_of_no_use_is_an_error(model, pictures, tmp_path, capsys, monkeyp
         (["--label", "anger", "hapiness"], "closest known one is 'happiness'"),
         (["--label", "anger", "face.png"], "(Pictures stand before `--label`.)"),
         (["--label", "anger", "--all-labels"], "not allowed with argument --label"),
+        (["--negative-prompt", "anger"], "`--negative-prompt` needs a `--guidance-scale` other than 0 and 1"),
+        (["--guidance-scale", "2", "--negative-prompt", "angr"], "`--negative-prompt`: Unknown label 'angr'"),
         (["--label", " "], "Unknown label ' '"),
         (["--hold", "-1"], "argument --hold: must be a number from 0 to 600, got '-1'"),
         (["--steps", "0"], "argument --steps: must be a whole number of at least 1, got '0'"),
