@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..arguments.types import stroke, whole_number
+from ..embedded import AWAY, given_expression
 from .options import (
     add_file_arguments,
     add_limits,
@@ -143,14 +144,7 @@ def run(args: argparse.Namespace) -> int:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     steps = plan_steps(pipe, args.steps)
-    guidance = pipe.guidance_of(args.guidance_scale)
-    negative = None
-    if args.negative_prompt is not None:
-        if guidance in (0, 1):
-            raise ValueError(
-                f"`--negative-prompt` needs a `--guidance-scale` other than 0 and 1, by which to lead away from it, got {guidance:g}."
-            )
-        (negative,) = choose_labels(pipe, [args.negative_prompt], "--negative-prompt")
+    guidance = plan_guidance(pipe, args.guidance_scale, args.negative_prompt, pictures)
     strokes = plan_strokes(args.stroke, len(pictures), args.num_frames or pipe.unet.config.num_frames)
     subjects = subjects_of(given, pictures, read_picture, pipe, args.output_size, args.image_fit, strokes)
     seeds = range(args.seed, args.seed + args.num_videos)
@@ -160,8 +154,8 @@ def run(args: argparse.Namespace) -> int:
         "model": model,
         "scheduler": type(pipe.scheduler).__name__,
         "steps": steps,
-        "guidance_scale": guidance,
-        "negative_prompt": negative,
+        "guidance_scale": guidance.scale,
+        "negative_prompt": guidance.away_from,
         "eta": args.eta,
         "output_size": args.output_size,
         "motion_scale": args.motion_scale,
@@ -177,13 +171,14 @@ def run(args: argparse.Namespace) -> int:
         picture: torch.Tensor, moving: Subjects, label: str | None, seed: int, tick: Callable
     ) -> LFDMPipelineOutput:
         prompts: Any = moving.named(label)
+        scale, away_from = guidance.of(prompts)
         output = pipe(
             picture,
             None if None in prompts else prompts,
             num_frames=settings["num_frames"],
             num_inference_steps=steps,
-            guidance_scale=guidance,
-            negative_prompt=None if {*prompts} <= {negative, None} else negative,
+            guidance_scale=scale,
+            negative_prompt=away_from,
             eta=args.eta,
             motion_scale=args.motion_scale,
             motion_mask=mask,
@@ -261,6 +256,52 @@ def plan_strokes(given: list | None, pictures: int, num_frames: int) -> list[Str
     except ValueError as error:
         raise ValueError(f"`--stroke`: {error}") from error
     return strokes
+
+
+class Guidance(NamedTuple):
+    """How strongly labels count, and what guidance leads away from instead of no label.
+
+    Attributes:
+        scale: of guidance.
+        away_from: a label; None is no label.
+        plain_scale: of clips of that very label, which are not led away from it.
+    """
+
+    scale: float
+    away_from: str | None
+    plain_scale: float
+
+    def of(self, labels: Sequence[str | None]) -> tuple[float, str | None]:
+        """Scale and label for a clip of these labels, one of each subject."""
+        if self.away_from is None or {*labels} <= {self.away_from, None}:
+            return self.plain_scale, None
+        return self.scale, self.away_from
+
+
+def plan_guidance(
+    pipe: LFDMPipeline, scale: float | None, away_from: str | None, pictures: Sequence[Path]
+) -> Guidance:
+    """What `--guidance-scale` and `--negative-prompt` ask for. Where they ask for nothing, and the package's photograph shows an
+    expression already, guidance leads away from that, if the model has any; it is said.
+
+    Raises:
+        ValueError: for no guidance, which leads away from nothing, and for a label that the model does not know.
+    """
+    own = pipe.guidance_of(scale)
+    if away_from is not None:
+        if own in (0, 1):
+            raise ValueError(
+                f"`--negative-prompt` needs a `--guidance-scale` other than 0 and 1, by which to lead away from it, got {own:g}."
+            )
+        return Guidance(own, choose_labels(pipe, [away_from], "--negative-prompt")[0], own)
+    given = given_expression(pictures)
+    if scale is not None or own in (0, 1) or given not in (pipe.labels or []):
+        return Guidance(own, None, own)
+    print(
+        f"{pictures[0].name} shows {given}, and guidance leads away from that: --negative-prompt {given} --guidance-scale {AWAY:g}",
+        file=sys.stderr,
+    )
+    return Guidance(AWAY, given, own)
 
 
 def plan_steps(pipe: LFDMPipeline, steps: int | None) -> int:

@@ -23,7 +23,7 @@ from safetensors import safe_open
 from tiny import LABELS, tiny_pipeline
 
 from lfdm_diffusers import LFDMPipeline, Motion, Stroke, embedded
-from lfdm_diffusers.cli import main
+from lfdm_diffusers.cli import generate, main
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_writing import write_clip
@@ -378,6 +378,23 @@ def test_guidance_away_from_a_label(model, pictures, tmp_path):
     options = {"guidance_scale": 2.0, "negative_prompt": "happiness", "output_size": "picture", "generator": generator}
     video = pipe(PIL.Image.open(pictures[0]), "anger", **options).frames[0]
     assert np.array_equal(np.stack([np.asarray(frame) for frame in video]), anger[1])
+
+
+def test_the_packages_photograph_is_led_away_from_its_smile(capsys):
+    """By a model that has guidance, where nothing else is asked for; its own expression is made as ever."""
+    ((photograph, _),) = embedded.embedded_photographs().items()
+    guided, unguided = tiny_pipeline(default_guidance_scale=2.0), tiny_pipeline()
+    found = generate.plan_guidance(guided, None, None, [photograph])
+    assert found.of(["anger"]) == (embedded.AWAY, "happiness") == found.of(["anger", "happiness"])
+    assert found.of(["happiness"]) == (2.0, None) == found.of([None])
+    assert "shows happiness, and guidance leads away" in capsys.readouterr().err
+    for pipe, scale, pictures in (
+        (guided, 2.0, [photograph]),
+        (unguided, None, [photograph]),
+        (guided, None, [Path("me.png")]),
+    ):
+        assert generate.plan_guidance(pipe, scale, None, pictures).of(["anger"])[1] is None
+    assert not capsys.readouterr().err
 
 
 def test_folder_of_pictures_and_json(model, pictures, tmp_path, capsys):
@@ -796,7 +813,7 @@ def test_entry_point():
 HUB = """
 import contextlib, io
 from pathlib import Path
-from lfdm_diffusers.cli import main
+from lfdm_diffusers.cli import generate, main
 
 def lfdm(*arguments):
     out, err = io.StringIO(), io.StringIO()
