@@ -20,7 +20,7 @@ SIZE = "picture"  # of clips, by default
 class ClipOptions:
     """How a clip is sampled: the pipeline's arguments, where None (or 0, or "") leaves it to the model.
 
-    `subjects` are boxes with labels, of which None (or "") is that of the clip. These, and `strokes`, are in pixels of `Engine.usable`;
+    `away_from` is a label that guidance leads away from, but for clips of that very label. `subjects` are boxes with labels, of which None (or "") is that of the clip. These, and `strokes`, are in pixels of `Engine.usable`;
     `mask`, grey, is of the whole picture.
 
     Raises:
@@ -38,6 +38,7 @@ class ClipOptions:
     output_size: str = SIZE
     subjects: Sequence[tuple[Box, str | None]] = ()
     strokes: Sequence[Stroke] = ()
+    away_from: str | None = None
 
     def __post_init__(self) -> None:
         for what in ("subjects", "strokes"):

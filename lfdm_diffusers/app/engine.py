@@ -344,12 +344,14 @@ class Engine:
 
             progress(0, label or "denoising")
             prompts: Any = asked.labels(label)
+            away = asked.away_from if asked.away_from in (pipe.labels or []) and guidance not in (0, 1) else None
             return pipe(
                 tensor,
                 None if None in prompts else prompts,
                 num_frames=asked.num_frames,
                 num_inference_steps=steps,
                 guidance_scale=guidance,
+                negative_prompt=None if {*prompts} <= {away, None} else away,
                 generator=torch.Generator().manual_seed(asked.seed),
                 motion_mask=None if asked.mask is None else asked.mask.resize((tensor.shape[-1], tensor.shape[-2])),
                 subjects=[box for box, _ in asked.subjects] or None,

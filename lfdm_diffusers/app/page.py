@@ -21,6 +21,7 @@ from .actions import (
     clicked,
     describe,
     faces,
+    guidance_away,
     loaded,
     most_steps,
     paintable,
@@ -28,6 +29,7 @@ from .actions import (
     sampled,
     sentence_field,
     sentences_on_offer,
+    shown_already,
     stage,
     transferred,
 )
@@ -127,6 +129,14 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         with gr.Row():
             go = gr.Button("Animate", variant="primary", elem_id="go", min_width=90)
             go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all", min_width=90)
+        away = gr.Dropdown(
+            [("not said", ""), *((label, label) for label in labels)],
+            value="",
+            label="The face shows already",
+            info="guidance leads away from it: happiness closes a smile",
+            visible=pipe.default_guidance() not in (0, 1) and bool(labels),
+            elem_id="away",
+        )
         if engine.both:
             # A picture of somebody's own is a photograph, unless they say something else.
             by_hand = gr.State(False)
@@ -223,6 +233,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         size,
         subjects,
         strokes,
+        away,
         history[0],
     ]
     columns = [one, all_of_them]
@@ -234,6 +245,9 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         ready = button.click(_only(column, columns), None, columns, **NOW)
         work(ready.then, sampled(engine, column is all_of_them), asked, results, place)
     any_seed.click(random_seed, None, seed, **NOW)
+    for change in (picture.change, page.load):
+        change(shown_already, picture, away, **NOW)
+    away.change(guidance_away(engine), [away, model], guidance, **NOW)
     find.click(faces(engine), [picture, model], subjects, **DRAWING)
     drawing = [picture, pending, subjects, strokes, label]
     shown.select(clicked(engine), [picture, what, *drawing[1:]], [pending, what, subjects, strokes, shown], **DRAWING)

@@ -29,7 +29,7 @@ from lfdm_diffusers import Box, LFDMPipeline, Motion, Stroke
 from lfdm_diffusers.app.engine import Engine, Made
 from lfdm_diffusers.app.expressions import Expressions
 from lfdm_diffusers.data.clips import Clip, read_clip
-from lfdm_diffusers.embedded import embedded_pictures
+from lfdm_diffusers.embedded import embedded_photographs, embedded_pictures
 from lfdm_diffusers.pipelines.outlook import outlook
 from lfdm_diffusers.visualization import clip_files, enlarge
 from lfdm_diffusers.visualization.clip_views import WATCHABLE
@@ -106,6 +106,15 @@ def test_every_control_reaches_the_pipeline(engine, picture, monkeypatch):
     assert len(engine.generate(picture, "anger", loop="ping_pong")) == 6
     assert len(engine.generate(picture, "anger", num_frames=7)) == 7
     assert len(engine.generate(picture, "anger", loop=True, num_frames=8)) == 8
+    away = {"guidance_scale": 2.0, "away_from": "happiness"}
+    assert (
+        np.abs(
+            engine.generate(picture, "anger", **away) - engine.generate(picture, "anger", guidance_scale=2.0)
+        ).mean()
+        > 0
+    )
+    smiles = [engine.generate(picture, "happiness", **options) for options in (away, {"guidance_scale": 2.0})]
+    assert np.array_equal(*smiles)  # which is not led away from itself
     drawn = engine.generate(picture, "anger", strokes=[Stroke([(30, 30), (40, 20)], 2)])
     assert np.abs(drawn - plain).mean() > 0.5 / 255
     assert np.array_equal(engine.generate(picture, "anger"), plain)  # another scheduler was that call's own
@@ -217,6 +226,18 @@ def test_all_work_can_be_stopped_while_frames_are_drawn(engine, picture):
                 work(progress=partial(stop, late=late))
     parts = [path for path in folder.rglob("*") if path.suffix not in (".mp4", ".gif", ".png", ".safetensors", ".zip")]
     assert all(path.is_dir() for path in parts), parts  # nothing half-written is left
+
+
+@pytest.mark.integration
+def test_what_the_packages_photograph_shows_is_known(model, tmp_path):
+    pytest.importorskip("gradio")
+    from lfdm_diffusers.app import actions
+
+    ((photograph, _),) = embedded_photographs().items()
+    copy = shutil.copy(photograph, tmp_path / "sent.jpg")
+    assert actions.shown_already(str(copy)) == "happiness"
+    assert actions.shown_already(str(embedded_pictures()[0])) == actions.shown_already(None) == ""
+    assert [actions.guidance_away(Engine(model))(given, "") for given in ("happiness", "")] == [1.5, 1.0]
 
 
 @pytest.mark.integration

@@ -408,12 +408,14 @@ def test_a_photograph_moves_by_the_model_of_people(browser, tmp_path):
         browser.get(url)
         assert video(browser, "#clip", tmp_path, first=True).shape == (24, 512, 512, 3)
         until(browser, "#outlook", "face was found")
+        until_value(browser, "#away input", lambda value: value == "happiness")  # what the photograph shows
         shown = sources(browser, "#picture img")
         click(browser, browser.find_elements("css selector", "#gallery [data-tile]")[4])  # a drawn face, surprised
         changed(browser, "#picture img", shown)
         until(browser, "#kind label.selected", "drawn")
         until(browser, "#label label.selected", "surprise")
         until(browser, "#outlook", "whole picture")
+        until_value(browser, "#away input", lambda value: value == "not said")
         click(browser, until(browser, "button.label-wrap", "Motion"))
         click(browser, browser.find_elements("css selector", ".gallery button, .gallery-item")[1])
         until(browser, "#kind label.selected", "drawn")
