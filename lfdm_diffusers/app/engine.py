@@ -19,6 +19,7 @@ import PIL.Image
 import torch
 
 from ..data.clips import Clip, iterate_frames
+from ..data.labels import led_away_from
 from ..data.picture_fitting import FITS, to_tensors
 from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
@@ -351,7 +352,7 @@ class Engine:
                 num_frames=asked.num_frames,
                 num_inference_steps=steps,
                 guidance_scale=guidance,
-                negative_prompt=None if {*prompts} <= {away, None} else away,
+                negative_prompt=led_away_from(prompts, away),
                 generator=torch.Generator().manual_seed(asked.seed),
                 motion_mask=None if asked.mask is None else asked.mask.resize((tensor.shape[-1], tensor.shape[-2])),
                 subjects=[box for box, _ in asked.subjects] or None,

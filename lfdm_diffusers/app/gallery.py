@@ -37,12 +37,11 @@ class Tile(NamedTuple):
 
 def tiles() -> list[Tile]:
     """All that the package has, in their order."""
-    found = []
+    found, drawn = [], {path.stem: path for path in embedded_pictures()}
     for file in _files("*.webp"):
         name, label = file.stem.partition("-")[2].rsplit("-", 1)
-        drawn = {path.stem: path for path in embedded_pictures()}.get(name)
-        picture = next(iter(embedded_photographs())) if drawn is None else drawn
-        found.append(Tile(file, str(picture), label, "" if drawn is None else DRAWN_MODEL))
+        picture = drawn.get(name) or next(iter(embedded_photographs()))
+        found.append(Tile(file, str(picture), label, DRAWN_MODEL if name in drawn else ""))
     return found
 
 

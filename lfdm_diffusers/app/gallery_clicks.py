@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import gradio as gr
 
 from .gallery import tiles
+from .work import NOW
 
 # A tile is no component of Gradio's, so each has a button that nobody sees.
 SCRIPT = """
@@ -23,9 +24,8 @@ CSS = ".behind-tile { display: none !important; }"
 
 def take_tiles(page: gr.Blocks, picture: gr.Image, label: gr.Radio, kind: gr.Radio, labels: Sequence[str]) -> None:
     """Have a click on a tile choose its picture, its label where the page has it, and its kind of picture."""
-    quiet = {"api_visibility": "private", "show_progress": "hidden"}
     for number, tile in enumerate(tiles()):
         button = gr.Button(elem_id=f"tile-{number}", elem_classes="behind-tile")
         chosen = tile.picture, tile.label if tile.label in labels else gr.skip(), tile.model
-        button.click(lambda chosen=chosen: chosen, None, [picture, label, kind], **quiet)
-    page.load(None, None, None, js=SCRIPT, **quiet)
+        button.click(lambda chosen=chosen: chosen, None, [picture, label, kind], **NOW)
+    page.load(None, None, None, js=SCRIPT, show_progress="hidden", api_visibility="private")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..arguments.types import stroke, whole_number
+from ..data.labels import led_away_from
 from ..embedded import AWAY, given_expression
 from .options import (
     add_file_arguments,
@@ -273,9 +274,8 @@ class Guidance(NamedTuple):
 
     def of(self, labels: Sequence[str | None]) -> tuple[float, str | None]:
         """Scale and label for a clip of these labels, one of each subject."""
-        if self.away_from is None or {*labels} <= {self.away_from, None}:
-            return self.plain_scale, None
-        return self.scale, self.away_from
+        away_from = led_away_from(labels, self.away_from)
+        return self.plain_scale if away_from is None else self.scale, away_from
 
 
 def plan_guidance(

@@ -170,6 +170,15 @@ def frame_sides(
     return left, top, right, bottom
 
 
+def within_bars(source: Sequence[int], height: int, width: int, fit: str = "letterbox") -> tuple[slice, slice]:
+    """Rows and columns of the frame that `fit_picture` makes of a picture of the size `source` that are not bars."""
+    rows, columns = (
+        slice(margin := max(0, int((side - scaled) / 2)), margin + min(side, scaled))  # as `place_picture` has it
+        for side, scaled in zip((height, width), fitted_size(source, height, width, fit))
+    )
+    return rows, columns
+
+
 def place_picture(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Centre `(..., H, W)` in `(..., height, width)`: black bars where it is smaller, edges cut off where larger."""
     # Positive margins are black bars, negative ones are cut off.

@@ -133,13 +133,18 @@ def strokes_of_boxes(strokes: Sequence[Stroke], boxes: Sequence[Box]) -> list[li
 def stay_in(strokes: Sequence[Stroke], boxes: Sequence[Box]) -> bool:
     """Whether each stroke starts in a box and does not leave it."""
     try:
-        for own, box in zip(strokes_of_boxes(strokes, boxes), boxes):
-            for stroke in own:
-                for point in stroke.points:
-                    in_frame(point, box)
+        require_in_frames(strokes_of_boxes(strokes, boxes), boxes)
     except ValueError:
         return False
     return True
+
+
+def require_in_frames(strokes: Sequence[Sequence[Stroke]], boxes: Sequence[Box]) -> None:
+    """Raise a ValueError unless the strokes of each box stay in it."""
+    for own, box in zip(strokes, boxes):
+        for stroke in own:
+            for point in stroke.points:
+                in_frame(point, box)
 
 
 def in_frame(point: Point, box: Box) -> torch.Tensor:
@@ -228,10 +233,7 @@ class DrawnStrokes:
         else:
             sides = frame_sides(tuple(pictures[0].shape[-2:]), asked.height, asked.width, asked.image_fit)
             self.boxes, self.strokes = [Box(*sides)], [list(strokes)]
-        for own, box in zip(self.strokes, self.boxes):
-            for stroke in own:
-                for point in stroke.points:
-                    in_frame(point, box)
+        require_in_frames(self.strokes, self.boxes)
 
     def known(self, volume: torch.Tensor, unet_config: Mapping, centers: bool, loop: bool = False) -> list[KnownFrame]:
         """What the strokes say of a volume that is to be denoised.

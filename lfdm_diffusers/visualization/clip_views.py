@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..data.frame_formats import pixels_over_white
-from ..data.picture_fitting import fit_picture, fitted_size, over_white
+from ..data.picture_fitting import fit_picture, over_white, within_bars
 from ..pipelines import LFDMPipelineOutput
 from ..pipelines.videos import RenderedVideo, pixels_of
 from .pixels import enlarge
@@ -92,15 +92,6 @@ def clip_views(output: LFDMPipelineOutput, picture: torch.Tensor, image_fit: str
     ]
     whole = tiles if small.shape == frames.shape else frames  # rendered once
     return ClipViews(whole, pixels_over_white(small.picture()), pixels_over_white(tiles), motions)
-
-
-def within_bars(source: Sequence[int], height: int, width: int, image_fit: str) -> tuple[slice, slice]:
-    """Rows and columns of a frame that are not a letterbox's bars, for a picture of the size `source`."""
-    rows, columns = (
-        slice(margin := max(0, int((side - scaled) / 2)), margin + min(side, scaled))
-        for side, scaled in zip((height, width), fitted_size(source, height, width, image_fit))
-    )
-    return rows, columns
 
 
 def tile_size(height: int, width: int) -> tuple[int, int]:

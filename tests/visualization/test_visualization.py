@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lfdm_diffusers.data.picture_fitting import fit_picture
+from lfdm_diffusers.data.picture_fitting import fit_picture, within_bars
 from lfdm_diffusers.ops.warp import sampling_grid
 from lfdm_diffusers.visualization import (
     clip_grid,
@@ -22,7 +22,6 @@ from lfdm_diffusers.visualization import (
     shown_frames,
     warped_grid,
 )
-from lfdm_diffusers.visualization.clip_views import within_bars
 from lfdm_diffusers.visualization.fonts import text_font
 from lfdm_diffusers.visualization.sheets import FRAME, GAP
 from lfdm_diffusers.visualization.text import wrap_text
