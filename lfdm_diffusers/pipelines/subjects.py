@@ -18,6 +18,11 @@ Subject = Box | Mask
 LONGEST = 1280  # faces are looked for in a picture of at most so many pixels a side
 SMALLEST = 1 / 25  # side of a face, as a share of the picture's shorter side
 NEIGHBOURS = 5  # findings that agree on a face; fewer find more that is none
+# A finding counts where an eye is found in its upper part as well: window blinds, emblems and hands have none. One that takes this
+# share of the picture's shorter side counts by itself: a drawn face, whose eyes are not found, fills its picture.
+LARGE = 1 / 3
+UPPER = (0.12, 0.6)  # rows of a finding in which eyes are looked for
+FINDING = 160  # its side for that, in pixels: eyes of 20 to 60 pixels
 # Middles of the eyes and of the mouth in the square that OpenCV's detector of faces from the front gives, as shares of its side.
 EYES = np.array([[0.31, 0.385], [0.69, 0.385]])
 MOUTH = np.array([0.5, 0.81])
@@ -31,7 +36,8 @@ MOST_BEYOND = 4  # times as long as the picture's longer side a box may be
 def find_subjects(image: Picture, face_frame: float | None = None) -> list[Box]:
     """Faces in a picture, framed as models of faces are trained, from the left to the right: `subjects` for a call.
 
-    OpenCV's cascade of Haar features finds faces that look towards the camera; `frame_of_face` says how much around them is framed.
+    OpenCV's cascades of Haar features find faces that look towards the camera, and the eyes in them; `frame_of_face` says how much
+    around them is framed.
     A frame that would reach beyond the picture is made a little smaller, and moved a little.
 
     Args:
@@ -61,11 +67,21 @@ def find_subjects(image: Picture, face_frame: float | None = None) -> list[Box]:
     factor = min(1.0, LONGEST / max(height, width))
     if factor < 1:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    cascades: Any = cv2
-    detector = cv2.CascadeClassifier(f"{cascades.data.haarcascades}haarcascade_frontalface_alt2.xml")
+    data: Any = cv2.data
+    faces, eyes = (
+        cv2.CascadeClassifier(f"{data.haarcascades}haarcascade_{name}.xml") for name in ("frontalface_alt2", "eye")
+    )
     smallest = max(20, round(min(grey.shape) * SMALLEST))
-    found = detector.detectMultiScale(grey, 1.1, NEIGHBOURS, minSize=(smallest, smallest))
-    squares = sorted((x / factor, y / factor, side / factor) for x, y, side, _ in found)
+    found = faces.detectMultiScale(grey, 1.1, NEIGHBOURS, minSize=(smallest, smallest))
+
+    def is_face(x: int, y: int, side: int) -> bool:
+        if side >= LARGE * min(grey.shape):
+            return True
+        face = cv2.resize(grey[y : y + side, x : x + side], (FINDING, FINDING))
+        upper = face[round(UPPER[0] * FINDING) : round(UPPER[1] * FINDING)]
+        return len(eyes.detectMultiScale(upper, 1.05, 3, minSize=(20, 20), maxSize=(60, 60))) > 0
+
+    squares = sorted((x / factor, y / factor, side / factor) for x, y, side, _ in found if is_face(x, y, side))
     return [_framed(np.array([x, y]), side, height, width, face_frame or SIDE) for x, y, side in squares]
 
 

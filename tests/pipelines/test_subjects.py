@@ -9,7 +9,7 @@ import torch
 from tiny import IMAGE_SIZE, LABELS, tiny_pipeline
 
 from lfdm_diffusers import Box, LFDMPipeline, find_subjects
-from lfdm_diffusers.embedded import embedded_model, embedded_pictures
+from lfdm_diffusers.embedded import embedded_model, embedded_photographs, embedded_pictures
 from lfdm_diffusers.pipelines.rendering import BORDER
 from lfdm_diffusers.pipelines.subjects import _framed, box_of_mask
 
@@ -110,6 +110,21 @@ def test_the_face_of_a_photograph():
     (box,) = find_subjects(data.astronaut())
     assert 170 < box.right - box.left < 195  # 4.3 times 43, from the eyes to the mouth
     assert 205 < (box.left + box.right) / 2 < 245 and 105 < (box.top + box.bottom) / 2 < 120
+
+
+def test_what_has_no_eyes_is_a_face_only_where_it_fills_the_picture():
+    cv2 = pytest.importorskip("cv2")
+    (path,) = embedded_photographs()
+    pixels = np.asarray(PIL.Image.open(path).convert("RGB").resize((512, 512))).copy()
+    assert len(find_subjects(pixels)) == 1
+    cascade = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_alt2.xml")
+    faces = cascade.detectMultiScale(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), 1.1, 5)
+    ((x, y, side, _),) = faces
+    eyes = pixels[y + side * 3 // 10 : y + side * 47 // 100, x : x + side]
+    eyes[:] = cv2.blur(eyes, (30, 1))
+    faces = cascade.detectMultiScale(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), 1.1, 5)
+    assert len(faces) == 1 and find_subjects(pixels) == []
+    assert len(find_subjects(pixels[y - 40 : y + side + 40, x - 40 : x + side + 40])) == 1
 
 
 def test_refusals(monkeypatch):
