@@ -67,6 +67,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="the U-Net reads the picture with so many residual blocks first, once for all frames (a pretrained one that does\n"
         "not learns to); default: 0, or as many as the pretrained one has",
     )
+    model.add_argument(
+        "--image_summary",
+        type=whole_number(0),
+        metavar="N",
+        help="these blocks also make a summary of the whole picture, of N features: whether a face smiles, say; default: 0, or as\n"
+        "the pretrained one has it",
+    )
     model.add_argument("--lora_alpha", type=number(above=0), help="default: the rank")
     add_text_encoder_argument(
         model, " for a new U-Net; for a pretrained one its own table, where new labels get vectors of their own"
@@ -146,7 +153,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         if args.pretrained_model_name_or_path is None:
             parser.error("--objective flow_map needs --pretrained_model_name_or_path, whose U-Net teaches")
         settled = ["lfae", "lfae_subfolder", "preset", "model_config_name_or_path", "lora_rank", "lora_alpha"]
-        settled += ["text_encoder", "text_attention", "image_blocks", "snr_gamma", "timestep_bias"]
+        settled += ["text_encoder", "text_attention", "image_blocks", "image_summary", "snr_gamma", "timestep_bias"]
         settled += ["expression_weight"]
         refuse_options(parser, args, settled, "does not go with --objective flow_map")
     else:
@@ -230,8 +237,7 @@ def train(args: argparse.Namespace) -> None:
         unet = resized_unet(pipe.unet, **config | sizes(args, lfae))
     if learns_to_hear and width is not None:
         unet = with_text_attention(unet, width)
-    if args.image_blocks and args.image_blocks != unet.config.image_blocks:
-        unet = with_picture_reader(unet, args.image_blocks)
+    unet = with_picture_reader(unet, args.image_blocks, args.image_summary)
     standardised = unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None)
     if standardised:
         mean, std = cache.statistics(clips.train, accelerator.process_index, accelerator.num_processes)

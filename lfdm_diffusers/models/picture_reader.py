@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from .blocks_3d import ResnetBlock
+
+SUMMARISED = (
+    4  # side, in places, of the map that a summary is made of: eyes, nose and mouth of a framed face are told apart
+)
+SPREAD = 8, 16  # side and channels of the map that a summary becomes
 
 
 class PictureReader(nn.Module):
@@ -20,18 +26,58 @@ class PictureReader(nn.Module):
         channels: of the blocks.
         blocks: how many; each sees two places further to every side.
         groups: of each GroupNorm.
+        summary: features of a summary of the whole picture (`PictureSummary`); 0: none.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, channels: int, blocks: int, groups: int):
+    def __init__(self, in_channels: int, out_channels: int, channels: int, blocks: int, groups: int, summary: int = 0):
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, channels, 1)
         self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups) for _ in range(blocks))
         self.conv_out = nn.Conv2d(channels, out_channels, 1)
         for parameter in self.conv_out.parameters():
             nn.init.zeros_(parameter)
+        self.summary = PictureSummary(channels, out_channels, summary, groups) if summary else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv_in(x)
         for resnet in self.resnets:
             x = resnet(x, 1)
-        return self.conv_out(x)
+        read = self.conv_out(x)
+        return read if self.summary is None else read + self.summary(x)
+
+
+class PictureSummary(nn.Module):
+    """What the whole picture shows in a few numbers, and these as a map again: `(B, channels, h, w)` to `(B, out_channels, h, w)`.
+
+    Residual blocks see a few places each. Whether a face smiles is a matter of both corners of the mouth, the cheeks and the eyes, and
+    the same all over the face. It gives zero until it is trained, too.
+
+    Args:
+        channels, out_channels: C of the blocks and of what joins the volume.
+        features: how many numbers.
+        groups: of the GroupNorm.
+    """
+
+    def __init__(self, channels: int, out_channels: int, features: int, groups: int):
+        super().__init__()
+        wide, (side, spread) = 2 * channels, SPREAD
+        self.conv_in = nn.Conv2d(channels, wide, 3, stride=2, padding=1)
+        self.norm = nn.GroupNorm(groups, wide)
+        self.conv_down = nn.Conv2d(wide, wide, 3, stride=2, padding=1)
+        self.encode = nn.Linear(wide * SUMMARISED**2, features)
+        self.decode = nn.Linear(features, spread * side**2)
+        self.conv_out = nn.Conv2d(spread, out_channels, 1)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)
+
+    def summarise(self, x: torch.Tensor) -> torch.Tensor:
+        """`(B, features)` of what the blocks read, `(B, channels, h, w)`."""
+        x = F.silu(self.conv_down(F.silu(self.norm(self.conv_in(x)))))
+        if x.shape[-2:] != (SUMMARISED, SUMMARISED):  # of pictures of another size
+            x = F.interpolate(x, (SUMMARISED, SUMMARISED), mode="bilinear", align_corners=False)
+        return self.encode(x.flatten(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        side, spread = SPREAD
+        spread_out = F.silu(self.decode(F.silu(self.summarise(x)))).unflatten(1, (spread, side, side))
+        return self.conv_out(F.interpolate(spread_out, x.shape[-2:], mode="bilinear", align_corners=False))

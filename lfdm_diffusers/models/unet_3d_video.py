@@ -81,6 +81,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         image_blocks: residual blocks that read the picture before it joins the volume (`PictureReader`), beside one linear
             convolution; 0, as in the released models: that alone.
         image_block_channels: of these blocks.
+        image_summary: features of a summary of the whole picture that is made of what the blocks read (`PictureSummary`); 0: none.
     """
 
     tags = TAGS
@@ -117,6 +118,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         flow_map: bool = False,
         image_blocks: int = 0,
         image_block_channels: int = 64,
+        image_summary: int = 0,
     ):
         super().__init__()
         check_choice("upsample_type", upsample_type, ("deconv", "nearest"))
@@ -137,6 +139,10 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         if min(target_std) <= 0:
             raise ValueError(f"`target_std` must hold numbers of more than 0, got {list(target_std)}.")
 
+        if image_summary and not image_blocks:
+            raise ValueError(
+                f"`image_summary` must be 0 without `image_blocks`, which read what is summarised, got {image_summary}."
+            )
         base = base_channels or block_out_channels[0]
         widths = [base, *block_out_channels]
         read = [image_block_channels] if image_blocks else []
@@ -163,7 +169,12 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         self.picture_reader: PictureReader | None = None
         if image_blocks:
             self.picture_reader = PictureReader(
-                image_latent_channels * patch_size**2, base, image_block_channels, image_blocks, norm_num_groups
+                image_latent_channels * patch_size**2,
+                base,
+                image_block_channels,
+                image_blocks,
+                norm_num_groups,
+                image_summary,
             )
         self.time_proj = Timesteps(base, flip_sin_to_cos=False, downscale_freq_shift=1)
         self.time_embedding = TimestepEmbedding(base, 4 * base, act_fn="gelu")

@@ -58,7 +58,9 @@ def carried_over(old: UNet3DVideoModel, new: UNet3DVideoModel) -> UNet3DVideoMod
         shape = wanted[name].shape
         if name == "null_text_embed" and weight.shape != shape:
             continue
-        if other_pictures and name.startswith(("conv_image.", "picture_reader.conv_out.")):
+        if other_pictures and name.startswith(
+            ("conv_image.", "picture_reader.conv_out.", "picture_reader.summary.conv_out.")
+        ):
             wanted[name].zero_()
         elif name == "time_embedding.linear_1.weight" and weight.shape[1] != shape[1]:
             wanted[name].copy_(_of_time(_spread(weight, 0, shape[0]), old.time_proj, new.time_proj))

@@ -99,18 +99,19 @@ def with_text_attention(unet: UNet3DVideoModel, text_embed_dim: int) -> UNet3DVi
     return carried_over(unet, hearing)
 
 
-def with_picture_reader(unet: UNet3DVideoModel, blocks: int) -> UNet3DVideoModel:
-    """A trained U-Net that also reads the picture with so many residual blocks, which it has yet to learn. Until then it computes what
-    it did.
+def with_picture_reader(unet: UNet3DVideoModel, blocks: int | None, summary: int | None = None) -> UNet3DVideoModel:
+    """A trained U-Net that also reads the picture with so many residual blocks and a summary of so many features, which it has yet to
+    learn. Until then it computes what it did. None, or 0: as it does already.
 
     Raises:
-        ValueError: if it reads the picture with another number of blocks already.
+        ValueError: if it reads the picture with other numbers of these already, or a summary had no blocks to be made of.
     """
-    if unet.config.image_blocks:
-        raise ValueError(
-            f"`--image_blocks` must be {unet.config.image_blocks}, as the pretrained U-Net has, got {blocks}."
-        )
-    return carried_over(unet, changed_unet(unet, image_blocks=blocks))
+    wanted = {"image_blocks": blocks, "image_summary": summary}
+    for name, number in wanted.items():
+        if number and unet.config[name] and number != unet.config[name]:
+            raise ValueError(f"`--{name}` must be {unet.config[name]}, as the pretrained U-Net has, got {number}.")
+    changes = {name: number for name, number in wanted.items() if number and number != unet.config[name]}
+    return carried_over(unet, changed_unet(unet, **changes)) if changes else unet
 
 
 def with_flow_map(unet: UNet3DVideoModel) -> UNet3DVideoModel:

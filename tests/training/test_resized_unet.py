@@ -24,9 +24,9 @@ def test_frames_and_sizes_change_no_weight():
     assert (unet.config.num_frames, unet.config.sample_size) == (7, 16)
 
 
-@pytest.mark.parametrize("image_blocks", [0, 1])
-def test_pictures_of_another_encoder_are_to_be_learnt(image_blocks):
-    unet = tiny_unet(image_blocks=image_blocks, image_block_channels=8)
+@pytest.mark.parametrize(("image_blocks", "image_summary"), [(0, 0), (1, 0), (1, 4)])
+def test_pictures_of_another_encoder_are_to_be_learnt(image_blocks, image_summary):
+    unet = tiny_unet(image_blocks=image_blocks, image_block_channels=8, image_summary=image_summary)
     channels = unet.config.image_latent_channels
     other = resized_unet(unet, image_latent_channels=2 * channels)
     assert other.config.image_latent_channels == 2 * channels and not other.conv_image.weight.any()
@@ -85,3 +85,25 @@ def test_a_trained_unet_learns_to_read_pictures():
         assert (both - unet.project_image(pictures)).abs().mean() > 0.1
     with pytest.raises(ValueError, match="`--image_blocks` must be 2, as the pretrained U-Net has, got 3"):
         with_picture_reader(reading, 3)
+
+
+def test_a_trained_unet_learns_to_summarise_pictures():
+    """Until it has learnt, it computes what it did; then a change in one corner of a picture is told of in all others, at any size."""
+    unet, generator = with_picture_reader(tiny_unet(), 1), torch.Generator().manual_seed(0)
+    torch.nn.init.normal_(unet.picture_reader.conv_out.weight)
+    with pytest.raises(ValueError, match="`image_summary` must be 0 without `image_blocks`.*got 4"):
+        with_picture_reader(tiny_unet(), None, 4)
+    summing = with_picture_reader(unet, None, 4)
+    assert summing.config.image_summary == 4 and with_picture_reader(summing, 1, 0) is summing
+    with pytest.raises(ValueError, match="`--image_summary` must be 4, as the pretrained U-Net has, got 3"):
+        with_picture_reader(summing, None, 3)
+    for side in (8, 32):
+        picture = torch.randn(1, unet.config.image_latent_channels, side, side, generator=generator)
+        with torch.no_grad():
+            summing.picture_reader.summary.conv_out.weight.zero_()
+            torch.testing.assert_close(summing.project_image(picture), unet.project_image(picture), rtol=0, atol=0)
+            torch.nn.init.normal_(summing.picture_reader.summary.conv_out.weight)
+            plain = summing.project_image(picture) - unet.project_image(picture)
+            picture[..., :2, :2] += 3
+            changed = summing.project_image(picture) - unet.project_image(picture)
+        assert plain.std() > 0 and (changed - plain).abs()[..., -1, -1].max() > 1e-4

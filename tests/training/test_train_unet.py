@@ -244,6 +244,8 @@ def test_picture_reader(faces, whole_run, tmp_path, capsys):
     run(arguments(faces, tmp_path / "then", **changes, **then))
     learnt, more = weights(tmp_path / "first"), weights(tmp_path / "then")
     assert learnt["picture_reader.conv_out.weight"].any() and learnt.keys() == more.keys()
+    run(arguments(faces, tmp_path / "summing", **changes, **then, image_summary=4))
+    assert weights(tmp_path / "summing")["picture_reader.summary.conv_out.weight"].any()
 
 
 def test_flow_map(faces, whole_run, tmp_path):
