@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import filecmp
 import functools
 import random
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import PIL.Image
 
-from ..embedded import AWAY, embedded_photographs, given_expression
 from ..pipelines import LFDMPipeline
 from .clip_options import MOST_FRAMES, MOST_STEPS
 from .drawing import STROKE, Point, Table, after_click, drawable, drawn, small_picture, strokes_in, subjects_in
@@ -157,23 +154,6 @@ def stop(engine: Engine) -> Callable:
             gr.Info("Nothing of yours is being made.")
 
     return run
-
-
-def shown_already(picture: Upload | None) -> str:
-    """What the face in a photograph of the package shows; "" for any other picture, of which nobody said it."""
-    for path in embedded_photographs():
-        if isinstance(picture, (str, Path)) and filecmp.cmp(path, picture, shallow=False):
-            return given_expression([path]) or ""
-    return ""
-
-
-def guidance_away(engine: Engine) -> Callable:
-    """The guidance that suits what the face shows already: the model's own where nothing is said."""
-
-    def run(away_from: str | None, model: str) -> float:
-        return AWAY if away_from else engine.pipeline(model).default_guidance()
-
-    return told(run)
 
 
 def random_seed() -> int:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..data.labels import led_away_from
 from ..data.picture_fitting import FITS
+from ..embedded import AWAY
 from ..pipelines import Box, LFDMPipeline, Motion
 from ..visualization.clip_files import default_fps
 from ..visualization.clip_views import clip_views
@@ -39,11 +41,14 @@ class Expressions:
 
     def __init__(self, engine: Engine):
         self.engine, self._worker = engine, engine._worker
-        self._made: dict[str, Made] = {}  # by picture and model
+        self._made: dict[str, Made] = {}  # by picture, model and what the face shows already
 
     @in_turn
-    def make(self, picture: Upload | None, model: str | None = None, progress: Progress = quiet) -> list[str]:
-        """Make the motion of every label of a model for a picture, once, for `mixed`; returns the labels.
+    def make(
+        self, picture: Upload | None, model: str | None = None, progress: Progress = quiet, away_from: str = ""
+    ) -> list[str]:
+        """Make the motion of every label of a model for a picture, once, for `mixed`; returns the labels. Guidance leads all other
+        labels away from `away_from`, what the face shows already, if it says that.
 
         Raises:
             ValueError: for bad input, and for a model without labels.
@@ -51,8 +56,9 @@ class Expressions:
         pipe, tensor = self.engine.pipeline(model), self.engine.usable(picture)
         if not pipe.labels:
             raise ValueError("This model has no list of labels, so there are no expressions to mix.")
-        key = self._key(tensor, model)
+        key = self._key(tensor, model, away_from)
         if key not in self._made:
+            leads = away_from in pipe.labels and pipe.default_guidance() not in (0, 1)
             boxes, steps = self.engine.moving(pipe, tensor), pipe.default_steps()
             made: dict[str, list[Motion]] = {}
             for i, label in enumerate(pipe.labels):
@@ -61,9 +67,11 @@ class Expressions:
                     progress((i + (step + 1) / steps) / len(pipe.labels or []), label)
                     return {}
 
+                away = led_away_from([label], away_from) if leads else None
                 output = pipe(
                     tensor, [label] * len(boxes) if boxes else label, subjects=boxes, output_type="stream",
                     generator=torch.Generator().manual_seed(0), callback_on_step_end=tick,
+                    negative_prompt=away, guidance_scale=AWAY if away else None,
                 )  # fmt: skip
                 made[label] = [output.motion(number) for number in range(len(boxes or [0]))]
             self._made[key] = Made(boxes, made)
@@ -80,18 +88,20 @@ class Expressions:
         hold: float = 0.0,
         still: bool = False,
         output_size: str = SIZE,
+        away_from: str = "",
     ) -> str:
         """A clip, or with `still` one picture at its fullest, of expressions that `make` has made, without denoising.
 
         Args:
             weights: how much of each label: 0 is none of it, 1 as generated.
             hold: seconds for which the fullest moment stays.
+            away_from: as `make` was told.
 
         Raises:
             ValueError: for bad input, and where `make` was not asked for first.
         """
         pipe, tensor = self.engine.pipeline(model), self.engine.usable(picture)
-        found = self._made.get(self._key(tensor, model))
+        found = self._made.get(self._key(tensor, model, away_from))
         if found is None:
             raise ValueError("Make this picture's expressions first.")
         boxes, motions = found
@@ -114,6 +124,6 @@ class Expressions:
         return str(path / "0000.png" if still else path)
 
     @staticmethod
-    def _key(tensor: torch.Tensor, model: str | None) -> str:
-        """What tells a picture and a model from others."""
-        return f"{(model or '').strip()} {tuple(tensor.shape)} {hashlib.sha256(tensor.numpy().tobytes()).hexdigest()}"
+    def _key(tensor: torch.Tensor, model: str | None, away_from: str) -> str:
+        """What tells a picture, a model and what is led away from, from others."""
+        return f"{(model or '').strip()} {away_from} {tuple(tensor.shape)} {hashlib.sha256(tensor.numpy().tobytes()).hexdigest()}"

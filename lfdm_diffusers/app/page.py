@@ -21,7 +21,6 @@ from .actions import (
     clicked,
     describe,
     faces,
-    guidance_away,
     loaded,
     most_steps,
     paintable,
@@ -29,7 +28,6 @@ from .actions import (
     sampled,
     sentence_field,
     sentences_on_offer,
-    shown_already,
     stage,
     transferred,
 )
@@ -42,6 +40,7 @@ from .expression_tab import expression_tab
 from .gallery import first_clip, first_label, gallery
 from .gallery_clicks import CSS as GALLERY_CSS
 from .gallery_clicks import take_tiles
+from .given import away_field, guidance_away, shown_already
 from .history import history_parts
 from .playing import play_by_themselves
 from .uploads import (
@@ -83,12 +82,12 @@ def make_page(engine: Engine) -> gr.Blocks:
         model = gr.State("")
         with gr.Tab("Generate"), gr.Row(equal_height=False):
             kind, shaped = _generate_tab(engine, model, page)
-        with gr.Tab("Expressions", visible=bool(engine.pipeline().labels)), gr.Row(equal_height=False):
-            expression_tab(engine, page, _picture(engine, 0, elem_id="mix-picture", render=False))
-        with gr.Tab("From a clip"), gr.Row(equal_height=False):
-            _transfer_tab(engine, page, model)
-        with gr.Tab("Saved motion"), gr.Row(equal_height=False):
-            _kept_tab(engine, page, model)
+        with gr.Tab("Expressions", visible=bool(engine.pipeline().labels)) as tab, gr.Row(equal_height=False):
+            expression_tab(engine, page, tab, _picture(engine, 0, elem_id="mix-picture", render=False))
+        with gr.Tab("From a clip") as tab, gr.Row(equal_height=False):
+            _transfer_tab(engine, tab, model)
+        with gr.Tab("Saved motion") as tab, gr.Row(equal_height=False):
+            _kept_tab(engine, tab, model)
         with gr.Tab("Model", visible=engine.may_load):
             _model_tab(engine, model, kind, shaped)
         gr.Markdown(
@@ -109,7 +108,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         picture = _picture(engine, 0, height=260, elem_id="picture")
         # Where pictures are framed is chosen below.
         fit = _framing(engine, render=False)
-        told_line(engine, page, picture, model, fit, name="outlook")
+        told_line(engine, page.load, picture, model, fit, name="outlook")
         kind = gr.Radio(
             [("a photograph of a person", ""), ("a drawn face", DRAWN_MODEL)],
             value="",
@@ -129,14 +128,7 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         with gr.Row():
             go = gr.Button("Animate", variant="primary", elem_id="go", min_width=90)
             go_all = gr.Button("All labels", visible=bool(labels), elem_id="go-all", min_width=90)
-        away = gr.Dropdown(
-            [("not said", ""), *((label, label) for label in labels)],
-            value="",
-            label="The face shows already",
-            info="guidance leads away from it: happiness closes a smile",
-            visible=pipe.default_guidance() not in (0, 1) and bool(labels),
-            elem_id="away",
-        )
+        away = away_field(pipe, "away")
         if engine.both:
             # A picture of somebody's own is a photograph, unless they say something else.
             by_hand = gr.State(False)
@@ -263,13 +255,13 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
     return kind, [label, text, said, go_all, steps, guidance, frames]
 
 
-def _transfer_tab(engine: Engine, page: gr.Blocks, model: gr.State) -> None:
+def _transfer_tab(engine: Engine, tab: gr.Tab, model: gr.State) -> None:
     with gr.Column():
         gr.Markdown(
             "The auto-encoder finds the motion of a driving clip, and gives it to your picture: no label needed."
         )
         picture, fit = _picture(engine, 1, elem_id="moving-picture"), _framing(engine, render=False)
-        told_line(engine, page, picture, model, fit)
+        told_line(engine, tab.select, picture, model, fit)
         driving = gr.Video(
             label="Driving clip",
             sources=["upload", "webcam"],
@@ -289,13 +281,13 @@ def _transfer_tab(engine: Engine, page: gr.Blocks, model: gr.State) -> None:
     work(go.click, transferred(engine), [picture, driving, relative, model, scale, loop, fit, size], results, "moved")
 
 
-def _kept_tab(engine: Engine, page: gr.Blocks, model: gr.State) -> None:
+def _kept_tab(engine: Engine, tab: gr.Tab, model: gr.State) -> None:
     with gr.Column():
         gr.Markdown(
             "A `.safetensors` file that this app or `lfdm generate` has saved, for any picture framed in the same way."
         )
         picture, fit = _picture(engine, 2), _framing(engine, render=False)
-        told_line(engine, page, picture, model, fit)
+        told_line(engine, tab.select, picture, model, fit)
         kept = gr.File(label="Motion", file_types=[".safetensors"], elem_id="motion", elem_classes=TAKES["motion"])
         scale, loop = _strength(), _repetition()
         fit.render()

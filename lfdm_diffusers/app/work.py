@@ -25,11 +25,12 @@ SCRIPT = """
 
 
 def told_line(
-    engine: Engine, page: gr.Blocks, picture: gr.Image, *others: gr.components.Component, name: str = ""
+    engine: Engine, opened: Callable, picture: gr.Image, *others: gr.components.Component, name: str = ""
 ) -> None:
-    """A line that says what will become of a picture; `others` are the model and the framing, whose changes it follows, too."""
+    """A line that says what will become of a picture, from the event on that opens where it stands; `others` are the model and the
+    framing, whose changes it follows, too."""
     line = gr.Markdown(elem_id=name or None)
-    for change in (page.load, *(part.change for part in (picture, *others))):
+    for change in (opened, *(part.change for part in (picture, *others))):
         change(outlook(engine), [picture, *others], line, **NOW)
 
 

@@ -231,13 +231,13 @@ def test_all_work_can_be_stopped_while_frames_are_drawn(engine, picture):
 @pytest.mark.integration
 def test_what_the_packages_photograph_shows_is_known(model, tmp_path):
     pytest.importorskip("gradio")
-    from lfdm_diffusers.app import actions
+    from lfdm_diffusers.app.given import guidance_away, shown_already
 
     ((photograph, _),) = embedded_photographs().items()
     copy = shutil.copy(photograph, tmp_path / "sent.jpg")
-    assert actions.shown_already(str(copy)) == "happiness"
-    assert actions.shown_already(str(embedded_pictures()[0])) == actions.shown_already(None) == ""
-    assert [actions.guidance_away(Engine(model))(given, "") for given in ("happiness", "")] == [1.5, 1.0]
+    assert shown_already(str(copy)) == "happiness"
+    assert shown_already(str(embedded_pictures()[0])) == shown_already(None) == ""
+    assert [guidance_away(Engine(model))(given, "") for given in ("happiness", "")] == [1.5, 1.0]
 
 
 @pytest.mark.integration

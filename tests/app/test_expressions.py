@@ -68,3 +68,16 @@ def test_of_many_faces_the_first_ones_move(expressions, picture, monkeypatch):
     expressions.make(picture)
     (made,) = expressions._made.values()
     assert made.boxes == boxes[:2] and [len(motions) for motions in made.motions.values()] == [2] * len(LABELS)
+
+
+def test_all_other_labels_are_led_away_from_what_the_face_shows(tmp_path, picture):
+    tiny_pipeline(default_num_inference_steps=1, default_guidance_scale=2.0).save_pretrained(tmp_path / "guided")
+    guided = Expressions(Engine(str(tmp_path / "guided")))
+    for away in ("", "anger"):
+        guided.make(picture, away_from=away)
+    plain, led = guided._made.values()
+    same = [torch.equal(plain.motions[label][0].flow, led.motions[label][0].flow) for label in LABELS]
+    assert same == [label == "anger" for label in LABELS]
+    assert guided.mixed(picture, {"surprise": 1.0}, away_from="anger")
+    with pytest.raises(ValueError, match="Make this picture's expressions first"):
+        guided.mixed(picture, {"surprise": 1.0}, away_from="surprise")
