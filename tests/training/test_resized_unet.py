@@ -91,7 +91,7 @@ def test_a_trained_unet_learns_to_summarise_pictures():
     """Until it has learnt, it computes what it did; then a change in one corner of a picture is told of in all others, at any size."""
     unet, generator = with_picture_reader(tiny_unet(), 1), torch.Generator().manual_seed(0)
     torch.nn.init.normal_(unet.picture_reader.conv_out.weight)
-    with pytest.raises(ValueError, match="`image_summary` must be 0 without `image_blocks`.*got 4"):
+    with pytest.raises(ValueError, match=r"`image_summary` must be 0 without `image_blocks`, which .*got 4"):
         with_picture_reader(tiny_unet(), None, 4)
     summing = with_picture_reader(unet, None, 4)
     assert summing.config.image_summary == 4 and with_picture_reader(summing, 1, 0) is summing
