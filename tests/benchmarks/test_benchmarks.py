@@ -12,6 +12,7 @@ import data_waiting
 import faster_ways
 import operations
 import performance_page
+import performance_speed
 import plain
 import precision
 import pytest
@@ -262,12 +263,12 @@ def test_comparisons_are_of_the_rows():
         return asdict(Case(item, "mug128", dtype)) | known | memory | more
 
     rows = [row("decode", "bfloat16", 2.0), row("decode", "float32", 4.0), row("decode", "float32", 8.0, plain=True)]
-    assert performance_page.plain_of(rows[0], rows) is rows[2]
-    assert performance_page.plain_of(row("unet_step", "float32", 1.0), rows) is None
-    assert "Here it is 2.5 times" in performance_page.matrix_told(rows)
-    assert performance_page.matrix_told(rows[1:]) == ""
-    assert "decode all frames 0.90 against 0.62, without what is imported 0.4" in performance_page.memory_told(rows)
-    assert performance_page.memory_told(rows[:1]) == ""
+    assert performance_speed.plain_of(rows[0], rows) is rows[2]
+    assert performance_speed.plain_of(row("unet_step", "float32", 1.0), rows) is None
+    assert "Here it is 2.5 times" in performance_speed.matrix_told(rows)
+    assert performance_speed.matrix_told(rows[1:]) == ""
+    assert "decode all frames 0.90 against 0.62, without what is imported 0.4" in performance_speed.memory_told(rows)
+    assert performance_speed.memory_told(rows[:1]) == ""
 
 
 def test_growth_is_told_in_the_precision_that_it_was_measured_in():
@@ -278,14 +279,14 @@ def test_growth_is_told_in_the_precision_that_it_was_measured_in():
 
     # The machine was half as fast when the longer video was measured.
     rows = [row(3.0, None), row(9.0, None, plain=True), row(2.0, None, "bfloat16"), row(24.0, 160, peak=25.0)]
-    table, dtype = performance_page.growth(rows)
+    table, dtype = performance_speed.growth(rows)
     assert dtype == "float32" and "| 40, 160 | 3, 24 | frames^1.00 |" in table
-    assert performance_page.growth(rows[:3]) == ("", "")
+    assert performance_speed.growth(rows[:3]) == ("", "")
 
 
 def test_growth_is_a_power_law():
-    assert performance_page.exponent(((40, 3.0), (160, 12.0))) == pytest.approx(1)
-    assert performance_page.exponent(((128, 1.0), (256, 4.0))) == pytest.approx(2)
+    assert performance_speed.exponent(((40, 3.0), (160, 12.0))) == pytest.approx(1)
+    assert performance_speed.exponent(((128, 1.0), (256, 4.0))) == pytest.approx(2)
 
 
 def test_attention_is_counted_whichever_kernel_computes_it():
