@@ -3,10 +3,12 @@
 
 npm install --prefix face-api @vladmandic/face-api@1.7.15 @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
 python reproduction/photographs.py --face_api face-api --photographs FOLDER
+python reproduction/photographs.py --face_api face-api --photographs FOLDER --away 1.5
 
 A clip is called what the mean over some frames about its middle is. How far its face is from the picture's is told beside it: by the
 reader's authors, less than .6 is the same person. `--data unseen` gives it the true clips of a set instead: no model can be called rightly
-more often than what it learnt from.
+more often than what it learnt from. With `--away`, faces that it calls happy in the photograph are led away from that, as one would ask for
+whose photograph it is (`lfdm generate --negative-prompt`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lfdm_diffusers import LFDMPipeline, find_subjects
+from lfdm_diffusers import Box, LFDMPipeline, find_subjects
 from lfdm_diffusers.data.clips import read_clip
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.picture_reading import open_picture
@@ -34,6 +36,7 @@ NAMES = {
     "surprise": "surprised",
 }  # fmt: skip
 LABELS = tuple(NAMES)
+SMILING = "happiness"
 APEX = [9, 11, 13]  # of 24 frames
 LARGE = 700  # pixels of a photograph's longer side, at most
 
@@ -69,9 +72,10 @@ def called(faces: Sequence[dict | None]) -> str | None:
 
 
 def generated(
-    pipeline: str, files: Sequence[Path], guidance_scale: float | None
+    pipeline: str, files: Sequence[Path], guidance_scale: float | None, away: float | None, reader: Reader
 ) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray]]]:
-    """Name and pixels of each photograph in which a face is found, and frames of a clip of each label, at its own size."""
+    """Of each photograph in which a face is found its name, the pixels around its first face, and the same of frames of a clip of each
+    label, at its own size; with guidance `away` from happiness, where the reader calls it that. Other faces are cut off: it reads one."""
     pipe = LFDMPipeline.from_pretrained(pipeline)
     pipe.set_progress_bar_config(disable=True)
     for file in files:
@@ -80,14 +84,25 @@ def generated(
         picture.thumbnail((LARGE, LARGE))
         face = find_subjects(picture)[:1]
         clips = {}
+        rows, columns = around(face[0]) if face else (slice(None), slice(None))
+        pixels = np.asarray(picture)[rows, columns]
+        smiles = away is not None and called(reader.faces(pixels[None])) == SMILING
         for label in LABELS if face else ():
+            led = smiles and label != SMILING
             (frames,) = pipe(
-                picture, label, subjects=face, output_size="picture", output_type="stream", guidance_scale=guidance_scale,
+                picture, label, subjects=face, output_size="picture", output_type="stream",
+                guidance_scale=away if led else guidance_scale, negative_prompt=SMILING if led else None,
                 generator=torch.Generator().manual_seed(0),
             ).frames  # fmt: skip
-            clips[label] = np.stack(list(frames))[APEX]
+            clips[label] = np.stack(list(frames))[APEX][:, rows, columns]
         if clips:
-            yield file.name, np.asarray(picture), clips
+            yield file.name, pixels, clips
+
+
+def around(box: Box) -> tuple[slice, slice]:
+    """Rows and columns of a box in a picture."""
+    left, top, right, bottom = (max(0, round(side)) for side in (box.left, box.top, box.right, box.bottom))
+    return slice(top, bottom), slice(left, right)
 
 
 def rendered(folder: Path, people: int | None) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray]]]:
@@ -111,15 +126,18 @@ def main() -> None:
     given.add_argument("--data", type=Path, help="people that lfdm data people drew: judge the true clips")
     parser.add_argument("--people", type=int, help="of --data, at most; default: all")
     parser.add_argument("--guidance_scale", type=float, help="default: the model's")
+    parser.add_argument(
+        "--away", type=float, help="guidance away from happiness, where a photograph shows it; default: none"
+    )
     args = parser.parse_args()
+    reader = Reader(args.face_api / "node_modules")
     files = sorted(file for file in args.photographs.iterdir() if file.is_file()) if args.photographs else []
     pictures = (
         rendered(args.data, args.people)
         if args.data
-        else generated(args.pipeline, [*embedded_photographs(), *files], args.guidance_scale)
+        else generated(args.pipeline, [*embedded_photographs(), *files], args.guidance_scale, args.away, reader)
     )
     confusion, unseen, far = np.zeros((len(LABELS), len(LABELS)), int), 0, []
-    reader = Reader(args.face_api / "node_modules")
     for name, picture, clips in pictures:
         (first,) = reader.faces(picture[None])
         for label, frames in clips.items():

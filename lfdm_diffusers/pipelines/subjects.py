@@ -67,9 +67,10 @@ def find_subjects(image: Picture, face_frame: float | None = None) -> list[Box]:
     factor = min(1.0, LONGEST / max(height, width))
     if factor < 1:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    data: Any = cv2.data
+    library: Any = cv2
     faces, eyes = (
-        cv2.CascadeClassifier(f"{data.haarcascades}haarcascade_{name}.xml") for name in ("frontalface_alt2", "eye")
+        cv2.CascadeClassifier(f"{library.data.haarcascades}haarcascade_{name}.xml")
+        for name in ("frontalface_alt2", "eye")
     )
     smallest = max(20, round(min(grey.shape) * SMALLEST))
     found = faces.detectMultiScale(grey, 1.1, NEIGHBOURS, minSize=(smallest, smallest))
