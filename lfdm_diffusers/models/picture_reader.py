@@ -8,9 +8,8 @@ from torch import nn
 
 from .blocks_3d import ResnetBlock
 
-SUMMARISED = (
-    4  # side, in places, of the map that a summary is made of: eyes, nose and mouth of a framed face are told apart
-)
+# Side, in places, of the map that a summary is made of: eyes, nose and mouth of a framed face are told apart.
+SUMMARISED = 4
 SPREAD = 8, 16  # side and channels of the map that a summary becomes
 
 

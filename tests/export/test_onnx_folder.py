@@ -28,8 +28,9 @@ pytestmark = pytest.mark.skipif(not all(map(find_spec, ("onnxruntime", "onnxscri
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A pipeline, and the folder of its files (float16: its own weights have been rounded, so that both have the same)."""
-    unet = tiny_unet(image_blocks=1, image_block_channels=8)
-    torch.nn.init.normal_(unet.picture_reader.conv_out.weight)
+    unet = tiny_unet(image_blocks=1, image_block_channels=8, image_summary=4)
+    for part in (unet.picture_reader, unet.picture_reader.summary):
+        torch.nn.init.normal_(part.conv_out.weight)
     pipe = tiny_pipeline(unet=unet, text_encoder=True, default_guidance_scale=2.0)
     pipe.lfae.register_to_config(flow_grid="centers", warp_padding="border")
     pipe.unet.register_to_config(flow_target="residual", prediction_type="v_prediction")
