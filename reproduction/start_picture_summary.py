@@ -31,7 +31,6 @@ from lfdm_diffusers.data.dataset import to_tensor
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.people.actions import ACTIONS
 from lfdm_diffusers.data.reframing import draw_framing, reframe
-from lfdm_diffusers.models.picture_reader import PictureReader
 from lfdm_diffusers.training.starting_unet import with_picture_reader
 
 BATCH, DECAY = 32, 0.1
@@ -60,14 +59,6 @@ def mirrored(name: str) -> str:
 
 
 MIRRORED = [ACTIONS.index(mirrored(name)) for name in ACTIONS]
-
-
-def blocks(reader: PictureReader, patches: torch.Tensor) -> torch.Tensor:
-    """What a summary is made of."""
-    x = reader.conv_in(patches)
-    for resnet in reader.resnets:
-        x = resnet(x, 1)
-    return x
 
 
 @torch.inference_mode()
@@ -133,6 +124,10 @@ def main() -> None:
     shared = [*reader.conv_in.parameters(), *reader.resnets.parameters()]
     rates = (RATE, RATE_OF_BLOCKS)
     optimizer = torch.optim.AdamW([{"params": ours}, {"params": shared}], weight_decay=DECAY)
+    judged = [patches(part.float()) for part in test.latents.split(64)]
+    wanted = (test.actions[:, told] - mean) / scale
+    with torch.inference_mode():
+        kept_output = torch.cat([before.conv_out(before.blocks(part)) for part in judged])
     start, step, told_of = time.monotonic(), 0, 1
     best, kept = 2.0, reader.state_dict()
     while (spent := (time.monotonic() - start) / (60 * args.minutes)) < 1:
@@ -141,9 +136,9 @@ def main() -> None:
         chosen = torch.randint(len(train.latents), (BATCH,))
         latents = train.latents[chosen].float()
         given = patches(latents + noise * torch.randn_like(latents))
-        read = blocks(reader, given)
+        read = reader.blocks(given)
         loss = F.mse_loss(head(reader.summary.summarise(read)), (train.actions[chosen][:, told] - mean) / scale)
-        gave = before.conv_out(blocks(before, given))
+        gave = before.conv_out(before.blocks(given))
         loss = loss + KEPT * F.mse_loss(before.conv_out(read), gave) / gave.var().clamp(min=1e-12)
         optimizer.zero_grad()
         loss.backward()
@@ -154,16 +149,12 @@ def main() -> None:
             told_of += 1
             head.eval()
             with torch.inference_mode():
-                parts = [blocks(reader, patches(part.float())) for part in test.latents.split(64)]
+                parts = [reader.blocks(part) for part in judged]
                 found = torch.cat([head(reader.summary.summarise(part)) for part in parts])
-                wanted = (test.actions[:, told] - mean) / scale
                 left = float((found - wanted).square().sum() / wanted.square().sum())
                 r = [float(torch.corrcoef(torch.stack((found[:, i], wanted[:, i])))[0, 1]) for i in smile]
-                gave = [before.conv_out(blocks(before, patches(part.float()))) for part in test.latents.split(64)]
-                gives = [before.conv_out(part) for part in parts]
-                changed = float(
-                    (torch.cat(gives) - torch.cat(gave)).square().mean() / torch.cat(gave).var().clamp(min=1e-12)
-                )
+                output = torch.cat([before.conv_out(part) for part in parts])
+                changed = float((output - kept_output).square().mean() / kept_output.var().clamp(min=1e-12))
             head.train()
             if left < best:  # later it may only learn its people by heart
                 best, kept = left, copy.deepcopy(reader.state_dict())

@@ -37,10 +37,15 @@ class PictureReader(nn.Module):
             nn.init.zeros_(parameter)
         self.summary = PictureSummary(channels, out_channels, summary, groups) if summary else None
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def blocks(self, x: torch.Tensor) -> torch.Tensor:
+        """What the blocks make of it, `(B, channels, h, w)`; a summary is made of that."""
         x = self.conv_in(x)
         for resnet in self.resnets:
             x = resnet(x, 1)
+        return x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.blocks(x)
         read = self.conv_out(x)
         return read if self.summary is None else read + self.summary(x)
 
