@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.data.augmentation import augment_clip
+from lfdm_diffusers.data.augmentation import augment_clip, degrade
 from lfdm_diffusers.data.clips import read_clip
 from lfdm_diffusers.data.dataset import to_tensor
 from lfdm_diffusers.data.layouts import find_clips
@@ -39,6 +39,7 @@ NOISE = 0.3  # of latent maps: share of their deviation
 KEPT = 10.0  # weight of the share by which what the blocks gave changes
 DROPPED = 0.2  # of the summary's features
 REFRAMED = 0.1  # as `--reframe`
+DEGRADED = 0.5  # as `--degrade`
 SEEN = 0.05  # the deviation of an action's strength from which it is told
 SMILE = [i for i, name in enumerate(ACTIONS) if name.startswith("mouthSmile")]
 
@@ -63,7 +64,8 @@ MIRRORED = [ACTIONS.index(mirrored(name)) for name in ACTIONS]
 
 @torch.inference_mode()
 def read_faces(pipe: LFDMPipeline, roots: list[Path], split: str, frames: int, seed: int) -> Faces:
-    """Some frames of each clip of a split that the metadata list; for training half of them mirrored, all in other colours and frames."""
+    """Some frames of each clip of a split that the metadata list; for training half of them mirrored and half degraded, all in other colours and
+    frames."""
     rng, training = np.random.default_rng(seed), split == "train"
     found, shown = [], []
     for root in roots:
@@ -80,6 +82,8 @@ def read_faces(pipe: LFDMPipeline, roots: list[Path], split: str, frames: int, s
                 actions = np.array([row[name][frame] if name in row else 0.0 for name in ACTIONS], np.float32)
                 if training:
                     picture = augment_clip(picture[None], rng)[0]
+                    if rng.random() < DEGRADED:
+                        picture = degrade(picture, rng)
                 tensor = to_tensor(picture[None])[:, 0]
                 if training:
                     if rng.random() < 0.5:

@@ -50,6 +50,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="turn pictures and their motion by up to A radians, scale them by up to exp(A), shift them by up to A of half a side",
     )
 
+    data.add_argument(
+        "--degrade",
+        type=number(0, 1),
+        default=0.0,
+        metavar="P",
+        help="share of the pictures that look like bad photographs: small, dark or bright, noisy, hard-pressed; their motion stays",
+    )
+
     model = parser.add_argument_group("model (a new U-Net, or one to go on with)")
     model.add_argument("--lfae", metavar="PATH|ID", help="trained auto-encoder: a folder or Hub repository")
     model.add_argument("--lfae_subfolder", help="of --lfae, such as lfae")
@@ -292,6 +300,7 @@ def train(args: argparse.Namespace) -> None:
             args.flip,
             args.caption_prob,
             args.reframe,
+            args.degrade,
         ),
         HeldOut(
             MotionDataset(judged, cache, args.num_frames, "uniform", augment=False, caption_prob=args.caption_prob),

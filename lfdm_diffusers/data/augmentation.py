@@ -1,10 +1,11 @@
 """The published augmentations of both stages, on uint8 frames with Pillow, as the published code's libraries do.
 
-Stage one changes the finished picture, black bars included; stage two changes the clip before it gets its bars.
+Stage one changes the finished picture, black bars included; stage two changes the clip before it gets its bars. `degrade` is not published.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -93,3 +94,42 @@ def augment_clip(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     ranges = (("brightness", 1, 64 / 255), ("contrast", 1, 0.25), ("saturation", 1, 0.25), ("hue", 0, 0.04))
     return change_colors(frames, [(name, rng.uniform(mid - reach, mid + reach)) for name, mid, reach in ranges])
+
+
+# Of `degrade`: the share of its pixels on a side that a picture keeps at least, the exponent that its levels get at most (or one by it),
+# the deviation of its noise in levels at most, and the quality of its JPEG.
+LEAST_SHARE = 0.22
+MOST_GAMMA = 2.2
+MOST_NOISE = 10.0
+QUALITIES = 25, 90
+
+
+def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture as a small, dark, noisy or hard-pressed photograph shows it: each in half of all calls, at random strength.
+
+    The sharpness goes, then the light changes, then noise and the blocks of JPEG come, as in a camera. Nothing moves.
+
+    Args:
+        picture: (H, W, 3) uint8.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    smaller, lit, noisy, pressed = rng.random(4) < 0.5
+    height, width = picture.shape[:2]
+    image = PIL.Image.fromarray(picture)
+    if smaller:
+        share = rng.uniform(LEAST_SHARE, 1)
+        size = max(1, round(share * width)), max(1, round(share * height))
+        image = image.resize(size, PIL.Image.Resampling.BOX).resize((width, height), PIL.Image.Resampling.BICUBIC)
+    levels = np.asarray(image, dtype=np.float32)
+    if lit:
+        levels = 255 * (levels / 255) ** MOST_GAMMA ** rng.uniform(-1, 1)
+    if noisy:
+        levels = levels + rng.normal(0, rng.uniform(0, MOST_NOISE), levels.shape)
+    image = PIL.Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
+    if pressed:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=int(rng.integers(*QUALITIES)))
+        image = PIL.Image.open(file)
+    return np.array(image)

@@ -13,7 +13,7 @@ import torch
 from accelerate.utils import gather_object
 from torch.utils.data import Dataset
 
-from ..data.augmentation import augment_clip
+from ..data.augmentation import augment_clip, degrade
 from ..data.batches import Draw
 from ..data.cache import ClipReader, clip_state
 from ..data.chance import draws
@@ -183,6 +183,7 @@ class MotionDataset(Dataset):
         caption_prob: share of items that come with one of their clip's sentences (`Clip.texts`) in the place of its label. A clip
             that has no label comes with a sentence always.
         reframe: turn, scale and shift pictures and motion by up to this (`data.reframing.draw_framing`); 0: as they are.
+        degrade: share of the reference pictures that look like bad photographs (`data.augmentation.degrade`).
     """
 
     def __init__(
@@ -196,6 +197,7 @@ class MotionDataset(Dataset):
         flip: bool = False,
         caption_prob: float = 0.0,
         reframe: float = 0.0,
+        degrade: float = 0.0,
     ):
         if not clips:
             raise ValueError("`clips` is empty; at least one clip is needed.")
@@ -203,7 +205,7 @@ class MotionDataset(Dataset):
             raise ValueError(f"`strategy` must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
         self.clips, self.cache, self.num_frames, self.strategy = list(clips), cache, num_frames, strategy
         self.seed, self.augment, self.flip, self.caption_prob = seed, augment, flip, caption_prob
-        self.reframe = reframe
+        self.reframe, self.degrade = reframe, degrade
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -217,6 +219,8 @@ class MotionDataset(Dataset):
         first = reader.read(clip, [0])
         if self.augment:
             first = augment_clip(first, rng)
+        if self.degrade and rng.random() < self.degrade:
+            first = degrade(first[0], rng)[None]
         reference = to_tensor(reader.place(first))[:, 0]
         volume = torch.from_numpy(np.asarray(motion[indices], dtype=np.float32)).transpose(0, 1)
         if self.flip and rng.random() < 0.5:

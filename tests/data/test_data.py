@@ -33,7 +33,7 @@ from leftovers import workshop_of_a_killed_process
 from torch.utils.data import DataLoader
 
 from lfdm_diffusers.data import published_datasets as published
-from lfdm_diffusers.data.augmentation import augment_clip, change_colors, change_pair, draw_pair_changes
+from lfdm_diffusers.data.augmentation import augment_clip, change_colors, change_pair, degrade, draw_pair_changes
 from lfdm_diffusers.data.batches import Draw, StepBatchSampler
 from lfdm_diffusers.data.cache import CachedClipReader, ClipReader
 from lfdm_diffusers.data.chance import draws
@@ -527,6 +527,19 @@ def test_colours_may_change_after_scaling():
 
 
 # ---- data sets ------------------------------------------------------------------------------------------------------
+
+
+def test_degraded_picture():
+    """It is what it was, seen badly: less sharp, in another light, with noise; nothing has moved, and the same draw gives the same."""
+    y, x = np.mgrid[:64, :64]
+    picture = np.stack([128 + 100 * np.sin(x / 6) * np.sin(y / 8)] * 3, -1).astype(np.uint8)
+    seen = [degrade(picture, np.random.default_rng(seed)) for seed in range(40)]
+    assert {(one.shape, one.dtype) for one in seen} == {((64, 64, 3), np.dtype(np.uint8))}
+    np.testing.assert_array_equal(seen[3], degrade(picture, np.random.default_rng(3)))
+    alike = [np.corrcoef(one.ravel(), picture.ravel())[0, 1] for one in seen]
+    assert 0.9 < min(alike) < 0.99 and max(alike) > 0.999
+    means = [one.mean() for one in seen]
+    assert min(means) < 110 and max(means) > 145
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ OPTIONS = {
     "train_unet": SHARED
     + OF_DIFFUSION
     + "flow_target lfae lfae_subfolder lora_alpha lora_rank model_config_name_or_path motion_cache_dir pretrained_model_name_or_path"
-    + " caption_prob expression_weight guidance_scale image_blocks image_summary objective reframe save_text_encoder teacher_steps text_attention timestep_bias true_motion walk_steps",
+    + " caption_prob degrade expression_weight guidance_scale image_blocks image_summary objective reframe save_text_encoder teacher_steps text_attention timestep_bias true_motion walk_steps",
     "train_baseline": SHARED
     + OF_DIFFUSION
     + "autoencoder discriminator_lr_scale kl_weight label_embeddings model_config reconstruction_weight system",

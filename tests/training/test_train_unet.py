@@ -479,6 +479,10 @@ def test_motion_dataset(faces, cache):
     assert not torch.equal(one.reference, sample.reference) and not torch.equal(one.motion, sample.motion)
     assert not torch.equal(one.motion, other.motion)
     assert torch.equal(framed[(0, 1)].motion, one.motion)
+    worse = MotionDataset(clips, cache, 4, "uniform", augment=False, degrade=1.0)
+    seen = [worse[(epoch, 1)] for epoch in range(4)]
+    assert len({float(one.reference.sum()) for one in seen}) > 2
+    assert all(torch.equal(one.motion, sample.motion) for one in seen)
     with pytest.raises(ValueError, match="`clips` is empty"):
         MotionDataset([], cache, 4)
 
