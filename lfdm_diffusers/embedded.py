@@ -10,8 +10,6 @@ ASSETS = Path(__file__).parent / "assets"
 MODEL = "people128"  # of photographs of people
 DRAWN_MODEL = "toon64"  # of drawn faces
 FACES = {"astronaut.jpg": (135, 22, 314, 201)}  # in the photographs, as `find_subjects` finds and frames them
-GIVEN = {"astronaut.jpg": "happiness"}  # what they show already
-AWAY = 1.5  # the guidance that leads away from what is given; of more, faces tear (docs/people.md)
 
 
 def embedded_models() -> list[str]:
@@ -55,13 +53,6 @@ def embedded_photographs() -> dict[Path, tuple[int, int, int, int]]:
     """
     files = {path.name: path for path in (ASSETS / "photographs").glob("*.jpg")}
     return {files[name]: face for name, face in FACES.items() if name in files}
-
-
-def given_expression(pictures: Iterable[Path]) -> str | None:
-    """The label that faces in photographs of the package show already, if all pictures are such and show the same."""
-    known = {path.resolve(): GIVEN.get(path.name) for path in embedded_photographs()}
-    found = {known.get(path.resolve()) for path in pictures}
-    return found.pop() if len(found) == 1 else None
 
 
 def embedded_pictures() -> list[Path]:

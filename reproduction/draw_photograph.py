@@ -12,7 +12,7 @@ import torch
 from draw_generated import save
 
 from lfdm_diffusers import LFDMPipeline
-from lfdm_diffusers.embedded import AWAY, embedded_model, embedded_photographs, given_expression
+from lfdm_diffusers.embedded import embedded_model, embedded_photographs
 from lfdm_diffusers.pipelines.rendering import Box
 
 SHOWN = (104, 0, 344, 240)  # left, top, right, bottom: what is drawn of the photograph
@@ -21,10 +21,10 @@ SHOWN = (104, 0, 344, 240)  # left, top, right, bottom: what is drawn of the pho
 def photograph_clip(pipe: LFDMPipeline, label: str) -> np.ndarray:
     """The photograph and a label, `(F, H, W, 3)`, uint8."""
     ((path, face),) = embedded_photographs().items()
-    given = given_expression([path])
-    away = {} if label == given else {"negative_prompt": given, "guidance_scale": AWAY}  # as `lfdm generate` does it
+    picture, subjects = PIL.Image.open(path), [Box(*face)]
+    guidance = pipe.guidance_away([label], pipe.labels_shown(picture, subjects))  # as `lfdm generate` does it
     options = {"output_size": "picture", "output_type": "stream", "generator": torch.Generator().manual_seed(0)}
-    (frames,) = pipe(PIL.Image.open(path), label, subjects=[Box(*face)], **options, **away).frames
+    (frames,) = pipe(picture, [label], subjects=subjects, **options, **guidance).frames
     return np.stack(list(frames))
 
 

@@ -19,7 +19,6 @@ import PIL.Image
 import torch
 
 from ..data.clips import Clip, iterate_frames
-from ..data.labels import led_away_from
 from ..data.picture_fitting import FITS, to_tensors
 from ..data.picture_reading import bounded_picture
 from ..data.rates import frame_rate
@@ -330,7 +329,7 @@ class Engine:
         self, pipe: LFDMPipeline, asked: ClipOptions, fit: str
     ) -> Callable[[torch.Tensor, str | None, Progress], LFDMPipelineOutput]:
         """A function that samples a clip; the checks are done before the first one."""
-        steps, guidance = int(pipe.steps_of(asked.steps or None)), pipe.guidance_of(asked.guidance_scale)
+        steps = int(pipe.steps_of(asked.steps or None))
         for name, value, most in (("steps", steps, MOST_STEPS), ("frames", asked.num_frames or 1, MOST_FRAMES)):
             if not 1 <= value <= most:
                 raise ValueError(f"{name} must be from 1 to {most}, got {value}.")
@@ -345,23 +344,38 @@ class Engine:
 
             progress(0, label or "denoising")
             prompts: Any = asked.labels(label)
-            away = asked.away_from if asked.away_from in (pipe.labels or []) and guidance not in (0, 1) else None
+            boxes = [box for box, _ in asked.subjects] or None
+            shown = self.shown(pipe, tensor, boxes, asked.away_from, fit)
             return pipe(
                 tensor,
                 None if None in prompts else prompts,
                 num_frames=asked.num_frames,
                 num_inference_steps=steps,
-                guidance_scale=guidance,
-                negative_prompt=led_away_from(prompts, away),
+                **pipe.guidance_away(prompts, shown, asked.guidance_scale),
                 generator=torch.Generator().manual_seed(asked.seed),
                 motion_mask=None if asked.mask is None else asked.mask.resize((tensor.shape[-1], tensor.shape[-2])),
-                subjects=[box for box, _ in asked.subjects] or None,
+                subjects=boxes,
                 strokes=list(asked.strokes) or None,
                 **self._shown(fit, asked.output_size, asked.motion_scale, asked.loop),
                 callback_on_step_end=tick,
             )
 
         return sample
+
+    @staticmethod
+    def shown(
+        pipe: LFDMPipeline,
+        tensor: torch.Tensor,
+        boxes: Sequence[Box] | None,
+        label: str | None,
+        fit: str | None = None,
+    ) -> list[str | None]:
+        """What each of several faces shows already, where somebody says that it is `label`: that, of those in which the model sees it;
+        of all, if it sees it in none."""
+        if label not in (pipe.labels or []):
+            return [None] * len(boxes or [tensor])
+        seen = pipe.labels_shown(tensor, boxes, fit)
+        return [label if found == label or label not in seen else None for found in seen]
 
     @staticmethod
     def _shown(fit: str, output_size: str, motion_scale: float, loop: str | bool | None) -> dict[str, Any]:

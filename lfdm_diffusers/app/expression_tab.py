@@ -61,7 +61,7 @@ def mixed(
     return mix(still=True), mix(hold=held)
 
 
-def expression_tab(engine: Engine, page: gr.Blocks, tab: gr.Tab, picture: gr.Image) -> None:
+def expression_tab(engine: Engine, tab: gr.Tab, picture: gr.Image) -> None:
     """Lay the tab out; `picture` is where one is given, on the left."""
     expressions, labels = Expressions(engine), engine.pipeline().labels or []
     with gr.Column():
@@ -101,7 +101,7 @@ def expression_tab(engine: Engine, page: gr.Blocks, tab: gr.Tab, picture: gr.Ima
         slider.input(told(fullest), [picture, away, *sliders], still, **quick)
         slider.release(told(whole), asked, clip, **quick)
     hold.release(told(whole), asked, clip, **quick)
-    for change in (picture.change, page.load):
-        change(shown_already, picture, away, **NOW)
+    for change in (picture.change, tab.select):
+        change(shown_already(engine), picture, away, **NOW)
     for change in (picture.change, away.input):
         change(lambda: (None, None, "Not made yet for this picture."), None, [still, clip, hint], **NOW)

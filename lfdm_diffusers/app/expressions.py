@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..data.labels import led_away_from
 from ..data.picture_fitting import FITS
-from ..embedded import AWAY
 from ..pipelines import Box, LFDMPipeline, Motion
 from ..visualization.clip_files import default_fps
 from ..visualization.clip_views import clip_views
@@ -58,8 +56,8 @@ class Expressions:
             raise ValueError("This model has no list of labels, so there are no expressions to mix.")
         key = self._key(tensor, model, away_from)
         if key not in self._made:
-            leads = away_from in pipe.labels and pipe.default_guidance() not in (0, 1)
             boxes, steps = self.engine.moving(pipe, tensor), pipe.default_steps()
+            shown = self.engine.shown(pipe, tensor, boxes, away_from)
             made: dict[str, list[Motion]] = {}
             for i, label in enumerate(pipe.labels):
 
@@ -67,11 +65,10 @@ class Expressions:
                     progress((i + (step + 1) / steps) / len(pipe.labels or []), label)
                     return {}
 
-                away = led_away_from([label], away_from) if leads else None
+                prompts = [label] * len(boxes or [tensor])
                 output = pipe(
-                    tensor, [label] * len(boxes) if boxes else label, subjects=boxes, output_type="stream",
-                    generator=torch.Generator().manual_seed(0), callback_on_step_end=tick,
-                    negative_prompt=away, guidance_scale=AWAY if away else None,
+                    tensor, prompts, subjects=boxes, output_type="stream", generator=torch.Generator().manual_seed(0),
+                    callback_on_step_end=tick, **pipe.guidance_away(prompts, shown),
                 )  # fmt: skip
                 made[label] = [output.motion(number) for number in range(len(boxes or [0]))]
             self._made[key] = Made(boxes, made)

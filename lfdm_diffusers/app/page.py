@@ -83,7 +83,7 @@ def make_page(engine: Engine) -> gr.Blocks:
         with gr.Tab("Generate"), gr.Row(equal_height=False):
             kind, shaped = _generate_tab(engine, model, page)
         with gr.Tab("Expressions", visible=bool(engine.pipeline().labels)) as tab, gr.Row(equal_height=False):
-            expression_tab(engine, page, tab, _picture(engine, 0, elem_id="mix-picture", render=False))
+            expression_tab(engine, tab, _picture(engine, 0, elem_id="mix-picture", render=False))
         with gr.Tab("From a clip") as tab, gr.Row(equal_height=False):
             _transfer_tab(engine, tab, model)
         with gr.Tab("Saved motion") as tab, gr.Row(equal_height=False):
@@ -237,8 +237,8 @@ def _generate_tab(engine: Engine, model: gr.State, page: gr.Blocks) -> tuple[gr.
         ready = button.click(_only(column, columns), None, columns, **NOW)
         work(ready.then, sampled(engine, column is all_of_them), asked, results, place)
     any_seed.click(random_seed, None, seed, **NOW)
-    for change in (picture.change, page.load):
-        change(shown_already, picture, away, **NOW)
+    for change in (picture.change, model.change, page.load):
+        change(shown_already(engine), [picture, model], away, **NOW)
     away.change(guidance_away(engine), [away, model], guidance, **NOW)
     find.click(faces(engine), [picture, model], subjects, **DRAWING)
     drawing = [picture, pending, subjects, strokes, label]

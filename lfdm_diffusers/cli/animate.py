@@ -130,14 +130,16 @@ def run(args: argparse.Namespace) -> int:
         motion = pipe.transfer(picture, frames, subjects=None if box is None else [box], **options)
         return motion if isinstance(motion, Motion) else motion[0]
 
-    def make(picture: torch.Tensor, moving: Subjects, name: str, seed: int, tick: Callable) -> LFDMPipelineOutput:
+    def make(
+        picture: torch.Tensor, moving: Subjects, name: str, seed: int, tick: Callable
+    ) -> tuple[LFDMPipelineOutput, list[dict]]:
         boxes: list[Any] = moving.boxes or [None]
         own_names: list[Any] = moving.named(name)
         motion = [motion_of(picture, own, box) for own, box in zip(own_names, boxes)]
         hold = round(args.hold * next(iter(files.values())).rate(name))
         edit = {"motion_scale": args.motion_scale, "motion_mask": mask, "loop": args.loop, "hold": hold}
         size = {"image_fit": args.image_fit, "output_size": args.output_size, "subjects": moving.boxes}
-        return pipe.animate(picture, motion, output_type="stream", **size, **edit)
+        return pipe.animate(picture, motion, output_type="stream", **size, **edit), [{} for _ in boxes]
 
     return make_files(args, pipe, files, settings, make, subjects)
 

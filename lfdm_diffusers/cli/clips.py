@@ -211,7 +211,7 @@ def make_files(
     pipe: LFDMPipeline,
     files: dict[Path, PictureFiles],
     settings: dict,
-    make: Callable[[torch.Tensor, Subjects, Any, int, Callable], LFDMPipelineOutput],
+    make: Callable[[torch.Tensor, Subjects, Any, int, Callable], tuple[LFDMPipelineOutput, list[dict]]],
     subjects: Mapping[Path, Subjects],
     steps: int = 0,
 ) -> int:
@@ -221,8 +221,8 @@ def make_files(
         files: of each picture (`plan_files`).
         settings: what the files of motion say about themselves.
         make: called with a picture `(3 or 4, H, W)`, its subjects, a name (a label), a seed, and a callback for each of `steps`
-            denoising steps; returns one clip, to be streamed. Each clip is a call of its own: no bit of it depends on what else is
-            made.
+            denoising steps; returns one clip, to be streamed, and settings of each subject's own. Each clip is a call of its own: no bit of it
+            depends on what else is made.
         subjects: of each picture.
 
     Returns:
@@ -250,9 +250,9 @@ def make_files(
                 clips: dict[str | None, ClipViews] = {}
                 for label in names:
                     bar.set_description(printable(f"{picture.name}, {label or 'no label'}"))
-                    output = make(tensor, moving, label, seed, tick)
+                    output, of_subjects = make(tensor, moving, label, seed, tick)
                     same = {"picture": picture.name, "seed": seed, **settings}
-                    about = [{"label": own, **same} for own in moving.named(label)]
+                    about = [{"label": own, **same, **more} for own, more in zip(moving.named(label), of_subjects)]
                     # Frames are rendered and written while the next clip is denoised.
                     behind.do(write_clip_of, plan, label, seed, output, tensor, args.image_fit, about, clips)
                     bar.update()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..arguments.types import stroke, whole_number
-from ..data.labels import led_away_from
-from ..embedded import AWAY, given_expression
+from ..files.names import printable
 from .options import (
     add_file_arguments,
     add_limits,
@@ -93,8 +94,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--negative-prompt",
         metavar="L",
-        help="a label that guidance leads away from, such as that of the face in the picture: happiness closes a smile (tried: with "
-        "--guidance-scale 1.5)",
+        help="a label that guidance leads away from, such as what the face in the picture shows: happiness closes a smile (default: what "
+        "the model sees that it shows, if it was taught to, and no --guidance-scale is given)",
     )
     add_subject_argument(what, "LABEL")
     add_motion_arguments(how, generated=True)
@@ -145,9 +146,10 @@ def run(args: argparse.Namespace) -> int:
         with quiet_libraries():
             pipe.scheduler = scheduler_by_name(args.scheduler, pipe.scheduler)
     steps = plan_steps(pipe, args.steps)
-    guidance = plan_guidance(pipe, args.guidance_scale, args.negative_prompt, pictures)
+    away = plan_away(pipe, args.guidance_scale, args.negative_prompt)
     strokes = plan_strokes(args.stroke, len(pictures), args.num_frames or pipe.unet.config.num_frames)
     subjects = subjects_of(given, pictures, read_picture, pipe, args.output_size, args.image_fit, strokes)
+    subjects = what_they_show(pipe, subjects, labels, away, args.guidance_scale, args.image_fit, read_picture)
     seeds = range(args.seed, args.seed + args.num_videos)
     files = plan_files(args, pipe, pictures, labels, pipe.unet.config.num_frames, seeds, subjects=subjects)
     rate = next(iter(files.values())).fps
@@ -155,8 +157,8 @@ def run(args: argparse.Namespace) -> int:
         "model": model,
         "scheduler": type(pipe.scheduler).__name__,
         "steps": steps,
-        "guidance_scale": guidance.scale,
-        "negative_prompt": guidance.away_from,
+        "guidance_scale": pipe.guidance_of(args.guidance_scale),
+        "negative_prompt": away,
         "eta": args.eta,
         "output_size": args.output_size,
         "motion_scale": args.motion_scale,
@@ -170,16 +172,15 @@ def run(args: argparse.Namespace) -> int:
 
     def make(
         picture: torch.Tensor, moving: Subjects, label: str | None, seed: int, tick: Callable
-    ) -> LFDMPipelineOutput:
+    ) -> tuple[LFDMPipelineOutput, list[dict]]:
         prompts: Any = moving.named(label)
-        scale, away_from = guidance.of(prompts)
+        guidance = pipe.guidance_away(prompts, moving.shown, args.guidance_scale)
         output = pipe(
             picture,
             None if None in prompts else prompts,
             num_frames=settings["num_frames"],
             num_inference_steps=steps,
-            guidance_scale=scale,
-            negative_prompt=away_from,
+            **guidance,
             eta=args.eta,
             motion_scale=args.motion_scale,
             motion_mask=mask,
@@ -198,7 +199,8 @@ def run(args: argparse.Namespace) -> int:
                 f"The motion came out as NaN or infinite with {settings['scheduler']} in {steps} steps and {pipe.unet.dtype}; take "
                 "another scheduler, more steps, or float32."
             )
-        return output
+        away_from = guidance["negative_prompt"] or [None] * len(prompts)
+        return output, [{"guidance_scale": guidance["guidance_scale"], "negative_prompt": own} for own in away_from]
 
     return make_files(args, pipe, files, settings, make, subjects, len(pipe.scheduler.timesteps))
 
@@ -259,49 +261,51 @@ def plan_strokes(given: list | None, pictures: int, num_frames: int) -> list[Str
     return strokes
 
 
-class Guidance(NamedTuple):
-    """How strongly labels count, and what guidance leads away from instead of no label.
-
-    Attributes:
-        scale: of guidance.
-        away_from: a label; None is no label.
-        plain_scale: of clips of that very label, which are not led away from it.
-    """
-
-    scale: float
-    away_from: str | None
-    plain_scale: float
-
-    def of(self, labels: Sequence[str | None]) -> tuple[float, str | None]:
-        """Scale and label for a clip of these labels, one of each subject."""
-        away_from = led_away_from(labels, self.away_from)
-        return self.plain_scale if away_from is None else self.scale, away_from
-
-
-def plan_guidance(
-    pipe: LFDMPipeline, scale: float | None, away_from: str | None, pictures: Sequence[Path]
-) -> Guidance:
-    """What `--guidance-scale` and `--negative-prompt` ask for. Where they ask for nothing, and the package's photograph shows an
-    expression already, guidance leads away from that, if the model has any; it is said.
+def plan_away(pipe: LFDMPipeline, scale: float | None, away_from: str | None) -> str | None:
+    """The label of `--negative-prompt`, as the model writes it.
 
     Raises:
         ValueError: for no guidance, which leads away from nothing, and for a label that the model does not know.
     """
     own = pipe.guidance_of(scale)
-    if away_from is not None:
-        if own in (0, 1):
-            raise ValueError(
-                f"`--negative-prompt` needs a `--guidance-scale` other than 0 and 1, by which to lead away from it, got {own:g}."
-            )
-        return Guidance(own, choose_labels(pipe, [away_from], "--negative-prompt")[0], own)
-    given = given_expression(pictures)
-    if scale is not None or own in (0, 1) or given not in (pipe.labels or []):
-        return Guidance(own, None, own)
-    print(
-        f"{pictures[0].name} shows {given}, and guidance leads away from that: --negative-prompt {given} --guidance-scale {AWAY:g}",
-        file=sys.stderr,
-    )
-    return Guidance(AWAY, given, own)
+    if away_from is None:
+        return None
+    if own in (0, 1):
+        raise ValueError(
+            f"`--negative-prompt` needs a `--guidance-scale` other than 0 and 1, by which to lead away from it, got {own:g}."
+        )
+    return choose_labels(pipe, [away_from], "--negative-prompt")[0]
+
+
+def what_they_show(
+    pipe: LFDMPipeline,
+    subjects: Mapping[Path, Subjects],
+    names: Sequence[str | None],
+    away: str | None,
+    scale: float | None,
+    image_fit: str,
+    read: Callable[[Path], torch.Tensor],
+) -> dict[Path, Subjects]:
+    """Subjects with what they show already: as `away` says, else as the model sees it where no guidance is asked for, which is said if
+    it changes a clip."""
+    found = {}
+    for picture, moving in subjects.items():
+        shown = [away] * len(moving.labels)
+        if away is None and scale is None and pipe.guidance_of(None) not in (0, 1):
+            with suppress(ValueError):  # it will be left out, and named, with others that cannot be used
+                shown = pipe.labels_shown(read(picture), moving.boxes, image_fit)
+            plans = [pipe.guidance_away(moving.named(name), shown) for name in names]
+            if plan := next((plan for plan in plans if plan["negative_prompt"]), None):
+                there = ", ".join(sorted({label for label in shown if label}))
+                number = len([label for label in shown if label])
+                whose = "it shows" if len(shown) == 1 else f"{number} of its {len(shown)} subjects show"
+                print(
+                    f"{printable(picture.name)}: {whose} {there} already, and other labels are led away from that: --negative-prompt "
+                    f"{there} --guidance-scale {plan['guidance_scale']:g} (`--guidance-scale {pipe.guidance_of(None):g}` does not)",
+                    file=sys.stderr,
+                )
+        found[picture] = replace(moving, shown=shown)
+    return found
 
 
 def plan_steps(pipe: LFDMPipeline, steps: int | None) -> int:

@@ -28,10 +28,12 @@ class Subjects:
     Attributes:
         boxes: theirs; None where the picture is framed whole.
         labels: of each box, its own; None for that of the clip.
+        shown: what each shows already (`LFDMPipeline.labels_shown`), or is said to.
     """
 
     boxes: list[Box] | None = None
     labels: list[str | None] = field(default_factory=lambda: [None])
+    shown: list[str | None] = field(default_factory=lambda: [None])
 
     def named(self, name: str | None) -> list[str | None]:
         """The label of each subject in the clip of this name."""

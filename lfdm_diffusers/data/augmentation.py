@@ -122,7 +122,7 @@ def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         share = rng.uniform(LEAST_SHARE, 1)
         size = max(1, round(share * width)), max(1, round(share * height))
         image = image.resize(size, PIL.Image.Resampling.BOX).resize((width, height), PIL.Image.Resampling.BICUBIC)
-    levels = np.asarray(image, dtype=np.float32)
+    levels = np.asarray(image, dtype=np.float64)
     if lit:
         levels = 255 * (levels / 255) ** MOST_GAMMA ** rng.uniform(-1, 1)
     if noisy:

@@ -33,12 +33,6 @@ def visible(text: str) -> str:
     return "".join(each for each in text if unicodedata.category(each) != "Cf" and each not in VARIANTS)
 
 
-def led_away_from(labels: Collection[str | None], label: str | None) -> str | None:
-    """What guidance leads a clip of these labels away from: `label`, or None where nothing is asked for or it would be led away from
-    itself."""
-    return None if {*labels} <= {label, None} else label
-
-
 def closest_label(label: str, known: Collection[str]) -> str:
     """Of the labels that a model knows (at least one), in the form of `normalized_label`, the one that is spelt most like `label`, or has
     a synonym that is."""

@@ -227,6 +227,23 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         image = self.conv_image(patches)
         return image if self.picture_reader is None else image + self.picture_reader(patches)
 
+    @apply_forward_hook
+    def summarize_image(self, image_latents: torch.Tensor) -> torch.Tensor:
+        """Its summary of pictures, `(B, image_summary)`: what they show, in a few numbers.
+
+        Args:
+            image_latents: `(B, image_latent_channels, h, w)`.
+
+        Raises:
+            ValueError: for other shapes, and of a U-Net that makes no summary.
+        """
+        reader = self.picture_reader
+        if reader is None or reader.summary is None:
+            raise ValueError("`image_summary` of this U-Net is 0: it makes no summary of pictures.")
+        check_shape("image_latents", image_latents, ("batch", self.config.image_latent_channels, "height", "width"))
+        check_sides("image_latents", image_latents, self.config.patch_size, unit="places")
+        return reader.summary.summarise(reader.blocks(self._patches(image_latents)))
+
     def _embed_times(
         self,
         timestep: torch.Tensor | float | int,

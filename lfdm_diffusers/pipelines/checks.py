@@ -90,10 +90,11 @@ def require_pairs(pictures: int, name: str, count: int) -> None:
 
 
 def require_negative(negative: Any, prompt: Any, prompt_embeds: torch.Tensor | None, guidance_scale: float) -> None:
-    """Raise a ValueError unless `negative_prompt` is texts, and there is a guidance that goes away from them."""
+    """Raise a ValueError unless `negative_prompt` is texts, of which not all may be None, and there is a guidance that goes away from them."""
     texts = [negative] if isinstance(negative, str) else negative
     count = len(prompt) if isinstance(prompt, (list, tuple)) else 1 if prompt_embeds is None else len(prompt_embeds)
-    fits = isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts)
+    fits = isinstance(texts, (list, tuple)) and any(isinstance(text, str) for text in texts)
+    fits = fits and all(text is None or isinstance(text, str) for text in texts)
     if not fits or len(texts) not in (1, count):
         raise ValueError(f"`negative_prompt` must be a string, or as many as prompts ({count}), got {negative!r}.")
     if guidance_scale in (0, 1) or (prompt is None and prompt_embeds is None):

@@ -12,6 +12,7 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import SchedulerMixin
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..data.labels import normalized_label
 from ..data.picture_fitting import Picture, to_rgb_tensors
 from ..hub.cards import TAGS
 from ..models import FullSizePainter, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
@@ -25,6 +26,7 @@ from .imposing import KnownMotion
 from .known_pictures import KnownPictures
 from .lfdm_output import LFDMPipelineOutput
 from .motion import Mask, MotionEdit, volume_to_motion
+from .shown_labels import ShownLabels
 from .strokes import DrawnStrokes, Stroke, first_frame
 from .subjects import Subject
 from .video_diffusion import VideoDiffusionPipeline
@@ -47,6 +49,7 @@ class LFDMPipeline(AnimatingPipeline):
             trained steps for DDPM, at most 100 for others.
         face_frame: how faces were framed in training, for `find_subjects`.
         known_pictures: what the auto-encoder makes of the pictures that it knows (`KnownPictures.to_config`); a call warns of others.
+        shown_labels: how to tell which label a picture shows already (`ShownLabels.to_config`), for `labels_shown`.
         default_guidance_scale: `guidance_scale` of a call that does not say; None is 1, none.
         painter: makes what is painted as sharp as the picture where `output_size` is asked for.
     """
@@ -83,6 +86,7 @@ class LFDMPipeline(AnimatingPipeline):
         painter: FullSizePainter | None = None,
         face_frame: float | None = None,
         known_pictures: dict[str, Any] | None = None,
+        shown_labels: dict[str, Any] | None = None,
         default_guidance_scale: float | None = None,
     ):
         self.register_modules(lfae=lfae)  # first, as in the list of parts
@@ -94,6 +98,13 @@ class LFDMPipeline(AnimatingPipeline):
         if known_pictures is not None:
             KnownPictures.of_config(known_pictures)
             self.register_to_config(known_pictures=known_pictures)
+        if shown_labels is not None:
+            told, summary = ShownLabels.of_config(shown_labels), self.unet.config.image_summary
+            if told.weight.shape[1] != summary:
+                raise ValueError(
+                    f"`shown_labels` are told of a summary of {told.weight.shape[1]} features, got a U-Net whose `image_summary` is {summary}."
+                )
+            self.register_to_config(shown_labels=shown_labels)
         if default_guidance_scale is not None:
             self.register_to_config(default_guidance_scale=default_guidance_scale)
 
@@ -111,6 +122,68 @@ class LFDMPipeline(AnimatingPipeline):
         fitted = self.fit_pictures(pictures, height, width, image_fit, device)
         with eval_mode(self.lfae):
             return self.lfae.encode(fitted.to(self.lfae.dtype))
+
+    @torch.no_grad()
+    def labels_shown(
+        self, image: Picture, subjects: Sequence[Subject] | None = None, image_fit: str | None = None
+    ) -> list[str | None]:
+        """Which label each subject shows already, or the picture where there are none: of those that the model was taught to see
+        (`shown_labels`), else None. `guidance_away` says what to make of it.
+
+        Args:
+            image, subjects, image_fit: as in `__call__`, of one picture.
+
+        Raises:
+            ValueError: for bad input; names the argument, what came and what is allowed.
+        """
+        canvas = self.prepare_canvas(image, image_fit=image_fit, output_size="picture", subjects=subjects)
+        if len(canvas.pictures) != 1:
+            raise ValueError(f"`image` must be one picture, got {len(canvas.pictures)}.")
+        if self.config.get("shown_labels") is None:
+            return [None] * len(subjects or [image])
+        encoded = self.encode_canvas(canvas.framed(*self.frame_size(canvas.pictures)))
+        with eval_mode(self.unet):
+            summary = self.unet.summarize_image(self._image_latents(encoded).to(self.unet.dtype))
+        return ShownLabels.of_config(self.config["shown_labels"]).told(summary)
+
+    def guidance_away(
+        self, prompts: Sequence[str | None], shown: Sequence[str | None], guidance_scale: float | None = None
+    ) -> dict[str, Any]:
+        """Arguments of a call, `guidance_scale` and `negative_prompt`, that lead the label of each subject away from what it shows.
+
+        A model without guidance leads away from nothing, and no label is led away from itself.
+
+        Args:
+            prompts: labels or sentences, one for each subject; None for a clip without.
+            shown: of `labels_shown`, as many. None leads away from no label, as ever.
+            guidance_scale: as asked for. None is `default_guidance_away` where something is led away, else the default.
+        """
+        scale = self.guidance_of(guidance_scale)
+        away = [
+            None if text is None or (there is not None and self._means(text, there)) else there
+            for text, there in zip(prompts, shown, strict=True)
+        ]
+        if scale in (0, 1) or not any(away):
+            return {"guidance_scale": scale, "negative_prompt": None}
+        return {
+            "guidance_scale": self.default_guidance_away() if guidance_scale is None else scale,
+            "negative_prompt": away,
+        }
+
+    def default_guidance_away(self) -> float:
+        """`guidance_scale` that leads away from what is shown, if nobody says."""
+        told = self.config.get("shown_labels")
+        return self.default_guidance() if told is None else ShownLabels.of_config(told).guidance_scale
+
+    def _means(self, text: str, label: str) -> bool:
+        """Whether a text is a label, or one of its synonyms."""
+        try:
+            own = (
+                text if self.label_embeddings is None else self.label_embeddings.own_label(text, say=lambda told: None)
+            )
+        except ValueError:  # a sentence
+            own = text
+        return normalized_label(own) == normalized_label(label)
 
     def _image_latents(self, encoded: EncodedImage) -> torch.Tensor:
         return encoded.latent
@@ -194,7 +267,7 @@ class LFDMPipeline(AnimatingPipeline):
         subjects: Sequence[Subject] | None = None,
         strokes: Sequence[Stroke] | None = None,
         hold: int = 0,
-        negative_prompt: str | Sequence[str] | None = None,
+        negative_prompt: str | Sequence[str | None] | None = None,
         mask_image: Mask | None = None,
     ) -> LFDMPipelineOutput | Any:
         r"""Generate videos.
@@ -244,7 +317,7 @@ class LFDMPipeline(AnimatingPipeline):
             strokes: which places of the one picture are where in which frame (`Stroke`), before `motion_scale`; the rest moves with
                 them. With `subjects` each belongs to the one that it starts in. A step then takes about three times as long.
             negative_prompt: label or sentence that guidance goes away from, instead of the null condition: one, or as many as
-                prompts. It needs a `guidance_scale` other than 0 and 1.
+                prompts, in which None is the null condition. It needs a `guidance_scale` other than 0 and 1.
             mask_image: `motion_mask`, by the name that it has in diffusers.
             hold: frames for which the fullest one stays before it is let go (`Motion.held`); they are not denoised.
 

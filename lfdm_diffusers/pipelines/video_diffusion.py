@@ -24,7 +24,7 @@ from ..ops.cpu import advise_precision, reuse_freed_memory
 from ..ops.number_types import float32_by_default
 from ..schedulers import check_scheduler, refine_schedule, step_ends
 from .adapted import AdaptedPipeline
-from .call_arguments import Condition, DenoisingArguments, ResolvedArguments
+from .call_arguments import Condition, DenoisingArguments, Negative, ResolvedArguments
 from .checks import require_denoised, require_negative, require_number, require_room, require_tensor
 from .image_to_video import ImageToVideoPipeline
 from .imposing import KnownMotion, NoiseLevel
@@ -260,24 +260,23 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
 
     def encode_texts(
         self, num_pictures: int, asked: ResolvedArguments
-    ) -> tuple[int, torch.Tensor | None, torch.Tensor | None]:
-        """Number of videos, and for each a row of text embeddings, and of the negative prompt's; see `Condition`."""
+    ) -> tuple[int, torch.Tensor | None, Negative | None]:
+        """Number of videos, and for each a row of text embeddings, and what guidance goes away from; see `Condition`."""
         device, repeats = self._execution_device, asked.num_videos_per_prompt
         advise_precision(device, self.unet.dtype)
         reuse_freed_memory()
         batch_size, prompt_embeds = self._paired_prompts(
             num_pictures, asked.prompt, asked.prompt_embeds, repeats, device
         )
-        (negative,) = self.encode_prompt(asked.negative_prompt, device, repeats)
-        if negative is not None and len(negative) != batch_size:
-            negative = negative[:1].expand(batch_size, *negative.shape[1:])
-        return batch_size, prompt_embeds, negative
+        texts = [asked.negative_prompt] if isinstance(asked.negative_prompt, str) else asked.negative_prompt
+        away = None if texts is None else Negative.of(partial(self._embed, device=device), texts, batch_size, repeats)
+        return batch_size, prompt_embeds, away
 
     def condition(
         self,
         encoded: Any,
         num_pictures: int,
-        texts: tuple[int, torch.Tensor | None, torch.Tensor | None],
+        texts: tuple[int, torch.Tensor | None, Negative | None],
         asked: ResolvedArguments,
     ) -> tuple[Any, Condition]:
         """What `encode_image` returned, for each video or one for all, and what the U-Net is given; `texts` of `encode_texts`."""
@@ -383,7 +382,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
                     device_timestep=device_timesteps[i],
                     prompt_embeds=prompt_embeds,
                     image_projection=condition.image_projection,
-                    negative_embeds=condition.negative_embeds,
+                    negative=condition.negative,
                     timestep_end=None if ends is None else ends[i],
                 )
                 if known is not None:
@@ -415,7 +414,7 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         device_timestep: torch.Tensor,
         prompt_embeds: torch.Tensor | None,
         image_projection: torch.Tensor,
-        negative_embeds: torch.Tensor | None = None,
+        negative: Negative | None = None,
         timestep_end: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The U-Net's prediction, guided: null + w (cond - null), both by one batched pass, where null is the prediction of the
@@ -424,12 +423,13 @@ class VideoDiffusionPipeline(AdaptedPipeline, ImageToVideoPipeline):
         if self.do_classifier_free_guidance and prompt_embeds is not None:
             batch_size = latents.shape[0]
             latents = torch.cat((latents, latents))
-            without = prompt_embeds if negative_embeds is None else negative_embeds.to(prompt_embeds.dtype)
+            without = prompt_embeds if negative is None else negative.embeds.to(prompt_embeds.dtype)
             prompt_embeds = batch_texts([*without, *prompt_embeds])
             if image_projection.shape[0] > 1:
                 image_projection = torch.cat((image_projection, image_projection))
-            nulls = 0 if negative_embeds is not None else batch_size  # the first rows
-            null_mask = torch.arange(2 * batch_size, device=latents.device) < nulls
+            null_mask = torch.arange(2 * batch_size, device=latents.device) < batch_size  # the first rows
+            if negative is not None:
+                null_mask[:batch_size] = negative.is_null
         elif self._only_null:
             prompt_embeds = None
         model_input = latents

@@ -23,14 +23,15 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from tiny import LABELS, tiny_pipeline
+from tiny import LABELS, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import Box, LFDMPipeline, Motion, Stroke
 from lfdm_diffusers.app.engine import Engine, Made
 from lfdm_diffusers.app.expressions import Expressions
 from lfdm_diffusers.data.clips import Clip, read_clip
-from lfdm_diffusers.embedded import embedded_photographs, embedded_pictures
+from lfdm_diffusers.embedded import embedded_pictures
 from lfdm_diffusers.pipelines.outlook import outlook
+from lfdm_diffusers.pipelines.shown_labels import ShownLabels
 from lfdm_diffusers.visualization import clip_files, enlarge
 from lfdm_diffusers.visualization.clip_views import WATCHABLE
 
@@ -229,15 +230,22 @@ def test_all_work_can_be_stopped_while_frames_are_drawn(engine, picture):
 
 
 @pytest.mark.integration
-def test_what_the_packages_photograph_shows_is_known(model, tmp_path):
+def test_what_a_face_shows_is_seen_by_the_model(model, picture, tmp_path):
     pytest.importorskip("gradio")
     from lfdm_diffusers.app.given import guidance_away, shown_already
 
-    ((photograph, _),) = embedded_photographs().items()
-    copy = shutil.copy(photograph, tmp_path / "sent.jpg")
-    assert shown_already(str(copy)) == "happiness"
-    assert shown_already(str(embedded_pictures()[0])) == shown_already(None) == ""
-    assert [guidance_away(Engine(model))(given, "") for given in ("happiness", "")] == [1.5, 1.0]
+    seen = ShownLabels(("happiness",), torch.zeros(1, 8), torch.ones(1), 1.5)
+    unet = tiny_unet(image_blocks=1, image_summary=8)
+    tiny_pipeline(unet=unet, shown_labels=seen.to_config(), default_guidance_scale=2.0).save_pretrained(tmp_path)
+    engine, blind = Engine(str(tmp_path)), Engine(model)
+    assert shown_already(engine)(picture) == "happiness"
+    assert shown_already(engine)(None) == shown_already(blind)(picture) == shown_already(engine)("no-file.png") == ""
+    assert [guidance_away(engine)(given, "") for given in ("happiness", "")] == [1.5, 2.0]
+    assert guidance_away(blind)("happiness", "") == 1.0
+    tensor, boxes = engine.usable(picture), [Box(0, 0, 8, 8), Box(8, 8, 16, 16)]
+    assert engine.shown(engine.pipeline(), tensor, boxes, "happiness") == ["happiness"] * 2
+    assert engine.shown(engine.pipeline(), tensor, boxes, "anger") == ["anger"] * 2  # seen in none, so said of all
+    assert engine.shown(engine.pipeline(), tensor, None, "") == [None]
 
 
 @pytest.mark.integration

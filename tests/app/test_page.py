@@ -415,7 +415,7 @@ def test_a_photograph_moves_by_the_model_of_people(browser, tmp_path):
         until(browser, "#kind label.selected", "drawn")
         until(browser, "#label label.selected", "surprise")
         until(browser, "#outlook", "whole picture")
-        until_value(browser, "#away input", lambda value: value == "not said")
+        until_value(browser, "#away input", lambda value: value == "nothing that counts")
         click(browser, until(browser, "button.label-wrap", "Motion"))
         click(browser, browser.find_elements("css selector", ".gallery button, .gallery-item")[1])
         until(browser, "#kind label.selected", "drawn")

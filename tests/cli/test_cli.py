@@ -20,15 +20,16 @@ from lfdm_command import frames_of, lfdm
 from loopback_hub import READ_TOKEN, WRITE_TOKEN
 from loopback_python import LoopbackPython
 from safetensors import safe_open
-from tiny import LABELS, tiny_pipeline
+from tiny import LABELS, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import LFDMPipeline, Motion, Stroke, embedded
-from lfdm_diffusers.cli import generate, main
+from lfdm_diffusers.cli import main
 from lfdm_diffusers.data.picture_fitting import to_rgb_tensors
 from lfdm_diffusers.data.toon_faces import toon_clip
 from lfdm_diffusers.data.video_writing import write_clip
 from lfdm_diffusers.files.fingerprints import weights_sha256
 from lfdm_diffusers.pipelines import loading
+from lfdm_diffusers.pipelines.shown_labels import ShownLabels
 from lfdm_diffusers.schedulers import SCHEDULERS, scheduler_by_name
 from lfdm_diffusers.visualization import as_pixels, enlarge
 from lfdm_diffusers.visualization import clip_files as generated_files
@@ -380,21 +381,26 @@ def test_guidance_away_from_a_label(model, pictures, tmp_path):
     assert np.array_equal(np.stack([np.asarray(frame) for frame in video]), anger[1])
 
 
-def test_the_packages_photograph_is_led_away_from_its_smile(capsys):
-    """By a model that has guidance, where nothing else is asked for; its own expression is made as ever."""
-    ((photograph, _),) = embedded.embedded_photographs().items()
-    guided, unguided = tiny_pipeline(default_guidance_scale=2.0), tiny_pipeline()
-    found = generate.plan_guidance(guided, None, None, [photograph])
-    assert found.of(["anger"]) == (embedded.AWAY, "happiness") == found.of(["anger", "happiness"])
-    assert found.of(["happiness"]) == (2.0, None) == found.of([None])
-    assert "shows happiness, and guidance leads away" in capsys.readouterr().err
-    for pipe, scale, pictures in (
-        (guided, 2.0, [photograph]),
-        (unguided, None, [photograph]),
-        (guided, None, [Path("me.png")]),
-    ):
-        assert generate.plan_guidance(pipe, scale, None, pictures).of(["anger"])[1] is None
-    assert not capsys.readouterr().err
+def test_labels_are_led_away_from_what_a_face_shows(pictures, tmp_path, capsys):
+    """Of a model that sees it and has guidance, where nothing else is asked for; it is said, and kept beside the motion."""
+    seen = ShownLabels(("happiness",), torch.zeros(1, 8), torch.ones(1), 1.5)
+    unet = tiny_unet(image_blocks=1, image_summary=8)
+    tiny_pipeline(
+        unet=unet, shown_labels=seen.to_config(), default_guidance_scale=2.0, default_num_inference_steps=1
+    ).save_pretrained(tmp_path / "model")
+    common = (pictures[0], "--model", tmp_path / "model", "--label", "anger", "happiness", "--kinds", "motion")
+
+    def used(name: str, *options: object) -> list[tuple]:
+        assert lfdm("generate", *common, *options, "--output", tmp_path / name) == 0
+        files = [tmp_path / name / "face" / "motion" / f"{label}.safetensors" for label in ("anger", "happiness")]
+        about = [Motion.load(file).about for file in files]
+        return [(float(each["guidance_scale"]), each.get("negative_prompt")) for each in about]
+
+    assert used("seen") == [(1.5, "happiness"), (2.0, None)]
+    assert "it shows happiness already, and other labels are led away" in capsys.readouterr().err
+    assert used("said", "--negative-prompt", "anger") == [(2.0, None), (1.5, "anger")]
+    assert used("plain", "--guidance-scale", 3) == [(3.0, None), (3.0, None)]
+    assert "shows happiness" not in capsys.readouterr().err
 
 
 def test_folder_of_pictures_and_json(model, pictures, tmp_path, capsys):
