@@ -5,7 +5,8 @@
         --output people128-summary --minutes 8
 
 A linear layer behind the summary, which is thrown away, reads the strength of each action in a frame off it. The blocks that it is made of
-learn with it, and go on giving the U-Net what they gave, all but exactly; the rest of the U-Net keeps its weights. `training/train_unet.py`
+learn with it, and go on giving the U-Net nearly what they gave; the rest of the U-Net keeps its weights. A U-Net that has a summary learns a
+better one: of more people (`lfdm data people --num-frames 5` draws many in little time). `training/train_unet.py`
 then goes on from the pipeline that is written, with `--pretrained_model_name_or_path`. The loss of whole videos hardly teaches it: a head
 that turns moves far more than a mouth.
 """
@@ -36,7 +37,6 @@ from lfdm_diffusers.training.starting_unet import with_picture_reader
 BATCH, DECAY = 32, 0.1
 RATE, RATE_OF_BLOCKS = 1e-3, 3e-4
 NOISE = 0.3  # of latent maps: share of their deviation
-KEPT = 10.0  # weight of the share by which what the blocks gave changes
 DROPPED = 0.2  # of the summary's features
 REFRAMED = 0.1  # as `--reframe`
 DEGRADED = 0.5  # as `--degrade`
@@ -76,7 +76,7 @@ def read_faces(pipe: LFDMPipeline, roots: list[Path], split: str, frames: int, s
             if row is None:
                 continue
             count = len(next(iter(row.values())))
-            chosen = rng.choice(count, frames, replace=False) if training else [0]
+            chosen = rng.choice(count, frames, replace=False) if training else np.linspace(0, count - 1, frames).astype(int)
             pictures = []
             for frame, picture in zip(chosen, read_clip(clip, list(chosen))):
                 actions = np.array([row[name][frame] if name in row else 0.0 for name in ACTIONS], np.float32)
@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--image_summary", type=int, default=64)
     parser.add_argument("--frames", type=int, default=3, help="of each clip")
     parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--kept", type=float, default=10.0, help="weight of the share by which what the U-Net is given changes")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
@@ -124,6 +125,9 @@ def main() -> None:
     def patches(latents: torch.Tensor) -> torch.Tensor:
         return F.pixel_unshuffle(latents, patch).contiguous(memory_format=torch.channels_last)
 
+    def gives(read: torch.Tensor) -> torch.Tensor:
+        return reader.conv_out(read) + reader.summary(read)
+
     ours = [*reader.summary.parameters(), *head.parameters()]
     shared = [*reader.conv_in.parameters(), *reader.resnets.parameters()]
     rates = (RATE, RATE_OF_BLOCKS)
@@ -131,7 +135,7 @@ def main() -> None:
     judged = [patches(part.float()) for part in test.latents.split(64)]
     wanted = (test.actions[:, told] - mean) / scale
     with torch.inference_mode():
-        kept_output = torch.cat([before.conv_out(before.blocks(part)) for part in judged])
+        kept_output = torch.cat([before(part) for part in judged])
     start, step, told_of = time.monotonic(), 0, 1
     best, kept = 2.0, reader.state_dict()
     while (spent := (time.monotonic() - start) / (60 * args.minutes)) < 1:
@@ -142,8 +146,9 @@ def main() -> None:
         given = patches(latents + noise * torch.randn_like(latents))
         read = reader.blocks(given)
         loss = F.mse_loss(head(reader.summary.summarise(read)), (train.actions[chosen][:, told] - mean) / scale)
-        gave = before.conv_out(before.blocks(given))
-        loss = loss + KEPT * F.mse_loss(before.conv_out(read), gave) / gave.var().clamp(min=1e-12)
+        with torch.no_grad():
+            gave = before(given)
+        loss = loss + args.kept * F.mse_loss(gives(read), gave) / gave.var().clamp(min=1e-12)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(ours + shared, 1.0)
@@ -157,7 +162,7 @@ def main() -> None:
                 found = torch.cat([head(reader.summary.summarise(part)) for part in parts])
                 left = float((found - wanted).square().sum() / wanted.square().sum())
                 r = [float(torch.corrcoef(torch.stack((found[:, i], wanted[:, i])))[0, 1]) for i in smile]
-                output = torch.cat([before.conv_out(part) for part in parts])
+                output = torch.cat([gives(part) for part in parts])
                 changed = float((output - kept_output).square().mean() / kept_output.var().clamp(min=1e-12))
             head.train()
             if left < best:  # later it may only learn its people by heart
