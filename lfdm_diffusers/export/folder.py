@@ -113,7 +113,7 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
         raise ValueError("`pipe.tokenizer` must be one of the library tokenizers (a fast one), which others can read.")
     places = lfae.config.sample_size // lfae.downscale_factor
     null = unet.null_text_embed
-    table = pipe.label_embeddings
+    table, shown = pipe.label_embeddings, pipe.config.get("shown_labels")
     return {
         "format": FORMAT,
         "made_by": f"lfdm_diffusers {__version__}",
@@ -150,6 +150,9 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
             "file": "labels.bin",
             "shape": list(table.embedding.weight.shape),
         },
+        # Of labels that a picture may show already, whose scores the encoder gives: above 0 it does, and guidance leads others away from
+        # the highest, by this scale, in the place of no label.
+        "shown": None if shown is None else {"labels": shown["labels"], "guidance_scale": shown["guidance_scale"]},
         # Of a text that is no label: the graph that embeds it, the file that the library tokenizers reads, and how many tokens it has at most.
         "text": None
         if pipe.text_encoder is None

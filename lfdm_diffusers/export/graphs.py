@@ -1,6 +1,7 @@
 """The networks of a pipeline, cut as a runner calls them: each a module of tensors in, tensors out.
 
-encoder   once a picture     picture -> skips of the decoder, the picture's share of the denoiser's first convolution
+encoder   once a picture     picture -> skips of the decoder, the picture's share of the denoiser's first convolution, and of a model
+                             that tells which labels a picture shows, a score of each
 denoiser  once a step        volume, timestep, text, that share -> prediction
 renderer  once a clip        picture, skips, flow, occlusion -> frames, warped (the picture, moved by the flow alone)
 text_encoder  once a text    input_ids, attention_mask -> text_embeds
@@ -19,6 +20,7 @@ from ..models import FullSizePainter, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..models.text_encoders import pool_text
 from ..pipelines import LFDMPipeline
+from ..pipelines.shown_labels import ShownLabels
 
 FRAMES, TOKENS = "num_frames", "num_tokens"
 
@@ -50,15 +52,16 @@ class Graph(NamedTuple):
 
 
 class EncoderGraph(nn.Module):
-    """Eq. 1 of the LFDM paper, and `UNet3DVideoModel.project_image`."""
+    """Eq. 1 of the LFDM paper, `UNet3DVideoModel.project_image`, and `ShownLabels.scores` where there are some."""
 
-    def __init__(self, lfae: LatentFlowAutoencoder, unet: UNet3DVideoModel):
+    def __init__(self, lfae: LatentFlowAutoencoder, unet: UNet3DVideoModel, shown: ShownLabels | None = None):
         super().__init__()
-        self.lfae, self.unet = lfae, unet
+        self.lfae, self.unet, self.shown = lfae, unet, shown
 
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, ...]:
         encoded = self.lfae.encode(picture)
-        return (self.unet.project_image(encoded.latent), *encoded.skips)
+        scores = () if self.shown is None else (self.shown.scores(self.unet.summarize_image(encoded.latent)),)
+        return (self.unet.project_image(encoded.latent), *encoded.skips, *scores)
 
 
 class DenoiserGraph(nn.Module):
@@ -139,7 +142,8 @@ def pipeline_graphs(
     def example(*shape: int) -> torch.Tensor:
         return torch.rand(shape, generator=chance, dtype=torch.float32)
 
-    lfae, unet = pipe.lfae, pipe.unet
+    lfae, unet, told = pipe.lfae, pipe.unet, pipe.config.get("shown_labels")
+    shown = None if told is None else ShownLabels.of_config(told)
     num_frames, dim, shrink = unet.config.num_frames, unet.config.text_embed_dim, lfae.downscale_factor
     height, width = size or (lfae.config.sample_size,) * 2
     picture = example(1, 3, height, width)
@@ -151,9 +155,9 @@ def pipeline_graphs(
     skips = {f"skip_{i}": skip for i, skip in enumerate(encoded.skips)}
     graphs = {
         "encoder": Graph(
-            EncoderGraph(lfae, unet),
+            EncoderGraph(lfae, unet, shown),
             {"picture": picture},
-            ["image_projection", *skips],
+            ["image_projection", *skips, *(["shown"] if shown else [])],
             free_sides({"picture": picture}, height),
         ),
         "denoiser": Graph(

@@ -115,10 +115,9 @@ class OnnxRunner:
         )
         shape = (1, volume_about["channels"], volume_about["frames"], *sides)
         x = draw(shape).astype(np.float32)
-        text = self.embedding(label)
         # A text of zero weight in the prediction is not asked about.
-        guidance = 1.0 if label is None else sampling["guidance_scale"]
-        texts = [(text, guidance), (self.embedding(None), 1 - guidance)]
+        guidance, away_from = self._guidance(label, encoded.pop("shown", None))
+        texts = [(self.embedding(label), guidance), (self.embedding(away_from), 1 - guidance)]
         for step in steps:
             predicted = sum(
                 weight
@@ -143,6 +142,16 @@ class OnnxRunner:
         flow, occlusion = self._motion(x[0])
         frames = self._run("renderer", picture=picture, flow=flow, occlusion=occlusion, **encoded)
         return RunnerClip(frames["frames"], frames["warped"], flow, occlusion)
+
+    def _guidance(self, label: str | None, scores: np.ndarray | None) -> tuple[float, str | None]:
+        """The scale of guidance, and what it leads away from: no label, or one that the picture shows already."""
+        if label is None:
+            return 1.0, None
+        scale, shown = self.about["sampling"]["guidance_scale"], self.about.get("shown")
+        if not shown or scores is None or scale in (0, 1) or scores.max() <= 0:
+            return scale, None
+        found = shown["labels"][int(scores.argmax())]
+        return (scale, None) if found == label else (shown["guidance_scale"], found)
 
     def _still(self) -> np.ndarray:
         """A volume's values where nothing moves and all is seen, `(3,)`."""

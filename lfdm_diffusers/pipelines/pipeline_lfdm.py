@@ -99,11 +99,8 @@ class LFDMPipeline(AnimatingPipeline):
             KnownPictures.of_config(known_pictures)
             self.register_to_config(known_pictures=known_pictures)
         if shown_labels is not None:
-            told, summary = ShownLabels.of_config(shown_labels), self.unet.config.image_summary
-            if told.weight.shape[1] != summary:
-                raise ValueError(
-                    f"`shown_labels` are told of a summary of {told.weight.shape[1]} features, got a U-Net whose `image_summary` is {summary}."
-                )
+            told = ShownLabels.of_config(shown_labels)
+            told.check(self.unet.config.image_summary, self.labels)
             self.register_to_config(shown_labels=shown_labels)
         if default_guidance_scale is not None:
             self.register_to_config(default_guidance_scale=default_guidance_scale)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,15 @@ class ShownLabels:
         rows = [[float(f"{value:.4g}") for value in row] for row in self.weight.tolist()]
         bias = [float(f"{value:.4g}") for value in self.bias.tolist()]
         return {"labels": list(self.labels), "weight": rows, "bias": bias, "guidance_scale": self.guidance_scale}
+
+    def check(self, features: int, known: Sequence[str] | None) -> None:
+        """Raise a ValueError unless a U-Net's summary has as many features, and a model knows the labels."""
+        if self.weight.shape[1] != features:
+            raise ValueError(
+                f"`shown_labels` are told by {self.weight.shape[1]} features of a summary, got a U-Net whose `image_summary` is {features}."
+            )
+        if unknown := set(self.labels) - set(known or []):
+            raise ValueError(f"`shown_labels` must be labels of the model, got {', '.join(sorted(unknown))}.")
 
     def scores(self, summary: torch.Tensor) -> torch.Tensor:
         """`(B, L)` of summaries `(B, N)`: above 0 a label is shown."""

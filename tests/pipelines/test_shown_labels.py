@@ -87,5 +87,10 @@ def test_what_tells_nothing_is_refused(change):
 def test_a_unet_without_a_summary_says_so():
     with pytest.raises(ValueError, match="`image_summary` of this U-Net is 0"):
         tiny_unet().summarize_image(torch.zeros(1, 8, 8, 8))
-    with pytest.raises(ValueError, match=r"`shown_labels` .* `image_summary`"):
+    with pytest.raises(ValueError, match=r"`shown_labels` .* 8 features .* `image_summary` is 0"):
         tiny_pipeline(shown_labels=told().to_config())
+
+
+def test_labels_that_the_model_does_not_know_are_refused():
+    with pytest.raises(ValueError, match="`shown_labels` must be labels of the model, got boredom"):
+        pipeline(ShownLabels(("boredom",), torch.zeros(1, FEATURES), torch.zeros(1), 1.5))

@@ -108,8 +108,8 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   const { channels, frames, height, width } = shape;
   const rows = about.sampling.steps[steps];
   const painted = paint && graphs.painter && pictures.length > 1;
-  const texts = guidedTexts(label);
-  const plan = ["encoder", ...rows.flatMap(() => texts.map(() => "denoiser")), "renderer", ...(painted ? Array(frames).fill("painter") : [])];
+  const passes = guidedTexts(label).length;
+  const plan = ["encoder", ...rows.flatMap(() => Array(passes).fill("denoiser")), "renderer", ...(painted ? Array(frames).fill("painter") : [])];
   let done = 0;
   const began = performance.now();
   const progress = (what) => {
@@ -122,7 +122,8 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   const draw = drawn ? () => drawn.shift() : normals(seed);
   progress("looking at the picture");
   const picture = tensor(pictures[0], [1, 3, size, size]);
-  const { image_projection, ...skips } = await run("encoder", { picture });
+  const { image_projection, shown, ...skips } = await run("encoder", { picture });
+  const texts = guidedTexts(label, shown?.data);
   let volume = draw(channels * frames * height * width);
   const still = shape.first_frame_is_picture ? stillValues(shape) : null;
   for (const [n, row] of rows.entries()) {
@@ -174,12 +175,21 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   say({ type: "clip", id, clip, model, seconds }, [clip.flow.data.buffer, clip.paint.data.buffer]);
 }
 
-/** What the denoiser is asked about, and the share of each answer: the label and, with guidance, no label. */
-function guidedTexts(label) {
-  const none = Float32Array.from(about.null_embedding);
-  if (label === null) return [{ text: none, weight: 1 }];
-  const guidance = about.sampling.guidance_scale;
-  return [{ text: embedding(label), weight: guidance }, { text: none, weight: 1 - guidance }].filter(({ weight }) => weight);
+/**
+ * What the denoiser is asked about, and the share of each answer: the label and, with guidance, no label, or what the picture shows
+ * already. scores: of the labels that it may show.
+ */
+function guidedTexts(label, scores = []) {
+  let away = Float32Array.from(about.null_embedding);
+  if (label === null) return [{ text: away, weight: 1 }];
+  let guidance = about.sampling.guidance_scale;
+  const most = scores.indexOf(Math.max(...scores));
+  const seen = scores[most] > 0 ? about.labels.texts.indexOf(about.shown.labels[most]) : label;
+  if (seen !== label && guidance !== 0 && guidance !== 1) {
+    away = embedding(seen);
+    guidance = about.shown.guidance_scale;
+  }
+  return [{ text: embedding(label), weight: guidance }, { text: away, weight: 1 - guidance }].filter(({ weight }) => weight);
 }
 
 function embedding(label) {
