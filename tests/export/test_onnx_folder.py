@@ -15,6 +15,7 @@ from lfdm_diffusers import FullSizePainter
 from lfdm_diffusers.export.folder import export_onnx
 from lfdm_diffusers.export.graphs import pipeline_graphs
 from lfdm_diffusers.export.onnx_files import check_graph, write_graph
+from lfdm_diffusers.pipelines.shown_labels import ShownLabels
 
 STEPS = 3
 # The exporter of torch 2.6 cannot convert BatchNorm; between the two nothing was run.
@@ -31,7 +32,8 @@ def exported(tmp_path_factory):
     unet = tiny_unet(image_blocks=1, image_block_channels=8, image_summary=4)
     for part in (unet.picture_reader, unet.picture_reader.summary):
         torch.nn.init.normal_(part.conv_out.weight)
-    pipe = tiny_pipeline(unet=unet, text_encoder=True, default_guidance_scale=2.0)
+    told = ShownLabels((LABELS[0],), torch.full((1, 4), 0.1), torch.ones(1), 3.0)
+    pipe = tiny_pipeline(unet=unet, text_encoder=True, default_guidance_scale=2.0, shown_labels=told.to_config())
     pipe.lfae.register_to_config(flow_grid="centers", warp_padding="border")
     pipe.unet.register_to_config(flow_target="residual", prediction_type="v_prediction")
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
@@ -53,6 +55,17 @@ def test_a_runner_makes_the_pipelines_clip(exported):
     wanted = pipe(picture, LABELS[1], latents=latents, num_inference_steps=STEPS, eta=0, output_type="pt")
     runner = OnnxRunner(folder)
     asked = dict(num_inference_steps=STEPS, noise=lambda shape: latents.numpy())
+    shown = pipe.labels_shown(picture)
+    assert shown == [LABELS[0]]
+    led = pipe(
+        picture, [LABELS[1]], latents=latents, num_inference_steps=STEPS, eta=0, output_type="pt",
+        **pipe.guidance_away([LABELS[1]], shown),
+    )  # fmt: skip
+    clip = runner(picture.numpy(), LABELS[1], **asked)
+    np.testing.assert_allclose(clip.flow, led.flow[0].numpy(), atol=1e-3)
+    assert np.abs(clip.flow - wanted.flow[0].numpy()).max() > 1e-2
+    assert runner.about["shown"] == {"labels": [LABELS[0]], "guidance_scale": 3.0}
+    runner.about["shown"] = None
     clip = runner(picture.numpy(), LABELS[1], **asked)
     for name in ("frames", "warped", "flow", "occlusion"):
         np.testing.assert_allclose(getattr(clip, name), getattr(wanted, name)[0].numpy(), atol=1e-3)
@@ -139,7 +152,7 @@ def test_clips_of_another_length_and_size(exported, tmp_path):
     flow, occlusion = torch.from_numpy(clip.flow), torch.from_numpy(clip.occlusion)
     assert flow.shape == (5, 2, *places) and clip.frames.shape == (5, 3, height, width)
     with torch.no_grad():
-        _, *skips = graphs["encoder"].module(picture[None])
+        _, *skips, _ = graphs["encoder"].module(picture[None])
         wanted, _ = graphs["renderer"].module(picture[None], flow, occlusion, *skips)
     np.testing.assert_allclose(clip.frames, wanted.numpy(), atol=1e-3)
 
