@@ -3,12 +3,12 @@
 
 npm install --prefix face-api @vladmandic/face-api@1.7.15 @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
 python reproduction/photographs.py --face_api face-api --photographs FOLDER
-python reproduction/photographs.py --face_api face-api --photographs FOLDER --away 1.5
+python reproduction/photographs.py --face_api face-api --photographs FOLDER --guidance_scale 2
 
 A clip is called what the mean over some frames about its middle is. How far its face is from the picture's is told beside it: by the
 reader's authors, less than .6 is the same person. `--data unseen` gives it the true clips of a set instead: no model can be called rightly
-more often than what it learnt from. With `--away`, faces that it calls happy in the photograph are led away from that, as one would ask for
-whose photograph it is (`lfdm generate --negative-prompt`).
+more often than what it learnt from. As `lfdm generate` does, faces are led away from what the model sees that they show; with `--away`
+those that the reader calls happy in the photograph, as one would ask for whose photograph it is; with `--guidance_scale` none.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def generated(
     pipeline: str, files: Sequence[Path], guidance_scale: float | None, away: float | None, reader: Reader
 ) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray]]]:
     """Of each photograph in which a face is found its name, the pixels around its first face, and the same of frames of a clip of each
-    label, at its own size; with guidance `away` from happiness, where the reader calls it that. Other faces are cut off: it reads one."""
+    label, at its own size. Other faces are cut off: it reads one."""
     pipe = LFDMPipeline.from_pretrained(pipeline)
     pipe.set_progress_bar_config(disable=True)
     for file in files:
@@ -86,13 +86,18 @@ def generated(
         clips = {}
         rows, columns = around(face[0]) if face else (slice(None), slice(None))
         pixels = np.asarray(picture)[rows, columns]
-        smiles = away is not None and called(reader.faces(pixels[None])) == SMILING
+        shown: list[str | None] = [None]
+        if face and guidance_scale is None and away is None:
+            shown = pipe.labels_shown(picture, face)
+        elif face and away is not None and called(reader.faces(pixels[None])) == SMILING:
+            shown = [SMILING]
         for label in LABELS if face else ():
-            led = smiles and label != SMILING
+            guidance = pipe.guidance_away(
+                [label], shown, away if shown != [None] and label != SMILING else guidance_scale
+            )
             (frames,) = pipe(
-                picture, label, subjects=face, output_size="picture", output_type="stream",
-                guidance_scale=away if led else guidance_scale, negative_prompt=SMILING if led else None,
-                generator=torch.Generator().manual_seed(0),
+                picture, [label], subjects=face, output_size="picture", output_type="stream",
+                generator=torch.Generator().manual_seed(0), **guidance,
             ).frames  # fmt: skip
             clips[label] = np.stack(list(frames))[APEX][:, rows, columns]
         if clips:
@@ -125,10 +130,9 @@ def main() -> None:
     given.add_argument("--photographs", type=Path, help="a folder of them, beside that of lfdm_diffusers")
     given.add_argument("--data", type=Path, help="people that lfdm data people drew: judge the true clips")
     parser.add_argument("--people", type=int, help="of --data, at most; default: all")
-    parser.add_argument("--guidance_scale", type=float, help="default: the model's")
-    parser.add_argument(
-        "--away", type=float, help="guidance away from happiness, where a photograph shows it; default: none"
-    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--guidance_scale", type=float, help="of all clips, and away from nothing")
+    how.add_argument("--away", type=float, help="guidance away from happiness, where the reader sees it")
     args = parser.parse_args()
     reader = Reader(args.face_api / "node_modules")
     files = sorted(file for file in args.photographs.iterdir() if file.is_file()) if args.photographs else []

@@ -78,13 +78,17 @@ def of_photographs(pipe: LFDMPipeline, folder: Path, reader: Reader) -> None:
                 found = max(NAMES, key=lambda label: face["expressions"][NAMES[label]])
                 called[found == SMILING].append(pipe.labels_shown(picture, [box]) == [SMILING])
     for truth, told in called.items():
-        print(f"photographs whose faces {'smile' if truth else 'do not'}: {sum(told)} of {len(told)} are called smiling")
+        print(
+            f"photographs whose faces {'smile' if truth else 'do not'}: {sum(told)} of {len(told)} are called smiling"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dirs", type=Path, nargs="+", required=True, help="rendered people, with test people")
-    parser.add_argument("--pipeline", type=Path, required=True, help="folder of a pipeline, whose model_index.json changes")
+    parser.add_argument(
+        "--pipeline", type=Path, required=True, help="folder of a pipeline, whose model_index.json changes"
+    )
     parser.add_argument("--frames", type=int, default=3, help="of each clip")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--photographs", type=Path, help="folder of photographs to try it on")

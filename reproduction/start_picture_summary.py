@@ -76,7 +76,9 @@ def read_faces(pipe: LFDMPipeline, roots: list[Path], split: str, frames: int, s
             if row is None:
                 continue
             count = len(next(iter(row.values())))
-            chosen = rng.choice(count, frames, replace=False) if training else np.linspace(0, count - 1, frames).astype(int)
+            chosen = (
+                rng.choice(count, frames, replace=False) if training else np.linspace(0, count - 1, frames).astype(int)
+            )
             pictures = []
             for frame, picture in zip(chosen, read_clip(clip, list(chosen))):
                 actions = np.array([row[name][frame] if name in row else 0.0 for name in ACTIONS], np.float32)
@@ -104,7 +106,9 @@ def main() -> None:
     parser.add_argument("--image_summary", type=int, default=64)
     parser.add_argument("--frames", type=int, default=3, help="of each clip")
     parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--kept", type=float, default=10.0, help="weight of the share by which what the U-Net is given changes")
+    parser.add_argument(
+        "--kept", type=float, default=10.0, help="weight of the share by which what the U-Net is given changes"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 

@@ -6,7 +6,7 @@ clip = runner(picture, "happiness", seed=0)  # picture (3, 64, 64) in [0, 1]; cl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,23 @@ class RunnerClip(NamedTuple):
     warped: np.ndarray
     flow: np.ndarray
     occlusion: np.ndarray
+
+
+def guidance_of(about: Mapping[str, Any], label: str | None, scores: np.ndarray | None) -> tuple[float, str | None]:
+    """The scale of guidance, and what it leads away from: no label, or the one that the picture shows already.
+
+    Args:
+        about: `runner.json`.
+        label: what is asked for; None is no label, which nothing guides.
+        scores: of the labels that a picture may show, if the encoder gives them.
+    """
+    if label is None:
+        return 1.0, None
+    scale, shown = about["sampling"]["guidance_scale"], about.get("shown")
+    if not shown or scores is None or scale in (0, 1) or scores.max() <= 0:
+        return scale, None
+    found = shown["labels"][int(scores.argmax())]
+    return (scale, None) if found == label else (shown["guidance_scale"], found)
 
 
 def thresholded(clean: np.ndarray, rule: dict[str, Any] | None) -> np.ndarray:
@@ -116,7 +133,7 @@ class OnnxRunner:
         shape = (1, volume_about["channels"], volume_about["frames"], *sides)
         x = draw(shape).astype(np.float32)
         # A text of zero weight in the prediction is not asked about.
-        guidance, away_from = self._guidance(label, encoded.pop("shown", None))
+        guidance, away_from = guidance_of(self.about, label, encoded.pop("shown", None))
         texts = [(self.embedding(label), guidance), (self.embedding(away_from), 1 - guidance)]
         for step in steps:
             predicted = sum(
@@ -142,16 +159,6 @@ class OnnxRunner:
         flow, occlusion = self._motion(x[0])
         frames = self._run("renderer", picture=picture, flow=flow, occlusion=occlusion, **encoded)
         return RunnerClip(frames["frames"], frames["warped"], flow, occlusion)
-
-    def _guidance(self, label: str | None, scores: np.ndarray | None) -> tuple[float, str | None]:
-        """The scale of guidance, and what it leads away from: no label, or one that the picture shows already."""
-        if label is None:
-            return 1.0, None
-        scale, shown = self.about["sampling"]["guidance_scale"], self.about.get("shown")
-        if not shown or scores is None or scale in (0, 1) or scores.max() <= 0:
-            return scale, None
-        found = shown["labels"][int(scores.argmax())]
-        return (scale, None) if found == label else (shown["guidance_scale"], found)
 
     def _still(self) -> np.ndarray:
         """A volume's values where nothing moves and all is seen, `(3,)`."""

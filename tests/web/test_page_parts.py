@@ -14,7 +14,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from lfdm_diffusers.data.picture_fitting import fit_picture, frame_sides
-from lfdm_diffusers.export.runner import thresholded
+from lfdm_diffusers.export.runner import guidance_of, thresholded
 from lfdm_diffusers.export.sampling import ddim_table
 from lfdm_diffusers.models.full_size_painter import AGREEMENT, agreement, still_flow
 from lfdm_diffusers.pipelines.motion import Motion, volume_to_motion
@@ -31,6 +31,26 @@ FRAMES = [
     (37, 61, 16, "letterbox"),
     (61, 37, 16, "center_crop"),
     (9, 13, 16, "center_crop"),
+]
+
+
+LABELS = ["anger", "happiness", "surprise"]
+
+
+def case(label: int | None, scores: list[float], scale: float = 2.0) -> dict:
+    """A label's number that is asked for, and the scores of what the picture may show: surprise and happiness."""
+    shown = {"labels": ["surprise", "happiness"], "guidance_scale": 1.5}
+    about = {"labels": {"texts": LABELS}, "sampling": {"guidance_scale": scale}, "shown": shown}
+    return {"about": about, "label": label, "scores": scores}
+
+
+GUIDED = [
+    case(0, [2, 1]),
+    case(0, [0.5, 1]),
+    case(0, [-1, -2]),
+    case(2, [2, 1]),
+    case(None, [2, 1]),
+    case(0, [2, 1], 1.0),
 ]
 
 
@@ -78,6 +98,7 @@ def parts():
     asked = {
         "seed": 5,
         "count": 40001,
+        "guided": GUIDED,
         "ddim": {
             "volume": flat(ddim[0]),
             "predicted": [flat(x) for x in ddim[1 : STEPS + 1]],
@@ -130,6 +151,20 @@ def test_denoising_is_that_of_the_runner(parts):
         if row["next"][2]:
             x = x + row["next"][2] * next(draws).numpy()
     np.testing.assert_allclose(made["ddim"], x.ravel(), atol=1e-5)
+
+
+def test_guidance_leads_away_from_what_the_picture_shows(parts):
+    _, made = parts
+    texts = [*LABELS, None]
+    for case, found in zip(GUIDED, made["guided"], strict=True):
+        label = None if case["label"] is None else LABELS[case["label"]]
+        scale, away = guidance_of(case["about"], label, np.array(case["scores"]))
+        wanted = [[label, scale], [away, 1 - scale]]
+        assert [[None if n is None else texts[n], weight] for n, weight in found] == [
+            each for each in wanted if each[1]
+        ]
+    assert GUIDED and [len(found) for found in made["guided"]] == [2, 2, 2, 2, 1, 1]
+    assert [found[1][0] for found in made["guided"][:4]] == [2, 1, None, None]
 
 
 def test_pictures_are_framed_as_by_the_pipeline(parts):

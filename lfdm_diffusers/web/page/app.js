@@ -83,7 +83,8 @@ export const generate = guarded(async (extra = {}) => {
     await frames.ask("clip", { clip: { ...made.clip, box: framed.box } });
     state.clip = { name: about.labels ? about.labels.texts[label] : "clip", seed: request.seed };
     bar(1);
-    tell(`${state.clip.name[0].toUpperCase()}${state.clip.name.slice(1)}, made in ${made.seconds.toFixed(1)} s`);
+    const led = made.seen === null ? "" : `, away from ${about.labels.texts[made.seen]}, which the picture shows`;
+    tell(`${state.clip.name[0].toUpperCase()}${state.clip.name.slice(1)}${led}, made in ${made.seconds.toFixed(1)} s`);
     player.play(made.clip.frames, opened);
   } catch (error) {
     bar(0);

@@ -1,5 +1,5 @@
 // Denoises and decodes with ONNX Runtime: WebGPU where it gives wasm's numbers, else wasm.
-import { ddimStep } from "./sampling.js";
+import { ddimStep, guided, seenLabel } from "./sampling.js";
 import { normals } from "./normals.js";
 import {
   absoluteFlow, activity, atRest, departureOf, hidden, motionOf, steadiedDeparture, stillValues, unlikeness,
@@ -108,7 +108,7 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   const { channels, frames, height, width } = shape;
   const rows = about.sampling.steps[steps];
   const painted = paint && graphs.painter && pictures.length > 1;
-  const passes = guidedTexts(label).length;
+  const passes = guided(about, label, null).length;
   const plan = ["encoder", ...rows.flatMap(() => Array(passes).fill("denoiser")), "renderer", ...(painted ? Array(frames).fill("painter") : [])];
   let done = 0;
   const began = performance.now();
@@ -123,7 +123,8 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   progress("looking at the picture");
   const picture = tensor(pictures[0], [1, 3, size, size]);
   const { image_projection, shown, ...skips } = await run("encoder", { picture });
-  const texts = guidedTexts(label, shown?.data);
+  const seen = seenLabel(about, label, shown?.data ?? []);
+  const texts = guided(about, label, seen).map(({ label, weight }) => ({ text: embedding(label), weight }));
   let volume = draw(channels * frames * height * width);
   const still = shape.first_frame_is_picture ? stillValues(shape) : null;
   for (const [n, row] of rows.entries()) {
@@ -172,27 +173,12 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   const clip = { frames, flow: interleavedFlow(parts), paint: interleavedPaint(parts) };
   const seconds = (performance.now() - began) / 1000;
   const model = { frames: decoded.slice(), flow, occlusion };
-  say({ type: "clip", id, clip, model, seconds }, [clip.flow.data.buffer, clip.paint.data.buffer]);
+  say({ type: "clip", id, clip, model, seconds, seen }, [clip.flow.data.buffer, clip.paint.data.buffer]);
 }
 
-/**
- * What the denoiser is asked about, and the share of each answer: the label and, with guidance, no label, or what the picture shows
- * already. scores: of the labels that it may show.
- */
-function guidedTexts(label, scores = []) {
-  let away = Float32Array.from(about.null_embedding);
-  if (label === null) return [{ text: away, weight: 1 }];
-  let guidance = about.sampling.guidance_scale;
-  const most = scores.indexOf(Math.max(...scores));
-  const seen = scores[most] > 0 ? about.labels.texts.indexOf(about.shown.labels[most]) : label;
-  if (seen !== label && guidance !== 0 && guidance !== 1) {
-    away = embedding(seen);
-    guidance = about.shown.guidance_scale;
-  }
-  return [{ text: embedding(label), weight: guidance }, { text: away, weight: 1 - guidance }].filter(({ weight }) => weight);
-}
-
+/** Of a label, or of none. */
 function embedding(label) {
+  if (label === null) return Float32Array.from(about.null_embedding);
   const [count, dim] = about.labels.shape;
   if (!(label >= 0 && label < count)) throw new Error(`The label must be from 0 to ${count - 1}, got ${label}.`);
   return table.slice(label * dim, (label + 1) * dim);

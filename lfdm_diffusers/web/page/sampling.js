@@ -40,3 +40,27 @@ export function ddimStep(volume, predicted, row, rule, draw, still = null, frame
   }
   return out;
 }
+
+/**
+ * The number of the label that a picture shows already; null where it shows none, where that is asked for, and without guidance,
+ * which leads away from it.
+ *
+ * scores: of `about.shown.labels`.
+ */
+export function seenLabel(about, label, scores) {
+  const most = scores.indexOf(Math.max(...scores));
+  const { guidance_scale: guidance } = about.sampling;
+  if (label === null || !(scores[most] > 0) || guidance === 0 || guidance === 1) return null;
+  const seen = about.labels.texts.indexOf(about.shown.labels[most]);
+  return seen === label ? null : seen;
+}
+
+/**
+ * What the denoiser is asked about, and the share of each answer: the label and, with guidance, no label, or the one that the picture
+ * shows already.
+ */
+export function guided(about, label, seen) {
+  if (label === null) return [{ label, weight: 1 }];
+  const guidance = (seen === null ? about.sampling : about.shown).guidance_scale;
+  return [{ label, weight: guidance }, { label: seen, weight: 1 - guidance }].filter(({ weight }) => weight);
+}
