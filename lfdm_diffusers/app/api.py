@@ -49,7 +49,7 @@ def add_api(engine: Engine) -> None:
             seed: the same seed makes the same clip.
             steps: of denoising; 0 takes the model's own number.
             scheduler: a scheduler of diffusers by name; empty takes the model's own.
-            guidance_scale: how strongly the label counts, 1 plainly; 0 takes the model's own.
+            guidance_scale: how strongly the label counts, 1 plainly; 0 takes the model's own, away from what a face shows already.
             motion_scale: how far everything moves, 1 as generated, 0 not at all.
             loop: empty plays once; "loop" makes a periodic clip, "ease" and "ping_pong" lead it back.
             num_frames: 0 takes the model's own number.

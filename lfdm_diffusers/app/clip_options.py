@@ -20,7 +20,8 @@ SIZE = "picture"  # of clips, by default
 class ClipOptions:
     """How a clip is sampled: the pipeline's arguments, where None (or 0, or "") leaves it to the model.
 
-    `away_from` is a label that guidance leads away from, but for clips of that very label. `subjects` are boxes with labels, of which None
+    `away_from` is a label that faces show already, which guidance leads other labels away from; None is what the model sees that they
+    show, if no guidance is asked for. `subjects` are boxes with labels, of which None
     (or "") is that of the clip. These, and `strokes`, are in pixels of `Engine.usable`; `mask`, grey, is of the whole picture.
 
     Raises:

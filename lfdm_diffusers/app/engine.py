@@ -345,7 +345,10 @@ class Engine:
             progress(0, label or "denoising")
             prompts: Any = asked.labels(label)
             boxes = [box for box, _ in asked.subjects] or None
-            shown = self.shown(pipe, tensor, boxes, asked.away_from, fit)
+            if asked.away_from is None and asked.guidance_scale is None:
+                shown = pipe.labels_shown(tensor, boxes, fit)
+            else:
+                shown = self.shown(pipe, tensor, boxes, asked.away_from, fit)
             return pipe(
                 tensor,
                 None if None in prompts else prompts,

@@ -246,6 +246,12 @@ def test_what_a_face_shows_is_seen_by_the_model(model, picture, tmp_path):
     assert engine.shown(engine.pipeline(), tensor, boxes, "happiness") == ["happiness"] * 2
     assert engine.shown(engine.pipeline(), tensor, boxes, "anger") == ["anger"] * 2  # seen in none, so said of all
     assert engine.shown(engine.pipeline(), tensor, None, "") == [None]
+    plain, seen = {"guidance_scale": 2.0}, {"guidance_scale": 1.5, "away_from": "happiness"}
+    by_itself, led, unled = (
+        read_clip(Clip(Path(engine.generate(picture, "anger", steps=1, **options).clip)))
+        for options in ({}, seen, plain)
+    )
+    assert np.array_equal(by_itself, led) and not np.array_equal(by_itself, unled)
 
 
 @pytest.mark.integration

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import PIL.Image
 import pytest
 import torch
 from tiny import tiny_image, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import Box, LFDMPipeline
+from lfdm_diffusers.embedded import embedded_model, embedded_photographs
 from lfdm_diffusers.pipelines.shown_labels import ShownLabels
 
 FEATURES = 8
@@ -94,3 +96,13 @@ def test_a_unet_without_a_summary_says_so():
 def test_labels_that_the_model_does_not_know_are_refused():
     with pytest.raises(ValueError, match="`shown_labels` must be labels of the model, got boredom"):
         pipeline(ShownLabels(("boredom",), torch.zeros(1, FEATURES), torch.zeros(1), 1.5))
+
+
+def test_the_bundled_model_sees_the_smile_of_its_photograph():
+    ((path, face),) = embedded_photographs().items()
+    pipe = LFDMPipeline.from_pretrained(embedded_model())
+    photograph, subjects = PIL.Image.open(path), [Box(*face)]
+    shown = pipe.labels_shown(photograph, subjects)
+    assert shown == ["happiness"]
+    assert pipe.guidance_away(["anger"], shown) == {"guidance_scale": 1.5, "negative_prompt": ["happiness"]}
+    assert pipe.labels_shown(PIL.Image.new("RGB", (128, 128), "grey")) == [None]
