@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.schedulers import SchedulerMixin
+from diffusers.utils import logging
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.labels import normalized_label
@@ -32,6 +33,8 @@ from .subjects import Subject
 from .video_diffusion import VideoDiffusionPipeline
 from .windows import Windows
 
+logger = logging.get_logger(__name__)
+
 
 class LFDMPipeline(AnimatingPipeline):
     r"""Image-to-video generation by latent flow diffusion (LFDM, CVPR 2023, arXiv 2303.13744).
@@ -49,7 +52,7 @@ class LFDMPipeline(AnimatingPipeline):
             trained steps for DDPM, at most 100 for others.
         face_frame: how faces were framed in training, for `find_subjects`.
         known_pictures: what the auto-encoder makes of the pictures that it knows (`KnownPictures.to_config`); a call warns of others.
-        shown_labels: how to tell which label a picture shows already (`ShownLabels.to_config`), for `labels_shown`.
+        shown_labels: how to tell which label a picture shows already (`ShownLabels.to_config`), for `labels_shown`: of this very U-Net.
         default_guidance_scale: `guidance_scale` of a call that does not say; None is 1, none.
         painter: makes what is painted as sharp as the picture where `output_size` is asked for.
     """
@@ -99,9 +102,10 @@ class LFDMPipeline(AnimatingPipeline):
             KnownPictures.of_config(known_pictures)
             self.register_to_config(known_pictures=known_pictures)
         if shown_labels is not None:
-            told = ShownLabels.of_config(shown_labels)
-            told.check(self.unet.config.image_summary, self.labels)
-            self.register_to_config(shown_labels=shown_labels)
+            if unfit := ShownLabels.of_config(shown_labels).unfit(self.unet.config.image_summary, self.labels):
+                logger.warning(f"{unfit} What pictures show is not told.")
+            else:
+                self.register_to_config(shown_labels=shown_labels)
         if default_guidance_scale is not None:
             self.register_to_config(default_guidance_scale=default_guidance_scale)
 
@@ -141,6 +145,7 @@ class LFDMPipeline(AnimatingPipeline):
         encoded = self.encode_canvas(canvas.framed(*self.frame_size(canvas.pictures)))
         with eval_mode(self.unet):
             summary = self.unet.summarize_image(self._image_latents(encoded).to(self.unet.dtype))
+        self.maybe_free_model_hooks()
         return ShownLabels.of_config(self.config["shown_labels"]).told(summary)
 
     def guidance_away(

@@ -54,14 +54,13 @@ class ShownLabels:
         bias = [float(f"{value:.4g}") for value in self.bias.tolist()]
         return {"labels": list(self.labels), "weight": rows, "bias": bias, "guidance_scale": self.guidance_scale}
 
-    def check(self, features: int, known: Sequence[str] | None) -> None:
-        """Raise a ValueError unless a U-Net's summary has as many features, and a model knows the labels."""
+    def unfit(self, features: int, known: Sequence[str] | None) -> str:
+        """Why it cannot tell of a U-Net whose summary has so many features, and of a model that knows such labels; "" if it can."""
         if self.weight.shape[1] != features:
-            raise ValueError(
-                f"`shown_labels` are told by {self.weight.shape[1]} features of a summary, got a U-Net whose `image_summary` is {features}."
-            )
+            return f"`shown_labels` are told by {self.weight.shape[1]} features of a summary, and `image_summary` of this U-Net is {features}."
         if unknown := set(self.labels) - set(known or []):
-            raise ValueError(f"`shown_labels` must be labels of the model, got {', '.join(sorted(unknown))}.")
+            return f"`shown_labels` holds labels that this model does not know: {', '.join(sorted(unknown))}."
+        return ""
 
     def scores(self, summary: torch.Tensor) -> torch.Tensor:
         """`(B, L)` of summaries `(B, N)`: above 0 a label is shown."""
