@@ -298,7 +298,8 @@ def what_they_show(
             if plan := next((plan for plan in plans if plan["negative_prompt"]), None):
                 there = ", ".join(sorted({label for label in shown if label}))
                 number = len([label for label in shown if label])
-                whose = "it shows" if len(shown) == 1 else f"{number} of its {len(shown)} subjects show"
+                of_all = f"its {number}" if number == len(shown) else f"{number} of its {len(shown)}"
+                whose = "it shows" if len(shown) == 1 else f"{of_all} subjects show"
                 print(
                     f"{printable(picture.name)}: {whose} {there} already, and other labels are led away from that: --negative-prompt "
                     f"{there} --guidance-scale {plan['guidance_scale']:g} (`--guidance-scale {pipe.guidance_of(None):g}` does not)",
