@@ -132,7 +132,10 @@ def main() -> None:
     def gives(read: torch.Tensor) -> torch.Tensor:
         return reader.conv_out(read) + reader.summary(read)
 
-    ours = [*reader.summary.parameters(), *head.parameters()]
+    # What a new one gives is zero, and stays so until the whole U-Net learns.
+    fixed = () if reader.summary.conv_out.weight.any() else ("decode.", "conv_out.")
+    ours = [value for name, value in reader.summary.named_parameters() if not name.startswith(fixed)]
+    ours += head.parameters()
     shared = [*reader.conv_in.parameters(), *reader.resnets.parameters()]
     rates = (RATE, RATE_OF_BLOCKS)
     optimizer = torch.optim.AdamW([{"params": ours}, {"params": shared}], weight_decay=DECAY)
