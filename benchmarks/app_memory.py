@@ -23,7 +23,6 @@ from lfdm_diffusers.evaluation.report import hardware, software
 from lfdm_diffusers.files.whole import write_json
 
 EVERY = 25  # clips between two measurements
-LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 
 def resident() -> float:
@@ -42,12 +41,12 @@ def main() -> None:
     engine = Engine(args.model, models=[])
     page = make_page(engine).queue()
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-    pictures, found = embedded_pictures(), []
+    pictures, labels, found = embedded_pictures(), engine.pipeline().labels or [""], []
     with tempfile.TemporaryDirectory() as folder:
         client = Client(url, verbose=False, download_files=folder)
         for number in range(args.clips):
             picture = handle_file(str(pictures[number % len(pictures)]))
-            client.predict(picture, LABELS[number % 7], number, api_name="/generate")
+            client.predict(picture, labels[number % len(labels)], number, api_name="/generate")
             if (number + 1) % EVERY == 0:
                 found.append({"clips": number + 1, "resident_mb": round(resident())})
                 print(found[-1], flush=True)

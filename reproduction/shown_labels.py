@@ -46,8 +46,8 @@ def smiles(faces: Faces) -> torch.Tensor:
     return faces.actions[:, SMILE].mean(1)
 
 
-def fitted(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights `(N,)` and bias of a logistic regression of truths `(n,)`, each kind counting as much."""
+def fitted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Weights `(N,)` of a logistic regression of truths `(n,)`, each kind counting as much."""
     mean, scale = x.mean(0), x.std(0).clamp(min=1e-4)
     weight, bias = torch.zeros(x.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
@@ -61,8 +61,7 @@ def fitted(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
         return value
 
     optimizer.step(loss)
-    weight = weight.detach() / scale
-    return weight, bias.detach() - weight @ mean
+    return weight.detach() / scale
 
 
 def of_photographs(pipe: LFDMPipeline, folder: Path, reader: Reader) -> None:
@@ -99,7 +98,7 @@ def main() -> None:
     train, test = (read_faces(pipe, args.data_dirs, split, args.frames, args.seed) for split in ("train", "test"))
     strength = smiles(train)
     clear = (strength > SMILES) | (strength < AT_REST)
-    weight, bias = fitted(features(pipe, train.latents[clear]), strength[clear] > SMILES)
+    weight = fitted(features(pipe, train.latents[clear]), strength[clear] > SMILES)
     scores, strength = features(pipe, test.latents) @ weight, smiles(test)
     bias = -torch.quantile(scores[strength < AT_REST], 1 - FALSE).reshape(1)
     told = ShownLabels((SMILING,), weight[None], bias, AWAY)

@@ -221,9 +221,7 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         Args:
             image_latents: `(B, image_latent_channels, h, w)`.
         """
-        check_shape("image_latents", image_latents, ("batch", self.config.image_latent_channels, "height", "width"))
-        check_sides("image_latents", image_latents, self.config.patch_size, unit="places")
-        patches = self._patches(image_latents)
+        patches = self._image_patches(image_latents)
         image = self.conv_image(patches)
         return image if self.picture_reader is None else image + self.picture_reader(patches)
 
@@ -240,9 +238,13 @@ class UNet3DVideoModel(HubModel, AttentionMixin, ConfigMixin, PeftAdapterMixin):
         reader = self.picture_reader
         if reader is None or reader.summary is None:
             raise ValueError("`image_summary` of this U-Net is 0: it makes no summary of pictures.")
+        return reader.summary.summarise(reader.blocks(self._image_patches(image_latents)))
+
+    def _image_patches(self, image_latents: torch.Tensor) -> torch.Tensor:
+        """`_patches` of pictures' latent maps, which are checked."""
         check_shape("image_latents", image_latents, ("batch", self.config.image_latent_channels, "height", "width"))
         check_sides("image_latents", image_latents, self.config.patch_size, unit="places")
-        return reader.summary.summarise(reader.blocks(self._patches(image_latents)))
+        return self._patches(image_latents)
 
     def _embed_times(
         self,
