@@ -47,9 +47,10 @@ class Told(NamedTuple):
 def told_backwards(sentence: str) -> bool:
     """Whether what is done first is said last, by the wordings of `captions`."""
     text = f" {sentence.lower()}"
-    if text.startswith(" before ") or "but only once done with" in text:
+    if text.startswith(" before ") or "but only once done with" in text or ", but first " in text:
         return True
-    return " after " in text.removeprefix(" after ").replace("after that", "")
+    text = text.removeprefix(" after ").removeprefix(" when done ").replace("after that", "")
+    return " after " in text or " when done " in text
 
 
 def swapped(specification: Specification) -> Specification:

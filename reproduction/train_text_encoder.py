@@ -3,11 +3,12 @@
 
     python reproduction/train_text_encoder.py --output_dir text-encoder --teacher all-MiniLM-L6-v2 --glosses wordnet/dict
 
-Its word vectors are a larger encoder's (`--teacher`, a folder or Hub id), reduced and then frozen, so that words it never
-saw in a sentence about faces lie beside those it did. Three layers learn to tell specifications apart (sentences of one
-close to each other, all else far), with heads, thrown away in the end, that read actions, sides, strengths and order back,
-and one that gives what the teacher says of the glosses of WordNet, which also are what sentences about faces are told from.
-Without a teacher, word vectors are random and learn. It never sees a wording, subject or pair of actions that is held out.
+It begins as the first layers of a larger encoder (`--teacher`, a folder or Hub id), with that one's vectors of the pieces of
+words that sentences about faces and the glosses of WordNet are made of; word vectors stay as they are, so that words it never
+saw in a sentence about faces lie beside those it did. The layers learn to tell specifications apart (sentences of one close to
+each other, all else far), with heads, thrown away in the end, that read actions, sides, strengths and order back, and one
+that gives what the whole teacher says of glosses, which also are what sentences about faces are told from. Without a teacher
+all is random and learns. It never sees a wording, subject or pair of actions that is held out.
 
 Writes encoder/ (float16), checkpoint.pt, metrics.jsonl and report.json; a stopped run goes on from its checkpoint.
 """
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -36,6 +36,7 @@ from lfdm_diffusers.data.chance import random_stream
 from lfdm_diffusers.files.whole import whole, write_text
 from lfdm_diffusers.models.text_encoders import embed_text, load_text_encoder, pool_text
 
+LONGEST = 64  # tokens of a sentence that count
 # How a sentence may hold an action: not, by itself or at the same time as another, first, second.
 ABSENT, PRESENT, FIRST, SECOND = range(4)
 # Sentences that no face in these data acts out.
@@ -119,7 +120,39 @@ def make_tokenizer(texts: Sequence[str], size: int, folder: Path) -> PreTrainedT
     pieces = BertWordPieceTokenizer(lowercase=True)
     pieces.train_from_iterator(texts, vocab_size=size, min_frequency=2, show_progress=False)
     pieces.save_model(str(folder))
-    return BertTokenizerFast.from_pretrained(folder, model_max_length=64)
+    return BertTokenizerFast.from_pretrained(folder, model_max_length=LONGEST)
+
+
+def kept_tokenizer(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], others: Sequence[str], size: int, folder: Path
+) -> PreTrainedTokenizerBase:
+    """A tokenizer's own pieces: its special ones, all of `texts`, single letters and figures, and the most frequent of `others`."""
+    known = tokenizer.get_vocab()
+    kept = dict.fromkeys(
+        [tokenizer.pad_token, tokenizer.unk_token, tokenizer.cls_token, tokenizer.sep_token, tokenizer.mask_token]
+    )
+    for batch in (texts, others):
+        counts = Counter(piece for text in batch for piece in tokenizer.tokenize(text))
+        kept |= dict.fromkeys(piece for piece, _ in counts.most_common(max(size - len(kept), 0)) if piece in known)
+        letters = list("abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'-\"()")
+        kept |= dict.fromkeys(piece for c in letters for piece in (c, f"##{c}") if piece in known)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "vocab.txt", "".join(f"{piece}\n" for piece in list(kept)[:size]))
+    return BertTokenizerFast.from_pretrained(folder, model_max_length=LONGEST)
+
+
+def first_layers(
+    teacher: BertModel, tokenizer: PreTrainedTokenizerBase, kept: PreTrainedTokenizerBase, layers: int
+) -> BertModel:
+    """The teacher's first layers, with its vectors of the kept pieces."""
+    config = BertConfig(**teacher.config.to_dict() | dict(vocab_size=len(kept), num_hidden_layers=layers, max_position_embeddings=LONGEST))  # fmt: skip
+    encoder = BertModel(config, add_pooling_layer=False)
+    weights = {name: value for name, value in teacher.state_dict().items() if name in encoder.state_dict()}
+    rows = tokenizer.convert_tokens_to_ids(kept.convert_ids_to_tokens(range(len(kept))))
+    weights["embeddings.word_embeddings.weight"] = weights["embeddings.word_embeddings.weight"][rows]
+    weights["embeddings.position_embeddings.weight"] = weights["embeddings.position_embeddings.weight"][:LONGEST]
+    encoder.load_state_dict(weights, strict=False)
+    return encoder
 
 
 @torch.no_grad()
@@ -131,14 +164,6 @@ def teacher_says(teacher: nn.Module, tokenizer: PreTrainedTokenizerBase, texts: 
         rows = order[first : first + 64]
         out[rows] = F.normalize(embed_text(teacher, tokenizer, [texts[i] for i in rows]).float(), dim=1)
     return out
-
-
-def word_vectors(says: torch.Tensor, width: int) -> torch.Tensor:
-    """The teacher's vectors of all pieces, reduced to their main directions, with about the spread that BERT begins with."""
-    says = says - says.mean(0)
-    basis = torch.linalg.svd(says, full_matrices=False).Vh[:width]
-    reduced = says @ basis.T
-    return 0.05 * reduced / reduced.std()
 
 
 # ---- the network ----------------------------------------------------------------------------------------------------
@@ -186,7 +211,7 @@ def answers(specification: Specification) -> tuple[list[int], list[int]]:
 
 
 def tokenize(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], longest: int = 64
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], longest: int = LONGEST
 ) -> tuple[torch.Tensor, torch.Tensor]:
     tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
     return tokens.input_ids, tokens.attention_mask
@@ -320,14 +345,14 @@ def strangeness(reader: Reader, tokenizer: PreTrainedTokenizerBase, seed: int) -
 def configuration(pieces: int, width: int, layers: int) -> BertConfig:
     return BertConfig(
         vocab_size=pieces, hidden_size=width, num_hidden_layers=layers, num_attention_heads=max(width // 32, 1),
-        intermediate_size=width * 8 // 3, max_position_embeddings=64, type_vocab_size=1,
+        intermediate_size=width * 8 // 3, max_position_embeddings=LONGEST, type_vocab_size=1,
     )  # fmt: skip
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--teacher", help="encoder that gives the word vectors: folder or Hub id (default: none)")
+    parser.add_argument("--teacher", help="encoder to begin with and to follow: folder or Hub id (default: none)")
     parser.add_argument(
         "--start_from",
         type=Path,
@@ -336,12 +361,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--glosses", type=Path, help="folder with WordNet's data.noun, data.verb, ... (default: none)")
     parser.add_argument("--num_glosses", type=int, default=3000, help="that are learned from; all give words")
     parser.add_argument("--vocabulary", type=int, default=8000, help="pieces of words")
-    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--width", type=int, default=192, help="without a teacher")
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch_size", type=int, default=40, help="specifications, of two sentences each")
     parser.add_argument("--learning_rate", type=float, default=1e-3)
     parser.add_argument("--noise", type=float, default=0.4, help="on word vectors, in units of their spread")
+    parser.add_argument("--mixed_precision", choices=("no", "bf16"), default="no")
     parser.add_argument("--num_test", type=int, default=500, help="specifications of each test")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
@@ -354,25 +380,20 @@ def main(argv: list[str] | None = None) -> None:
     since = time.perf_counter()
     glosses = read_glosses(args.glosses, args.seed) if args.glosses else []
     seen = [text for pair in sentences(4000, args.seed + 11)[1] for text in pair]
+    teacher = teacher_tokenizer = taught = None
+    if args.teacher:
+        teacher, teacher_tokenizer = load_text_encoder(args.teacher)
     if args.start_from:
         encoder = BertModel.from_pretrained(args.start_from / "encoder", add_pooling_layer=False).float()
         tokenizer = BertTokenizerFast.from_pretrained(args.start_from / "encoder")
+    elif teacher is not None:
+        tokenizer = kept_tokenizer(teacher_tokenizer, seen, glosses, args.vocabulary, args.output_dir / "vocabulary")
+        encoder = first_layers(teacher, teacher_tokenizer, tokenizer, args.layers)
     else:
         tokenizer = make_tokenizer(seen + glosses, args.vocabulary, args.output_dir / "vocabulary")
         encoder = BertModel(configuration(len(tokenizer), args.width, args.layers), add_pooling_layer=False)
     glosses = glosses[: args.num_glosses]
-    taught = None
-    if args.teacher:
-        teacher, teacher_tokenizer = load_text_encoder(args.teacher)
-        pieces = (
-            []
-            if args.start_from
-            else [re.sub("^##", "", piece) for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
-        )
-        if pieces:
-            vectors = word_vectors(teacher_says(teacher, teacher_tokenizer, pieces), args.width)
-            with torch.no_grad():
-                encoder.embeddings.word_embeddings.weight.copy_(F.pad(vectors, (0, args.width - vectors.shape[1])))
+    if teacher is not None:
         encoder.embeddings.word_embeddings.weight.requires_grad_(False)
         taught = teacher_says(teacher, teacher_tokenizer, glosses) if glosses else None
         del teacher
@@ -397,9 +418,10 @@ def main(argv: list[str] | None = None) -> None:
         torch.manual_seed(args.seed * 1_000_003 + step)
         specifications, texts = batch(args.batch_size, 1_000_000 * (args.seed + 1) + step)
         rows = random_stream(args.seed, 2, step).integers(0, max(len(glosses), 1), 16 if glosses else 0)
-        found = losses(
-            reader, tokenizer, specifications, texts, [glosses[i] for i in rows], None if taught is None else taught[rows], args.noise
-        )  # fmt: skip
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.mixed_precision == "bf16"):
+            found = losses(
+                reader, tokenizer, specifications, texts, [glosses[i] for i in rows], None if taught is None else taught[rows], args.noise
+            )  # fmt: skip
         optimizer.zero_grad()
         (
             found["contrast"] + 3 * found["present"] + found["order"] + found["strength"] + 2 * found.get("teacher", 0)

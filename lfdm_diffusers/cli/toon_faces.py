@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="painted",
         help="painted, or ink: the same people and motion in outlines and flat washes (default: painted)",
     )
+    add_actions_argument(parser)
+
+
+def add_actions_argument(parser: argparse.ArgumentParser) -> None:
+    """The option of sets whose clips also act what sentences say."""
     parser.add_argument(
         "--actions",
         type=whole_number(0),

@@ -11,7 +11,8 @@ from lfdm_diffusers.data.captions import ACTIONS, HELD_OUT_PAIRS, SLOTS, Action,
 from lfdm_diffusers.data.captions.vocabulary import SIDES
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import ToonSubject, toon_clip, write_toon_faces
-from lfdm_diffusers.data.toon_faces.actions import TARGETS, act, specification_of
+from lfdm_diffusers.data.captions.timing import specification_of
+from lfdm_diffusers.data.toon_faces.actions import TARGETS, act
 from lfdm_diffusers.data.toon_faces.redrawing import drawn_again
 from lfdm_diffusers.data.toon_faces.rig import Rig
 from lfdm_diffusers.data.true_motion import true_motion

@@ -29,7 +29,16 @@ class Wording:
         odds, shares = rng.random(), np.cumsum(list(words.FORMS.values()))
         self.form = "third" if who else list(words.FORMS)[int(np.searchsorted(shares[:-1], odds, side="right"))]
         self.who = who or (self.pick(words.WHO, words.HELD_OUT_WHO) if self.form == "third" else "")
-        own = {"she": "her", "woman": "her", "he": "his", "man": "his"}.get(self.who.split(" ")[-1])
+        own = {
+            "she": "her",
+            "woman": "her",
+            "lady": "her",
+            "girl": "her",
+            "he": "his",
+            "man": "his",
+            "guy": "his",
+            "boy": "his",
+        }.get(self.who.split(" ")[-1])
         if self.form == "base":
             own = "your"
         options = ("the", "the", own) if own else ("the", "the", "her", "his", "their")
@@ -130,7 +139,7 @@ class Wording:
             text = f"first {self.who} {others}{comma}{rest}"
         elif self.who and opening.startswith("at first "):
             text = f"at first {self.who} {opening.removeprefix('at first ')}{comma}{rest}"
-        elif self.who and word in ("after", "before", "without", "while"):
+        elif self.who and word in ("after", "before", "without", "while", "when"):
             text = f"{opening}{comma}{self.who} {rest}"
         elif self.who:
             text = f"{self.who} {text}"

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..captions import Specification
 from ..chance import random_stream
 from ..drawn_sets import frame_number, require_integer
 from ..framing import frame_of_face
+from .acting import act
 from .backdrop import backdrop
 from .body import Body, vertex_normals
 from .camera import Camera
@@ -30,6 +32,7 @@ from .wear import Outfit
 # Metres that a point may lie behind what its pixel shows and still count as seen. Hair is a bundle: strands hide one another.
 BEHIND, BEHIND_HAIR = 0.008, 0.06
 MIDDLE = np.array([0, 0.05, -0.06])  # of head and shoulders, from the middle of the eyes, metres
+FIRST_ACTIONS = 1 << 20  # number of the first clip of actions, beyond those of labels
 FINE = 3  # samples a pixel's side, odd, so that one sample is at its centre
 
 
@@ -88,7 +91,7 @@ class PeopleClip:
 
     Attributes:
         frames: (F, H, W, 3) uint8 RGB.
-        label, person, take, seed: what it was drawn from; outfit, light, camera: of this clip.
+        label, person, take, seed: what it was drawn from (label: or a specification); outfit, light, camera: of this clip.
         performance: actions, head and gaze over time; of whole figures their pose.
         surfaces: F of `Surface`.
         mesh, strands: (F, V, 3), (F, P, 3) x, y in pixels and 1 / depth of every vertex and point of a strand.
@@ -96,7 +99,7 @@ class PeopleClip:
     """
 
     frames: np.ndarray
-    label: str
+    label: str | Specification
     person: Person
     take: int
     seed: int
@@ -178,13 +181,21 @@ class PeopleClip:
         return np.stack([flow for flow, _ in pairs]), np.stack([visibility for _, visibility in pairs])
 
 
-def clip_number(label: str, take: int) -> int:
-    """A number of its own for each clip of a person: scene, clothes and pose know the label only as this, which scatters them."""
+def clip_number(label: str | Specification, take: int) -> int:
+    """A number of its own for each clip of a person: scene, clothes and pose know what is done only as this, which scatters them."""
+    if isinstance(label, Specification):
+        return FIRST_ACTIONS + int(take)
     return int(take) * len(LABELS) + LABELS.index(label)
 
 
 def checked_person(
-    seed: int, subject: Person | int, label: str, known: Sequence[str], take: int, num_frames: int, size: int
+    seed: int,
+    subject: Person | int,
+    label: str | Specification,
+    known: Sequence[str],
+    take: int,
+    num_frames: int,
+    size: int,
 ) -> Person:
     """The person of a clip, whose other arguments are checked.
 
@@ -198,7 +209,7 @@ def checked_person(
         ("size", size, 16),
     ):
         require_integer(name, value, least)
-    if label not in known:
+    if not isinstance(label, Specification) and label not in known:
         raise ValueError(f"label must be one of {', '.join(known)}; got {label!r}")
     if isinstance(subject, Person):
         return subject
@@ -207,7 +218,12 @@ def checked_person(
 
 
 def people_clip(
-    seed: int, subject: Person | int, label: str, take: int = 0, num_frames: int = 24, size: int = 128
+    seed: int,
+    subject: Person | int,
+    label: str | Specification,
+    take: int = 0,
+    num_frames: int = 24,
+    size: int = 128,
 ) -> PeopleClip:
     """Render one clip. The same arguments give the same clip on every machine, up to rounding: a sample whose depth or edge is
     within rounding of another's may differ, and with it a few grey levels of its pixel.
@@ -215,9 +231,9 @@ def people_clip(
     Args:
         seed: population and motion, an integer of 0 or more.
         subject: a person, or the number of one in the population of `seed`.
-        label: one of `LABELS`.
+        label: one of `LABELS`, or a specification of what is done (`data.captions`).
         take: repetition; takes of a person differ in clothes, light, backdrop, camera, pose, timing and strength.
-        num_frames: 1 or more; the expression always takes the whole clip.
+        num_frames: 1 or more; what is done always takes the whole clip.
         size: width and height in pixels, 16 or more.
 
     Raises:
@@ -226,14 +242,24 @@ def people_clip(
     """
     subject = checked_person(seed, subject, label, LABELS, take, num_frames, size)
     number = clip_number(label, take)
-    performance = perform(subject, label, number, int(num_frames), int(seed))
+    performance = performed(subject, label, take, int(num_frames), int(seed))[0]
     rng = random_stream(int(seed), subject.index, 71, number)
     outfit, light, camera = Outfit.sample(subject, number), Light.sample(rng), Camera.sample(rng)
     body = Body(subject, outfit, number)
     return render(body, performance, light, camera, rng, label, int(take), int(seed), int(size))
 
 
-def render(body: Body, performance: Performance, light: Light, camera: Camera, rng: np.random.Generator, label: str, take: int,
+def performed(
+    person: Person, what: str | Specification, take: int, num_frames: int, seed: int
+) -> tuple[Performance, dict[str, np.ndarray]]:
+    """A label or specification acted by a person; of specifications also the strengths of its actions (`acting.act`)."""
+    number = clip_number(what, take)
+    if isinstance(what, Specification):
+        return act(person, what, number, num_frames, seed)
+    return perform(person, what, number, num_frames, seed), {}
+
+
+def render(body: Body, performance: Performance, light: Light, camera: Camera, rng: np.random.Generator, label: str | Specification, take: int,
            seed: int, size: int) -> PeopleClip:  # fmt: skip
     """All frames of a clip."""
     # Framed by the face at rest: a mouth that smiles or is open already does not change how large the face is.
@@ -246,7 +272,8 @@ def render(body: Body, performance: Performance, light: Light, camera: Camera, r
     lens = middle + np.array([0, -camera.distance, 0])
     centre, side = jittered(rng, *frame_of_face(View(lens).plane(eyes), View(lens).plane(mouth)))
     behind = backdrop(rng, size, light.kind)
-    return film(body, performance, light, camera, View(lens, centre, side), FACE, lambda *_: behind, label, LABELS.index(label), take,
+    kind = len(LABELS) if isinstance(label, Specification) else LABELS.index(label)
+    return film(body, performance, light, camera, View(lens, centre, side), FACE, lambda *_: behind, label, kind, take,
                 seed, size)  # fmt: skip
 
 
@@ -258,7 +285,7 @@ def exposure(body: Body, light: Light) -> tuple[np.ndarray, float]:
 
 
 def film(body: Body, performance: Performance | BodyPerformance, light: Light, camera: Camera, view: View, reach: Reach, behind: Callable[[int, Lights, np.ndarray], np.ndarray],
-         label: str, number: int, take: int, seed: int, size: int) -> PeopleClip:  # fmt: skip
+         label: str | Specification, number: int, take: int, seed: int, size: int) -> PeopleClip:  # fmt: skip
     """All frames of a clip, as seen in `view`; `behind` gives the backdrop (H, W, 3) of a frame, its lights and points."""
     count = len(performance.level)
     fine = FINE if size >= 48 else 2 * FINE - 1

@@ -111,17 +111,33 @@ def drift(rng: np.random.Generator, time: np.ndarray, size: float) -> np.ndarray
     return size * out
 
 
-def perform(person: Person, label: str, take: int, num_frames: int, seed: int) -> Performance:
-    """The performance of a label by a person: onset, apex, offset over `num_frames` frames.
+@dataclass(frozen=True)
+class Rest:
+    """What a clip shows whatever is done in it: F frames, as in `Performance`.
 
-    Pose, gaze, blinks and the face of the first frame come from a stream that does not know the label, so that the first frame
-    cannot give the label away; for the same person and take it is the same for all labels.
+    Attributes:
+        head, torso, shift, gaze: how the person sits and looks about.
+        blink: (F,) of both eyes, in [0, 1].
+        idle: (A,) what is always there a little.
+        first: (A,) the expression of the first frame; `before`, its label and strength.
     """
+
+    head: np.ndarray
+    torso: np.ndarray
+    shift: np.ndarray
+    gaze: np.ndarray
+    blink: np.ndarray
+    idle: np.ndarray
+    first: np.ndarray
+    before: tuple[str, float]
+
+
+def rest(person: Person, take: int, num_frames: int, seed: int) -> Rest:
+    """Pose, gaze, blinks and the face of the first frame, from a stream that does not know what is done."""
     names = ACTIONS
-    time = np.arange(num_frames) / max(num_frames - 1, 1)
+    time = moments(num_frames)
     rng = random_stream(seed, person.index, 21, take)
     live = person.liveliness
-    actions = np.zeros((num_frames, len(names)))
 
     # The room's view of head and body, and how they sway.
     facing = np.clip(rng.normal(0, [0.20, 0.10, 0.06]), [-0.43, -0.26, -0.16], [0.43, 0.26, 0.16])
@@ -135,8 +151,8 @@ def perform(person: Person, label: str, take: int, num_frames: int, seed: int) -
     gaze = np.zeros((num_frames, 2))
     away = rng.normal(0, [0.22, 0.10]) if rng.random() < 0.3 else rng.normal(0, 0.03, 2)
     spots = [away] + [away + rng.normal(0, [0.10, 0.05]) * live for _ in range(2)]
-    moments = (-1.0, rng.uniform(0.15, 0.5), rng.uniform(0.55, 0.95))
-    for spot, last, moment in zip(spots, [np.zeros(2), *spots], moments):
+    jumps = (-1.0, rng.uniform(0.15, 0.5), rng.uniform(0.55, 0.95))
+    for spot, last, moment in zip(spots, [np.zeros(2), *spots], jumps):
         gaze += (spot - last) * smoothstep(moment, moment + 0.06, time)[:, None]
     blink = np.zeros(num_frames)
     for half in range(2):
@@ -157,7 +173,38 @@ def perform(person: Person, label: str, take: int, num_frames: int, seed: int) -
         else ("happiness" if odds < 0.85 else LABELS[others], float(rng.uniform(0.3, 1.1)))
     )
     first = before[1] * apex(person, before[0], names, rng)
+    return Rest(facing + sway, torso, shift, gaze, blink, idle, first, before)
 
+
+def with_lids(actions: np.ndarray, blink: np.ndarray, gaze: np.ndarray) -> np.ndarray:
+    """Actions (F, A) with blinks (F,), and lids that follow the eyes (F, 2); in [0, 1.7]."""
+    actions = actions.copy()
+    for i, name in enumerate(ACTIONS):
+        if name.startswith("eyeBlink"):
+            actions[:, i] = np.maximum(actions[:, i], blink)
+            wide = ACTIONS.index(name.replace("Blink", "Wide"))
+            actions[:, wide] *= 1 - blink
+            actions[:, ACTIONS.index(name.replace("Blink", "Squint"))] *= 1 - 0.7 * blink
+        if name.startswith("eyeLookDown"):
+            actions[:, i] += np.clip(gaze[:, 1] / 0.4, 0, 1) * (1 - blink)
+        if name.startswith("eyeLookUp"):
+            actions[:, i] += np.clip(-gaze[:, 1] / 0.4, 0, 1) * (1 - blink)
+    return np.clip(actions, 0, 1.7)
+
+
+def moments(num_frames: int) -> np.ndarray:
+    """Times of the frames as shares of a clip, (F,)."""
+    return np.arange(num_frames) / max(num_frames - 1, 1)
+
+
+def perform(person: Person, label: str, take: int, num_frames: int, seed: int) -> Performance:
+    """The performance of a label by a person: onset, apex, offset over `num_frames` frames.
+
+    Pose, gaze, blinks and the face of the first frame come from a stream that does not know the label, so that the first frame
+    cannot give the label away; for the same person and take it is the same for all labels.
+    """
+    names, time = ACTIONS, moments(num_frames)
+    still = rest(person, take, num_frames, seed)
     rng = random_stream(seed, person.index, 22, LABELS.index(label), take)
     start, rise = rng.uniform(0.04, 0.16), rng.uniform(0.16, 0.28) / person.tempo
     hold, fall = rng.uniform(0.22, 0.4), rng.uniform(0.18, 0.28) / person.tempo
@@ -175,24 +222,15 @@ def perform(person: Person, label: str, take: int, num_frames: int, seed: int) -
 
     up, level = envelope(lags[None])
     wobble = 1 + np.stack([drift(rng, time, 0.04)] * len(names), 1)
-    actions += idle + first * (1 - up) + 0.35 * first * (up - level) + target * level * wobble
-    for i, name in enumerate(names):
-        if name.startswith("eyeBlink"):
-            actions[:, i] = np.maximum(actions[:, i], blink)
-            wide = names.index(name.replace("Blink", "Wide"))
-            actions[:, wide] *= 1 - blink
-            actions[:, names.index(name.replace("Blink", "Squint"))] *= 1 - 0.7 * blink
-        # Lids follow the eyes.
-        if name.startswith("eyeLookDown"):
-            actions[:, i] += np.clip(gaze[:, 1] / 0.4, 0, 1) * (1 - blink)
-        if name.startswith("eyeLookUp"):
-            actions[:, i] += np.clip(-gaze[:, 1] / 0.4, 0, 1) * (1 - blink)
+    actions = still.idle + still.first * (1 - up) + 0.35 * still.first * (up - level) + target * level * wobble
+    actions = with_lids(actions, still.blink, still.gaze)
     level = envelope(np.zeros((1, 1)))[1][:, 0]
     pitch, aside = HEAD.get(label, (0.0, 0.0))
     nod = rng.uniform(0.0, 1.4) * pitch * strength
     turn = rng.normal(0, 1) * aside * strength
     tilt = rng.normal(0, 0.03) * strength
-    head = facing + sway + level[:, None] * np.array([turn, nod, tilt])
+    head = still.head + level[:, None] * np.array([turn, nod, tilt])
+    gaze = still.gaze
     if label == "sadness":
         gaze = gaze + level[:, None] * np.array([0.0, rng.uniform(0, 0.2)])
-    return Performance(np.clip(actions, 0, 1.7), head, torso, shift, gaze, level, before)
+    return Performance(actions, head, still.torso, still.shift, gaze, level, still.before)

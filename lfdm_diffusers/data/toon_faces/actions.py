@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..captions import Action, Specification, draw_specification
+from ..captions import Action, Specification
+from ..captions.timing import AMOUNTS, slot_key, strength_over_time, swing
 from ..chance import random_stream
 from .drawing import Array, uniform
 from .expressions import TARGETS as EXPRESSIONS
-from .expressions import Performance, activation, rest
+from .expressions import Performance, rest
 from .people import ToonSubject
 
 # What each action adds to a face at rest when it goes as far as "plain" means at a strength of 0.8.
@@ -34,25 +35,9 @@ TARGETS: dict[str, dict[str, float]] = {
     "tilt": dict(roll=0.15),
     **{name: target for name, target in EXPRESSIONS.items() if target},
 }  # fmt: skip
-AMOUNTS = {"slight": 0.4, "plain": 0.8, "strong": 1.25}
-# Fields whose sign is the side, the person's left being the picture's right; and gestures that go to and fro.
+# Fields whose sign is the side, the person's left being the picture's right.
 TOWARDS = ("gaze_x", "yaw", "roll", "head_x")
-TO_AND_FRO = ("nod", "shake")
-# A gesture of more than this share of a clip goes to and fro twice.
-LONG = 0.6
 SIDE = {"left": 1, "right": 0}
-
-
-def specification_of(seed: int, subject: int, take: int) -> Specification:
-    """What a person does in a take of a data set with actions."""
-    return draw_specification(random_stream(seed, subject, 31, take))
-
-
-def strength_over_time(action: Action, amount: float, time: Array, tempo: float = 1.0) -> Array:
-    """Strength of an action, `(F,)`: 0 before it begins and after its end, `amount` for about half of what lies between."""
-    length = action.end - action.begin
-    rise, fall = 0.28 * length / tempo, 0.24 * length / tempo
-    return amount * activation(time, action.begin, rise, length - rise - fall, fall)
 
 
 def act(
@@ -76,13 +61,10 @@ def act(
     for action in specification.actions:
         amount = 1.0 if action.name == "eyes_close" else AMOUNTS[action.strength] * person * uniform(rng, 0.95, 1.05)
         curve = strength_over_time(action, amount, time, min(subject.tempo, 1.0))
-        key = "_".join(filter(None, (action.name, action.side)))
+        key = slot_key(action)
         strengths[key] = np.maximum(strengths.get(key, 0.0), curve)
         for name, target in TARGETS[action.name].items():
-            added = target * curve * gain(action, name, state[name].ndim)
-            if action.name in TO_AND_FRO:
-                times = 2 if action.end - action.begin > LONG else 1
-                added = added * np.sin(2 * np.pi * times * (time - action.begin) / (action.end - action.begin))
+            added = target * curve * gain(action, name, state[name].ndim) * swing(action, time)
             if name == "roll":
                 turned = turned + added
             state[name] = state[name] + added

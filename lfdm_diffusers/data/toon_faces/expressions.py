@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from ..captions.timing import activation
 from ..chance import random_stream
 from .drawing import Array, smoothstep, uniform
 from .people import ToonSubject
@@ -113,13 +114,6 @@ TARGETS: dict[str, dict[str, float]] = {
 BARED = dict(
     upper=0.030, lower=0.048, power=-0.40, upper_teeth=1.0, lower_teeth=1.0, width=0.12, corner=0.022, fold=0.5
 )
-
-
-def activation(time: Array, start: float, rise: float, hold: float, fall: float) -> Array:
-    """Strength of an expression over time: 0, rising from `start`, 1 for `hold`, falling back to 0."""
-    up = smoothstep(start, start + rise, time)
-    down = smoothstep(start + rise + hold, start + rise + hold + fall, time)
-    return up * (1.0 - down)
 
 
 def drift(time: Array, rng: np.random.Generator, size: float) -> Array:

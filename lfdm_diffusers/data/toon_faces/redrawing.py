@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ...files.reading import read_json
+from ..captions.timing import specification_of
 from ..clips import Clip, read_clip
-from .actions import specification_of
 from .clips import VERSION, ToonClip, toon_clip
 from .writing import ACTIONS_FOLDER, SETTINGS
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...files.whole import write_text
 from ..captions import Action, Specification, captions
+from ..captions.timing import specification_of
 from ..chance import random_stream
 from ..drawn_sets import (
     checked_settings,
@@ -26,7 +27,7 @@ from ..drawn_sets import (
 )
 from ..suffixes import TOON_FACES_SETTINGS as SETTINGS
 from ..video_writing import SUFFIXES
-from .actions import act, specification_of
+from .actions import act
 from .clips import VERSION, require_style, toon_clip
 from .expressions import LABELS
 from .people import ToonSubject
