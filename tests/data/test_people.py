@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from warped import warp
 
+from lfdm_diffusers.data.captions import Specification
+from lfdm_diffusers.data.captions.timing import slot_key, specification_of
+from lfdm_diffusers.data.clips import read_clip
 from lfdm_diffusers.data.layouts import find_clips
 
 MISSING = [name for name in ("anny", "numba", "scipy") if importlib.util.find_spec(name) is None]
@@ -169,6 +172,34 @@ def test_data_set_is_complete_and_resumes(people, tmp_path):
     assert (tmp_path / "a" / list(before)[1]).stat().st_mtime_ns == kept
     with pytest.raises(ValueError, match="other settings"):
         people["write_people"](tmp_path / "a", **(arguments | dict(seed=1)))
+
+
+def test_clips_of_actions_stand_beside_those_of_labels(people, tmp_path):
+    arguments = dict(
+        num_subjects=1, num_test_subjects=0, num_frames=3, size=24, format="webp", with_flow=True, progress=False
+    )
+    metadata = people["write_people"](tmp_path, labels="neutral", actions=2, **arguments)
+    rows = [json.loads(line) for line in metadata.read_text().splitlines()]
+    assert [row.get("label") for row in rows] == ["neutral", None, None]
+    for row in rows[1:]:
+        does = Specification.from_json(row["specification"])
+        assert set(row["strengths"]) == {slot_key(action) for action in does.actions}
+        assert all(len(curve) == 3 for curve in row["strengths"].values())
+        assert len(set(row["captions"])) == len(row["captions"]) >= 4
+        assert row["file_name"].startswith("train/actions/") and (tmp_path / row["file_name"]).is_file()
+        assert (tmp_path / row["flow"]).is_file()
+    clips = find_clips(tmp_path)
+    assert sorted(clip.label or "" for clip in clips) == ["", "", "neutral"]
+    clip = people["people_clip"](0, 0, specification_of(0, 0, 0), 0, num_frames=3, size=24)  # as drawn: files round its times
+    assert np.array_equal(clip.frames, read_clip(tmp_path / rows[1]["file_name"]))
+    with pytest.raises(ValueError, match="other settings"):
+        people["write_people"](tmp_path, labels="neutral", actions=1, **arguments)
+    for wrong, message in (
+        (dict(actions=-1), "actions must be an integer of 0 or more, got -1"),
+        (dict(body=True, actions=1), "actions must be 0 with body"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            people["write_people"](tmp_path / "wrong", num_subjects=1, **wrong)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lfdm_diffusers.data.captions import ACTIONS, HELD_OUT_PAIRS, SLOTS, Action, Specification
+from lfdm_diffusers.data.captions.timing import specification_of
 from lfdm_diffusers.data.captions.vocabulary import SIDES
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import ToonSubject, toon_clip, write_toon_faces
-from lfdm_diffusers.data.captions.timing import specification_of
 from lfdm_diffusers.data.toon_faces.actions import TARGETS, act
 from lfdm_diffusers.data.toon_faces.redrawing import drawn_again
 from lfdm_diffusers.data.toon_faces.rig import Rig
