@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..data.labels import normalized_label
 from ..files.whole import require_free_or_ours, whole, write_json
+from ..models import UNet3DVideoModel
 from ..models.full_size_painter import AGREEMENT
 from ..models.text_encoders import text_limit
 from ..ops.warp import sampling_grid
@@ -94,8 +96,8 @@ def export_onnx(
         if about["text"] is not None and pipe.tokenizer is not None:
             (folder / TOKENIZER).write_text(pipe.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         if pipe.label_embeddings is not None:
-            table = np.ascontiguousarray(pipe.label_embeddings.embedding.weight.detach().float().numpy(), dtype="<f4")
-            (folder / about["labels"]["file"]).write_bytes(table.tobytes())
+            rows = pipe.label_embeddings.rows(pipe.label_embeddings.labels).numpy()
+            (folder / about["labels"]["file"]).write_bytes(np.ascontiguousarray(rows, dtype="<f4").tobytes())
         write_json(folder / RUNNER, about)
     return differences
 
@@ -104,15 +106,12 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
     """What `runner.json` says, but for the graphs.
 
     Raises:
-        ValueError: for a pipeline that attends to tokens, or whose tokenizer is of Python alone, and as `thresholding` and `ddim_table`.
+        ValueError: for a pipeline whose tokenizer is of Python alone, and as `thresholding` and `ddim_table`.
     """
     lfae, unet = pipe.lfae, pipe.unet
-    if unet.config.text_attention:
-        raise ValueError("`pipe` attends to the tokens of texts (`text_attention`), which no exported graph does.")
     if pipe.text_encoder is not None and not getattr(pipe.tokenizer, "is_fast", False):
         raise ValueError("`pipe.tokenizer` must be one of the library tokenizers (a fast one), which others can read.")
     places = lfae.config.sample_size // lfae.downscale_factor
-    null = unet.null_text_embed
     table, shown = pipe.label_embeddings, pipe.config.get("shown_labels")
     return {
         "format": FORMAT,
@@ -148,7 +147,7 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
             "texts": list(table.config.labels),
             "normalized": [normalized_label(label) for label in table.config.labels],
             "file": "labels.bin",
-            "shape": list(table.embedding.weight.shape),
+            "shape": list(table.rows(table.labels).shape),
         },
         # Of labels that a picture may show already, whose scores the encoder gives: above 0 it does, and guidance leads others away from
         # the highest, by this scale, in the place of no label.
@@ -161,12 +160,22 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
             "tokenizer": TOKENIZER,
             "max_tokens": text_limit(pipe.text_encoder, pipe.tokenizer),
         },
-        "null_embedding": [0.0] * unet.config.text_embed_dim if null is None else null[0].tolist(),
+        # Of no text; of a model that attends to tokens, beside a token of zeros, which is none.
+        "null_embedding": _null(unet),
         "painter": None if pipe.painter is None else {"scale": pipe.painter.config.scale},
         "agreement": AGREEMENT if pipe.painter is None else pipe.painter.config.agreement,
         "paint_below": pipe.lfae.config.paint_below,
         "graphs": {},
     }
+
+
+def _null(unet: UNet3DVideoModel) -> list[Any]:
+    """The embedding of no text, `(D)`, or `(2, D)` of a U-Net that attends to tokens."""
+    pooled = (
+        torch.zeros(1, unet.config.text_embed_dim) if unet.null_text_embed is None else unet.null_text_embed.detach()
+    )
+    packed = torch.cat((pooled, torch.zeros_like(pooled))) if unet.config.text_attention else pooled[0]
+    return packed.tolist()
 
 
 def _grid(places: int) -> list[float]:

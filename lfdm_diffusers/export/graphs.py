@@ -2,7 +2,8 @@
 
 encoder   once a picture     picture -> skips of the decoder, the picture's share of the denoiser's first convolution, and of a model
                              that tells which labels a picture shows, a score of each
-denoiser  once a step        volume, timestep, text, that share -> prediction
+denoiser  once a step        volume, timestep, text, that share -> prediction; text is the pooled vector of a text, or of a model
+                             that attends to tokens that and them (`text_attention.pack_texts`)
 renderer  once a clip        picture, skips, flow, occlusion -> frames, warped (the picture, moved by the flow alone)
 text_encoder  once a text    input_ids, attention_mask -> text_embeds
 painter   some frames        larger picture, flow, occlusion, frames, warped -> finer_flow, painted, share, as `FullSizePainter`
@@ -18,6 +19,7 @@ from torch import nn
 
 from ..models import FullSizePainter, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
+from ..models.text_attention import pack_texts
 from ..models.text_encoders import pool_text
 from ..pipelines import LFDMPipeline
 from ..pipelines.shown_labels import ShownLabels
@@ -97,15 +99,16 @@ class RendererGraph(nn.Module):
 
 
 class TextEncoderGraph(nn.Module):
-    """A BERT-like encoder, and the mean of what it makes of a text's tokens (`pool_text`)."""
+    """A BERT-like encoder, and the mean of what it makes of a text's tokens (`pool_text`); with `tokens` also those themselves."""
 
-    def __init__(self, text_encoder: nn.Module):
+    def __init__(self, text_encoder: nn.Module, tokens: bool = False):
         super().__init__()
-        self.text_encoder = text_encoder
+        self.text_encoder, self.tokens = text_encoder, tokens
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         hidden_states = self.text_encoder(input_ids, attention_mask=attention_mask).last_hidden_state
-        return pool_text(hidden_states, attention_mask)
+        pooled = pool_text(hidden_states, attention_mask)
+        return pack_texts(pooled, hidden_states, attention_mask) if self.tokens else pooled
 
 
 class PainterGraph(nn.Module):
@@ -152,6 +155,7 @@ def pipeline_graphs(
         projection = unet.project_image(encoded.latent)
     places = height // shrink, width // shrink
     flow, occlusion = example(num_frames, 2, *places) * 2 - 1, example(num_frames, 1, *places)
+    hears = unet.config.text_attention
     skips = {f"skip_{i}": skip for i, skip in enumerate(encoded.skips)}
     graphs = {
         "encoder": Graph(
@@ -165,11 +169,12 @@ def pipeline_graphs(
             {
                 "volume": (volume := example(1, 3, num_frames, *places)),
                 "timestep": torch.tensor([500], dtype=torch.int64),
-                "text_embeds": example(1, dim),
+                "text_embeds": example(1, *([6] if hears else []), dim),
                 "image_projection": projection,
             },
             ["prediction"],
-            free_sides({"volume": volume, "image_projection": projection}, height, volume=2),
+            free_sides({"volume": volume, "image_projection": projection}, height, volume=2)
+            | ({"text_embeds": {1: TOKENS}} if hears else {}),
         ),
         "renderer": Graph(
             RendererGraph(lfae),
@@ -184,7 +189,7 @@ def pipeline_graphs(
         ids = torch.arange(8)[None] % pipe.text_encoder.config.vocab_size
         texts = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         free = {name: {1: TOKENS} for name in texts}
-        graphs["text_encoder"] = Graph(TextEncoderGraph(pipe.text_encoder), texts, ["text_embeds"], free)
+        graphs["text_encoder"] = Graph(TextEncoderGraph(pipe.text_encoder, hears), texts, ["text_embeds"], free)
     if pipe.painter is not None:
         scale, some = pipe.painter.config.scale, slice(0, painted_frames)
         painted = {

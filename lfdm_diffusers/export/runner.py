@@ -84,7 +84,8 @@ class OnnxRunner:
         return dict(zip(outputs, self._sessions[graph].run(outputs, inputs)))
 
     def embedding(self, label: str | None) -> np.ndarray:
-        """Of a label as `runner.json` spells it, or of any text where it has an encoder, `(1, D)`; None is no condition.
+        """Of a label as `runner.json` spells it, or of any text where it has an encoder, `(1, D)`, or with its tokens `(1, 1 + L, D)`;
+        None is no condition.
 
         Raises:
             ValueError: for a label that it does not hold.

@@ -190,7 +190,9 @@ def test_clips_of_actions_stand_beside_those_of_labels(people, tmp_path):
         assert (tmp_path / row["flow"]).is_file()
     clips = find_clips(tmp_path)
     assert sorted(clip.label or "" for clip in clips) == ["", "", "neutral"]
-    clip = people["people_clip"](0, 0, specification_of(0, 0, 0), 0, num_frames=3, size=24)  # as drawn: files round its times
+    clip = people["people_clip"](
+        0, 0, specification_of(0, 0, 0), 0, num_frames=3, size=24
+    )  # as drawn: files round its times
     assert np.array_equal(clip.frames, read_clip(tmp_path / rows[1]["file_name"]))
     with pytest.raises(ValueError, match="other settings"):
         people["write_people"](tmp_path, labels="neutral", actions=1, **arguments)

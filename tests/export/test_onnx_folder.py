@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from tiny import LABELS, tiny_image, tiny_pipeline, tiny_unet
+from tiny import LABELS, TEXT_DIM, sentence_pipeline, tiny_image, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import FullSizePainter
 from lfdm_diffusers.export.folder import export_onnx
@@ -85,6 +85,28 @@ def test_a_runner_makes_the_pipelines_clip(exported):
         runner.embedding("joy")
     with pytest.raises(ValueError, match=r"`num_inference_steps` must be one of 3, got 5"):
         runner(picture.numpy(), num_inference_steps=5)
+
+
+@can_export
+@pytest.mark.integration
+def test_a_runner_hears_the_words_of_a_sentence(tmp_path):
+    from lfdm_diffusers.export.runner import OnnxRunner
+
+    pipe = sentence_pipeline(default_guidance_scale=2.0)
+    pipe.unet.register_to_config(prediction_type="v_prediction")
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
+    export_onnx(pipe, tmp_path / "out", num_inference_steps=[STEPS], eta=0)
+    runner = OnnxRunner(tmp_path / "out")
+    assert runner.about["labels"]["shape"] == [len(LABELS), *pipe.encode_prompt(list(LABELS))[0].shape[1:]]
+    assert runner.about["graphs"]["denoiser"]["inputs"]["text_embeds"]["shape"] == [1, "num_tokens", TEXT_DIM]
+    latents = torch.randn(1, 3, pipe.unet.config.num_frames, 8, 8, generator=torch.Generator().manual_seed(3))
+    asked = dict(num_inference_steps=STEPS, noise=lambda shape: latents.numpy())
+    flows = []
+    for text in (LABELS[1], "a face smiles", "smiles face a", None):
+        wanted = pipe(tiny_image(), text, latents=latents, num_inference_steps=STEPS, eta=0, output_type="pt")
+        flows.append(runner(tiny_image().numpy(), text, **asked).flow)
+        np.testing.assert_allclose(flows[-1], wanted.flow[0].numpy(), atol=1e-3)
+    assert all(np.abs(flows[i] - flows[j]).max() > 1e-3 for i in range(4) for j in range(i))
 
 
 @can_export

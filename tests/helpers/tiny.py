@@ -25,6 +25,7 @@ from lfdm_diffusers import (
     VDMPipeline,
 )
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
+from lfdm_diffusers.models.text_attention import TextAttention
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.schedulers import released_scheduler
 
@@ -183,3 +184,19 @@ def tiny_baseline(name: str, **components) -> ImageToVideoPipeline:
     pipe = cls(**components)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def hearing_unet(**overrides) -> UNet3DVideoModel:
+    """A U-Net whose text attention has learned something."""
+    unet = tiny_unet(text_attention=True, **overrides)
+    for module in unet.modules():
+        if isinstance(module, TextAttention):
+            torch.nn.init.normal_(module.to_out[0].weight, std=0.3)
+    return unet
+
+
+def sentence_pipeline(**parts) -> LFDMPipeline:
+    """A pipeline that hears sentences, with a table of labels that holds their tokens."""
+    encoder, tokenizer = tiny_text_encoder()
+    table = LabelEmbeddings.from_text_encoder(LABELS, encoder, tokenizer, tokens=True)
+    return tiny_pipeline(text_encoder=True, unet=hearing_unet(), label_embeddings=table, **parts)

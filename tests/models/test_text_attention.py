@@ -6,23 +6,23 @@ import logging
 
 import pytest
 import torch
-from tiny import LABELS, TEXT_DIM, tiny_image, tiny_pipeline, tiny_text_encoder, tiny_unet
+from tiny import (
+    LABELS,
+    TEXT_DIM,
+    hearing_unet,
+    sentence_pipeline,
+    tiny_image,
+    tiny_pipeline,
+    tiny_text_encoder,
+    tiny_unet,
+)
 from torch import nn
 
-from lfdm_diffusers import LabelEmbeddings, LFDMPipeline, UNet3DVideoModel
+from lfdm_diffusers import LabelEmbeddings, LFDMPipeline
 from lfdm_diffusers.models.text_attention import TextAttention, TextTokens, batch_texts, pack_texts, split_texts
 from lfdm_diffusers.models.text_encoders import embed_text
 
 pytestmark = pytest.mark.fast
-
-
-def hearing(**overrides) -> UNet3DVideoModel:
-    """A tiny U-Net whose text attention has learned something."""
-    unet = tiny_unet(text_attention=True, **overrides)
-    for module in unet.modules():
-        if isinstance(module, TextAttention):
-            nn.init.normal_(module.to_out[0].weight, std=0.3)
-    return unet
 
 
 def given(batch: int = 2, tokens: int = 5) -> dict[str, torch.Tensor | int]:
@@ -37,7 +37,7 @@ def test_off_by_default_and_then_nothing_of_it_is_there():
     unet = tiny_unet()
     assert unet.config.text_attention is False
     assert not [name for name in unet.state_dict() if ".text." in name]
-    heard = hearing()
+    heard = hearing_unet()
     assert set(unet.state_dict()) < set(heard.state_dict())
 
 
@@ -77,7 +77,7 @@ def test_a_new_one_computes_what_the_unet_did_without():
 
 @torch.no_grad()
 def test_it_hears_the_words_and_not_the_padding():
-    unet, inputs = hearing(), given()
+    unet, inputs = hearing_unet(), given()
     heard = unet(**inputs).sample
     other = inputs["text_embeds"].clone()
     other[:, 3] = other[:, 4]
@@ -90,7 +90,7 @@ def test_it_hears_the_words_and_not_the_padding():
 
 @torch.no_grad()
 def test_null_rows_hear_nothing():
-    unet, inputs = hearing(), given()
+    unet, inputs = hearing_unet(), given()
     silent = unet(**(inputs | {"text_embeds": None})).sample
     mixed = unet(**inputs, null_mask=torch.tensor([True, False])).sample
     torch.testing.assert_close(mixed[0], silent[0], atol=1e-5, rtol=1e-4)
@@ -100,20 +100,20 @@ def test_null_rows_hear_nothing():
 
 def test_every_weight_learns_whether_texts_are_dropped_or_not():
     for null in ([False, False], [True, True]):
-        unet = hearing().train()
+        unet = hearing_unet().train()
         unet(**given(), null_mask=torch.tensor(null)).sample.square().mean().backward()
         assert not [name for name, weight in unet.named_parameters() if weight.grad is None]
 
 
 @torch.no_grad()
 def test_half_precision_and_checkpointing():
-    unet = hearing().to(torch.bfloat16)
+    unet = hearing_unet().to(torch.bfloat16)
     inputs = {name: x.bfloat16() if torch.is_tensor(x) else x for name, x in given().items()}
     assert torch.isfinite(unet(**inputs).sample).all()
     with torch.enable_grad():
         grads = []
         for checkpointing in (False, True):
-            unet = hearing().train()
+            unet = hearing_unet().train()
             if checkpointing:
                 unet.enable_gradient_checkpointing()
             unet(**given()).sample.square().mean().backward()
@@ -124,7 +124,7 @@ def test_half_precision_and_checkpointing():
 @pytest.mark.parametrize("shape", [(2, TEXT_DIM), (2, 4, TEXT_DIM + 1), (3, 4, TEXT_DIM)])
 def test_other_texts_are_refused(shape):
     with pytest.raises(ValueError, match=r"`text_embeds` must have shape \(2, 1 \+ tokens, 16\)"):
-        hearing()(**(given() | {"text_embeds": torch.zeros(shape)}))
+        hearing_unet()(**(given() | {"text_embeds": torch.zeros(shape)}))
 
 
 def test_packed_texts_come_apart():
@@ -137,12 +137,6 @@ def test_packed_texts_come_apart():
 
 
 # ---- pipelines ------------------------------------------------------------------------------------------------------
-
-
-def sentence_pipeline(**parts) -> LFDMPipeline:
-    encoder, tokenizer = tiny_text_encoder()
-    table = LabelEmbeddings.from_text_encoder(LABELS, encoder, tokenizer, tokens=True)
-    return tiny_pipeline(text_encoder=True, unet=hearing(), label_embeddings=table, **parts)
 
 
 def test_a_negative_prompt_may_have_other_words():
@@ -190,18 +184,11 @@ def test_sentences_make_videos_with_guidance_alone_and_together(tmp_path):
 
 
 def test_a_table_without_tokens_is_named():
-    pipe = tiny_pipeline(unet=hearing())
+    pipe = tiny_pipeline(unet=hearing_unet())
     with pytest.raises(ValueError, match="`label_embeddings` has no tokens"):
         pipe(tiny_image(), "anger", num_inference_steps=1)
     with pytest.raises(ValueError, match=r"`prompt_embeds` must have shape \(batch, 1 \+ tokens, 16\)"):
         pipe(tiny_image(), prompt_embeds=torch.zeros(1, TEXT_DIM), num_inference_steps=1)
-
-
-def test_export_says_that_it_cannot(tmp_path):
-    from lfdm_diffusers.export.folder import export_onnx
-
-    with pytest.raises(ValueError, match="attends to the tokens of texts"):
-        export_onnx(sentence_pipeline(), tmp_path / "onnx")
 
 
 def test_a_strange_sentence_is_warned_of(tmp_path, caplog):

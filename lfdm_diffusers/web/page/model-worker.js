@@ -134,7 +134,7 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
       const { prediction } = await run("denoiser", {
         volume: tensor(volume, [1, channels, frames, height, width]),
         timestep: timestep(row.timestep),
-        text_embeds: tensor(text, [1, text.length]),
+        text_embeds: text,
         image_projection,
       });
       for (let i = 0; i < predicted.length; i++) predicted[i] += weight * prediction.data[i];
@@ -176,12 +176,16 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   say({ type: "clip", id, clip, model, seconds, seen }, [clip.flow.data.buffer, clip.paint.data.buffer]);
 }
 
-/** Of a label, or of none. */
+/** Of a label, or of none: a vector, or in the rows of a matrix one and the tokens of its text. */
 function embedding(label) {
-  if (label === null) return Float32Array.from(about.null_embedding);
-  const [count, dim] = about.labels.shape;
+  if (label === null) {
+    const none = about.null_embedding;
+    return tensor(Float32Array.from(none.flat()), Array.isArray(none[0]) ? [1, none.length, none[0].length] : [1, none.length]);
+  }
+  const [count, ...sides] = about.labels.shape;
   if (!(label >= 0 && label < count)) throw new Error(`The label must be from 0 to ${count - 1}, got ${label}.`);
-  return table.slice(label * dim, (label + 1) * dim);
+  const length = sides.reduce((product, side) => product * side, 1);
+  return tensor(table.slice(label * length, (label + 1) * length), [1, ...sides]);
 }
 
 /** What the painter network says of frame `f`, in place of the plain rule. */
