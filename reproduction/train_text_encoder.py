@@ -244,7 +244,7 @@ def losses(reader: Reader, tokenizer: PreTrainedTokenizerBase, specifications: l
     wanted_present = torch.tensor([w[0] for w in wanted])
     ordered = wanted_present >= FIRST
     order = F.cross_entropy(present[ordered][:, FIRST:], wanted_present[ordered] - FIRST, reduction="sum")
-    weights = torch.tensor([0.2, 1.0, 1.0, 1.0])
+    weights = torch.tensor([0.4, 1.0, 1.0, 1.0])
     found = {
         "contrast": contrast.mean(),
         "present": F.cross_entropy(present.flatten(0, 1), wanted_present.flatten(), weights),

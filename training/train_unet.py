@@ -193,6 +193,7 @@ def train(args: argparse.Namespace) -> None:
         resolve_defaults,
         sizes,
         with_flow_map,
+        with_other_embeddings,
         with_picture_reader,
         with_text_attention,
     )
@@ -245,6 +246,11 @@ def train(args: argparse.Namespace) -> None:
         unet = resized_unet(pipe.unet, **config | sizes(args, lfae))
     if learns_to_hear and width is not None:
         unet = with_text_attention(unet, width)
+        known = pipe and pipe.label_embeddings
+        shared = [label for label in table.labels if known.knows(label)] if table and known else []
+        if shared:  # whose embeddings are others now, and mean what they did
+            old, new = (rows.rows(shared) for rows in (known, table))
+            unet = with_other_embeddings(unet, pipe.unet, old, new[:, 0])
     unet = with_picture_reader(unet, args.image_blocks, args.image_summary)
     standardised = unet.config.flow_target == "residual" and (pipe is None or args.lfae is not None)
     if standardised:

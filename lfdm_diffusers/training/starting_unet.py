@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+import torch
+import torch.nn.functional as F
 from diffusers import DDIMScheduler, SchedulerMixin
+from torch import nn
 
 from ..models import LatentFlowAutoencoder, UNet3DVideoModel
+from ..models.blocks_3d import ResnetBlock
 from ..pipelines import LFDMPipeline
 from ..schedulers import flow_map_scheduler, released_scheduler
 from .networks import read_network, require_multiple
@@ -97,6 +101,32 @@ def with_text_attention(unet: UNet3DVideoModel, text_embed_dim: int) -> UNet3DVi
     vectors of another width than before mean nothing to it."""
     hearing = changed_unet(unet, text_attention=True, text_embed_dim=text_embed_dim)
     return carried_over(unet, hearing)
+
+
+@torch.no_grad()
+def with_other_embeddings(
+    unet: UNet3DVideoModel, trained: UNet3DVideoModel, old: torch.Tensor, new: torch.Tensor
+) -> UNet3DVideoModel:
+    """`unet`, for which other pooled embeddings of some labels mean what their own mean to the U-Net that it was made of.
+
+    Every FiLM layer reads a text, through a SiLU, by weights W. Of all weights that make of the new embeddings the same, W
+    silu(old) silu(new)^+ are the smallest: a text between labels is between what those do, and no text is none as before.
+
+    Args:
+        unet: made of `trained` by `with_text_attention`, or `trained` itself.
+        trained: with as many channels.
+        old, new: embeddings `(N, D)` of the same labels, as wide as each U-Net's.
+    """
+    turn = F.silu(old.double()).T @ torch.linalg.pinv(F.silu(new.double()).T, rtol=1e-3)
+    said = [layer.weight[:, -old.shape[1] :].double() @ turn for layer in film_layers(trained)]
+    for layer, weight in zip(film_layers(unet), said, strict=True):
+        layer.weight[:, -new.shape[1] :] = weight.to(layer.weight.dtype)
+    return unet
+
+
+def film_layers(unet: UNet3DVideoModel) -> list[nn.Linear]:
+    """The layers that read time and text."""
+    return [m.film for m in unet.modules() if isinstance(m, ResnetBlock) and m.film is not None]
 
 
 def with_picture_reader(unet: UNet3DVideoModel, blocks: int | None, summary: int | None = None) -> UNet3DVideoModel:

@@ -13,7 +13,7 @@ from training_scripts import command_line, load_script, records
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.data.layouts import find_clips
 from lfdm_diffusers.data.toon_faces import write_toon_faces
-from lfdm_diffusers.training.starting_unet import with_text_attention
+from lfdm_diffusers.training.starting_unet import with_other_embeddings, with_text_attention
 
 train_unet = load_script("train_unet")
 run, refusal = train_unet.run, train_unet.refusal
@@ -126,6 +126,21 @@ def test_a_trained_unet_learns_to_hear(faces, trained, tmp_path):
     assert "needs `--text_encoder`" in refusal(arguments(faces, tmp_path / "no", **more, text_encoder=None))
     run(arguments(faces, tmp_path / "out", **more, caption_prob=0.8, max_train_steps=1))
     assert loaded(tmp_path / "out").unet.config.text_attention
+
+
+def test_labels_mean_what_they_did_in_the_words_of_another_encoder():
+    """A U-Net that is to hear begins with what it knows of its labels, whatever their embeddings are now."""
+    torch.manual_seed(3)
+    plain = tiny_unet(block_out_channels=(8,))
+    inputs = dict(sample=torch.randn(3, 3, 4, 8, 8), timestep=10, image_latents=torch.randn(3, 16, 8, 8))
+    old, new = torch.randn(3, 16), torch.randn(3, 24) + 0.5
+    hearing = with_other_embeddings(with_text_attention(plain, 24), plain, old, new)
+    tokens = torch.randn(3, 2, 24)  # heard by layers that have yet to learn
+    with torch.no_grad():
+        wanted, found = plain(**inputs, text_embeds=old).sample, hearing(**inputs, text_embeds=torch.cat((new[:, None], tokens), 1)).sample  # fmt: skip
+        assert (plain(**inputs, text_embeds=old.flip(0)).sample - wanted).abs().max() > 0.01
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(hearing(**inputs).sample, plain(**inputs).sample)
 
 
 def test_several_texts_stand_beside_a_label(tmp_path):

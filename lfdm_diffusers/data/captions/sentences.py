@@ -67,9 +67,9 @@ class Wording:
             text = self.pick(*((about.one, about.held_out_one) if action.side else (about.plain, about.held_out)))
             if strength != "plain":
                 verb, *rest = text.split()
-                place = int(self.rng.random() < 0.6 or about.part == "face" or verb in ("be", "get"))
+                place = int(self.rng.random() < 0.6 or about.part == "face" or verb in ("be", "get", "feel"))
                 usual, held_out = words.ADVERBS[strength][place], words.HELD_OUT_ADVERBS[strength][place]
-                if about.part == "face" and verb in ("be", "get", "look") and len(rest) == 1:
+                if about.part == "face" and verb in ("be", "get", "look", "feel") and len(rest) == 1:
                     # "is very happy", not "is happy as far as possible".
                     text = f"{verb} {self.pick(words.DEGREES[strength], words.HELD_OUT_DEGREES[strength])} {rest[0]}"
                 elif about.part == "face":

@@ -44,6 +44,11 @@ class Words(NamedTuple):
     noun: str = ""
 
 
+def felt(*adjectives: str) -> tuple[str, ...]:
+    """What a face shows, as phrases: "be glad", "look glad", "feel glad"."""
+    return tuple(f"{verb} {adjective}" for adjective in adjectives for verb in ("be", "look", "feel"))
+
+
 ACTIONS: dict[str, Words] = {
     "brows_up": Words(
         "brows", "either", True,
@@ -175,38 +180,44 @@ ACTIONS: dict[str, Words] = {
     ),
     "anger": Words(
         "face", "both", True,
-        plain=("get angry", "be angry", "look angry", "show anger", "frown in anger", "make an angry face", "scowl", "glare", "be mad", "look mad", "get mad", "become angry", "fume", "look fierce", "be hostile", "seethe", "stare angrily", "frown angrily", "look grim", "look threatening", "look aggressive", "growl", "feel anger", "express anger"),
+        plain=("get angry", "be angry", "look angry", "show anger", "frown in anger", "make an angry face", "scowl", "glare", "be mad", "look mad", "get mad", "become angry", "fume", "look fierce", "be hostile", "seethe", "stare angrily", "frown angrily", "look grim", "look threatening", "look aggressive", "growl", "feel anger", "express anger", "grind {the} teeth in anger", "snap at someone", "pull an angry face", "burn with anger",
+            *felt("irate", "outraged", "wrathful", "infuriated", "exasperated", "vexed", "resentful", "indignant", "bad-tempered", "sullen", "aggravated", "stern", "ferocious", "belligerent", "spiteful", "fed up")),
         held_out=("lose {the} temper", "glower", "look cross"),
         slight=("look annoyed", "be a bit cross", "look displeased", "be miffed", "look grumpy", "look bothered"), strong=("look furious", "be in a rage", "get furious", "look livid", "explode with anger", "boil with anger", "be wild with fury", "look incensed"),
         held_out_slight=("look irritated",), held_out_strong=("look enraged",), noun="anger",
     ),
     "disgust": Words(
         "face", "both", True,
-        plain=("be disgusted", "look disgusted", "show disgust", "pull a face of disgust", "make a disgusted face", "look at something revolting", "find something yucky", "look grossed out", "be grossed out", "feel disgust", "express disgust", "smell something bad", "smell something awful", "taste something foul", "be nauseated", "look repelled", "look repulsed", "show distaste", "find something gross", "make a yuck face", "recoil in disgust", "show loathing", "look as if something stinks"),
+        plain=("be disgusted", "look disgusted", "show disgust", "pull a face of disgust", "make a disgusted face", "look at something revolting", "find something yucky", "look grossed out", "be grossed out", "feel disgust", "express disgust", "smell something bad", "smell something awful", "taste something foul", "be nauseated", "look repelled", "look repulsed", "show distaste", "find something gross", "make a yuck face", "recoil in disgust", "show loathing", "look as if something stinks", "gag", "retch", "say yuck", "say ew", "turn up {the} nose in disgust", "find it repugnant", "loathe something", "detest something", "see something rotten", "smell rotten eggs",
+            *felt("nauseous", "queasy", "squeamish", "sick to the stomach", "averse to it")),
         held_out=("be revolted", "grimace with revulsion", "look sickened"), noun="disgust",
     ),
     "fear": Words(
         "face", "both", True,
-        plain=("get scared", "be afraid", "look frightened", "show fear", "look scared", "make a frightened face", "be frightened", "look afraid", "become afraid", "feel fear", "express fear", "be scared", "get frightened", "show fright", "be alarmed", "look alarmed", "cower in fear", "be spooked", "look spooked", "tremble with fear", "look intimidated"),
+        plain=("get scared", "be afraid", "look frightened", "show fear", "look scared", "make a frightened face", "be frightened", "look afraid", "become afraid", "feel fear", "express fear", "be scared", "get frightened", "show fright", "be alarmed", "look alarmed", "cower in fear", "be spooked", "look spooked", "tremble with fear", "look intimidated", "fear something", "see a ghost", "shrink back in fear", "quake", "shudder", "recoil in fear", "look at something frightening", "look at a monster", "freeze in fear",
+            *felt("panicky", "timid", "apprehensive", "shaken", "jumpy", "dismayed", "aghast", "threatened", "horror-struck", "fainthearted")),
         held_out=("look fearful", "take fright", "be full of dread"),
         slight=("look worried", "look anxious", "look nervous", "look uneasy", "be a bit alarmed"), strong=("be terrified", "look horrified", "be petrified", "be scared to death", "look terrified", "be in terror", "be horrified"), held_out_strong=("look panic-stricken",), noun="fear",
     ),
     "happiness": Words(
         "face", "both", True,
-        plain=("be happy", "look happy", "smile with joy", "show happiness", "smile happily", "beam with joy", "make a happy face", "be glad", "feel happy", "become happy", "be merry", "look merry", "be jolly", "look jolly", "be in a good mood", "look glad", "be full of joy", "show joy", "express joy", "rejoice", "be cheery", "look sunny", "chuckle", "giggle", "have fun", "light up with joy"),
+        plain=("be happy", "look happy", "smile with joy", "show happiness", "smile happily", "beam with joy", "make a happy face", "be glad", "feel happy", "become happy", "be merry", "look merry", "be jolly", "look jolly", "be in a good mood", "look glad", "be full of joy", "show joy", "express joy", "rejoice", "be cheery", "look sunny", "chuckle", "giggle", "have fun", "light up with joy", "snicker", "grin happily", "smile and laugh", "enjoy something", "shine with happiness", "hear good news",
+            *felt("joyous", "gleeful", "blissful", "radiant", "exuberant", "jubilant", "upbeat", "playful", "lighthearted", "good-humored", "tickled", "in high spirits")),
         held_out=("look joyful", "be delighted", "look cheerful"),
         slight=("look content", "be amused", "look satisfied", "be quietly happy", "look amused"), strong=("laugh", "burst out laughing", "be overjoyed", "laugh out loud", "be thrilled", "be elated", "be ecstatic", "laugh loudly", "laugh heartily", "look overjoyed", "be euphoric"),
         held_out_slight=("look pleased",), held_out_strong=("roar with laughter", "crack up laughing"), noun="happiness",
     ),
     "sadness": Words(
         "face", "both", True,
-        plain=("get sad", "be sad", "look sad", "look unhappy", "show sadness", "make a sad face", "be about to cry", "become sad", "feel sad", "be unhappy", "look glum", "be glum", "mope", "look depressed", "be depressed", "mourn", "look tearful", "look melancholy", "look dejected", "look hurt", "look upset", "be upset", "look mournful", "look crestfallen", "be down in the dumps"),
+        plain=("get sad", "be sad", "look sad", "look unhappy", "show sadness", "make a sad face", "be about to cry", "become sad", "feel sad", "be unhappy", "look glum", "be glum", "mope", "look depressed", "be depressed", "mourn", "look tearful", "look melancholy", "look dejected", "look hurt", "look upset", "be upset", "look mournful", "look crestfallen", "be down in the dumps", "lament", "sigh sadly", "sniffle", "whimper", "have tears in {the} eyes", "pull a long face", "be close to tears", "hear bad news",
+            *felt("dismal", "blue", "somber", "despondent", "disheartened", "heavy-hearted", "regretful", "lonely", "woeful", "dispirited", "forlorn", "teary", "hopeless", "disconsolate", "sullen and sad")),
         held_out=("look sorrowful", "be gloomy", "look downcast"),
         slight=("look disappointed", "look let down", "look wistful", "be a bit down"), strong=("be heartbroken", "look miserable", "be devastated", "weep bitterly", "be in despair", "look desolate", "sob", "cry"), held_out_strong=("be grief-stricken",), noun="sadness",
     ),
     "surprise": Words(
         "face", "both", True,
-        plain=("be surprised", "look surprised", "show surprise", "look astonished", "make a surprised face", "be amazed", "look amazed", "be astonished", "show astonishment", "feel surprise", "become surprised", "get a surprise", "look baffled", "be astounded", "look astounded", "express surprise", "gasp", "gasp in surprise", "look perplexed"),
+        plain=("be surprised", "look surprised", "show surprise", "look astonished", "make a surprised face", "be amazed", "look amazed", "be astonished", "show astonishment", "feel surprise", "become surprised", "get a surprise", "look baffled", "be astounded", "look astounded", "express surprise", "gasp", "gasp in surprise", "look perplexed", "marvel", "wonder at something", "say oh", "say wow", "get a shock", "jump in surprise", "be caught by surprise", "see something unexpected", "hear unexpected news",
+            *felt("bewildered", "dazed", "stupefied", "staggered", "awestruck", "dumbstruck", "speechless", "nonplussed", "wonderstruck", "caught off guard")),
         held_out=("be taken aback", "look startled", "be dumbfounded"),
         strong=("be stunned", "look shocked with amazement", "be shocked", "be flabbergasted", "look stunned", "be blown away", "be speechless with surprise"), held_out_strong=("look thunderstruck",), noun="surprise",
         slight=("look puzzled", "be a bit surprised",),

@@ -26,6 +26,11 @@ ALREADY = {
     "sadness": "sad",
     "surprise": "surprised",
 }
+# Of clips in which an expression of the first frame goes, and nothing else comes; {doing} is of `ALREADY`.
+RELAXING = (
+    "goes back to a neutral face", "relaxes the face", "lets the face go blank", "becomes calm", "stops {doing}", "is no longer {doing}",
+    "looks neutral again", "does not look {doing} any more", "calms down", "loses all expression",
+)  # fmt: skip
 
 
 def described(person: Person, outfit: Outfit) -> str:
@@ -75,6 +80,9 @@ def specification(label: str, performance: Performance) -> language.Specificatio
 def captions(person: Person, outfit: Outfit, label: str, performance: Performance, seed: int, take: int) -> list[str]:
     """Several sentences of different kinds: the label, what is done and by whom, which parts move, and from what."""
     rng = random_stream(seed, person.index, 81, take, LABELS.index(label))
+    before = ALREADY.get(performance.before[0], "")
+    if label == "neutral" and before and performance.before[1] > 0:
+        return relaxing(person, outfit, before, rng)
     does = specification(label, performance)
     out = [
         label,
@@ -84,6 +92,15 @@ def captions(person: Person, outfit: Outfit, label: str, performance: Performanc
     found = moves(performance)[:3]
     if found:
         out.append("the person " + " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found))
-    before = ALREADY.get(performance.before[0], "")
     start = f"at first {before}, then the person" if before and performance.before[1] > 0 else "from rest the person"
     return [*out, *language.captions(does, rng, 1, who=start)]
+
+
+def relaxing(person: Person, outfit: Outfit, before: str, rng: np.random.Generator) -> list[str]:
+    """Sentences about a face whose expression goes: it does not keep still."""
+    chosen = [RELAXING[i] for i in rng.permutation(len(RELAXING))[:5]]
+    stops = ("stops {doing}", "is no longer {doing}")
+    adjective = before if before != "smiling" else "happy"
+    said = [text.format(doing=before if text in stops and before == "smiling" else f"{'being ' if text == stops[0] else ''}{adjective}") for text in chosen]  # fmt: skip
+    who = ("the person ", "", "she " if person.sex == "female" else "he ", f"at first {before}, then the person ", f"{described(person, outfit)}, ")  # fmt: skip
+    return ["neutral", *(f"{subject}{text}" for subject, text in zip(who, said))]
