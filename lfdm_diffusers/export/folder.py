@@ -152,13 +152,15 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
         # Of labels that a picture may show already, whose scores the encoder gives: above 0 it does, and guidance leads others away from
         # the highest, by this scale, in the place of no label.
         "shown": None if shown is None else {"labels": shown["labels"], "guidance_scale": shown["guidance_scale"]},
-        # Of a text that is no label: the graph that embeds it, the file that the library tokenizers reads, and how many tokens it has at most.
+        # Of a text that is no label: the graph that embeds it, the file that the library tokenizers reads, how many tokens it has at most, and
+        # some of the sentences that the model learned from.
         "text": None
         if pipe.text_encoder is None
         else {
             "graph": "text_encoder",
             "tokenizer": TOKENIZER,
             "max_tokens": text_limit(pipe.text_encoder, pipe.tokenizer),
+            "examples": list((table is not None and table.config.examples) or []),
         },
         # Of no text; of a model that attends to tokens, beside a token of zeros, which is none.
         "null_embedding": _null(unet),

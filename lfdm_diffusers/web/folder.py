@@ -35,7 +35,8 @@ tags:
 # A picture that moves
 
 One picture and a label in, a short video of that subject out. All of it is computed in your browser: no picture is sent
-anywhere. Made by `lfdm web` of lfdm_diffusers; the libraries in `runtime/` are onnxruntime-web (MIT) and gifenc (MIT).
+anywhere. Made by `lfdm web` of lfdm_diffusers; the libraries in `runtime/` are onnxruntime-web (MIT), gifenc (MIT) and
+@huggingface/tokenizers (Apache-2.0).
 """
 
 

@@ -62,7 +62,8 @@ def runtime_files(
                     f"`--runtime`: {name} in {place} has no {file}; it must be version {about['version']}."
                 )
             title = Path(file).name
-            found[f"{name}-{title}" if title.startswith("LICENSE") else title] = place / file
+            owner = name.replace("/", "-").removeprefix("@")  # of a package in a scope: one name of a file
+            found[f"{owner}-{title}" if title.startswith("LICENSE") else title] = place / file
     return found
 
 

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 
 const page = new URL("../../lfdm_diffusers/web/page/", import.meta.url);
 const load = (file) => import(new URL(file, page));
-const [{ ddimStep, guided, seenLabel }, { normals }, { fitted, frameBox }, motion, { PlainRenderer }] = await Promise.all(
+const [{ ddimStep, guided, labelOrText, seenLabel, tokenIds }, { normals }, { fitted, frameBox }, motion, { PlainRenderer }] = await Promise.all(
   ["sampling.js", "normals.js", "framing.js", "motion.js", "rendering.js"].map(load),
 );
 const floats = (values) => Float32Array.from(values);
@@ -21,6 +21,9 @@ out.ddim = x;
 out.guided = given.guided.map(({ about, label, scores }) =>
   guided(about, label, seenLabel(about, label, Float32Array.from(scores))).map(({ label, weight }) => [label, weight]),
 );
+
+out.said = given.said.texts.map((text) => labelOrText(given.said.about, text));
+out.tokens = given.said.most.map((most) => tokenIds([101, 7, 8, 9, 102], most));
 
 out.framed = pictures.map(({ rgba, width, height, side, fit }) => [
   ...fitted(Uint8ClampedArray.from(rgba), width, height, side, fit),

@@ -54,6 +54,10 @@ GUIDED = [
 ]
 
 
+SAID = {"labels": {"normalized": ["angry", "very happy"]}}
+TEXTS = {"  Very\n HAPPY ": 1, "angry": 0, " smiles, then Nods ": "smiles, then Nods", "": ""}
+
+
 def flat(x: torch.Tensor | np.ndarray) -> list[float]:
     return np.asarray(x).ravel().tolist()
 
@@ -99,6 +103,7 @@ def parts():
         "seed": 5,
         "count": 40001,
         "guided": GUIDED,
+        "said": {"about": SAID, "texts": list(TEXTS), "most": [3, 5, 64]},
         "ddim": {
             "volume": flat(ddim[0]),
             "predicted": [flat(x) for x in ddim[1 : STEPS + 1]],
@@ -165,6 +170,12 @@ def test_guidance_leads_away_from_what_the_picture_shows(parts):
         ]
     assert GUIDED and [len(found) for found in made["guided"]] == [2, 2, 2, 2, 1, 1]
     assert [found[1][0] for found in made["guided"][:4]] == [2, 1, None, None]
+
+
+def test_words_that_are_a_label_are_looked_up_and_long_ones_are_cut(parts):
+    _, made = parts
+    assert made["said"] == list(TEXTS.values())
+    assert made["tokens"] == [[101, 7, 102], [101, 7, 8, 9, 102], [101, 7, 8, 9, 102]]
 
 
 def test_pictures_are_framed_as_by_the_pipeline(parts):

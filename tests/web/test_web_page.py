@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -17,7 +18,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from diffusers import DDIMScheduler
+from tiny import LABELS, sentence_pipeline
 
+from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
 from lfdm_diffusers.pipelines.loading import load_pipeline
 from lfdm_diffusers.web.folder import compose
@@ -56,17 +60,23 @@ def pipe():
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory, pipe) -> Iterator[SimpleNamespace]:
-    """The page in a browser, loaded, and the server that it came from."""
+    """The page of the bundled model of toon faces in a browser, loaded, and the server that it came from."""
+    with opened(tmp_path_factory.mktemp("web"), pipe, Path(MODEL) if MODEL else None) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def opened(work: Path, pipe: LFDMPipeline, model: Path | None = None) -> Iterator[SimpleNamespace]:
+    """The page of a pipeline, which is exported unless a folder holds it already."""
     try:
         found = runtime_files(RUNTIME, fetch_missing=False)
     except ValueError as error:
         pytest.skip(f"needs the page's npm packages: {error}")
-    work = tmp_path_factory.mktemp("web")
-    model = Path(MODEL) if MODEL else work / "model"
-    if not MODEL:
+    if model is None:
         pytest.importorskip("onnxscript", reason="needs the extra onnx")
         from lfdm_diffusers.export.folder import export_onnx
 
+        model = work / "model"
         export_onnx(pipe, model, num_inference_steps=[STEPS])
     compose(work / "page", model, found, embedded_pictures())
     server = make_server(work / "page")
@@ -101,10 +111,10 @@ def ran(page: SimpleNamespace, script: str, given: Any = None) -> Any:
     return answer["value"]
 
 
-def draws(seed: int, count: int) -> list[torch.Tensor]:
+def draws(seed: int, count: int, shape: tuple[int, ...] = (1, 3, 16, 32, 32)) -> list[torch.Tensor]:
     """What torch draws for a clip, one after the other."""
     chance = torch.Generator().manual_seed(seed)
-    return [torch.randn(1, 3, 16, 32, 32, generator=chance) for _ in range(count)]
+    return [torch.randn(shape, generator=chance) for _ in range(count)]
 
 
 def test_all_labels_give_torchs_frames(page, pipe):
@@ -178,6 +188,48 @@ def test_a_clip_is_saved_as_a_gif_and_as_a_video(page):
 def test_a_file_that_is_no_picture_gives_one_sentence(page):
     said = ran(page, 'await app.openPicture(new Blob(["hello"])); return [status.textContent, status.className];')
     assert said == ["This file is no picture that your browser can read; choose a PNG, JPEG or WebP.", "status error"]
+
+
+def test_a_model_that_takes_sentences_is_asked_in_words(tmp_path):
+    """Of a small one without training: what the page makes of words is what torch makes of them."""
+    pipe = sentence_pipeline(default_guidance_scale=2.0)
+    pipe.unet.register_to_config(prediction_type="v_prediction")
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
+    count = pipe.unet.config.num_frames
+    noise = draws(3, STEPS + 1, (1, 3, count, 8, 8))
+    sentences = ["a face smiles", "smiles face a", f"  {LABELS[1].upper()} "]
+    with opened(tmp_path, pipe) as page:
+        made = ran(
+            page,
+            """
+            const { labelOrText } = await import("./sampling.js");
+            const found = [];
+            for (const words of given.sentences) {
+              const noise = given.noise.map((values) => Float32Array.from(values));
+              const { pictures } = await app.frames.ask("frame", { sides: [given.side], fit: "letterbox" });
+              const label = labelOrText(app.state.about, words);
+              const { model } = await app.model.generate({ pictures, label, steps: given.steps, scale: 1, noise });
+              found.push([label, [...model.flow].map((value) => Math.round(value * 1e4)), pictures[0].length]);
+            }
+            document.getElementById("sentence").value = "waves the face";
+            await app.generate({ noise: given.noise.map((values) => Float32Array.from(values)), steps: given.steps });
+            return { found, status: status.textContent, shown: !document.getElementById("own-words").hidden };
+            """,
+            {
+                "noise": [x.ravel().tolist() for x in noise],
+                "steps": STEPS,
+                "sentences": sentences,
+                "side": pipe.lfae.config.sample_size,
+            },
+        )
+    assert made["shown"] and made["status"].startswith("Waves the face, made in")
+    assert [label for label, *_ in made["found"]] == ["a face smiles", "smiles face a", 1]
+    picture = PIL.Image.open(embedded_pictures()[0])
+    asked = dict(num_inference_steps=STEPS, eta=1.0, output_type="pt")
+    for words, (_, flow, _) in zip(sentences, made["found"], strict=True):
+        wanted = pipe(picture, words, generator=torch.Generator().manual_seed(3), **asked).flow[0].numpy()
+        np.testing.assert_allclose(np.array(flow) / 1e4, wanted.ravel(), atol=0.02)
+    assert np.abs(np.subtract(made["found"][0][1], made["found"][1][1])).max() > 100
 
 
 def test_it_works_without_a_network_and_asks_no_other_origin(page):

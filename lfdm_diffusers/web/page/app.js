@@ -1,6 +1,7 @@
 // The page: what its buttons do.
 import { Frames, Model, Stopped } from "./engine.js";
 import { Player } from "./player.js";
+import { labelOrText } from "./sampling.js";
 import { download, record, VIDEO_TYPE } from "./saving.js";
 
 const $ = (id) => document.getElementById(id);
@@ -69,7 +70,8 @@ export const generate = guarded(async (extra = {}) => {
     const sides = [about.picture.size, ...(paint ? [about.picture.size * about.painter.scale] : [])];
     const opened = state.opened;
     const framed = await frames.ask("frame", { sides, fit: chosen("fit") });
-    const label = about.labels ? Number(chosen("label")) : null;
+    const sentence = about.text ? $("sentence").value.trim() : "";
+    const label = sentence ? labelOrText(about, sentence) : about.labels ? Number(chosen("label")) : null;
     const request = {
       pictures: framed.pictures, label, paint, seed: Number($("seed").value) >>> 0, steps: $("steps").value,
       scale: Number($("scale").value), ...extra,
@@ -81,7 +83,7 @@ export const generate = guarded(async (extra = {}) => {
     if (opened !== state.opened) return; // another picture meanwhile
     state.last = { ...made, framed };
     await frames.ask("clip", { clip: { ...made.clip, box: framed.box } });
-    state.clip = { name: about.labels ? about.labels.texts[label] : "clip", seed: request.seed };
+    state.clip = { name: request.label === null ? "clip" : about.labels?.texts[request.label] ?? request.label, seed: request.seed };
     bar(1);
     const led = made.seen === null ? "" : `, away from ${about.labels.texts[made.seen]}, which the picture shows`;
     tell(`${state.clip.name[0].toUpperCase()}${state.clip.name.slice(1)}${led}, made in ${made.seconds.toFixed(1)} s`);
@@ -108,7 +110,9 @@ function prepare({ about, device, threads }) {
       return label;
     }),
   );
-  $("labels").parentElement.hidden = !texts.length;
+  $("labels").parentElement.hidden = !texts.length && !about.text;
+  $("own-words").hidden = !about.text;
+  if (about.text?.examples?.length) $("sentence").placeholder = about.text.examples[0];
   $("steps").replaceChildren(
     ...Object.keys(about.sampling.steps).map((count) => {
       const usual = Number(count) === about.sampling.default_num_inference_steps;
@@ -224,6 +228,8 @@ $("save-video").onclick = save(async () => {
   const blob = await record($("canvas"), player);
   download(blob, fileName(VIDEO_TYPE.includes("webm") ? "webm" : "mp4"));
 });
+// The last that was chosen counts: a label, or words.
+$("labels").addEventListener("change", () => ($("sentence").value = ""));
 addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("over");

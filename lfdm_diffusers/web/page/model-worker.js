@@ -1,5 +1,5 @@
 // Denoises and decodes with ONNX Runtime: WebGPU where it gives wasm's numbers, else wasm.
-import { ddimStep, guided, seenLabel } from "./sampling.js";
+import { ddimStep, guided, seenLabel, tokenIds } from "./sampling.js";
 import { normals } from "./normals.js";
 import {
   absoluteFlow, activity, atRest, departureOf, hidden, motionOf, steadiedDeparture, stillValues, unlikeness,
@@ -9,7 +9,7 @@ const RUNTIME = new URL("./runtime/", import.meta.url);
 const ALIKE = 2e-2; // largest difference of WebGPU's prediction from wasm's
 const MOST_THREADS = 8;
 
-let ort, about, table, base;
+let ort, about, table, base, tokenizer;
 let device = "wasm";
 const sessions = {};
 const files = {};
@@ -54,6 +54,10 @@ async function load({ model }) {
     }),
   );
   if (about.labels) table = new Float32Array(await (await bytes(about.labels.file)).arrayBuffer());
+  if (about.text) {
+    const { Tokenizer } = await import(new URL("tokenizers.min.mjs", RUNTIME));
+    tokenizer = new Tokenizer(await (await bytes(about.text.tokenizer)).json(), {});
+  }
   for (const name of names) sessions[name] = await open(name, "wasm");
   if (gpu) await tryGpu();
   for (const name of names) delete files[name];
@@ -99,7 +103,7 @@ async function run(name, feeds) {
 /**
  * One clip.
  *
- * pictures: planes in [0, 1] at the model's size, and at the painter's. label: its number, or null. seed, steps, scale: of noise,
+ * pictures: planes in [0, 1] at the model's size, and at the painter's. label: its number, a sentence, or null. seed, steps, scale: of noise,
  * of denoising, of the motion. noise: Float32Arrays to be taken instead of draws, one after the other; for tests.
  */
 async function generate({ id, pictures, label, seed, steps, scale, noise, paint }) {
@@ -124,7 +128,8 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   const picture = tensor(pictures[0], [1, 3, size, size]);
   const { image_projection, shown, ...skips } = await run("encoder", { picture });
   const seen = seenLabel(about, label, shown?.data ?? []);
-  const texts = guided(about, label, seen).map(({ label, weight }) => ({ text: embedding(label), weight }));
+  const texts = [];
+  for (const { label: said, weight } of guided(about, label, seen)) texts.push({ text: await embedding(said), weight });
   let volume = draw(channels * frames * height * width);
   const still = shape.first_frame_is_picture ? stillValues(shape) : null;
   for (const [n, row] of rows.entries()) {
@@ -176,8 +181,14 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   say({ type: "clip", id, clip, model, seconds, seen }, [clip.flow.data.buffer, clip.paint.data.buffer]);
 }
 
-/** Of a label, or of none: a vector, or in the rows of a matrix one and the tokens of its text. */
-function embedding(label) {
+/** Of a label, a sentence, or none: a vector, or in the rows of a matrix one and the tokens of its text. */
+async function embedding(label) {
+  if (typeof label === "string") {
+    const ids = tokenIds(tokenizer.encode(label).ids, about.text.max_tokens);
+    const whole = (values) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [1, ids.length]);
+    const given = { input_ids: whole(ids), attention_mask: whole(ids.map(() => 1)) };
+    return (await sessions[about.text.graph].run(given)).text_embeds;
+  }
   if (label === null) {
     const none = about.null_embedding;
     return tensor(Float32Array.from(none.flat()), Array.isArray(none[0]) ? [1, none.length, none[0].length] : [1, none.length]);

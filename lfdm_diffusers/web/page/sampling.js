@@ -41,11 +41,23 @@ export function ddimStep(volume, predicted, row, rule, draw, still = null, frame
   return out;
 }
 
+/** At most so many tokens of a text: its end is left out, the mark of its end stays. */
+export function tokenIds(ids, most) {
+  return ids.length > most ? [...ids.slice(0, most - 1), ids.at(-1)] : [...ids];
+}
+
+/** The number of the label that a text is, whatever its case and blanks; else the text. */
+export function labelOrText(about, text) {
+  const plain = text.normalize("NFKC").trim().replace(/\s+/g, " ").toLowerCase();
+  const number = about.labels?.normalized.indexOf(plain) ?? -1;
+  return number < 0 ? text.trim() : number;
+}
+
 /**
  * The number of the label that a picture shows already; null where it shows none, where that is asked for, and without guidance,
  * which leads away from it.
  *
- * scores: of `about.shown.labels`.
+ * label: its number, or a sentence. scores: of `about.shown.labels`.
  */
 export function seenLabel(about, label, scores) {
   const most = scores.indexOf(Math.max(...scores));
