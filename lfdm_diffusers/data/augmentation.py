@@ -6,6 +6,7 @@ Stage one changes the finished picture, black bars included; stage two changes t
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -94,6 +95,16 @@ def augment_clip(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     ranges = (("brightness", 1, 64 / 255), ("contrast", 1, 0.25), ("saturation", 1, 0.25), ("hue", 0, 0.04))
     return change_colors(frames, [(name, rng.uniform(mid - reach, mid + reach)) for name, mid, reach in ranges])
+
+
+def mirrored_sentence(text: str) -> str:
+    """What a sentence says of the mirror image: left and right change places."""
+
+    def other(found: re.Match[str]) -> str:
+        side = "right" if found[0].lower() == "left" else "left"
+        return side.upper() if found[0].isupper() else side.capitalize() if found[0].istitle() else side
+
+    return re.sub(r"\b(left|right)\b", other, text, flags=re.IGNORECASE)
 
 
 # Of `degrade`: the share of its pixels on a side that a picture keeps at least, the exponent that its levels get at most (or one by it),

@@ -170,7 +170,11 @@ def add_clip_arguments(group: argparse._ArgumentGroup) -> None:
     """Add to the data's group how whole clips are sampled."""
     group.add_argument("--num_frames", type=whole_number(1), help="frames of a video; default: the model's")
     group.add_argument("--frame_sampling", choices=FRAME_SAMPLINGS, help="default: the preset's, else random")
-    group.add_argument("--flip", action="store_true", help="mirror half the examples; not where labels name a side")
+    group.add_argument(
+        "--flip",
+        action="store_true",
+        help="mirror half the examples, and left and right in sentences (train_unet.py); not where labels name a side",
+    )
 
 
 def refuse_options(

@@ -13,7 +13,7 @@ import torch
 from accelerate.utils import gather_object
 from torch.utils.data import Dataset
 
-from ..data.augmentation import augment_clip, degrade
+from ..data.augmentation import augment_clip, degrade, mirrored_sentence
 from ..data.batches import Draw
 from ..data.cache import ClipReader, clip_state
 from ..data.chance import draws
@@ -179,7 +179,7 @@ class MotionDataset(Dataset):
         seed: of all draws.
         augment: change the colours of the reference picture, as `augment_clip` does. The motion stays that of the clip
             as it is: colours do not move.
-        flip: mirror every other item, motion and all; only where no label names a side.
+        flip: mirror every other item, motion and all, and left and right in sentences; only where no label names a side.
         caption_prob: share of items that come with one of their clip's sentences (`Clip.texts`) in the place of its label. A clip
             that has no label comes with a sentence always.
         reframe: turn, scale and shift pictures and motion by up to this (`data.reframing.draw_framing`); 0: as they are.
@@ -223,7 +223,8 @@ class MotionDataset(Dataset):
             first = degrade(first[0], rng)[None]
         reference = to_tensor(reader.place(first))[:, 0]
         volume = torch.from_numpy(np.asarray(motion[indices], dtype=np.float32)).transpose(0, 1)
-        if self.flip and rng.random() < 0.5:
+        mirrored = self.flip and rng.random() < 0.5
+        if mirrored:
             reference, volume = reference.flip(-1), volume.flip(-1)
             volume[0].neg_()
         if self.reframe:
@@ -231,4 +232,5 @@ class MotionDataset(Dataset):
         text = clip.label
         if clip.texts and (not text or rng.random() < self.caption_prob):
             text = clip.texts[int(rng.integers(len(clip.texts)))]
+            text = mirrored_sentence(text) if mirrored else text
         return MotionSample(reference.contiguous(), volume.contiguous(), text)

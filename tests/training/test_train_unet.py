@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -471,6 +472,10 @@ def test_motion_dataset(faces, cache):
     flipped = next(mirrored[(epoch, 1)] for epoch, same in seen if not same)
     torch.testing.assert_close(flipped.reference.flip(-1), sample.reference)
     torch.testing.assert_close(flipped.motion.flip(-1) * torch.tensor([-1, 1, 1]).view(3, 1, 1, 1), sample.motion)
+    told = [replace(clip, texts=("Left, then the right side",)) for clip in clips]
+    spoken = MotionDataset(told, cache, 4, "uniform", augment=False, flip=True, caption_prob=1.0)
+    said = {same: spoken[(epoch, 1)].label for epoch, same in seen}
+    assert said == {True: "Left, then the right side", False: "Right, then the left side"}
     augmented = MotionDataset(clips, cache, 4, "uniform")[1]
     assert not torch.equal(augmented.reference, sample.reference)
     torch.testing.assert_close(augmented.motion, sample.motion)
