@@ -145,8 +145,7 @@ def pipeline_graphs(
     def example(*shape: int) -> torch.Tensor:
         return torch.rand(shape, generator=chance, dtype=torch.float32)
 
-    lfae, unet, told = pipe.lfae, pipe.unet, pipe.config.get("shown_labels")
-    shown = None if told is None else ShownLabels.of_config(told)
+    lfae, unet, shown = pipe.lfae, pipe.unet, pipe.told_labels
     num_frames, dim, shrink = unet.config.num_frames, unet.config.text_embed_dim, lfae.downscale_factor
     height, width = size or (lfae.config.sample_size,) * 2
     picture = example(1, 3, height, width)

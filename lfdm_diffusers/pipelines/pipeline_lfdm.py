@@ -140,13 +140,20 @@ class LFDMPipeline(AnimatingPipeline):
         canvas = self.prepare_canvas(image, image_fit=image_fit, output_size="picture", subjects=subjects)
         if len(canvas.pictures) != 1:
             raise ValueError(f"`image` must be one picture, got {len(canvas.pictures)}.")
-        if self.config.get("shown_labels") is None:
+        told = self.told_labels
+        if told is None:
             return [None] * len(subjects or [image])
         encoded = self.encode_canvas(canvas.framed(*self.frame_size(canvas.pictures)))
         with eval_mode(self.unet):
             summary = self.unet.summarize_image(self._image_latents(encoded).to(self.unet.dtype))
         self.maybe_free_model_hooks()
-        return ShownLabels.of_config(self.config["shown_labels"]).told(summary)
+        return told.told(summary)
+
+    @property
+    def told_labels(self) -> ShownLabels | None:
+        """What tells which labels a picture shows, of `shown_labels` in the configuration."""
+        about = self.config.get("shown_labels")
+        return None if about is None else ShownLabels.of_config(about)
 
     def guidance_away(
         self, prompts: Sequence[str | None], shown: Sequence[str | None], guidance_scale: float | None = None
@@ -174,8 +181,7 @@ class LFDMPipeline(AnimatingPipeline):
 
     def default_guidance_away(self) -> float:
         """`guidance_scale` that leads away from what is shown, if nobody says."""
-        told = self.config.get("shown_labels")
-        return self.default_guidance() if told is None else ShownLabels.of_config(told).guidance_scale
+        return self.default_guidance() if self.told_labels is None else self.told_labels.guidance_scale
 
     def _means(self, text: str, label: str) -> bool:
         """Whether a text is a label, or one of its synonyms."""
