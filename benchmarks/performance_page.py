@@ -66,6 +66,19 @@ def startup_part(path: Path) -> list[str]:
     ]
 
 
+def browser_part(path: Path) -> list[str]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    lines = ["| | seconds |", "| --- | --- |"]
+    lines += [f"| {name} | {row['median']:.3g} |" for name, row in content["browser"].items()]
+    return [
+        "## In a browser",
+        f"The web page ([web.md](web.md)) with {content['model']} ({content['megabytes']} MB) in headless Chromium, labels of the package's photograph in {content['steps']} steps. "
+        f"The page says: {content['facts']} It is served from the same machine. Medians of {len(content['browser']['the first clip']['all'])} fresh browsers.",
+        "```bash\npython benchmarks/browser.py --output docs/performance/browser.json\n```",
+        "\n".join(lines),
+    ]
+
+
 def main_command_part(path: Path) -> list[str]:
     content = json.loads(path.read_text(encoding="utf-8"))
     rows, calls = content["main_command"], content["calls"]
@@ -171,6 +184,7 @@ KINDS = {
     "larger_than_memory": larger_than_memory_part,
     "seconds": startup_part,
     "main_command": main_command_part,
+    "browser": browser_part,
 }
 
 

@@ -306,6 +306,7 @@ def understanding(
         if s.without:
             scores.setdefault("what does not happen", []).append(names == said)
         for action in s.actions:
+            scores.setdefault("each action", []).append(action.name in names)
             got = read.get((action.name, action.side))
             sides = [side for name, side in read if name == action.name]
             if action.side:
