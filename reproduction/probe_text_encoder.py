@@ -46,10 +46,12 @@ class Told(NamedTuple):
 
 def told_backwards(sentence: str) -> bool:
     """Whether what is done first is said last, by the wordings of `captions`."""
-    text = f" {sentence.lower()}"
-    if text.startswith(" before ") or "but only once done with" in text or ", but first " in text:
+    text = f" {sentence.lower().rstrip('.')}"
+    first = ("but only once done with", ", but first ")
+    if text.startswith(" before ") or text.endswith(" beforehand") or any(words in text for words in first):
         return True
-    text = text.removeprefix(" after ").removeprefix(" when done ").replace("after that", "")
+    text = text.removeprefix(" after ").removeprefix(" when done ")
+    text = text.replace("after that", "").replace(" after it", "")
     return " after " in text or " when done " in text
 
 

@@ -76,36 +76,36 @@ ACTIONS: dict[str, Words] = {
     ),
     "eyes_wide": Words(
         "eyes", "both", True,
-        plain=("open {the} eyes wide", "widen {the} eyes", "stare with wide eyes", "make big eyes", "make {the} eyes bigger", "stare", "open both eyes wide", "pop {the} eyes open", "raise the upper eyelids", "let {the} eyes grow big", "let {the} eyes grow wide", "make {the} eyes large", "look wide-eyed", "stretch {the} eyes open", "expand {the} eyes"),
+        plain=("open {the} eyes wide", "widen {the} eyes", "stare with wide eyes", "make big eyes", "make {the} eyes bigger", "stare", "open both eyes wide", "pop {the} eyes open", "raise the upper eyelids", "let {the} eyes grow big", "let {the} eyes grow wide", "make {the} eyes large", "look wide-eyed", "stretch {the} eyes open", "expand {the} eyes", "gawk", "gaze wide-eyed", "bulge {the} eyes", "bug {the} eyes out", "magnify {the} eyes"),
         held_out=("enlarge {the} eyes", "goggle", "have {the} eyes wide open"),
         noun="wide eyes",
     ),
     "eyes_squint": Words(
         "eyes", "both", True,
-        plain=("squint", "narrow {the} eyes", "squint {the} eyes", "screw up {the} eyes", "tighten {the} eyelids", "look through narrowed eyes", "pinch {the} eyes", "tense {the} eyelids", "narrow {the} lids", "look with {the} eyes half shut", "make {the} eyes narrow", "make {the} eyes tiny", "contract {the} eyes", "blink against the light"),
+        plain=("squint", "narrow {the} eyes", "squint {the} eyes", "screw up {the} eyes", "tighten {the} eyelids", "look through narrowed eyes", "pinch {the} eyes", "tense {the} eyelids", "narrow {the} lids", "look with {the} eyes half shut", "make {the} eyes narrow", "make {the} eyes tiny", "contract {the} eyes", "blink against the light", "narrow {the} eyes to a line", "close {the} eyes halfway", "let {the} eyes become narrow", "shrink {the} eyes"),
         held_out=("peer through narrow eyes", "make {the} eyes small", "make slits of {the} eyes"),
         noun="narrowed eyes",
     ),
     "look_up": Words(
         "gaze", "both", True,
-        plain=("look up", "look upwards", "turn {the} eyes up", "glance up", "raise {the} gaze", "gaze up", "look at the ceiling", "look above", "lift {the} gaze", "turn {the} gaze up", "move {the} eyes up", "look overhead", "direct {the} eyes upwards", "point {the} eyes up", "gaze upwards", "let {the} eyes go up", "glance at the ceiling", "peer up", "look up at the clouds"),
+        plain=("look up", "look upwards", "turn {the} eyes up", "glance up", "raise {the} gaze", "gaze up", "look at the ceiling", "look above", "lift {the} gaze", "turn {the} gaze up", "move {the} eyes up", "look overhead", "direct {the} eyes upwards", "point {the} eyes up", "gaze upwards", "let {the} eyes go up", "glance at the ceiling", "peer up", "look up at the clouds", "turn {the} eyes to heaven", "raise {the} eyes"),
         held_out=("cast {the} eyes up", "look towards the sky", "roll {the} eyes upwards"),
         noun="an upward look",
     ),
     "look_down": Words(
         "gaze", "both", True,
-        plain=("look down", "look downwards", "turn {the} eyes down", "glance down", "lower {the} gaze", "gaze down", "look at the floor", "look below", "drop {the} gaze", "lower {the} eyes", "move {the} eyes down", "direct {the} eyes downwards", "point {the} eyes down", "gaze downwards", "let {the} eyes go down", "glance at the floor", "peer down", "look at the feet", "stare at the floor"),
+        plain=("look down", "look downwards", "turn {the} eyes down", "glance down", "lower {the} gaze", "gaze down", "look at the floor", "look below", "drop {the} gaze", "lower {the} eyes", "move {the} eyes down", "direct {the} eyes downwards", "point {the} eyes down", "gaze downwards", "let {the} eyes go down", "glance at the floor", "peer down", "look at the feet", "stare at the floor", "look at the earth", "sink {the} gaze"),
         held_out=("cast {the} eyes down", "look towards the ground", "let {the} gaze sink"),
         noun="a downward look",
     ),
     "look_aside": Words(
         "gaze", "one", True,
-        one=("look to the {side}", "look {side}", "turn {the} eyes to the {side}", "glance to the {side}", "glance {side}", "gaze to the {side}", "move {the} eyes to the {side}", "look towards the {side}", "turn {the} gaze to the {side}", "direct {the} eyes to the {side}", "point {the} eyes {side}", "let {the} eyes go to the {side}", "let {the} eyes wander to the {side}", "glance over to the {side}", "look over to the {side}", "move {the} gaze {side}", "peer to the {side}", "look {side} with the eyes only"),
+        one=("look to the {side}", "look {side}", "turn {the} eyes to the {side}", "glance to the {side}", "glance {side}", "gaze to the {side}", "move {the} eyes to the {side}", "look towards the {side}", "turn {the} gaze to the {side}", "direct {the} eyes to the {side}", "point {the} eyes {side}", "let {the} eyes go to the {side}", "let {the} eyes wander to the {side}", "glance over to the {side}", "look over to the {side}", "move {the} gaze {side}", "peer to the {side}", "look {side} with the eyes only", "peep to the {side}", "sneak a look to the {side}", "take a look to the {side}"),
         held_out_one=("cast {the} eyes to the {side}", "peek towards the {side}", "shift {the} gaze to the {side}"),
     ),
     "nose_wrinkle": Words(
         "nose", "both", True,
-        plain=("wrinkle {the} nose", "crinkle {the} nose", "scrunch up {the} nose", "sneer with {the} nose", "wrinkle up {the} nose", "scrunch {the} nose", "crease {the} nose", "twitch {the} nose", "make {the} nose wrinkle", "pull {the} nose up", "squeeze {the} nose up", "curl {the} nose"),
+        plain=("wrinkle {the} nose", "crinkle {the} nose", "scrunch up {the} nose", "sneer with {the} nose", "wrinkle up {the} nose", "scrunch {the} nose", "crease {the} nose", "twitch {the} nose", "make {the} nose wrinkle", "pull {the} nose up", "squeeze {the} nose up", "curl {the} nose", "shrivel {the} nose", "fold {the} nose", "crumple {the} nose", "tighten {the} nose"),
         held_out=("screw {the} nose up", "pucker {the} nose"),
         noun="a wrinkled nose",
     ),
@@ -131,7 +131,7 @@ ACTIONS: dict[str, Words] = {
     ),
     "mouth_open": Words(
         "mouth", "both", True,
-        plain=("open {the} mouth", "drop {the} jaw", "let {the} mouth fall open", "part {the} lips", "say ah", "move {the} jaw down", "open up {the} mouth", "open {the} lips", "let {the} jaw drop", "separate {the} lips", "pull {the} jaw down", "let {the} mouth hang open", "hold {the} mouth open", "let {the} chin drop", "have {the} mouth open", "sing ah", "open {the} jaws"),
+        plain=("open {the} mouth", "drop {the} jaw", "let {the} mouth fall open", "part {the} lips", "say ah", "move {the} jaw down", "open up {the} mouth", "open {the} lips", "let {the} jaw drop", "separate {the} lips", "pull {the} jaw down", "let {the} mouth hang open", "hold {the} mouth open", "let {the} chin drop", "have {the} mouth open", "sing ah", "open {the} jaws", "leave {the} mouth open", "have {the} lips apart"),
         held_out=("lower {the} jaw", "have {the} mouth ajar", "let {the} jaw sink"),
         slight=("open {the} mouth a crack", "open {the} lips a crack", "let {the} lips come apart a little"),
         strong=("open {the} mouth wide", "gape", "open {the} mouth as if to shout", "yawn", "shout", "scream", "open {the} mouth very wide", "open {the} mouth as wide as it goes", "let {the} jaw hang wide open"),
@@ -146,13 +146,13 @@ ACTIONS: dict[str, Words] = {
     ),
     "mouth_press": Words(
         "mouth", "both", True,
-        plain=("press {the} lips together", "press {the} lips", "tighten {the} lips", "squeeze {the} lips together", "draw {the} lips in", "press {the} mouth shut", "pinch {the} lips", "pinch {the} mouth shut", "hold {the} lips tightly together", "push {the} lips together", "seal {the} lips", "close {the} lips tightly", "make {the} lips thin", "suck {the} lips in", "bite {the} lips together", "squash {the} lips together"),
+        plain=("press {the} lips together", "press {the} lips", "tighten {the} lips", "squeeze {the} lips together", "draw {the} lips in", "press {the} mouth shut", "pinch {the} lips", "pinch {the} mouth shut", "hold {the} lips tightly together", "push {the} lips together", "seal {the} lips", "close {the} lips tightly", "make {the} lips thin", "suck {the} lips in", "bite {the} lips together", "squash {the} lips together", "clench {the} lips together", "tighten {the} mouth"),
         held_out=("compress {the} lips", "clamp {the} lips together"),
         noun="pressed lips",
     ),
     "bare_teeth": Words(
         "mouth", "both", True,
-        plain=("bare {the} teeth", "show {the} teeth", "clench {the} teeth visibly", "stretch {the} lips to show teeth", "grit {the} teeth", "flash {the} teeth", "display {the} teeth", "reveal {the} teeth", "pull {the} lips back from the teeth", "snarl", "clench {the} teeth", "uncover {the} teeth", "stretch {the} lips over the teeth", "grimace with {the} teeth"),
+        plain=("bare {the} teeth", "show {the} teeth", "clench {the} teeth visibly", "stretch {the} lips to show teeth", "grit {the} teeth", "flash {the} teeth", "display {the} teeth", "reveal {the} teeth", "pull {the} lips back from the teeth", "snarl", "clench {the} teeth", "uncover {the} teeth", "stretch {the} lips over the teeth", "grimace with {the} teeth", "have {the} teeth seen", "lay {the} teeth bare"),
         held_out=("expose {the} teeth", "let {the} teeth be seen"),
         noun="bared teeth",
     ),
@@ -175,13 +175,13 @@ ACTIONS: dict[str, Words] = {
     ),
     "tilt": Words(
         "head", "one", True,
-        one=("tilt {the} head to the {side}", "tilt {the} head {side}", "lean {the} head to the {side}", "incline {the} head to the {side}", "tip {the} head to the {side}", "lay {the} head on the {side} shoulder", "tilt {the} head towards the {side}", "tilt {the} head over to the {side}", "lower {the} head to the {side} shoulder", "lean {the} head on the {side} shoulder", "slant {the} head to the {side}", "tip {the} head sideways to the {side}", "drop {the} head to the {side} shoulder", "slope {the} head to the {side}", "lean {the} head over to the {side}", "rest {the} head on the {side} shoulder"),
+        one=("tilt {the} head to the {side}", "tilt {the} head {side}", "lean {the} head to the {side}", "incline {the} head to the {side}", "tip {the} head to the {side}", "lay {the} head on the {side} shoulder", "tilt {the} head towards the {side}", "tilt {the} head over to the {side}", "lower {the} head to the {side} shoulder", "lean {the} head on the {side} shoulder", "slant {the} head to the {side}", "tip {the} head sideways to the {side}", "drop {the} head to the {side} shoulder", "slope {the} head to the {side}", "lean {the} head over to the {side}", "rest {the} head on the {side} shoulder", "angle {the} head to the {side}", "let {the} head sag to the {side}", "hold {the} head at an angle to the {side}"),
         held_out_one=("cock {the} head to the {side}", "bend {the} head over to the {side}", "let {the} head hang to the {side}"),
     ),
     "anger": Words(
         "face", "both", True,
         plain=("get angry", "be angry", "look angry", "show anger", "frown in anger", "make an angry face", "scowl", "glare", "be mad", "look mad", "get mad", "become angry", "fume", "look fierce", "be hostile", "seethe", "stare angrily", "frown angrily", "look grim", "look threatening", "look aggressive", "growl", "feel anger", "express anger", "grind {the} teeth in anger", "snap at someone", "pull an angry face", "burn with anger",
-            *felt("irate", "outraged", "wrathful", "infuriated", "exasperated", "vexed", "resentful", "indignant", "bad-tempered", "sullen", "aggravated", "stern", "ferocious", "belligerent", "spiteful", "fed up")),
+            *felt("irate", "outraged", "wrathful", "infuriated", "exasperated", "vexed", "resentful", "indignant", "bad-tempered", "sullen", "aggravated", "stern", "ferocious", "belligerent", "spiteful", "fed up"), "be in a temper", "have a temper", "be hopping mad", "be angered", "be peeved", "flare up", "be filled with anger", "look daggers at someone"),
         held_out=("lose {the} temper", "glower", "look cross"),
         slight=("look annoyed", "be a bit cross", "look displeased", "be miffed", "look grumpy", "look bothered"), strong=("look furious", "be in a rage", "get furious", "look livid", "explode with anger", "boil with anger", "be wild with fury", "look incensed"),
         held_out_slight=("look irritated",), held_out_strong=("look enraged",), noun="anger",
@@ -189,35 +189,35 @@ ACTIONS: dict[str, Words] = {
     "disgust": Words(
         "face", "both", True,
         plain=("be disgusted", "look disgusted", "show disgust", "pull a face of disgust", "make a disgusted face", "look at something revolting", "find something yucky", "look grossed out", "be grossed out", "feel disgust", "express disgust", "smell something bad", "smell something awful", "taste something foul", "be nauseated", "look repelled", "look repulsed", "show distaste", "find something gross", "make a yuck face", "recoil in disgust", "show loathing", "look as if something stinks", "gag", "retch", "say yuck", "say ew", "turn up {the} nose in disgust", "find it repugnant", "loathe something", "detest something", "see something rotten", "smell rotten eggs",
-            *felt("nauseous", "queasy", "squeamish", "sick to the stomach", "averse to it")),
+            *felt("nauseous", "queasy", "squeamish", "sick to the stomach", "averse to it"), "grimace with disgust", "be put off by it", "be repelled by it", "pull a disgusted grimace", "be filled with disgust"),
         held_out=("be revolted", "grimace with revulsion", "look sickened"), noun="disgust",
     ),
     "fear": Words(
         "face", "both", True,
         plain=("get scared", "be afraid", "look frightened", "show fear", "look scared", "make a frightened face", "be frightened", "look afraid", "become afraid", "feel fear", "express fear", "be scared", "get frightened", "show fright", "be alarmed", "look alarmed", "cower in fear", "be spooked", "look spooked", "tremble with fear", "look intimidated", "fear something", "see a ghost", "shrink back in fear", "quake", "shudder", "recoil in fear", "look at something frightening", "look at a monster", "freeze in fear",
-            *felt("panicky", "timid", "apprehensive", "shaken", "jumpy", "dismayed", "aghast", "threatened", "horror-struck", "fainthearted")),
+            *felt("panicky", "timid", "apprehensive", "shaken", "jumpy", "dismayed", "aghast", "threatened", "horror-struck"), "be full of fear", "be filled with fear", "be in a fright", "be seized with terror"),
         held_out=("look fearful", "take fright", "be full of dread"),
         slight=("look worried", "look anxious", "look nervous", "look uneasy", "be a bit alarmed"), strong=("be terrified", "look horrified", "be petrified", "be scared to death", "look terrified", "be in terror", "be horrified"), held_out_strong=("look panic-stricken",), noun="fear",
     ),
     "happiness": Words(
         "face", "both", True,
         plain=("be happy", "look happy", "smile with joy", "show happiness", "smile happily", "beam with joy", "make a happy face", "be glad", "feel happy", "become happy", "be merry", "look merry", "be jolly", "look jolly", "be in a good mood", "look glad", "be full of joy", "show joy", "express joy", "rejoice", "be cheery", "look sunny", "chuckle", "giggle", "have fun", "light up with joy", "snicker", "grin happily", "smile and laugh", "enjoy something", "shine with happiness", "hear good news",
-            *felt("joyous", "gleeful", "blissful", "radiant", "exuberant", "jubilant", "upbeat", "playful", "lighthearted", "good-humored", "tickled", "in high spirits")),
+            *felt("joyous", "gleeful", "blissful", "radiant", "exuberant", "jubilant", "upbeat", "playful", "lighthearted", "good-humored", "tickled", "in high spirits"), "be in good spirits", "be filled with joy", "have a good time"),
         held_out=("look joyful", "be delighted", "look cheerful"),
-        slight=("look content", "be amused", "look satisfied", "be quietly happy", "look amused"), strong=("laugh", "burst out laughing", "be overjoyed", "laugh out loud", "be thrilled", "be elated", "be ecstatic", "laugh loudly", "laugh heartily", "look overjoyed", "be euphoric"),
+        slight=("look content", "be amused", "look satisfied", "be quietly happy", "look amused"), strong=("laugh", "burst out laughing", "be overjoyed", "laugh out loud", "be thrilled", "be elated", "be ecstatic", "laugh loudly", "laugh heartily", "look overjoyed", "be euphoric", "shake with laughter", "break up laughing", "be in fits of laughter", "hoot with laughter"),
         held_out_slight=("look pleased",), held_out_strong=("roar with laughter", "crack up laughing"), noun="happiness",
     ),
     "sadness": Words(
         "face", "both", True,
         plain=("get sad", "be sad", "look sad", "look unhappy", "show sadness", "make a sad face", "be about to cry", "become sad", "feel sad", "be unhappy", "look glum", "be glum", "mope", "look depressed", "be depressed", "mourn", "look tearful", "look melancholy", "look dejected", "look hurt", "look upset", "be upset", "look mournful", "look crestfallen", "be down in the dumps", "lament", "sigh sadly", "sniffle", "whimper", "have tears in {the} eyes", "pull a long face", "be close to tears", "hear bad news",
-            *felt("dismal", "blue", "somber", "despondent", "disheartened", "heavy-hearted", "regretful", "lonely", "woeful", "dispirited", "forlorn", "teary", "hopeless", "disconsolate", "sullen and sad")),
+            *felt("dismal", "blue", "somber", "despondent", "disheartened", "heavy-hearted", "regretful", "lonely", "woeful", "dispirited", "forlorn", "teary", "hopeless", "disconsolate", "sullen and sad"), "be low-spirited", "be filled with sadness", "be in mourning", "be cheerless", "be melancholic"),
         held_out=("look sorrowful", "be gloomy", "look downcast"),
         slight=("look disappointed", "look let down", "look wistful", "be a bit down"), strong=("be heartbroken", "look miserable", "be devastated", "weep bitterly", "be in despair", "look desolate", "sob", "cry"), held_out_strong=("be grief-stricken",), noun="sadness",
     ),
     "surprise": Words(
         "face", "both", True,
         plain=("be surprised", "look surprised", "show surprise", "look astonished", "make a surprised face", "be amazed", "look amazed", "be astonished", "show astonishment", "feel surprise", "become surprised", "get a surprise", "look baffled", "be astounded", "look astounded", "express surprise", "gasp", "gasp in surprise", "look perplexed", "marvel", "wonder at something", "say oh", "say wow", "get a shock", "jump in surprise", "be caught by surprise", "see something unexpected", "hear unexpected news",
-            *felt("bewildered", "dazed", "stupefied", "staggered", "awestruck", "dumbstruck", "speechless", "nonplussed", "wonderstruck", "caught off guard")),
+            *felt("bewildered", "dazed", "stupefied", "staggered", "awestruck", "dumbstruck", "speechless", "nonplussed", "wonderstruck", "caught off guard"), "do a double take", "be struck with amazement", "be struck dumb", "be taken by surprise", "be caught unawares", "jump with surprise", "be confounded", "be floored"),
         held_out=("be taken aback", "look startled", "be dumbfounded"),
         strong=("be stunned", "look shocked with amazement", "be shocked", "be flabbergasted", "look stunned", "be blown away", "be speechless with surprise"), held_out_strong=("look thunderstruck",), noun="surprise",
         slight=("look puzzled", "be a bit surprised",),
@@ -241,12 +241,12 @@ HELD_OUT_PAIRS = frozenset(
 # How much, before the verb or behind the phrase.
 ADVERBS = {
     "slight": (
-        ("slightly", "barely", "gently", "lightly", "softly", "weakly", "just barely"),
-        ("slightly", "a little", "a bit", "just a little", "a tiny bit", "only a little", "a little bit", "only slightly", "very slightly", "lightly", "not very much", "minimally", "to a small degree", "by a hair"),
+        ("slightly", "barely", "gently", "lightly", "softly", "weakly", "just barely", "delicately", "hardly"),
+        ("slightly", "a little", "a bit", "just a little", "a tiny bit", "only a little", "a little bit", "only slightly", "very slightly", "lightly", "not very much", "minimally", "to a small degree", "by a hair", "marginally", "a fraction", "hardly at all", "timidly"),
     ),
     "strong": (
-        ("strongly", "really", "forcefully", "powerfully", "fully", "heavily"),
-        ("strongly", "very much", "a lot", "as far as possible", "with all might", "very strongly", "a great deal", "fully", "completely", "hard", "as strongly as possible", "to the maximum", "with full force"),
+        ("strongly", "really", "forcefully", "powerfully", "fully", "heavily", "greatly", "violently", "energetically"),
+        ("strongly", "very much", "a lot", "as far as possible", "with all might", "very strongly", "a great deal", "fully", "completely", "hard", "as strongly as possible", "to the maximum", "with full force", "enormously", "greatly", "to the limit", "all the way", "with great force", "wildly"),
     ),
 }  # fmt: skip
 HELD_OUT_ADVERBS = {
@@ -256,17 +256,29 @@ HELD_OUT_ADVERBS = {
 # Before an adjective, of an expression of the whole face.
 DEGREES = {
     "slight": ("slightly", "a bit", "a little", "a tiny bit", "only a little", "a little bit"),
-    "strong": ("very", "really", "so", "truly", "incredibly", "deeply", "totally", "completely"),
+    "strong": (
+        "very",
+        "really",
+        "so",
+        "truly",
+        "incredibly",
+        "deeply",
+        "totally",
+        "completely",
+        "utterly",
+        "absolutely",
+        "immensely",
+    ),
 }
 HELD_OUT_DEGREES = {"slight": ("mildly", "somewhat"), "strong": ("extremely", "terribly")}
 
-WHO = ("", "", "", "the person", "a person", "she", "he", "the woman", "the man", "someone", "the face", "a toon face", "this person", "the lady", "the guy", "the girl", "the boy", "a man", "a woman", "the child", "my friend", "the subject", "this face", "this man", "this woman", "the human", "the figure", "the one in the picture", "the person in the photo", "an old man", "a young woman", "the actor", "the kid")  # fmt: skip
+WHO = ("", "", "", "the person", "a person", "she", "he", "the woman", "the man", "someone", "the face", "a toon face", "this person", "the lady", "the guy", "the girl", "the boy", "a man", "a woman", "the child", "my friend", "the subject", "this face", "this man", "this woman", "the human", "the figure", "the one in the picture", "the person in the photo", "an old man", "a young woman", "the actor", "the kid", "the one we see", "this lady", "this guy", "our guest", "the neighbour", "my aunt", "my uncle")  # fmt: skip
 HELD_OUT_WHO = ("somebody", "the character", "our friend")
 
 # {a} and {b} are what is said, in whatever form, {a_ing} a gerund, {a_base} the base form. In sequences a comes first in time, however it is said.
 TOGETHER = ("{a} and {b}", "{a} while {b_ing}", "{a} and {b} at the same time", "{a}, {b_ing} at the same time", "while {b_ing}, {a}", "{a} and also {b}", "{a}, {b_ing}", "{a}, and at the same time {b}", "{a} together with {b_ing}", "{a} as well as {b}", "{a}, also {b_ing}", "{a}, and {b} too", "{a} with {b_ing}")  # fmt: skip
 HELD_OUT_TOGETHER = ("{a}, and simultaneously {b}", "both {a} and {b}", "{a}, all the while {b_ing}")
-SEQUENCE = ("{a}, then {b}", "{a} and then {b}", "first {a}, then {b}", "{a}, and after that {b}", "{a} before {b_ing}", "after {a_ing}, {b}", "{b} after {a_ing}", "before {b_ing}, {a}", "at first {a}, later {b}", "{a}; then {b}", "{a}, afterwards {b}", "{a} and afterwards {b}", "{a}, and later {b}", "{a} and finally {b}", "{a}, and in the end {b}", "{a}; after that {b}", "starts by {a_ing}, then {b}", "starts with {a_ing} and finishes with {b_ing}", "{b}, but first {a}", "{b} when done {a_ing}", "when done {a_ing}, {b}", "{a}, and only then {b}")  # fmt: skip
+SEQUENCE = ("{a}, then {b}", "{a} and then {b}", "first {a}, then {b}", "{a}, and after that {b}", "{a} before {b_ing}", "after {a_ing}, {b}", "{b} after {a_ing}", "before {b_ing}, {a}", "at first {a}, later {b}", "{a}; then {b}", "{a}, afterwards {b}", "{a} and afterwards {b}", "{a}, and later {b}", "{a} and finally {b}", "{a}, and in the end {b}", "{a}; after that {b}", "starts by {a_ing}, then {b}", "starts with {a_ing} and finishes with {b_ing}", "{b}, but first {a}", "{b} when done {a_ing}", "when done {a_ing}, {b}", "{a}, and only then {b}", "{a}, thereafter {b}", "{a}; afterwards {b}", "{b} only after {a_ing}", "{a}, {b_ing} afterwards", "{a} as a start, then {b}", "starts out {a_ing} and winds up {b_ing}", "{a}, with {b_ing} after it", "{b}, {a_ing} beforehand", "{a} and, when that is over, {b}", "{a}, and {b} later on")  # fmt: skip
 HELD_OUT_SEQUENCE = ("{a}; next, {b}", "begins by {a_ing} and ends by {b_ing}", "{a}, followed by {b_ing}", "{b}, but only once done with {a_ing}", "{a}, and subsequently {b}")  # fmt: skip
 WITHOUT = (
     "{a} without {b_ing}",
@@ -300,7 +312,7 @@ NOT_DOING = (
 )
 HELD_OUT_NOT_DOING = ("refuses to {b_base}", "avoids {b_ing}", "in no way {b}")
 # Words of templates that follow the subject: of whom it is said, and as an order.
-AGREEMENT = {"does not": "do not", "is not": "do not be", "begins": "begin", "ends": "end", "keeps": "keep", "stays": "stay", "refuses": "refuse", "avoids": "avoid", "starts": "start", "finishes": "finish", "refrains": "refrain", "makes": "make"}  # fmt: skip
+AGREEMENT = {"does not": "do not", "is not": "do not be", "begins": "begin", "ends": "end", "keeps": "keep", "stays": "stay", "refuses": "refuse", "avoids": "avoid", "starts": "start", "winds": "wind", "finishes": "finish", "refrains": "refrain", "makes": "make"}  # fmt: skip
 FORMS = {
     "third": 0.8,
     "base": 0.13,
