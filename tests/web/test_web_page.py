@@ -213,7 +213,10 @@ def test_a_model_that_takes_sentences_is_asked_in_words(tmp_path):
             }
             document.getElementById("sentence").value = "waves the face";
             await app.generate({ noise: given.noise.map((values) => Float32Array.from(values)), steps: given.steps });
-            return { found, status: status.textContent, shown: !document.getElementById("own-words").hidden };
+            const said = status.textContent;
+            document.querySelectorAll("input[name=label]")[1].click();  // the last that was chosen counts
+            await app.generate({ noise: given.noise.map((values) => Float32Array.from(values)), steps: given.steps });
+            return { found, status: [said, status.textContent], shown: !document.getElementById("own-words").hidden };
             """,
             {
                 "noise": [x.ravel().tolist() for x in noise],
@@ -222,7 +225,8 @@ def test_a_model_that_takes_sentences_is_asked_in_words(tmp_path):
                 "side": pipe.lfae.config.sample_size,
             },
         )
-    assert made["shown"] and made["status"].startswith("Waves the face, made in")
+    assert made["shown"] and made["status"][0].startswith("Waves the face, made in")
+    assert made["status"][1].startswith(f"{LABELS[1].capitalize()}, made in")
     assert [label for label, *_ in made["found"]] == ["a face smiles", "smiles face a", 1]
     picture = PIL.Image.open(embedded_pictures()[0])
     asked = dict(num_inference_steps=STEPS, eta=1.0, output_type="pt")

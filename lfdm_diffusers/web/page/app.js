@@ -229,7 +229,12 @@ $("save-video").onclick = save(async () => {
   download(blob, fileName(VIDEO_TYPE.includes("webm") ? "webm" : "mp4"));
 });
 // The last that was chosen counts: a label, or words.
-$("labels").addEventListener("change", () => ($("sentence").value = ""));
+const showWords = () => $("labels").classList.toggle("aside", Boolean($("sentence").value.trim()));
+$("sentence").addEventListener("input", showWords);
+$("labels").addEventListener("click", () => {
+  $("sentence").value = "";
+  showWords();
+});
 addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("over");
