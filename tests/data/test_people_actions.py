@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,10 @@ from lfdm_diffusers.data.captions.timing import slot_key
 from lfdm_diffusers.data.captions.vocabulary import SIDES
 from lfdm_diffusers.data.people.acting import FACE, GAZE, HEAD, act, taken_over
 from lfdm_diffusers.data.people.actions import ACTIONS as FACIAL
-from lfdm_diffusers.data.people.expressions import LABELS, rest
+from lfdm_diffusers.data.people.captions import captions
+from lfdm_diffusers.data.people.expressions import LABELS, perform, rest
 from lfdm_diffusers.data.people.person import Person
+from lfdm_diffusers.data.people.wear import Outfit
 
 pytestmark = pytest.mark.fast
 PERSON = Person.sample(0, 3)
@@ -108,3 +112,13 @@ def test_one_side_of_the_mouth_leaves_the_other_as_it_was():
     chosen = taken_over(Action("smile", "left"), np.zeros(len(FACIAL)))
     assert chosen[FACIAL.index("mouthSmileLeft")] and not chosen[FACIAL.index("mouthSmileRight")]
     assert chosen[FACIAL.index("jawOpen")] and not chosen[FACIAL.index("browInnerUp")]
+
+
+def test_a_smile_that_goes_is_not_told_as_stillness():
+    outfit = Outfit.sample(PERSON, 0)
+    for take, still in ((AT_REST, True), (SMILING, False)):
+        said = captions(PERSON, outfit, "neutral", perform(PERSON, "neutral", take, 9, 0), 0, take)
+        assert said[0] == "neutral" and len(set(said)) == len(said) >= 5
+        stays = [text for text in said[1:] if re.search(r"still|not move|stays|freeze|hold|same|nothing", text)]
+        assert bool(stays) == still
+        assert any("smiling" in text for text in said) != still

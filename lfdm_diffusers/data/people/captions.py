@@ -26,11 +26,12 @@ ALREADY = {
     "sadness": "sad",
     "surprise": "surprised",
 }
-# Of clips in which an expression of the first frame goes, and nothing else comes; {doing} is of `ALREADY`.
+# Of clips in which an expression of the first frame goes, and nothing else comes; {doing} is of `STOPPING`, {being} of `ALREADY`.
 RELAXING = (
-    "goes back to a neutral face", "relaxes the face", "lets the face go blank", "becomes calm", "stops {doing}", "is no longer {doing}",
-    "looks neutral again", "does not look {doing} any more", "calms down", "loses all expression",
+    "goes back to a neutral face", "relaxes the face", "lets the face go blank", "becomes calm", "stops {doing}", "is no longer {being}",
+    "looks neutral again", "calms down", "loses all expression",
 )  # fmt: skip
+STOPPING = {label: "smiling" if label == "happiness" else f"being {word}" for label, word in ALREADY.items()}
 
 
 def described(person: Person, outfit: Outfit) -> str:
@@ -80,9 +81,8 @@ def specification(label: str, performance: Performance) -> language.Specificatio
 def captions(person: Person, outfit: Outfit, label: str, performance: Performance, seed: int, take: int) -> list[str]:
     """Several sentences of different kinds: the label, what is done and by whom, which parts move, and from what."""
     rng = random_stream(seed, person.index, 81, take, LABELS.index(label))
-    before = ALREADY.get(performance.before[0], "")
-    if label == "neutral" and before and performance.before[1] > 0:
-        return relaxing(person, outfit, before, rng)
+    if label == "neutral" and performance.before[0] in ALREADY:
+        return relaxing(person, outfit, performance.before[0], rng)
     does = specification(label, performance)
     out = [
         label,
@@ -92,15 +92,21 @@ def captions(person: Person, outfit: Outfit, label: str, performance: Performanc
     found = moves(performance)[:3]
     if found:
         out.append("the person " + " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found))
+    before = ALREADY.get(performance.before[0], "")
     start = f"at first {before}, then the person" if before and performance.before[1] > 0 else "from rest the person"
     return [*out, *language.captions(does, rng, 1, who=start)]
 
 
 def relaxing(person: Person, outfit: Outfit, before: str, rng: np.random.Generator) -> list[str]:
-    """Sentences about a face whose expression goes: it does not keep still."""
-    chosen = [RELAXING[i] for i in rng.permutation(len(RELAXING))[:5]]
-    stops = ("stops {doing}", "is no longer {doing}")
-    adjective = before if before != "smiling" else "happy"
-    said = [text.format(doing=before if text in stops and before == "smiling" else f"{'being ' if text == stops[0] else ''}{adjective}") for text in chosen]  # fmt: skip
-    who = ("the person ", "", "she " if person.sex == "female" else "he ", f"at first {before}, then the person ", f"{described(person, outfit)}, ")  # fmt: skip
+    """Sentences about a face whose expression, the label `before`, goes: it does not keep still."""
+    being, doing = ALREADY[before], STOPPING[before]
+    said = [RELAXING[i].format(being=being, doing=doing) for i in rng.permutation(len(RELAXING))]
+    pronoun = "she" if person.sex == "female" else "he"
+    who = (
+        "the person ",
+        "",
+        f"{pronoun} ",
+        f"at first {being}, then the person ",
+        f"{described(person, outfit)}, ",
+    )
     return ["neutral", *(f"{subject}{text}" for subject, text in zip(who, said))]
