@@ -96,7 +96,7 @@ def export_onnx(
         if about["text"] is not None and pipe.tokenizer is not None:
             (folder / TOKENIZER).write_text(pipe.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         if pipe.label_embeddings is not None:
-            rows = pipe.label_embeddings.rows(pipe.label_embeddings.labels).numpy()
+            rows = pipe.label_embeddings.rows(pipe.label_embeddings.labels).detach().numpy()
             (folder / about["labels"]["file"]).write_bytes(np.ascontiguousarray(rows, dtype="<f4").tobytes())
         write_json(folder / RUNNER, about)
     return differences
@@ -173,9 +173,8 @@ def describe(pipe: LFDMPipeline, steps: Sequence[int], default_steps: int, eta: 
 
 def _null(unet: UNet3DVideoModel) -> list[Any]:
     """The embedding of no text, `(D)`, or `(2, D)` of a U-Net that attends to tokens."""
-    pooled = (
-        torch.zeros(1, unet.config.text_embed_dim) if unet.null_text_embed is None else unet.null_text_embed.detach()
-    )
+    null = unet.null_text_embed
+    pooled = torch.zeros(1, unet.config.text_embed_dim, dtype=torch.float32) if null is None else null.detach()
     packed = torch.cat((pooled, torch.zeros_like(pooled))) if unet.config.text_attention else pooled[0]
     return packed.tolist()
 
