@@ -188,15 +188,7 @@ def clip_number(label: str | Specification, take: int) -> int:
     return int(take) * len(LABELS) + LABELS.index(label)
 
 
-def checked_person(
-    seed: int,
-    subject: Person | int,
-    label: str | Specification,
-    known: Sequence[str],
-    take: int,
-    num_frames: int,
-    size: int,
-) -> Person:
+def checked_person(seed: int, subject: Person | int, take: int, num_frames: int, size: int) -> Person:
     """The person of a clip, whose other arguments are checked.
 
     Raises:
@@ -209,12 +201,16 @@ def checked_person(
         ("size", size, 16),
     ):
         require_integer(name, value, least)
-    if not isinstance(label, Specification) and label not in known:
-        raise ValueError(f"label must be one of {', '.join(known)}; got {label!r}")
     if isinstance(subject, Person):
         return subject
     require_integer("subject", subject, 0)
     return Person.sample(int(seed), int(subject))
+
+
+def require_label(label: object, known: Sequence[str]) -> None:
+    """Raise a ValueError unless there is such a label."""
+    if label not in known:
+        raise ValueError(f"label must be one of {', '.join(known)}; got {label!r}")
 
 
 def people_clip(
@@ -240,7 +236,9 @@ def people_clip(
         ValueError: if an argument is out of range.
         ImportError: if anny is not installed.
     """
-    subject = checked_person(seed, subject, label, LABELS, take, num_frames, size)
+    if not isinstance(label, Specification):
+        require_label(label, LABELS)
+    subject = checked_person(seed, subject, take, num_frames, size)
     number = clip_number(label, take)
     performance = performed(subject, label, take, int(num_frames), int(seed))[0]
     rng = random_stream(int(seed), subject.index, 71, number)

@@ -13,7 +13,7 @@ from ..chance import random_stream
 from .backdrop import backdrop
 from .body import Body
 from .camera import Camera
-from .clip import PeopleClip, Reach, View, checked_person, exposure, film
+from .clip import PeopleClip, Reach, View, checked_person, exposure, film, require_label
 from .garments import Attire, cuts, garments
 from .ground import Ground, contact
 from .hair import FRAME, Strands
@@ -94,7 +94,8 @@ def body_clip(
         ValueError: if an argument is out of range.
         ImportError: if anny is not installed.
     """
-    subject = checked_person(seed, subject, label, BODY_LABELS, take, num_frames, size)
+    require_label(label, BODY_LABELS)
+    subject = checked_person(seed, subject, take, num_frames, size)
     number = body_number(label, take)
     performance = perform_body(subject, label, number, int(num_frames), int(seed))
     rng = random_stream(int(seed), subject.index, 73, number)
