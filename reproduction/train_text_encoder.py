@@ -35,6 +35,7 @@ from lfdm_diffusers.data.captions.vocabulary import SIDES
 from lfdm_diffusers.data.chance import random_stream
 from lfdm_diffusers.files.whole import whole, write_text
 from lfdm_diffusers.models.text_encoders import embed_text, load_text_encoder, pool_text
+from lfdm_diffusers.models.usual_texts import beside_axes, principal_axes
 
 LONGEST = 64  # tokens of a sentence that count
 # How a sentence may hold an action: not, by itself or at the same time as another, first, second.
@@ -319,24 +320,19 @@ def understanding(
     return {name: round(float(np.mean(right)), 4) for name, right in scores.items()} | {"sentences": len(flat)}
 
 
-def distances(centers: torch.Tensor, pooled: torch.Tensor) -> np.ndarray:
-    """1 - cosine to the nearest centre."""
-    return (1 - (F.normalize(pooled, dim=1) @ F.normalize(centers, dim=1).T).amax(1)).numpy()
-
-
 def strangeness(reader: Reader, tokenizer: PreTrainedTokenizerBase, seed: int) -> dict[str, float]:
-    """How well the distance from training sentences tells what is strange: the threshold is passed by one in a hundred new
-    sentences of training wordings."""
-    centers = embed(reader, tokenizer, [pair[0] for pair in sentences(2048, seed + 20)[1]])
+    """How well what training sentences have in common tells what is strange, as `LabelEmbeddings.is_unlike` does: the radius is
+    passed by one in a hundred new sentences of training wordings."""
+    mean, axes = principal_axes(embed(reader, tokenizer, [pair[0] for pair in sentences(1024, seed + 20)[1]]))
     kinds = {
         "training wordings": [text for pair in sentences(500, seed + 21)[1] for text in pair],
         "held-out wordings": [text for pair in sentences(500, seed + 22, True)[1] for text in pair],
         "strange sentences": list(STRANGE),
     }
-    far = {name: distances(centers, embed(reader, tokenizer, texts)) for name, texts in kinds.items()}
-    threshold = float(np.quantile(far["training wordings"], 0.99))
-    return {"threshold": round(threshold, 4)} | {
-        f"{name}, share warned of": round(float((values > threshold).mean()), 4) for name, values in far.items()
+    far = {name: beside_axes(embed(reader, tokenizer, texts), mean, axes).numpy() for name, texts in kinds.items()}
+    radius = float(np.quantile(far["training wordings"], 0.99))
+    return {"radius": round(radius, 4)} | {
+        f"{name}, share warned of": round(float((values > radius).mean()), 4) for name, values in far.items()
     }
 
 

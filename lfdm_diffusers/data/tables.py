@@ -105,7 +105,7 @@ def read_table(path: Path) -> tuple[list[Row], list[str]]:
     columns = list(dict.fromkeys(column for row in rows for column in row.columns))
     if not set(columns) & {*LABEL_COLUMNS, *TEXT_COLUMNS}:
         wanted = f"{', '.join(LABEL_COLUMNS[:-1])} or {LABEL_COLUMNS[-1]}"
-        notes.append(f"{printable(path)} has no column {wanted}, only {', '.join(columns)}: its clips have no label.")
+        notes.append(f"{printable(path)} has no column {wanted}, only {printable(', '.join(columns))}: its clips have no label.")
     return rows, notes
 
 
@@ -126,7 +126,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
             if not columns:
                 columns = _columns(place, cells)
                 if "file_name" not in columns:
-                    raise ValueError(f"{place}: the header must name a column `file_name`, got {', '.join(columns)}.")
+                    raise ValueError(f"{place}: the header must name a column `file_name`, got {printable(', '.join(columns))}.")
                 continue
             if len(cells) > len(columns):
                 raise ValueError(
@@ -157,7 +157,7 @@ def json_row(text: str, place: str) -> Row:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{place}: not a JSON object: {error}.") from error
     if not isinstance(cells, dict):
-        raise ValueError(f"{place}: must be a JSON object, got {text.strip()[:40]}.")
+        raise ValueError(f"{place}: must be a JSON object, got {printable(text.strip()[:40])}.")
     return row_of(cells, place)
 
 
@@ -191,7 +191,7 @@ def _columns(place: str, names: list[str]) -> tuple[str, ...]:
     `file_name`."""
     columns = tuple(re.sub(r"[\s-]+", "_", visible(name).strip().casefold()) for name in names)
     if twice := next((column for column, count in Counter(columns).items() if column and count > 1), None):
-        raise ValueError(f"{place}: there are two columns `{twice}`.")
+        raise ValueError(f"{place}: there are two columns `{printable(twice)}`.")
     return columns
 
 

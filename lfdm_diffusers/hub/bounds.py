@@ -13,7 +13,7 @@ from ..files.names import printable
 MOST_NUMBER, MOST_BLOCKS, MOST_ITEMS, MOST_DEPTH = 10_000_000, 128, 100_000, 50
 COUNTED = ("blocks", "layers", "regions", "heads")  # words in names of numbers that say how often something is built
 MOST_SIZE = 16_384  # of any other whole number that a network of this package is built from
-MAY_BE_ZERO = ("blocks", "padding", "tokens", "centers", "summary")
+MAY_BE_ZERO = ("blocks", "padding", "tokens", "axes", "summary")
 
 
 def require_bounded(config: object, path: str | os.PathLike, infinite: bool = False) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.utils import BaseOutput, logging
 from torch import nn
@@ -17,6 +16,7 @@ from ..hub.base import HubModel
 from ..hub.cards import TAGS
 from ..hub.decorators import register_to_config
 from .text_encoders import embed_text
+from .usual_texts import beside_axes, principal_axes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,13 +40,14 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         labels: the labels, in the order of the table's rows.
         embedding_dim: D, the width of a text embedding (768 for BERT-base).
         num_tokens: L, hidden states of each label's text that are kept too, for U-Nets with `text_attention`.
-        num_centers: K, embeddings of sentences that are kept.
-        text_radius: how far from the nearest of them (1 - cosine) sentences of the training's kind lie, but for one in a hundred.
+        num_axes: K, directions in which the embeddings of the training's sentences differ most (`models/usual_texts.py`).
+        text_radius: how much of an embedding these leave unexplained in sentences of the training's kind, but for one in a hundred.
         examples: some of the training's sentences, to show what may be said.
     """
 
     token_states: torch.Tensor
-    centers: torch.Tensor
+    sentence_mean: torch.Tensor
+    sentence_axes: torch.Tensor
 
     tags = TAGS
 
@@ -56,7 +57,7 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         labels: Sequence[str] = ("neutral",),
         embedding_dim: int = 768,
         num_tokens: int = 0,
-        num_centers: int = 0,
+        num_axes: int = 0,
         text_radius: float | None = None,
         examples: Sequence[str] | None = None,
     ):
@@ -67,8 +68,8 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         rows = {normalized_label(label): row for row, label in enumerate(labels)} if names else {}
         if not rows or isinstance(labels, str) or len(rows) != len(labels):
             raise ValueError(f"`labels` must be a list of different names (whatever their case), got {labels!r}.")
-        if text_radius is not None and not 0 <= text_radius <= 2:
-            raise ValueError(f"`text_radius` must be from 0 to 2, as 1 - cosine is, got {text_radius}.")
+        if text_radius is not None and not 0 <= text_radius < float("inf"):
+            raise ValueError(f"`text_radius` must be a length, a finite number of 0 or more, got {text_radius}.")
         if not all(text.strip() for text in examples or ()):
             raise ValueError(f"`examples` must be sentences, none empty, got {examples!r}.")
         self._rows = rows
@@ -77,8 +78,11 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             self.register_buffer(
                 "token_states", torch.zeros(len(labels), num_tokens, embedding_dim, dtype=torch.get_default_dtype())
             )
-        if num_centers:
-            self.register_buffer("centers", torch.zeros(num_centers, embedding_dim, dtype=torch.get_default_dtype()))
+        if num_axes:
+            self.register_buffer("sentence_mean", torch.zeros(embedding_dim, dtype=torch.get_default_dtype()))
+            self.register_buffer(
+                "sentence_axes", torch.zeros(num_axes, embedding_dim, dtype=torch.get_default_dtype())
+            )
 
     @classmethod
     def from_embeddings(cls, labels: Sequence[str], embeddings: torch.Tensor) -> LabelEmbeddings:
@@ -116,18 +120,19 @@ class LabelEmbeddings(HubModel, ConfigMixin):
 
     @torch.no_grad()
     def with_sentences(
-        self, centers: torch.Tensor, others: torch.Tensor, examples: Sequence[str] = ()
+        self, some: torch.Tensor, others: torch.Tensor, examples: Sequence[str] = ()
     ) -> LabelEmbeddings:
-        """This table, and where a training's sentences lie: pooled embeddings `(K, D)` of some, and of others, by which the radius is
-        measured; and some of the sentences themselves."""
-        far = 1 - nearness(others.float(), centers.float())
-        radius = float(torch.quantile(far, 0.99))
+        """This table, and where a training's sentences lie: pooled embeddings `(N, D)` of some, whose axes are kept, and of others, by
+        which the radius is measured; and some of the sentences themselves."""
+        mean, axes = principal_axes(some)
+        radius = float(torch.quantile(beside_axes(others, mean, axes), 0.99))
         table = type(self).from_config(
-            self.config, num_centers=len(centers), text_radius=radius, examples=list(examples) or None
+            self.config, num_axes=len(axes), text_radius=radius, examples=list(examples) or None
         )
-        table._cast(self.embedding.weight.dtype)
-        state = {name: value for name, value in self.state_dict().items() if name != "centers"}
-        table.load_state_dict(state | {"centers": centers.to(self.embedding.weight.dtype)})
+        dtype = self.embedding.weight.dtype
+        table._cast(dtype)
+        state = self.state_dict() | {"sentence_mean": mean.to(dtype), "sentence_axes": axes.to(dtype)}
+        table.load_state_dict(state)
         return table.requires_grad_(False).eval()
 
     def _cast(self, dtype: torch.dtype) -> None:
@@ -138,9 +143,10 @@ class LabelEmbeddings(HubModel, ConfigMixin):
     def is_unlike(self, pooled: torch.Tensor) -> torch.Tensor:
         """Whether pooled embeddings `(B, D)` are of sentences unlike all that the model was trained on, `(B,)` booleans; none is where no
         sentences are kept."""
-        if not self.config.num_centers:
+        if not self.config.num_axes:
             return torch.zeros(len(pooled), dtype=torch.bool, device=pooled.device)
-        return 1 - nearness(pooled.float(), self.centers.to(pooled.device).float()) > self.config.text_radius
+        mean, axes = self.sentence_mean.to(pooled.device), self.sentence_axes.to(pooled.device)
+        return beside_axes(pooled, mean, axes) > self.config.text_radius
 
     @property
     def labels(self) -> list[str]:
@@ -215,8 +221,3 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             raise ValueError(f"`labels` as row numbers must be whole numbers of shape (batch,), got {labels!r}.")
         text_embeds = self._rows_of(labels)
         return LabelEmbeddingsOutput(text_embeds=text_embeds) if return_dict else (text_embeds,)
-
-
-def nearness(embeds: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Cosine of each embedding `(B, D)` to the nearest of the centers `(K, D)`, `(B,)`."""
-    return (F.normalize(embeds, dim=1) @ F.normalize(centers, dim=1).T).amax(dim=1)

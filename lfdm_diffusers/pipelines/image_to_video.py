@@ -115,7 +115,7 @@ class ImageToVideoPipeline(HubPipeline):
         """Whether it reads texts and, as far as it tells, was trained on sentences: it attends to their tokens, keeps where those of
         its training lie, or has no labels that could have been all."""
         table = self.label_embeddings
-        return self.text_encoder is not None and (self.hears_tokens or table is None or table.config.num_centers > 0)
+        return self.text_encoder is not None and (self.hears_tokens or table is None or table.config.num_axes > 0)
 
     @property
     def example_sentences(self) -> list[str]:

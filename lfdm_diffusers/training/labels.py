@@ -14,9 +14,8 @@ from ..models.text_attention import batch_texts
 from ..models.text_encoders import embed_text, load_text_encoder
 from ..pipelines import LFDMPipeline
 
-# Sentences whose places a table of labels keeps, and how many different ones it takes to know what is usual.
-CENTERS = 512
-FEWEST = 64
+# Sentences by which a table of labels knows what is usual, at most and at least.
+MOST, FEWEST = 2048, 64
 # Sentences that a table shows, and the most characters of one: a line.
 EXAMPLES, LINE = 6, 70
 
@@ -105,7 +104,7 @@ class Sentences:
         if len(different) < FEWEST:
             return table
         order = torch.randperm(len(different), generator=draw_generator(seed, len(different)))
-        chosen = [different[i] for i in order[: 2 * CENTERS].tolist()]
+        chosen = [different[i] for i in order[:MOST].tolist()]
         rows = [self(chosen[i : i + 64]) for i in range(0, len(chosen), 64)]
         pooled = torch.cat([row[:, 0] if self.tokens else row for row in rows]).cpu()
         shown = [text for text in chosen if len(text) <= LINE][:EXAMPLES]

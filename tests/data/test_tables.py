@@ -61,6 +61,8 @@ REFUSED = {
     "file_name,label\na.mp4,happy, smiling\n": "line 2: the row has 3 cells, more than the 2",
     "file_name,label\n,sad\n": "line 2: every row must have a `file_name`",
     "name,label\na.mp4,sad\n": "line 1: the header must name a column `file_name`, got name, label",
+    "na\x1b[31mme,label\na.mp4,sad\n": r"line 1: the header must name a column `file_name`, got na\x1b[31mme, label",
+    "file_name,a\x1bb,A\x1bB\na.mp4,x,y\n": r"line 1: there are two columns `a\x1bb`",
     "file_name,label,Label\na.mp4,sad,x\n": "line 1: there are two columns `label`",
     'file_name,label\na.mp4,"happy\nb.mp4,sad\n': "line 3: no row of a table",
     f"file_name,label\na.mp4,{'x' * 200_000}\n": "line 2: no row of a table",
@@ -88,8 +90,10 @@ def test_what_cannot_be_read_rightly_is_one_sentence(tmp_path, table):
         ('{"file_name": ["a.mp4", "b.mp4"]}', "line 1: `file_name` must be one text"),
         (f'{{"file_name": {"[" * 100_000}', "line 1: not a JSON object"),
         (f'{{"file_name": "a.mp4", "label": {"9" * 5000}}}', "line 1: not a JSON object"),
+        ('"\x1b[31m"', r"line 1: not a JSON object"),
+        ("[1, 2]", r"line 1: must be a JSON object, got \[1, 2\]"),
     ],
-    ids=range(5),
+    ids=range(7),
 )
 def test_a_json_row_that_is_no_clip_is_one_sentence(tmp_path, row, message):
     with pytest.raises(ValueError, match=message):
