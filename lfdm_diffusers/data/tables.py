@@ -105,7 +105,9 @@ def read_table(path: Path) -> tuple[list[Row], list[str]]:
     columns = list(dict.fromkeys(column for row in rows for column in row.columns))
     if not set(columns) & {*LABEL_COLUMNS, *TEXT_COLUMNS}:
         wanted = f"{', '.join(LABEL_COLUMNS[:-1])} or {LABEL_COLUMNS[-1]}"
-        notes.append(f"{printable(path)} has no column {wanted}, only {printable(', '.join(columns))}: its clips have no label.")
+        notes.append(
+            f"{printable(path)} has no column {wanted}, only {printable(', '.join(columns))}: its clips have no label."
+        )
     return rows, notes
 
 
@@ -126,7 +128,9 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
             if not columns:
                 columns = _columns(place, cells)
                 if "file_name" not in columns:
-                    raise ValueError(f"{place}: the header must name a column `file_name`, got {printable(', '.join(columns))}.")
+                    raise ValueError(
+                        f"{place}: the header must name a column `file_name`, got {printable(', '.join(columns))}."
+                    )
                 continue
             if len(cells) > len(columns):
                 raise ValueError(
