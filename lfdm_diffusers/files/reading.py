@@ -24,7 +24,11 @@ KINDS = {
 
 
 class UnreadableFileError(ValueError):
-    """A file of the user's that cannot be used; the message names it, and says why."""
+    """A file of the user's that cannot be used; the message names it, and says why, in characters that can be printed: parts of it may
+    be the file's own."""
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
 
 
 def require_plain_file(path: str | os.PathLike) -> int:
