@@ -321,7 +321,7 @@ def understanding(
 
 
 def strangeness(reader: Reader, tokenizer: PreTrainedTokenizerBase, seed: int) -> dict[str, float]:
-    """How well what training sentences have in common tells what is strange, as `LabelEmbeddings.is_unlike` does: the radius is
+    """How well what training sentences have in common tells what is strange, as `LabelEmbeddings.unlikeness` does: the radius is
     passed by one in a hundred new sentences of training wordings."""
     mean, axes = principal_axes(embed(reader, tokenizer, [pair[0] for pair in sentences(1024, seed + 20)[1]]))
     kinds = {

@@ -50,3 +50,8 @@ def known_as(label: str, known: Collection[str]) -> str | None:
         return key
     same = next((words for words in SYNONYMS if key in words), ())
     return next((word for word in same if word in known), None)
+
+
+def unlike_sentences(text: str) -> str:
+    """What is said of a text that is unlike all that a model was trained on."""
+    return f"{text!r} is unlike the sentences that this model was trained on: what it makes of it may have nothing to do with it."

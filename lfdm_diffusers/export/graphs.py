@@ -5,7 +5,8 @@ encoder   once a picture     picture -> skips of the decoder, the picture's shar
 denoiser  once a step        volume, timestep, text, that share -> prediction; text is the pooled vector of a text, or of a model
                              that attends to tokens that and them (`text_attention.pack_texts`)
 renderer  once a clip        picture, skips, flow, occlusion -> frames, warped (the picture, moved by the flow alone)
-text_encoder  once a text    input_ids, attention_mask -> text_embeds
+text_encoder  once a text    input_ids, attention_mask -> text_embeds, and how unlike the training's sentences it is, where
+                             those are known
 painter   some frames        larger picture, flow, occlusion, frames, warped -> finer_flow, painted, share, as `FullSizePainter`
 """
 
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ..models import FullSizePainter, LatentFlowAutoencoder, UNet3DVideoModel
+from ..models import FullSizePainter, LabelEmbeddings, LatentFlowAutoencoder, UNet3DVideoModel
 from ..models.latent_flow_autoencoder import EncodedImage
 from ..models.text_attention import pack_texts
 from ..models.text_encoders import pool_text
@@ -99,16 +100,20 @@ class RendererGraph(nn.Module):
 
 
 class TextEncoderGraph(nn.Module):
-    """A BERT-like encoder, and the mean of what it makes of a text's tokens (`pool_text`); with `tokens` also those themselves."""
+    """A BERT-like encoder, and the mean of what it makes of a text's tokens (`pool_text`); with `tokens` also those themselves.
 
-    def __init__(self, text_encoder: nn.Module, tokens: bool = False):
+    With a `table` that knows the training's sentences also how unlike them a text is: above 1 it is one to warn of.
+    """
+
+    def __init__(self, text_encoder: nn.Module, tokens: bool = False, table: LabelEmbeddings | None = None):
         super().__init__()
-        self.text_encoder, self.tokens = text_encoder, tokens
+        self.text_encoder, self.tokens, self.table = text_encoder, tokens, table
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         hidden_states = self.text_encoder(input_ids, attention_mask=attention_mask).last_hidden_state
         pooled = pool_text(hidden_states, attention_mask)
-        return pack_texts(pooled, hidden_states, attention_mask) if self.tokens else pooled
+        packed = pack_texts(pooled, hidden_states, attention_mask) if self.tokens else pooled
+        return (packed,) if self.table is None else (packed, self.table.unlikeness(pooled))
 
 
 class PainterGraph(nn.Module):
@@ -188,7 +193,14 @@ def pipeline_graphs(
         ids = torch.arange(8)[None] % pipe.text_encoder.config.vocab_size
         texts = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         free = {name: {1: TOKENS} for name in texts}
-        graphs["text_encoder"] = Graph(TextEncoderGraph(pipe.text_encoder, hears), texts, ["text_embeds"], free)
+        table = pipe.label_embeddings
+        knows = table if table is not None and table.config.num_axes else None
+        graphs["text_encoder"] = Graph(
+            TextEncoderGraph(pipe.text_encoder, hears, knows),
+            texts,
+            ["text_embeds", *(["unlikeness"] if knows is not None else [])],
+            free,
+        )
     if pipe.painter is not None:
         scale, some = pipe.painter.config.scale, slice(0, painted_frames)
         painted = {

@@ -6,14 +6,18 @@ clip = runner(picture, "happiness", seed=0)  # picture (3, 64, 64) in [0, 1]; cl
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.labels import unlike_sentences
 from ..files.exported import read_runner
 from ..files.extras import required
+
+logger = logging.getLogger(__name__)
 
 
 class RunnerClip(NamedTuple):
@@ -85,7 +89,7 @@ class OnnxRunner:
 
     def embedding(self, label: str | None) -> np.ndarray:
         """Of a label as `runner.json` spells it, or of any text where it has an encoder, `(1, D)`, or with its tokens `(1, 1 + L, D)`;
-        None is no condition.
+        None is no condition. A text that is unlike all that the model was trained on is warned of.
 
         Raises:
             ValueError: for a label that it does not hold.
@@ -95,7 +99,10 @@ class OnnxRunner:
         labels, text = self.about["labels"], self.about.get("text")
         if text and (labels is None or label not in labels["texts"]):
             ids = np.array([self._tokenizer.encode(label).ids], np.int64)
-            return self._run(text["graph"], input_ids=ids, attention_mask=np.ones_like(ids))["text_embeds"]
+            heard = self._run(text["graph"], input_ids=ids, attention_mask=np.ones_like(ids))
+            if heard.get("unlikeness", np.zeros(1))[0] > 1:
+                logger.warning(unlike_sentences(label))
+            return heard["text_embeds"]
         if labels is None or label not in labels["texts"]:
             raise ValueError(f"`label` must be one of {', '.join(labels['texts'] if labels else [])}, got {label!r}.")
         return self._table[[labels["texts"].index(label)]]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
+SMALLEST = 1e-6  # of a radius, where all sentences are alike
+
 
 @dataclass
 class LabelEmbeddingsOutput(BaseOutput):
@@ -139,14 +141,13 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         """As `to`, of which diffusers warns where it takes a dtype."""
         self._apply(lambda tensor: tensor.to(dtype))
 
-    @torch.no_grad()
-    def is_unlike(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Whether pooled embeddings `(B, D)` are of sentences unlike all that the model was trained on, `(B,)` booleans; none is where no
-        sentences are kept."""
+    def unlikeness(self, pooled: torch.Tensor) -> torch.Tensor:
+        """How unlike the training's sentences those of pooled embeddings `(B, D)` are, `(B,)`: 1 is as one in a hundred of them. Of a table
+        that holds no sentences 0."""
         if not self.config.num_axes:
-            return torch.zeros(len(pooled), dtype=torch.bool, device=pooled.device)
+            return torch.zeros(len(pooled), dtype=torch.float32, device=pooled.device)
         mean, axes = self.sentence_mean.to(pooled.device), self.sentence_axes.to(pooled.device)
-        return beside_axes(pooled, mean, axes) > self.config.text_radius
+        return beside_axes(pooled, mean, axes) / max(self.config.text_radius, SMALLEST)
 
     @property
     def labels(self) -> list[str]:

@@ -13,6 +13,7 @@ from diffusers.utils import BaseOutput, logging
 from diffusers.video_processor import VideoProcessor
 from huggingface_hub import ModelCard
 
+from ..data.labels import unlike_sentences
 from ..data.picture_fitting import FITS, fit_picture
 from ..hub.base import HubPipeline
 from ..hub.cards import FOLDER, CardFacts, make_card, parameter_count, python_code, quoted
@@ -186,12 +187,9 @@ class ImageToVideoPipeline(HubPipeline):
 
     @staticmethod
     def _warn_of_strange(table: LabelEmbeddings, texts: Sequence[str], pooled: torch.Tensor) -> None:
-        for text, strange in zip(texts, table.is_unlike(pooled).tolist()):
-            if strange:
-                logger.warning(
-                    f"{text!r} is unlike the sentences that this model was trained on: what it makes of it may have nothing to do with "
-                    "it."
-                )
+        for text, unlikeness in zip(texts, table.unlikeness(pooled).tolist()):
+            if unlikeness > 1:
+                logger.warning(unlike_sentences(text))
 
     def frame_size(
         self,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from tiny import LABELS, TEXT_DIM, sentence_pipeline, tiny_image, tiny_pipeline, tiny_unet
+from tiny import LABELS, TEXT_DIM, knowing_sentences, sentence_pipeline, tiny_image, tiny_pipeline, tiny_unet
 
 from lfdm_diffusers import FullSizePainter
 from lfdm_diffusers.export.folder import export_onnx
@@ -89,10 +90,10 @@ def test_a_runner_makes_the_pipelines_clip(exported):
 
 @can_export
 @pytest.mark.integration
-def test_a_runner_hears_the_words_of_a_sentence(tmp_path):
+def test_a_runner_hears_the_words_of_a_sentence(tmp_path, caplog):
     from lfdm_diffusers.export.runner import OnnxRunner
 
-    pipe = sentence_pipeline(default_guidance_scale=2.0)
+    pipe = knowing_sentences(sentence_pipeline(default_guidance_scale=2.0))
     pipe.unet.register_to_config(prediction_type="v_prediction")
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
     export_onnx(pipe, tmp_path / "out", num_inference_steps=[STEPS], eta=0)
@@ -107,6 +108,10 @@ def test_a_runner_hears_the_words_of_a_sentence(tmp_path):
         flows.append(runner(tiny_image().numpy(), text, **asked).flow)
         np.testing.assert_allclose(flows[-1], wanted.flow[0].numpy(), atol=1e-3)
     assert all(np.abs(flows[i] - flows[j]).max() > 1e-3 for i in range(4) for j in range(i))
+    assert "is unlike" not in caplog.text
+    logging.getLogger("lfdm_diffusers").propagate = True
+    runner.embedding("waves and waves of anger")
+    assert "'waves and waves of anger' is unlike the sentences" in caplog.text
 
 
 @can_export

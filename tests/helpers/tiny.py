@@ -26,6 +26,7 @@ from lfdm_diffusers import (
 )
 from lfdm_diffusers.models.imaginator import ImaginatorDiscriminators
 from lfdm_diffusers.models.text_attention import TextAttention
+from lfdm_diffusers.models.text_encoders import embed_text
 from lfdm_diffusers.pipelines import ImageToVideoPipeline
 from lfdm_diffusers.schedulers import released_scheduler
 
@@ -200,3 +201,16 @@ def sentence_pipeline(**parts) -> LFDMPipeline:
     encoder, tokenizer = tiny_text_encoder()
     table = LabelEmbeddings.from_text_encoder(LABELS, encoder, tokenizer, tokens=True)
     return tiny_pipeline(text_encoder=True, unet=hearing_unet(), label_embeddings=table, **parts)
+
+
+def knowing_sentences(pipe: LFDMPipeline) -> LFDMPipeline:
+    """The pipeline, as if it had been trained on faces that smile or nod."""
+    some, others = (
+        embed_text(pipe.text_encoder, pipe.tokenizer, texts)
+        for texts in (
+            ["a face smiles", "the face smiles", "smiles face a", "the face nods"],
+            ["a face smiles", "smiles face a", "face smiles", "the face nods"],
+        )
+    )
+    pipe.register_modules(label_embeddings=pipe.label_embeddings.with_sentences(some, others))
+    return pipe

@@ -19,7 +19,7 @@ import PIL.Image
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from tiny import LABELS, sentence_pipeline
+from tiny import LABELS, knowing_sentences, sentence_pipeline
 
 from lfdm_diffusers import LFDMPipeline
 from lfdm_diffusers.embedded import embedded_model, embedded_pictures
@@ -192,7 +192,7 @@ def test_a_file_that_is_no_picture_gives_one_sentence(page):
 
 def test_a_model_that_takes_sentences_is_asked_in_words(tmp_path):
     """Of a small one without training: what the page makes of words is what torch makes of them."""
-    pipe = sentence_pipeline(default_guidance_scale=2.0)
+    pipe = knowing_sentences(sentence_pipeline(default_guidance_scale=2.0))
     pipe.unet.register_to_config(prediction_type="v_prediction")
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
     count = pipe.unet.config.num_frames
@@ -211,7 +211,7 @@ def test_a_model_that_takes_sentences_is_asked_in_words(tmp_path):
               const { model } = await app.model.generate({ pictures, label, steps: given.steps, scale: 1, noise });
               found.push([label, [...model.flow].map((value) => Math.round(value * 1e4)), pictures[0].length]);
             }
-            document.getElementById("sentence").value = "waves the face";
+            document.getElementById("sentence").value = "waves and waves of anger";
             await app.generate({ noise: given.noise.map((values) => Float32Array.from(values)), steps: given.steps });
             const said = status.textContent;
             document.querySelectorAll("input[name=label]")[1].click();  // the last that was chosen counts
@@ -225,7 +225,11 @@ def test_a_model_that_takes_sentences_is_asked_in_words(tmp_path):
                 "side": pipe.lfae.config.sample_size,
             },
         )
-    assert made["shown"] and made["status"][0].startswith("Waves the face, made in")
+    assert made["shown"] and made["status"][0].startswith("Waves and waves of anger, made in")
+    assert made["status"][0].endswith(
+        "The model learnt from no sentence like this: the clip may have nothing to do with it"
+    )
+    assert "no sentence like this" not in made["status"][1]
     assert made["status"][1].startswith(f"{LABELS[1].capitalize()}, made in")
     assert [label for label, *_ in made["found"]] == ["a face smiles", "smiles face a", 1]
     picture = PIL.Image.open(embedded_pictures()[0])

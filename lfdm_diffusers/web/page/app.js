@@ -86,7 +86,8 @@ export const generate = guarded(async (extra = {}) => {
     state.clip = { name: request.label === null ? "clip" : about.labels?.texts[request.label] ?? request.label, seed: request.seed };
     bar(1);
     const led = made.seen === null ? "" : `, away from ${about.labels.texts[made.seen]}, which the picture shows`;
-    tell(`${state.clip.name[0].toUpperCase()}${state.clip.name.slice(1)}${led}, made in ${made.seconds.toFixed(1)} s`);
+    const strange = made.strange ? ". The model learnt from no sentence like this: the clip may have nothing to do with it" : "";
+    tell(`${state.clip.name[0].toUpperCase()}${state.clip.name.slice(1)}${led}, made in ${made.seconds.toFixed(1)} s${strange}`);
     player.play(made.clip.frames, opened);
   } catch (error) {
     bar(0);

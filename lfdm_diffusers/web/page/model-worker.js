@@ -129,7 +129,12 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   const { image_projection, shown, ...skips } = await run("encoder", { picture });
   const seen = seenLabel(about, label, shown?.data ?? []);
   const texts = [];
-  for (const { label: said, weight } of guided(about, label, seen)) texts.push({ text: await embedding(said), weight });
+  let strange = false;
+  for (const { label: said, weight } of guided(about, label, seen)) {
+    const heard = await embedding(said);
+    strange ||= said === label && heard.unlikeness > 1;
+    texts.push({ text: heard.text, weight });
+  }
   let volume = draw(channels * frames * height * width);
   const still = shape.first_frame_is_picture ? stillValues(shape) : null;
   for (const [n, row] of rows.entries()) {
@@ -178,25 +183,30 @@ async function generate({ id, pictures, label, seed, steps, scale, noise, paint 
   const clip = { frames, flow: interleavedFlow(parts), paint: interleavedPaint(parts) };
   const seconds = (performance.now() - began) / 1000;
   const model = { frames: decoded.slice(), flow, occlusion };
-  say({ type: "clip", id, clip, model, seconds, seen }, [clip.flow.data.buffer, clip.paint.data.buffer]);
+  say({ type: "clip", id, clip, model, seconds, seen, strange }, [clip.flow.data.buffer, clip.paint.data.buffer]);
 }
 
-/** Of a label, a sentence, or none: a vector, or in the rows of a matrix one and the tokens of its text. */
+/**
+ * Of a label, a sentence, or none: `text`, a vector, or in the rows of a matrix one and the tokens of its text; of a sentence also its
+ * `unlikeness`, above 1 where it is unlike all that the model learnt from.
+ */
 async function embedding(label) {
   if (typeof label === "string") {
     const ids = tokenIds(tokenizer.encode(label).ids, about.text.max_tokens);
     const whole = (values) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [1, ids.length]);
     const given = { input_ids: whole(ids), attention_mask: whole(ids.map(() => 1)) };
-    return (await sessions[about.text.graph].run(given)).text_embeds;
+    const heard = await sessions[about.text.graph].run(given);
+    return { text: heard.text_embeds, unlikeness: heard.unlikeness?.data[0] ?? 0 };
   }
   if (label === null) {
     const none = about.null_embedding;
-    return tensor(Float32Array.from(none.flat()), Array.isArray(none[0]) ? [1, none.length, none[0].length] : [1, none.length]);
+    const shape = Array.isArray(none[0]) ? [1, none.length, none[0].length] : [1, none.length];
+    return { text: tensor(Float32Array.from(none.flat()), shape) };
   }
   const [count, ...sides] = about.labels.shape;
   if (!(label >= 0 && label < count)) throw new Error(`The label must be from 0 to ${count - 1}, got ${label}.`);
   const length = sides.reduce((product, side) => product * side, 1);
-  return tensor(table.slice(label * length, (label + 1) * length), [1, ...sides]);
+  return { text: tensor(table.slice(label * length, (label + 1) * length), [1, ...sides]) };
 }
 
 /** What the painter network says of frame `f`, in place of the plain rule. */
