@@ -72,6 +72,10 @@ class LabelEmbeddings(HubModel, ConfigMixin):
             raise ValueError(f"`labels` must be a list of different names (whatever their case), got {labels!r}.")
         if text_radius is not None and not 0 <= text_radius < float("inf"):
             raise ValueError(f"`text_radius` must be a length, a finite number of 0 or more, got {text_radius}.")
+        if num_axes and text_radius is None:
+            raise ValueError(
+                "`text_radius` must be given with `num_axes`: the length from which on a sentence is unlike them."
+            )
         if not all(text.strip() for text in examples or ()):
             raise ValueError(f"`examples` must be sentences, none empty, got {examples!r}.")
         self._rows = rows

@@ -9,10 +9,10 @@ MOST_AXES = 48
 
 
 def principal_axes(pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean `(D,)` and the principal axes `(K, D)` of pooled embeddings `(N, D)`; K is at most half of N and of D, so that texts of
-    the same kind, too, have something beside the axes to be measured by."""
+    """The mean `(D,)` and the principal axes `(K, D)` of pooled embeddings `(N, D)`; K is at most half of N and of D (but one),
+    so that texts of the same kind, too, have something beside the axes to be measured by."""
     mean = pooled.float().mean(dim=0)
-    count = min(MOST_AXES, len(pooled) // 2, pooled.shape[1] // 2)
+    count = max(min(MOST_AXES, len(pooled) // 2, pooled.shape[1] // 2), 1)
     return mean, torch.linalg.svd(pooled.float() - mean, full_matrices=False).Vh[:count]
 
 

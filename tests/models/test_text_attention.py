@@ -203,6 +203,10 @@ def test_a_strange_sentence_is_warned_of(tmp_path, caplog):
     )
     table = table.with_sentences(known, others)
     assert table.config.num_axes == 2 and 0 < table.config.text_radius < others.norm(dim=1).min()
+    with pytest.raises(ValueError, match="`text_radius` must be given with `num_axes`"):
+        LabelEmbeddings(LABELS, TEXT_DIM, num_axes=2)
+    with pytest.raises(ValueError, match="`text_radius` must be a length"):
+        LabelEmbeddings(LABELS, TEXT_DIM, num_axes=2, text_radius=float("nan"))
     pipe = tiny_pipeline(text_encoder=True, label_embeddings=table)
     pipe.save_pretrained(tmp_path)
     pipe = LFDMPipeline.from_pretrained(tmp_path)
