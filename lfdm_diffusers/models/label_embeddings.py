@@ -70,8 +70,8 @@ class LabelEmbeddings(HubModel, ConfigMixin):
         rows = {normalized_label(label): row for row, label in enumerate(labels)} if names else {}
         if not rows or isinstance(labels, str) or len(rows) != len(labels):
             raise ValueError(f"`labels` must be a list of different names (whatever their case), got {labels!r}.")
-        if text_radius is not None and not 0 <= text_radius < float("inf"):
-            raise ValueError(f"`text_radius` must be a length, a finite number of 0 or more, got {text_radius}.")
+        if text_radius is not None and text_radius < 0:
+            raise ValueError(f"`text_radius` must be a length, 0 or more, got {text_radius}.")
         if num_axes and text_radius is None:
             raise ValueError(
                 "`text_radius` must be given with `num_axes`: the length from which on a sentence is unlike them."

@@ -206,7 +206,7 @@ def test_a_strange_sentence_is_warned_of(tmp_path, caplog):
     with pytest.raises(ValueError, match="`text_radius` must be given with `num_axes`"):
         LabelEmbeddings(LABELS, TEXT_DIM, num_axes=2)
     with pytest.raises(ValueError, match="`text_radius` must be a length"):
-        LabelEmbeddings(LABELS, TEXT_DIM, num_axes=2, text_radius=float("nan"))
+        LabelEmbeddings(LABELS, TEXT_DIM, num_axes=2, text_radius=-1.0)
     pipe = tiny_pipeline(text_encoder=True, label_embeddings=table)
     pipe.save_pretrained(tmp_path)
     pipe = LFDMPipeline.from_pretrained(tmp_path)
