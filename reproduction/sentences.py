@@ -280,14 +280,9 @@ def main(argv: list[str] | None = None) -> None:
         command.add_argument("--kind", choices=KINDS, default="toon-faces", help="who acts (default: toon-faces)")
         command.add_argument("--output_dir", type=Path, required=True)
         command.add_argument("--seed", type=int, default=0)
-    scoring.add_argument(
-        "--num_frames", type=int, help="of a clip, as those that the reader learnt from (default: 16, people 24)"
-    )
     args = parser.parse_args(argv)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     since, kind = time.perf_counter(), KINDS[args.kind]
-    if args.command == "score" and args.num_frames:
-        kind = kind._replace(num_frames=args.num_frames)
     if args.command == "train":
         reader, curve = train_reader(args.data_dir, kind.read_size, args.steps, args.batch_size, args.seed)
         frames, _, rows = read_data(args.data_dir, "test", kind.read_size)
@@ -312,7 +307,6 @@ def main(argv: list[str] | None = None) -> None:
             "seed": args.seed,
             "steps": args.num_inference_steps,
             "guidance_scale": args.guidance_scale,
-            "num_frames": kind.num_frames,
         }
     write_text(args.output_dir / f"{args.command}.json", json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))

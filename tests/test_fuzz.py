@@ -32,7 +32,7 @@ from lfdm_diffusers.files.torch_files import load_checkpoint, load_state
 from lfdm_diffusers.pipelines import Motion
 
 COUNT, SEED = int(os.environ.get("LFDM_FUZZ", 45)), int(os.environ.get("LFDM_FUZZ_SEED", 0))
-SLOWEST = 20.0  # seconds for one file, on a slow machine with other work: three frames that claim 30 megapixels each take eight
+SLOWEST = 5.0  # seconds for one file, on a machine with other work
 
 
 def picture(suffix: str, **options: object) -> Callable[[Path], None]:

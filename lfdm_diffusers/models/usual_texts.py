@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-# Directions that are kept at most. Of 1,000 sentences about faces 48 hold 96% of the variance (docs/text.md).
+# Directions that are kept at most; docs/text.md says what more and fewer do.
 MOST_AXES = 48
 
 
